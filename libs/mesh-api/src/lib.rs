@@ -1,0 +1,1 @@
+//! The generated contracts, their descriptor set, and the way between wire and domain types.

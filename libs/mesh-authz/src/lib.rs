@@ -1,0 +1,1 @@
+//! Who may call what: rules from the contracts, the party directory, permits.

@@ -1,0 +1,1 @@
+//! A throw-away certificate authority for one machine, in the SMKI organisation and SPIFFE profiles.

@@ -1,0 +1,1 @@
+//! The server and client chains: TLS, trace, metrics, limits, identity.

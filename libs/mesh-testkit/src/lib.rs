@@ -1,0 +1,1 @@
+//! What tests share: certificates, waiting for a condition, golden files.

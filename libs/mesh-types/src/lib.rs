@@ -1,0 +1,18 @@
+//! The field's identifiers, times and log positions as types that cannot be wrong.
+//!
+//! Everything a peer sends is parsed once, at the edge, into one of these. The crate knows no
+//! tokio, no tonic and no sqlx, reads no clock of its own accord and depends on no other crate of
+//! this project.
+
+pub mod chain;
+mod csp;
+mod eui64;
+mod mpxn;
+mod position;
+mod time;
+
+pub use csp::{CspId, CspIdError};
+pub use eui64::{DeviceId, Eui64, Eui64Error, PartyId};
+pub use mpxn::{Mpan, Mprn, Mpxn, MpxnError};
+pub use position::{Epoch, LogName, LogNameError, Position, Sequence};
+pub use time::{Clock, Interval, IntervalError, ManualClock, SystemClock, Timestamp};

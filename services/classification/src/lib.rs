@@ -1,0 +1,1 @@
+//! Decides for each message whether it is delivered or suppressed.

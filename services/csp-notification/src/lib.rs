@@ -1,0 +1,1 @@
+//! Each CSP's own ordered, durable stream of flag changes.

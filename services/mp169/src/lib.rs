@@ -1,0 +1,1 @@
+//! The mesh on one machine and the operator's client.

@@ -1,0 +1,1 @@
+//! Outcomes in, performance and obligation reports out.

@@ -1,0 +1,1 @@
+//! End-to-end journeys over real sockets and mTLS.
