@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use mesh_types::PartyId;
+use mesh_types::EntityId;
 
 /// The one identity that a peer's certificate carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Identity {
     /// An organisation with the subject profile of an SMKI Organisation certificate. What it may
     /// do comes from the followed party directory, never from the certificate.
-    Organisation(PartyId),
+    Organisation(EntityId),
     /// A service of the mesh or an internal DCC system, named by the path of its SPIFFE URI.
     Internal(InternalRole),
 }
@@ -78,7 +78,7 @@ impl fmt::Display for InternalRole {
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Organisation(party) => write!(f, "party {party}"),
+            Self::Organisation(entity) => write!(f, "organisation {entity}"),
             Self::Internal(role) => role.fmt(f),
         }
     }

@@ -140,8 +140,8 @@ eui64_newtype! {
     DeviceId
 }
 eui64_newtype! {
-    /// An organisation: the Entity Identifier of its SMKI Organisation certificates.
-    PartyId
+    /// The Entity Identifier in an SMKI Organisation certificate. A party holds one or more.
+    EntityId
 }
 
 #[cfg(test)]

@@ -5,14 +5,14 @@
 //! this project.
 
 pub mod chain;
-mod csp;
 mod eui64;
 mod mpxn;
+mod names;
 mod position;
 mod time;
 
-pub use csp::{CspId, CspIdError};
-pub use eui64::{DeviceId, Eui64, Eui64Error, PartyId};
+pub use eui64::{DeviceId, EntityId, Eui64, Eui64Error};
 pub use mpxn::{Mpan, Mprn, Mpxn, MpxnError};
+pub use names::{CspId, NameError, PartyId};
 pub use position::{Epoch, LogName, LogNameError, Position, Sequence};
 pub use time::{Clock, Interval, IntervalError, ManualClock, SystemClock, Timestamp};
