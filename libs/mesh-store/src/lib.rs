@@ -1,1 +1,92 @@
-//! Storage by URL: migrations, the batching writer, contiguous hash-chained logs, idempotency, cursors, page tokens.
+//! How does a service keep its state, so that nothing acknowledged is lost and nothing is half written?
+//!
+//! | Question | File |
+//! |---|---|
+//! | Which database, and is its schema the one this program knows? | [`Store`] (`open.rs`) |
+//! | What is SQLite's own? | [`sqlite`] |
+//! | How do many requests become one transaction? | [`Writer`], [`Batch`] (`writer.rs`) |
+//! | What does one transaction write? | [`WriteTx`] (`tx.rs`) |
+//! | What stands in a log, and is it whole? | [`log`], [`verify`](mod@verify) |
+//! | Was this request answered before? | [`RequestKey`], [`Outcome`] (`idempotency.rs`) |
+//! | How far has a follower come? | [`cursor`] |
+//! | Is this page token ours? | [`Tokens`] (`token.rs`) |
+//! | Who hears of a commit? | [`Committed`] (`committed.rs`) |
+//!
+//! # Invariants
+//!
+//! - Positions of a log are contiguous and in commit order: its head row is locked before anything
+//!   is read that the decision rests on, and advanced in the same transaction.
+//! - `recorded_time` never goes back along a log.
+//! - An answer leaves only after a commit that is on disk; a commit is published only after it.
+//! - SQL is the same text for every engine: `$1` placeholders; BIGINT, TEXT, BOOLEAN and BYTEA
+//!   columns. What only one engine knows stands in its own file.
+//! - This crate decides nothing for a particular service.
+//!
+//! # A service's part
+//!
+//! ```no_run
+//! # use mesh_store::{Answers, Batch, Outcome, RequestKey, Fingerprint, StoreError, WriteTx};
+//! # use mesh_types::{LogName, Position};
+//! struct Add { key: RequestKey, fingerprint: Fingerprint, device: String }
+//! enum Refusal { RequestIdReused }
+//! struct Registry { log: LogName }
+//!
+//! impl Batch for Registry {
+//!     type Command = Add;
+//!     type Answer = Vec<u8>;
+//!     type Error = Refusal;
+//!
+//!     async fn apply(
+//!         &self,
+//!         tx: &mut WriteTx,
+//!         commands: &[Add],
+//!     ) -> Result<Answers<Vec<u8>, Refusal>, StoreError> {
+//!         tx.lock(&self.log).await?;
+//!         tx.look_up(commands.iter().map(|add| &add.key)).await?;
+//!         // … read the states of all Devices named, in one query …
+//!         let mut answers = Vec::with_capacity(commands.len());
+//!         for add in commands {
+//!             answers.push(match tx.outcome(&add.key, &add.fingerprint)? {
+//!                 Outcome::Replay(answer) => Ok(answer),
+//!                 Outcome::Reused => Err(Refusal::RequestIdReused),
+//!                 Outcome::New => {
+//!                     // … decide; a refused item answers `Err` and writes nothing …
+//!                     let stamp = tx.append(&self.log, |stamp| {
+//!                         format!("{} {}", stamp.position, add.device).into_bytes()
+//!                     })?;
+//!                     let answer = stamp.position.to_string().into_bytes();
+//!                     tx.keep(&add.key, add.fingerprint, answer.clone())?;
+//!                     Ok(answer)
+//!                 }
+//!             });
+//!         }
+//!         // … write the changed state rows with `insert_rows(tx.conn(), …)` …
+//!         Ok(answers)
+//!     }
+//! }
+//! ```
+
+mod committed;
+pub mod cursor;
+mod error;
+mod idempotency;
+pub mod log;
+mod open;
+mod rows;
+pub mod sqlite;
+mod token;
+mod tx;
+pub mod verify;
+mod writer;
+
+pub use committed::Committed;
+pub use error::StoreError;
+pub use idempotency::{Fingerprint, Outcome, RequestKey, fingerprint};
+pub use open::Store;
+pub use rows::{CURRENT, MAX_BINDS, insert_rows, sequence_from_db, sequence_to_db};
+pub use token::{Scope, TokenError, Tokens};
+pub use tx::{EventStamp, WriteTx};
+pub use writer::{Answers, Batch, Writer, WriterSettings, WriterTask};
+
+/// The type of a service's own migrations: `static MIGRATIONS: Migrator = sqlx::migrate!();`.
+pub use sqlx::migrate::Migrator;

@@ -1,0 +1,50 @@
+//! Who hears that something was committed?
+//!
+//! A hint and never the truth: another replica's commits arrive by [`Store::refresh`] only, so a
+//! stream that waits here also looks at the head row now and then.
+//!
+//! [`Store::refresh`]: crate::Store::refresh
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mesh_types::{LogName, Sequence};
+use tokio::sync::watch;
+
+/// The latest committed sequence of each log, as far as this process knows.
+#[derive(Debug, Clone, Default)]
+pub struct Committed(Arc<Mutex<HashMap<LogName, watch::Sender<Sequence>>>>);
+
+impl Committed {
+    /// Wakes whenever something was committed to `log`. Zero as long as nothing is known of it.
+    #[must_use]
+    pub fn subscribe(&self, log: &LogName) -> watch::Receiver<Sequence> {
+        self.with(log, watch::Sender::subscribe)
+    }
+
+    /// The latest committed sequence of `log` that this process knows.
+    #[must_use]
+    pub fn latest(&self, log: &LogName) -> Sequence {
+        self.with(log, |sender| *sender.borrow())
+    }
+
+    /// Tells the waiting that `sequence` is on disk; one that is not news wakes nobody.
+    pub(crate) fn publish(&self, log: &LogName, sequence: Sequence) {
+        self.with(log, |sender| {
+            sender.send_if_modified(|latest| {
+                let news = sequence > *latest;
+                if news {
+                    *latest = sequence;
+                }
+                news
+            });
+        });
+    }
+
+    fn with<T>(&self, log: &LogName, act: impl FnOnce(&watch::Sender<Sequence>) -> T) -> T {
+        let mut logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        act(logs
+            .entry(log.clone())
+            .or_insert_with(|| watch::Sender::new(0)))
+    }
+}

@@ -1,0 +1,94 @@
+//! How far has a follower come in the log that it follows?
+//!
+//! The cursor moves in the transaction of the effects, by compare-and-set, so that several
+//! replicas may follow the same log: one of them applies an event, the others find it applied.
+
+use mesh_types::chain::Hash;
+use mesh_types::{Epoch, Position};
+
+use crate::log::hash_from_db;
+use crate::sqlite::Conn;
+use crate::{StoreError, sequence_from_db, sequence_to_db};
+
+const TABLE: &str = "cursor";
+
+/// The last event whose effects a follower has committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// Where that event stands; sequence zero before the first.
+    pub position: Position,
+    /// The log's hash after it, with which the next event must chain.
+    pub hash: Hash,
+}
+
+/// What became of a compare-and-set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "the effects of a stale step must not be written"]
+pub enum Advance {
+    /// The cursor stands at the new place when the transaction commits.
+    Moved,
+    /// It does not stand where the step began: another replica moved it. Write no effects.
+    Stale,
+}
+
+/// Where `follower` stands; `None` if it never started.
+pub async fn get(conn: &mut Conn, follower: &str) -> Result<Option<Cursor>, StoreError> {
+    let row: Option<(String, i64, i64, Vec<u8>)> =
+        sqlx::query_as("SELECT log, epoch, sequence, hash FROM cursor WHERE follower = $1")
+            .bind(follower)
+            .fetch_optional(conn)
+            .await?;
+    let Some((log, epoch, sequence, hash)) = row else {
+        return Ok(None);
+    };
+    let log = log
+        .parse()
+        .map_err(|_| StoreError::inconsistent(TABLE, "a log's name is malformed"))?;
+    let epoch = u64::try_from(epoch)
+        .ok()
+        .and_then(Epoch::new)
+        .ok_or_else(|| StoreError::inconsistent(TABLE, "an epoch is out of range"))?;
+    Ok(Some(Cursor {
+        position: Position {
+            log,
+            epoch,
+            sequence: sequence_from_db(TABLE, sequence)?,
+        },
+        hash: hash_from_db(TABLE, hash)?,
+    }))
+}
+
+/// Moves `follower` from where the caller believes it stands to `to`.
+///
+/// Call it before the effects are written, in the same transaction: [`Advance::Stale`] says that
+/// they must not be. A resync after a snapshot may change the epoch and move to any place.
+pub async fn advance(
+    conn: &mut Conn,
+    follower: &str,
+    from: Option<&Cursor>,
+    to: &Cursor,
+) -> Result<Advance, StoreError> {
+    let query = if from.is_some() {
+        "UPDATE cursor SET log = $2, epoch = $3, sequence = $4, hash = $5 \
+         WHERE follower = $1 AND log = $6 AND epoch = $7 AND sequence = $8"
+    } else {
+        "INSERT INTO cursor (follower, log, epoch, sequence, hash) \
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (follower) DO NOTHING"
+    };
+    let mut query = sqlx::query(query)
+        .bind(follower)
+        .bind(to.position.log.as_str())
+        .bind(sequence_to_db(to.position.epoch.get()))
+        .bind(sequence_to_db(to.position.sequence))
+        .bind(to.hash.as_slice());
+    if let Some(from) = from {
+        query = query
+            .bind(from.position.log.as_str())
+            .bind(sequence_to_db(from.position.epoch.get()))
+            .bind(sequence_to_db(from.position.sequence));
+    }
+    match query.execute(conn).await?.rows_affected() {
+        0 => Ok(Advance::Stale),
+        _ => Ok(Advance::Moved),
+    }
+}

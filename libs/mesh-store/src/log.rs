@@ -1,0 +1,272 @@
+//! What stands in a log, and where does it end?
+//!
+//! Logs are written through [`WriteTx`](crate::WriteTx) only. The functions here read; each takes
+//! one statement, so each sees one committed state, and none holds a connection while its caller
+//! works.
+
+use futures::TryStreamExt as _;
+use mesh_types::chain::{self, Hash};
+use mesh_types::{Epoch, LogName, Position, Sequence, Timestamp};
+
+use crate::sqlite::Conn;
+use crate::{StoreError, sequence_from_db, sequence_to_db};
+
+pub(crate) const HEADS: &str = "log_head";
+pub(crate) const EVENTS: &str = "log_event";
+
+/// The end of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The last event; sequence zero before the first.
+    pub position: Position,
+    /// The chain's hash after it.
+    pub hash: Hash,
+    /// When it was recorded; of an empty log, the earliest of all instants.
+    pub recorded_time: Timestamp,
+}
+
+/// One event as it was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Its number in the log.
+    pub sequence: Sequence,
+    /// When it was recorded.
+    pub recorded_time: Timestamp,
+    /// The chain's hash before it.
+    pub previous_hash: Hash,
+    /// The chain's hash after it.
+    pub hash: Hash,
+    /// The very octets that were hashed.
+    pub event: Vec<u8>,
+}
+
+/// How much one read may return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageLimit {
+    /// At most so many events.
+    pub events: u32,
+    /// No further event once the events before it hold so many octets; the first always comes.
+    pub octets: usize,
+}
+
+impl Default for PageLimit {
+    /// A thousand events or one mebibyte, well below the four mebibytes of a gRPC message.
+    fn default() -> Self {
+        Self {
+            events: 1000,
+            octets: 1 << 20,
+        }
+    }
+}
+
+/// A random epoch for a log that is about to be made.
+#[must_use]
+pub fn random_epoch() -> Epoch {
+    loop {
+        if let Some(epoch) = Epoch::new(rand::random::<u64>() >> 1) {
+            return epoch;
+        }
+    }
+}
+
+/// The end of `log`; `None` if there is no such log.
+pub async fn head(conn: &mut Conn, log: &LogName) -> Result<Option<Head>, StoreError> {
+    let row: Option<HeadRow> =
+        sqlx::query_as("SELECT epoch, sequence, hash, recorded_time FROM log_head WHERE log = $1")
+            .bind(log.as_str())
+            .fetch_optional(conn)
+            .await?;
+    row.map(|row| head_from_db(log, row)).transpose()
+}
+
+/// The ends of all logs whose names begin with `prefix`, in the order of their names.
+pub async fn heads(conn: &mut Conn, prefix: &str) -> Result<Vec<Head>, StoreError> {
+    let rows: Vec<(String, i64, i64, Vec<u8>, i64)> = sqlx::query_as(
+        "SELECT log, epoch, sequence, hash, recorded_time FROM log_head \
+         WHERE substr(log, 1, $2) = $1 ORDER BY log",
+    )
+    .bind(prefix)
+    // A name is ASCII, so that its characters are its octets.
+    .bind(i32::try_from(prefix.len()).unwrap_or(i32::MAX))
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|(log, epoch, sequence, hash, recorded_time)| {
+            let log = log
+                .parse()
+                .map_err(|_| StoreError::inconsistent(HEADS, "a log's name is malformed"))?;
+            head_from_db(&log, (epoch, sequence, hash, recorded_time))
+        })
+        .collect()
+}
+
+/// The events of `log` that follow `after`, in order and without a hole, up to `limit`.
+///
+/// Nothing follows the head of a log, and nothing stands in a log that does not exist. A hole is
+/// [`StoreError::Inconsistent`], never skipped.
+pub async fn read(
+    conn: &mut Conn,
+    log: &LogName,
+    after: Sequence,
+    limit: PageLimit,
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let mut events = Vec::new();
+    let mut octets = 0;
+    let mut next = after.saturating_add(1);
+    let mut rows = scan(conn, log, after, limit.events);
+    while let Some(row) = rows.try_next().await? {
+        let event = event_from_db(row)?;
+        if event.sequence != next {
+            return Err(StoreError::inconsistent(EVENTS, "an event is missing"));
+        }
+        if !events.is_empty() && octets + event.event.len() > limit.octets {
+            break;
+        }
+        octets += event.event.len();
+        next += 1;
+        events.push(event);
+    }
+    Ok(events)
+}
+
+/// The last event of `log` that was recorded at `time` or before: what was known then. Zero if
+/// there was none yet.
+pub async fn known_at(
+    conn: &mut Conn,
+    log: &LogName,
+    time: Timestamp,
+) -> Result<Sequence, StoreError> {
+    let sequence: Option<i64> = sqlx::query_scalar(
+        "SELECT sequence FROM log_event WHERE log = $1 AND recorded_time <= $2 \
+         ORDER BY recorded_time DESC, sequence DESC LIMIT 1",
+    )
+    .bind(log.as_str())
+    .bind(time.micros())
+    .fetch_optional(conn)
+    .await?;
+    sequence_from_db(EVENTS, sequence.unwrap_or(0))
+}
+
+type HeadRow = (i64, i64, Vec<u8>, i64);
+pub(crate) type EventRow = (i64, i64, Vec<u8>, Vec<u8>, Vec<u8>);
+
+/// The rows that follow `after` as they stand, holes and all.
+pub(crate) fn scan<'c>(
+    conn: &'c mut Conn,
+    log: &LogName,
+    after: Sequence,
+    events: u32,
+) -> futures::stream::BoxStream<'c, Result<EventRow, sqlx::Error>> {
+    sqlx::query_as(
+        "SELECT sequence, recorded_time, previous_hash, hash, event FROM log_event \
+         WHERE log = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
+    )
+    .bind(log.as_str().to_owned())
+    .bind(sequence_to_db(after))
+    .bind(i64::from(events))
+    .fetch(conn)
+}
+
+/// Makes `log` if it is not there, empty and in `epoch`.
+pub(crate) async fn create(conn: &mut Conn, log: &LogName, epoch: Epoch) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO log_head (log, epoch, sequence, hash, recorded_time) \
+         VALUES ($1, $2, 0, $3, $4) ON CONFLICT (log) DO NOTHING",
+    )
+    .bind(log.as_str())
+    .bind(sequence_to_db(epoch.get()))
+    .bind(chain::genesis(log, epoch).as_slice())
+    .bind(i64::MIN)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The end of `log`, which nobody else can move until the transaction ends.
+pub(crate) async fn lock(conn: &mut Conn, log: &LogName) -> Result<Head, StoreError> {
+    // An update that changes nothing locks the row on every engine with the same text.
+    let row: Option<HeadRow> = sqlx::query_as(
+        "UPDATE log_head SET sequence = sequence WHERE log = $1 \
+         RETURNING epoch, sequence, hash, recorded_time",
+    )
+    .bind(log.as_str())
+    .fetch_optional(conn)
+    .await?;
+    let row = row.ok_or_else(|| StoreError::inconsistent(HEADS, "the log does not exist"))?;
+    head_from_db(log, row)
+}
+
+/// Writes `events` and moves the head, which stood at `stored`, to `head`.
+pub(crate) async fn extend(
+    conn: &mut Conn,
+    stored: Sequence,
+    head: &Head,
+    events: &[StoredEvent],
+) -> Result<(), StoreError> {
+    let log = head.position.log.as_str();
+    crate::insert_rows(
+        conn,
+        "INSERT INTO log_event (log, sequence, recorded_time, previous_hash, hash, event)",
+        events,
+        6,
+        "",
+        |mut row, event| {
+            row.push_bind(log)
+                .push_bind(sequence_to_db(event.sequence))
+                .push_bind(event.recorded_time.micros())
+                .push_bind(event.previous_hash.as_slice())
+                .push_bind(event.hash.as_slice())
+                .push_bind(event.event.as_slice());
+        },
+    )
+    .await?;
+    let moved = sqlx::query(
+        "UPDATE log_head SET sequence = $2, hash = $3, recorded_time = $4 \
+         WHERE log = $1 AND sequence = $5",
+    )
+    .bind(log)
+    .bind(sequence_to_db(head.position.sequence))
+    .bind(head.hash.as_slice())
+    .bind(head.recorded_time.micros())
+    .bind(sequence_to_db(stored))
+    .execute(conn)
+    .await?;
+    if moved.rows_affected() == 1 {
+        Ok(())
+    } else {
+        Err(StoreError::inconsistent(HEADS, "a locked head has moved"))
+    }
+}
+
+fn head_from_db(log: &LogName, row: HeadRow) -> Result<Head, StoreError> {
+    let (epoch, sequence, hash, recorded_time) = row;
+    let epoch = u64::try_from(epoch)
+        .ok()
+        .and_then(Epoch::new)
+        .ok_or_else(|| StoreError::inconsistent(HEADS, "an epoch is out of range"))?;
+    Ok(Head {
+        position: Position {
+            log: log.clone(),
+            epoch,
+            sequence: sequence_from_db(HEADS, sequence)?,
+        },
+        hash: hash_from_db(HEADS, hash)?,
+        recorded_time: Timestamp::from_micros(recorded_time),
+    })
+}
+
+pub(crate) fn event_from_db(row: EventRow) -> Result<StoredEvent, StoreError> {
+    let (sequence, recorded_time, previous_hash, hash, event) = row;
+    Ok(StoredEvent {
+        sequence: sequence_from_db(EVENTS, sequence)?,
+        recorded_time: Timestamp::from_micros(recorded_time),
+        previous_hash: hash_from_db(EVENTS, previous_hash)?,
+        hash: hash_from_db(EVENTS, hash)?,
+        event,
+    })
+}
+
+pub(crate) fn hash_from_db(table: &'static str, hash: Vec<u8>) -> Result<Hash, StoreError> {
+    hash.try_into()
+        .map_err(|_| StoreError::inconsistent(table, "a hash has not 32 octets"))
+}

@@ -1,0 +1,118 @@
+//! What is SQLite's own: types, how connections are opened, and how a transaction begins?
+//!
+//! Every other file takes its engine types from here, in one `use` line.
+//!
+//! One process per file: `PATH.lock` is locked (advisory, released by the kernel when the process
+//! ends however it ends) for as long as the store is open, and a second process gets
+//! [`StoreError::InUse`]. Should two processes get past that (a network file system without locks)
+//! nothing is corrupted: `BEGIN IMMEDIATE` lets one write at a time, and the head row is read anew
+//! in every transaction. Only the wake-ups of one would not reach the other.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use crate::StoreError;
+
+/// The engine.
+pub type Db = sqlx::Sqlite;
+/// One connection.
+pub type Conn = sqlx::SqliteConnection;
+/// Connections to lend.
+pub type Pool = sqlx::SqlitePool;
+/// One row of an answer.
+pub type Row = sqlx::sqlite::SqliteRow;
+
+/// Takes the write lock at once: a transaction that reads first and writes later could find that
+/// another has written between.
+pub(crate) const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
+/// From its first read on, a deferred transaction sees one committed state.
+pub(crate) const BEGIN_SNAPSHOT: &str = "BEGIN DEFERRED";
+
+/// Each is a thread; reads are short, and more of them than cores gain nothing.
+const READERS: u32 = 4;
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// An opened file: one connection that writes, some that cannot.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) writer: Pool,
+    pub(crate) readers: Pool,
+    /// Unlocked when it is dropped.
+    pub(crate) lock: File,
+}
+
+/// Opens the file that `rest`, a URL without its `sqlite:`, names. It is made if it is not there,
+/// with its folder, readable by nobody but the owner.
+pub(crate) async fn open(rest: &str) -> Result<Opened, StoreError> {
+    let path = path(rest)?;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let lock = lock(&path)?;
+    private(&path)?;
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .busy_timeout(LOCK_PATIENCE)
+        .foreign_keys(true);
+    let pool = || {
+        SqlitePoolOptions::new()
+            .acquire_timeout(LOCK_PATIENCE)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+    };
+    let writer = pool()
+        .max_connections(1)
+        .connect_with(
+            options
+                .clone()
+                .journal_mode(SqliteJournalMode::Wal)
+                // An acknowledged write survives the loss of power.
+                .synchronous(SqliteSynchronous::Full),
+        )
+        .await?;
+    let readers = pool()
+        .max_connections(READERS)
+        .connect_lazy_with(options.read_only(true));
+    Ok(Opened {
+        writer,
+        readers,
+        lock,
+    })
+}
+
+fn path(rest: &str) -> Result<PathBuf, StoreError> {
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    if path.is_empty() || path.contains(":memory:") {
+        return Err(StoreError::Url(
+            "sqlite://PATH names a file; none in memory",
+        ));
+    }
+    if path.contains(['?', '#']) {
+        return Err(StoreError::Url("sqlite://PATH takes no parameters"));
+    }
+    Ok(PathBuf::from(path))
+}
+
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = private(Path::new(&name))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+/// Makes the file if it is not there. SQLite gives its side files the mode of the main one.
+fn private(path: &Path) -> Result<File, std::io::Error> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}

@@ -1,0 +1,200 @@
+//! What does one write transaction hold, and in which order does it reach the disk?
+//!
+//! Events, head rows and kept answers are gathered here and written by [`WriteTx::commit`], each
+//! table in one statement: a service cannot commit its state rows and forget the event.
+
+use std::collections::BTreeMap;
+
+use mesh_types::chain;
+use mesh_types::{Epoch, LogName, Position, Timestamp};
+use sqlx::Transaction;
+
+use crate::idempotency::Requests;
+use crate::log::{self, Head, StoredEvent};
+use crate::sqlite::{Conn, Db};
+use crate::{Committed, Fingerprint, Outcome, RequestKey, StoreError};
+
+/// What an event must know about itself before it is encoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventStamp {
+    /// Where it will stand.
+    pub position: Position,
+    /// When it is recorded: the transaction's time, or the log's last if the clock went back.
+    pub recorded_time: Timestamp,
+}
+
+/// One transaction that may write. Dropped without a commit, it leaves nothing behind.
+#[derive(Debug)]
+pub struct WriteTx {
+    tx: Transaction<'static, Db>,
+    now: Timestamp,
+    tails: BTreeMap<LogName, Tail>,
+    requests: Requests,
+    committed: Committed,
+}
+
+/// A locked log, and the events that are to follow what is stored.
+#[derive(Debug)]
+struct Tail {
+    stored: u64,
+    head: Head,
+    events: Vec<StoredEvent>,
+}
+
+impl WriteTx {
+    pub(crate) fn new(tx: Transaction<'static, Db>, now: Timestamp, committed: Committed) -> Self {
+        Self {
+            tx,
+            now,
+            tails: BTreeMap::new(),
+            requests: Requests::default(),
+            committed,
+        }
+    }
+
+    /// The connection, for the service's own statements.
+    pub fn conn(&mut self) -> &mut Conn {
+        &mut self.tx
+    }
+
+    /// The clock's time when the transaction began.
+    #[must_use]
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Makes `log` if it is not there, empty and in `epoch`
+    /// (see [`random_epoch`](log::random_epoch)).
+    pub async fn create_log(&mut self, log: &LogName, epoch: Epoch) -> Result<(), StoreError> {
+        log::create(&mut self.tx, log, epoch).await
+    }
+
+    /// Locks the head of `log` until the transaction ends. Do it before reading anything that a
+    /// decision rests on; lock several logs with [`lock_all`](Self::lock_all).
+    ///
+    /// A log that does not exist is [`StoreError::Inconsistent`].
+    pub async fn lock(&mut self, log: &LogName) -> Result<(), StoreError> {
+        if !self.tails.contains_key(log) {
+            let head = log::lock(&mut self.tx, log).await?;
+            let tail = Tail {
+                stored: head.position.sequence,
+                head,
+                events: Vec::new(),
+            };
+            self.tails.insert(log.clone(), tail);
+        }
+        Ok(())
+    }
+
+    /// Locks the heads of several logs, always in the order of their names so that no two
+    /// transactions wait for one another.
+    pub async fn lock_all<'a>(
+        &mut self,
+        logs: impl IntoIterator<Item = &'a LogName>,
+    ) -> Result<(), StoreError> {
+        let mut logs: Vec<_> = logs.into_iter().collect();
+        logs.sort_unstable();
+        for log in logs {
+            self.lock(log).await?;
+        }
+        Ok(())
+    }
+
+    /// The end of a locked log, events appended in this transaction included.
+    pub fn head(&self, log: &LogName) -> Result<&Head, StoreError> {
+        self.tails
+            .get(log)
+            .map_or_else(|| Err(not_locked()), |tail| Ok(&tail.head))
+    }
+
+    /// Appends one event to a locked log. `encode` is given the event's place and time and returns
+    /// the octets that are stored, hashed and sent.
+    pub fn append(
+        &mut self,
+        log: &LogName,
+        encode: impl FnOnce(&EventStamp) -> Vec<u8>,
+    ) -> Result<EventStamp, StoreError> {
+        let Some(tail) = self.tails.get_mut(log) else {
+            return Err(not_locked());
+        };
+        let head = &mut tail.head;
+        let mut position = head.position.clone();
+        position.sequence += 1;
+        let stamp = EventStamp {
+            position,
+            recorded_time: self.now.max(head.recorded_time),
+        };
+        let sequence = stamp.position.sequence;
+        let event = encode(&stamp);
+        let stored = StoredEvent {
+            sequence,
+            recorded_time: stamp.recorded_time,
+            previous_hash: head.hash,
+            hash: chain::link(&head.hash, sequence, &event),
+            event,
+        };
+        head.position.sequence = sequence;
+        head.hash = stored.hash;
+        head.recorded_time = stored.recorded_time;
+        tail.events.push(stored);
+        Ok(stamp)
+    }
+
+    /// Reads what is kept for all of `keys`; [`outcome`](Self::outcome) judges one of them.
+    pub async fn look_up<'a>(
+        &mut self,
+        keys: impl IntoIterator<Item = &'a RequestKey>,
+    ) -> Result<(), StoreError> {
+        self.requests.look_up(&mut self.tx, keys).await
+    }
+
+    /// Whether a request that was looked up is new. One kept earlier in this transaction is not.
+    pub fn outcome(
+        &self,
+        key: &RequestKey,
+        fingerprint: &Fingerprint,
+    ) -> Result<Outcome, StoreError> {
+        self.requests.outcome(key, fingerprint)
+    }
+
+    /// Keeps the answer of a new request that was accepted.
+    pub fn keep(
+        &mut self,
+        key: &RequestKey,
+        fingerprint: Fingerprint,
+        answer: Vec<u8>,
+    ) -> Result<(), StoreError> {
+        self.requests.keep(key, fingerprint, answer)
+    }
+
+    /// Writes what was gathered, commits, and then wakes those who wait for the logs.
+    ///
+    /// After [`StoreError::Unavailable`] it is not known whether the commit took effect; after any
+    /// other error nothing was written.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        let Self {
+            mut tx,
+            now,
+            tails,
+            requests,
+            committed,
+        } = self;
+        for tail in tails.values().filter(|tail| !tail.events.is_empty()) {
+            log::extend(&mut tx, tail.stored, &tail.head, &tail.events).await?;
+        }
+        requests.write(&mut tx, now).await?;
+        tx.commit().await?;
+        for (log, tail) in tails {
+            committed.publish(&log, tail.head.position.sequence);
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn rollback(self) -> Result<(), StoreError> {
+        Ok(self.tx.rollback().await?)
+    }
+}
+
+fn not_locked() -> StoreError {
+    StoreError::inconsistent(log::HEADS, "a log was used before it was locked")
+}

@@ -1,0 +1,274 @@
+//! How do many requests become one transaction, and each still gets its own answer?
+//!
+//! One task per process. It takes what waits, opens one transaction, lets the service decide each
+//! command, commits, and only then replies. A commit to disk costs the same for one command as for
+//! hundreds.
+
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use mesh_types::Clock;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Store, StoreError, WriteTx};
+
+/// One answer or refusal for each command, in their order.
+pub type Answers<A, E> = Vec<Result<A, E>>;
+
+/// What a service does with the commands that wait.
+pub trait Batch: Send + Sync + 'static {
+    /// One request to write.
+    type Command: Send + Sync + 'static;
+    /// What an accepted command is answered.
+    type Answer: Send + 'static;
+    /// Why a command is refused: the service's own error.
+    type Error: Send + 'static;
+
+    /// Decides each command and writes what the accepted ones change. The answers stand in the
+    /// order of the commands.
+    ///
+    /// - Lock the logs first, then read, then decide, then write. A refused command has written
+    ///   nothing, so it costs the others nothing.
+    /// - An `Err` of the whole undoes the whole. If one command may be the cause (a rule of the
+    ///   schema, a contradiction, a panic), each is applied again in a transaction of its own, so
+    ///   that only the one at fault fails.
+    /// - It may therefore run more than once for a command, and what it did may be undone: it
+    ///   takes `&self`, and everything that it remembers goes through `tx`.
+    fn apply(
+        &self,
+        tx: &mut WriteTx,
+        commands: &[Self::Command],
+    ) -> impl Future<Output = Result<Answers<Self::Answer, Self::Error>, StoreError>> + Send;
+
+    /// How much of a transaction's room a command takes: the number of its items.
+    fn weight(&self, _command: &Self::Command) -> usize {
+        1
+    }
+}
+
+/// How much may wait, and how much goes into one transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct WriterSettings {
+    /// At most so many commands wait; the next callers wait for room.
+    pub queue: usize,
+    /// A transaction takes no further command once those it has weigh so much.
+    pub batch_weight: usize,
+    /// A caller who has not got room after so long gets [`StoreError::Busy`].
+    pub patience: Duration,
+}
+
+impl Default for WriterSettings {
+    fn default() -> Self {
+        Self {
+            queue: 4096,
+            batch_weight: 1024,
+            patience: Duration::from_secs(1),
+        }
+    }
+}
+
+type Reply<B> =
+    oneshot::Sender<Result<Result<<B as Batch>::Answer, <B as Batch>::Error>, StoreError>>;
+
+struct Waiting<B: Batch> {
+    command: B::Command,
+    reply: Reply<B>,
+}
+
+/// Hands commands to the writer task. Cloning it is cheap.
+pub struct Writer<B: Batch> {
+    queue: mpsc::Sender<Waiting<B>>,
+    patience: Duration,
+}
+
+impl<B: Batch> Clone for Writer<B> {
+    fn clone(&self) -> Self {
+        Self {
+            queue: self.queue.clone(),
+            patience: self.patience,
+        }
+    }
+}
+
+impl<B: Batch> fmt::Debug for Writer<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("room", &self.queue.capacity())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The running task. Dropping it leaves the task running until every [`Writer`] is gone.
+#[derive(Debug)]
+pub struct WriterTask {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl<B: Batch> Writer<B> {
+    /// Starts the writer task of this process on `store`.
+    pub fn start(
+        store: Store,
+        batch: B,
+        clock: Arc<dyn Clock>,
+        settings: WriterSettings,
+    ) -> (Self, WriterTask) {
+        let (queue, waiting) = mpsc::channel(settings.queue.max(1));
+        let stop = CancellationToken::new();
+        let worker = Worker {
+            store,
+            batch,
+            clock,
+            weight: settings.batch_weight.max(1),
+        };
+        let task = tokio::spawn(worker.run(waiting, stop.clone()));
+        let writer = Self {
+            queue,
+            patience: settings.patience,
+        };
+        (writer, WriterTask { stop, task })
+    }
+
+    /// Has `command` decided and, if accepted, committed to disk before the answer comes.
+    ///
+    /// The outer error is the store's, the inner one the service's refusal. Once the command has
+    /// found room in the queue it is applied even if the caller goes away: dropping the future
+    /// drops only the answer.
+    pub async fn submit(
+        &self,
+        command: B::Command,
+    ) -> Result<Result<B::Answer, B::Error>, StoreError> {
+        let room = tokio::time::timeout(self.patience, self.queue.reserve())
+            .await
+            .map_err(|_| StoreError::Busy)?
+            .map_err(|_| StoreError::Stopped)?;
+        let (reply, answer) = oneshot::channel();
+        room.send(Waiting { command, reply });
+        answer.await.map_err(|_| StoreError::Stopped)?
+    }
+}
+
+impl WriterTask {
+    /// Takes no more commands, applies those that wait, answers them, and returns.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the writer task ended by itself");
+        }
+    }
+}
+
+struct Worker<B: Batch> {
+    store: Store,
+    batch: B,
+    clock: Arc<dyn Clock>,
+    weight: usize,
+}
+
+impl<B: Batch> Worker<B> {
+    async fn run(self, mut queue: mpsc::Receiver<Waiting<B>>, stop: CancellationToken) {
+        loop {
+            let first = tokio::select! {
+                biased;
+                () = stop.cancelled(), if !queue.is_closed() => {
+                    queue.close();
+                    continue;
+                }
+                first = queue.recv() => first,
+            };
+            let Some(first) = first else { return };
+            let (commands, replies) = self.gather(first, &mut queue);
+            self.serve(&commands, replies).await;
+        }
+    }
+
+    fn gather(
+        &self,
+        first: Waiting<B>,
+        queue: &mut mpsc::Receiver<Waiting<B>>,
+    ) -> (Vec<B::Command>, Vec<Reply<B>>) {
+        let mut weight = self.batch.weight(&first.command);
+        let mut commands = vec![first.command];
+        let mut replies = vec![first.reply];
+        while weight < self.weight {
+            let Ok(next) = queue.try_recv() else { break };
+            weight += self.batch.weight(&next.command);
+            commands.push(next.command);
+            replies.push(next.reply);
+        }
+        (commands, replies)
+    }
+
+    async fn serve(&self, commands: &[B::Command], replies: Vec<Reply<B>>) {
+        match self.transact(commands).await {
+            Ok(answers) => {
+                for (reply, answer) in replies.into_iter().zip(answers) {
+                    // A caller who went away needs no answer.
+                    let _ = reply.send(Ok(answer));
+                }
+            }
+            Err(error) if commands.len() > 1 && error.may_be_one_commands() => {
+                tracing::warn!(%error, commands = commands.len(), "a batch failed, its commands are tried one by one");
+                for (command, reply) in commands.chunks(1).zip(replies) {
+                    let answer = self
+                        .transact(command)
+                        .await
+                        .and_then(|mut answers| answers.pop().ok_or_else(miscounted));
+                    let _ = reply.send(answer);
+                }
+            }
+            Err(error) => {
+                for reply in replies {
+                    let _ = reply.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    /// All of `commands` in one transaction: committed, or as if it had not been.
+    async fn transact(
+        &self,
+        commands: &[B::Command],
+    ) -> Result<Answers<B::Answer, B::Error>, StoreError> {
+        let mut tx = self.store.begin_write(self.clock.now()).await?;
+        let applied = AssertUnwindSafe(self.batch.apply(&mut tx, commands))
+            .catch_unwind()
+            .await
+            .unwrap_or(Err(StoreError::Panicked));
+        let decided = applied.and_then(|answers| {
+            if answers.len() == commands.len() {
+                Ok(answers)
+            } else {
+                Err(miscounted())
+            }
+        });
+        match decided {
+            Ok(answers) => {
+                tx.commit().await?;
+                Ok(answers)
+            }
+            Err(error) => {
+                log_failure(&error);
+                if let Err(error) = tx.rollback().await {
+                    // The pool opens another connection if this one is lost.
+                    log_failure(&error);
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+fn miscounted() -> StoreError {
+    StoreError::inconsistent("the batch", "commands and answers differ in number")
+}
+
+fn log_failure(error: &StoreError) {
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    tracing::error!(%error, source, "a write transaction failed");
+}
