@@ -1,0 +1,159 @@
+//! The authorization layer: finds the rule of the method, judges the call, hands a permit inward.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, Limited};
+use mesh_types::EntityId;
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use crate::authorizer::Admission;
+use crate::rule::Grants;
+use crate::{Authorization, Authorizer, Caller, Identity, Refusal};
+
+/// Names the entity that a gateway acts for: an EUI-64. Nothing else in a request's metadata says
+/// who the caller is.
+pub const ON_BEHALF_OF: &str = "mp169-on-behalf-of";
+
+/// The most octets of a request that a rule is judged by: the limit on every message, and the five
+/// octets before it.
+const MAX_REQUEST: usize = 4 * 1024 * 1024 + 5;
+
+/// Puts [`Authorize`] in front of a server's handlers. The identity layer comes before it.
+#[derive(Clone)]
+pub struct AuthorizeLayer(Authorizer);
+
+impl AuthorizeLayer {
+    /// Checks with `authorizer`.
+    #[must_use]
+    pub fn new(authorizer: Authorizer) -> Self {
+        Self(authorizer)
+    }
+}
+
+impl<S> Layer<S> for AuthorizeLayer {
+    type Service = Authorize<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Authorize {
+            inner,
+            authorizer: self.0.clone(),
+        }
+    }
+}
+
+/// Lets a call through with an [`Authorization`] in its extensions, or refuses it.
+#[derive(Clone)]
+pub struct Authorize<S> {
+    inner: S,
+    authorizer: Authorizer,
+}
+
+impl<S> Service<Request<Body>> for Authorize<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        // The service that was made ready takes the call; the fresh clone waits for the next one.
+        let fresh = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, fresh);
+        let authorizer = self.authorizer.clone();
+        Box::pin(async move {
+            let path = request.uri().path().to_owned();
+            match authorize(&authorizer, request).await {
+                Ok(request) => inner.call(request).await,
+                Err(refusal) => {
+                    tracing::info!(
+                        method = path,
+                        reason = refusal.code().1.as_str_name(),
+                        "refused"
+                    );
+                    Ok(Status::from(refusal).into_http())
+                }
+            }
+        })
+    }
+}
+
+async fn authorize(
+    authorizer: &Authorizer,
+    mut request: Request<Body>,
+) -> Result<Request<Body>, Refusal> {
+    let identity = request.extensions().get::<Identity>().copied();
+    let on_behalf_of = on_behalf_of(&request)?;
+    let authorization = match authorizer.admit(request.uri().path(), identity, on_behalf_of)? {
+        Admission::Open => return Ok(request),
+        Admission::ByRole(caller) => authorizer.by_role(caller, request.uri().path()),
+        Admission::NeedsRequest(caller, grants) => {
+            return with_request(authorizer, caller, grants, request).await;
+        }
+    };
+    request.extensions_mut().insert(authorization);
+    Ok(request)
+}
+
+async fn with_request(
+    authorizer: &Authorizer,
+    caller: Caller,
+    grants: &Grants,
+    request: Request<Body>,
+) -> Result<Request<Body>, Refusal> {
+    let (parts, body) = request.into_parts();
+    let collected = Limited::new(body, MAX_REQUEST).collect().await;
+    let frame = collected.map_err(|_| Refusal::NotOneMessage)?.to_bytes();
+    let authorization = authorizer
+        .judge(caller, grants, one_message(&frame)?)
+        .await?;
+    let mut request = Request::from_parts(parts, Body::new(Full::new(frame)));
+    request
+        .extensions_mut()
+        .insert::<Authorization>(authorization);
+    Ok(request)
+}
+
+/// The message in a gRPC frame: one octet that says whether it is compressed, four for its length.
+fn one_message(frame: &Bytes) -> Result<&[u8], Refusal> {
+    let (head, message) = frame.split_at_checked(5).ok_or(Refusal::NotOneMessage)?;
+    let [0, length @ ..] = head else {
+        return Err(Refusal::NotOneMessage);
+    };
+    let length = length
+        .iter()
+        .fold(0_usize, |length, octet| length << 8 | usize::from(*octet));
+    if message.len() == length {
+        Ok(message)
+    } else {
+        Err(Refusal::NotOneMessage)
+    }
+}
+
+fn on_behalf_of(request: &Request<Body>) -> Result<Option<EntityId>, Refusal> {
+    let mut values = request.headers().get_all(ON_BEHALF_OF).iter();
+    let malformed = || Refusal::Field {
+        field: ON_BEHALF_OF.to_owned(),
+        problem: "is not one EUI-64",
+    };
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => {
+            let entity = value.to_str().ok().and_then(|text| text.parse().ok());
+            entity.map(Some).ok_or_else(malformed)
+        }
+        (Some(_), Some(_)) => Err(malformed()),
+    }
+}

@@ -1,0 +1,310 @@
+//! The rules of all methods, read from the contracts' descriptor set at start.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use mesh_api::authorization::v1 as wire;
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, Value,
+};
+
+use crate::extract::FieldPath;
+use crate::{Role, Roles};
+
+/// The methods of the standard services that any server of the mesh offers. They are no part of our
+/// contracts, hence no options. Health answers anybody who completes the handshake, so that an
+/// orchestrator without a certificate can probe; reflection is for those who may see everything.
+const STANDARD: [(&str, StandardRule); 3] = [
+    ("/grpc.health.v1.Health/", StandardRule::Anyone),
+    (
+        "/grpc.reflection.v1.ServerReflection/",
+        StandardRule::Inspectors,
+    ),
+    (
+        "/grpc.reflection.v1alpha.ServerReflection/",
+        StandardRule::Inspectors,
+    ),
+];
+
+#[derive(Debug, Clone, Copy)]
+enum StandardRule {
+    Anyone,
+    Inspectors,
+}
+
+/// A contract that no server starts with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RuleError {
+    /// The descriptor set cannot be read.
+    #[error("the descriptor set cannot be read: {0}")]
+    Descriptor(String),
+    /// The service is not in the descriptor set.
+    #[error("the descriptor set has no service {0}")]
+    NoSuchService(String),
+    /// A method has no rule.
+    #[error("{0} has no authorization rule")]
+    NoRule(String),
+    /// A grant names no role.
+    #[error("a grant of {0} names no role")]
+    NoRole(String),
+    /// A grant names a field that is not a string field of the request.
+    #[error("{method}: the request has no string field {field}")]
+    NoSuchField {
+        /// The method.
+        method: String,
+        /// The path that the rule gives.
+        field: String,
+    },
+    /// A condition on a field cannot be checked before a client stream has ended.
+    #[error("{0} streams its requests: a rule of it can only name roles")]
+    ConditionOnStream(String),
+    /// Two grants of a method name different Device fields, or a batch is scoped to a party or CSP.
+    #[error("the grants of {0} do not agree on their fields")]
+    Disagreeing(String),
+}
+
+/// What a method demands.
+#[derive(Debug)]
+pub(crate) enum MethodRule {
+    /// Everybody, without a certificate too.
+    Anyone,
+    /// Whoever a grant admits.
+    Grants(Grants),
+}
+
+#[derive(Debug)]
+pub(crate) struct Grants {
+    pub(crate) method: Arc<str>,
+    pub(crate) by_role: Roles,
+    pub(crate) responsible: Option<Responsible>,
+    pub(crate) own: Vec<(Roles, Own, FieldPath)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Responsible {
+    pub(crate) roles: Roles,
+    pub(crate) device: FieldPath,
+    pub(crate) followed_suffices: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Own {
+    Csp,
+    Party,
+}
+
+/// The rules of the methods that a server offers.
+#[derive(Debug)]
+pub struct Rules(HashMap<String, MethodRule>);
+
+impl Rules {
+    /// Reads the rules of `services`, given by their full names, from the project's contracts.
+    /// Fails if a method has no rule, or one that could not be carried out.
+    pub fn of_services(services: &[&str]) -> Result<Self, RuleError> {
+        Self::read(mesh_api::FILE_DESCRIPTOR_SET, services)
+    }
+
+    pub(crate) fn read(descriptor_set: &[u8], services: &[&str]) -> Result<Self, RuleError> {
+        let descriptor_error =
+            |error: prost_reflect::DescriptorError| RuleError::Descriptor(error.to_string());
+        let pool = DescriptorPool::decode(descriptor_set).map_err(descriptor_error)?;
+        let mut rules = HashMap::new();
+        for name in services {
+            let service = pool
+                .get_service_by_name(name)
+                .ok_or_else(|| RuleError::NoSuchService((*name).to_owned()))?;
+            for method in service.methods() {
+                let path = format!("/{}/{}", service.full_name(), method.name());
+                let grants = grants(&pool, &method, &path)?;
+                rules.insert(path, MethodRule::Grants(grants));
+            }
+        }
+        Ok(Self(rules))
+    }
+
+    /// The rule of the method at `path`, such as `/mp169.flag_registry.v1.FlagService/AddFlag`.
+    pub(crate) fn of(&self, path: &str) -> Option<&MethodRule> {
+        if let Some(rule) = self.0.get(path) {
+            return Some(rule);
+        }
+        let (_, standard) = STANDARD
+            .iter()
+            .find(|(prefix, _)| path.starts_with(prefix))?;
+        Some(match standard {
+            StandardRule::Anyone => &MethodRule::Anyone,
+            StandardRule::Inspectors => inspectors(),
+        })
+    }
+}
+
+fn inspectors() -> &'static MethodRule {
+    static RULE: std::sync::OnceLock<MethodRule> = std::sync::OnceLock::new();
+    RULE.get_or_init(|| {
+        MethodRule::Grants(Grants {
+            method: "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo".into(),
+            by_role: Roles::from_iter([Role::Operator, Role::Auditor]),
+            responsible: None,
+            own: vec![],
+        })
+    })
+}
+
+fn grants(
+    pool: &DescriptorPool,
+    method: &MethodDescriptor,
+    path: &str,
+) -> Result<Grants, RuleError> {
+    let rule = rule_option(pool, method).ok_or_else(|| RuleError::NoRule(path.to_owned()))?;
+    let mut grants = Grants {
+        method: path.into(),
+        by_role: Roles::default(),
+        responsible: None,
+        own: vec![],
+    };
+    for grant in &rule.allow {
+        let roles: Roles = grant.roles().collect();
+        if roles.is_empty() {
+            return Err(RuleError::NoRole(path.to_owned()));
+        }
+        let Some(condition) = &grant.condition else {
+            grants.by_role = [grants.by_role, roles].into_iter().collect();
+            continue;
+        };
+        if method.is_client_streaming() {
+            return Err(RuleError::ConditionOnStream(path.to_owned()));
+        }
+        match condition {
+            wire::grant::Condition::ResponsibleSupplier(condition) => {
+                let device = field(method, path, &condition.device_id)?;
+                let followed_suffices = condition.followed_suffices;
+                if grants.responsible.is_some() {
+                    return Err(RuleError::Disagreeing(path.to_owned()));
+                }
+                grants.responsible = Some(Responsible {
+                    roles,
+                    device,
+                    followed_suffices,
+                });
+            }
+            wire::grant::Condition::OwnCsp(condition) => {
+                grants
+                    .own
+                    .push((roles, Own::Csp, field(method, path, &condition.csp_id)?));
+            }
+            wire::grant::Condition::OwnParty(condition) => {
+                grants
+                    .own
+                    .push((roles, Own::Party, field(method, path, &condition.party_id)?));
+            }
+        }
+    }
+    if grants.own.iter().any(|(_, _, field)| field.repeated) {
+        return Err(RuleError::Disagreeing(path.to_owned()));
+    }
+    if rule.allow.is_empty() {
+        Err(RuleError::NoRule(path.to_owned()))
+    } else {
+        Ok(grants)
+    }
+}
+
+fn rule_option(pool: &DescriptorPool, method: &MethodDescriptor) -> Option<wire::Rule> {
+    let extension = pool.get_extension_by_name("mp169.authorization.v1.rule")?;
+    let options: DynamicMessage = method.options();
+    if !options.has_extension(&extension) {
+        return None;
+    }
+    match options.get_extension(&extension).as_ref() {
+        Value::Message(rule) => rule.transcode_to().ok(),
+        _ => None,
+    }
+}
+
+fn field(method: &MethodDescriptor, path: &str, text: &str) -> Result<FieldPath, RuleError> {
+    let missing = || RuleError::NoSuchField {
+        method: path.to_owned(),
+        field: text.to_owned(),
+    };
+    let mut message: Option<MessageDescriptor> = Some(method.input());
+    let mut numbers = Vec::new();
+    let mut repeated = false;
+    let mut is_string = false;
+    for name in text.split('.') {
+        let field = message
+            .take()
+            .and_then(|message| message.get_field_by_name(name));
+        let field = field.filter(|_| !repeated).ok_or_else(missing)?;
+        numbers.push(field.number());
+        repeated = field.is_list();
+        match field.kind() {
+            Kind::Message(inner) => message = Some(inner),
+            kind => is_string = kind == Kind::String,
+        }
+    }
+    if is_string {
+        Ok(FieldPath {
+            text: text.to_owned(),
+            numbers,
+            repeated,
+        })
+    } else {
+        Err(missing())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVICES: [&str; 7] = [
+        "mp169.registration.v1.PartyService",
+        "mp169.registration.v1.DeviceService",
+        "mp169.registration.v1.AuthorityService",
+        "mp169.flag_registry.v1.FlagService",
+        "mp169.classification.v1.ClassificationService",
+        "mp169.csp_notification.v1.CspNotificationService",
+        "mp169.reporting.v1.ReportingService",
+    ];
+
+    #[test]
+    fn every_method_of_the_contracts_has_a_rule_that_can_be_carried_out() {
+        let rules = Rules::of_services(&SERVICES).unwrap();
+        let add = rules
+            .of("/mp169.flag_registry.v1.FlagService/AddFlag")
+            .unwrap();
+        let MethodRule::Grants(add) = add else {
+            panic!("open to anyone")
+        };
+        let responsible = add.responsible.as_ref().unwrap();
+        assert!(add.by_role.is_empty() && !responsible.followed_suffices);
+        assert_eq!(responsible.device.numbers, [2]);
+        assert!(
+            rules
+                .of("/mp169.flag_registry.v1.FlagService/Nothing")
+                .is_none()
+        );
+        assert!(matches!(
+            rules.of("/grpc.health.v1.Health/Check"),
+            Some(MethodRule::Anyone)
+        ));
+    }
+
+    #[test]
+    fn a_method_without_a_rule_stops_the_start() {
+        let stripped = without_options(mesh_api::FILE_DESCRIPTOR_SET);
+        let error = Rules::read(&stripped, &SERVICES).unwrap_err();
+        assert!(matches!(error, RuleError::NoRule(_)), "{error}");
+        assert_eq!(
+            Rules::of_services(&["mp169.Missing"]).unwrap_err(),
+            RuleError::NoSuchService("mp169.Missing".into())
+        );
+    }
+
+    /// The same contracts through `FileDescriptorSet`, which drops custom options.
+    fn without_options(set: &[u8]) -> Vec<u8> {
+        use prost::Message;
+        prost_types::FileDescriptorSet::decode(set)
+            .unwrap()
+            .encode_to_vec()
+    }
+}
