@@ -67,6 +67,8 @@
 //! ```
 
 mod committed;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod cursor;
 mod error;
 mod idempotency;
@@ -74,6 +76,8 @@ pub mod log;
 mod open;
 mod rows;
 pub mod sqlite;
+#[cfg(test)]
+mod tests;
 mod token;
 mod tx;
 pub mod verify;

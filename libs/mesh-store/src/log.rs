@@ -50,11 +50,11 @@ pub struct PageLimit {
 }
 
 impl Default for PageLimit {
-    /// A thousand events or one mebibyte, well below the four mebibytes of a gRPC message.
+    /// What one `LogEntries` frame of the contracts holds: 256 events or 512 KiB.
     fn default() -> Self {
         Self {
-            events: 1000,
-            octets: 1 << 20,
+            events: 256,
+            octets: 512 << 10,
         }
     }
 }
@@ -127,6 +127,26 @@ pub async fn read(
         events.push(event);
     }
     Ok(events)
+}
+
+/// The chain's hash after event `sequence` of `log`, or before the first for zero; `None` if the log
+/// has not come so far or does not exist.
+pub async fn hash_at(
+    conn: &mut Conn,
+    log: &LogName,
+    sequence: Sequence,
+) -> Result<Option<Hash>, StoreError> {
+    if sequence == 0 {
+        let head = head(conn, log).await?;
+        return Ok(head.map(|head| chain::genesis(log, head.position.epoch)));
+    }
+    let hash: Option<Vec<u8>> =
+        sqlx::query_scalar("SELECT hash FROM log_event WHERE log = $1 AND sequence = $2")
+            .bind(log.as_str())
+            .bind(sequence_to_db(sequence))
+            .fetch_optional(conn)
+            .await?;
+    hash.map(|hash| hash_from_db(EVENTS, hash)).transpose()
 }
 
 /// The last event of `log` that was recorded at `time` or before: what was known then. Zero if

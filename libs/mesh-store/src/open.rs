@@ -40,7 +40,7 @@ impl Store {
     ///
     /// A database with a migration that this program does not know, or knows differently, is
     /// refused unchanged: [`StoreError::Migration`].
-    pub async fn open(url: &str, migrations: &'static Migrator) -> Result<Self, StoreError> {
+    pub async fn open(url: &str, migrations: &Migrator) -> Result<Self, StoreError> {
         let opened = match url.split_once(':') {
             Some(("sqlite", rest)) => sqlite::open(rest).await?,
             Some((scheme, _)) => {

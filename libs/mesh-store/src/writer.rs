@@ -83,6 +83,7 @@ struct Waiting<B: Batch> {
 /// Hands commands to the writer task. Cloning it is cheap.
 pub struct Writer<B: Batch> {
     queue: mpsc::Sender<Waiting<B>>,
+    stop: CancellationToken,
     patience: Duration,
 }
 
@@ -90,6 +91,7 @@ impl<B: Batch> Clone for Writer<B> {
     fn clone(&self) -> Self {
         Self {
             queue: self.queue.clone(),
+            stop: self.stop.clone(),
             patience: self.patience,
         }
     }
@@ -98,7 +100,7 @@ impl<B: Batch> Clone for Writer<B> {
 impl<B: Batch> fmt::Debug for Writer<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writer")
-            .field("room", &self.queue.capacity())
+            .field("waiting", &self.waiting())
             .finish_non_exhaustive()
     }
 }
@@ -129,6 +131,7 @@ impl<B: Batch> Writer<B> {
         let task = tokio::spawn(worker.run(waiting, stop.clone()));
         let writer = Self {
             queue,
+            stop: stop.clone(),
             patience: settings.patience,
         };
         (writer, WriterTask { stop, task })
@@ -143,13 +146,23 @@ impl<B: Batch> Writer<B> {
         &self,
         command: B::Command,
     ) -> Result<Result<B::Answer, B::Error>, StoreError> {
-        let room = tokio::time::timeout(self.patience, self.queue.reserve())
-            .await
+        let room = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Err(StoreError::Stopped),
+            room = tokio::time::timeout(self.patience, self.queue.reserve()) => room,
+        };
+        let room = room
             .map_err(|_| StoreError::Busy)?
             .map_err(|_| StoreError::Stopped)?;
         let (reply, answer) = oneshot::channel();
         room.send(Waiting { command, reply });
         answer.await.map_err(|_| StoreError::Stopped)?
+    }
+
+    /// How many commands wait for a transaction, those in the running one not counted.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
     }
 }
 

@@ -1,0 +1,89 @@
+//! What must every storage engine be able to do, whichever it is?
+//!
+//! An engine is plugged in by one line in a test binary, [`conformance!`](crate::conformance), and
+//! a function that makes an empty database. Nothing here knows an engine.
+
+mod idempotency;
+mod ledger;
+mod logs;
+mod opening;
+mod verifying;
+mod writing;
+
+use std::any::Any;
+use std::error::Error;
+
+pub use idempotency::{
+    a_request_is_answered_once, a_store_remembers_thousands_of_requests,
+    cursors_move_by_compare_and_set, equal_requests_race_to_one_answer,
+};
+pub use logs::{
+    events_are_read_in_pages, followers_are_woken_after_the_commit, recorded_time_never_goes_back,
+    snapshots_stand_still_and_readers_cannot_write, what_was_known_at_a_time_is_one_position,
+};
+pub use opening::{
+    a_store_that_is_opened_again_is_the_same, migrations_that_do_not_fit_are_refused,
+    one_secret_makes_the_tokens,
+};
+pub use verifying::{a_whole_log_is_found_whole, every_misfit_is_found_with_its_sequence};
+pub use writing::{
+    a_caller_who_leaves_changes_nothing_for_the_others, a_full_queue_answers_busy,
+    a_poisoned_command_fails_alone, nothing_is_written_by_halves,
+    positions_are_contiguous_under_concurrency, shutdown_finishes_what_waits,
+};
+
+/// The result of a case; what it does not expect, it returns.
+pub type Checked = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// An empty database made for one case.
+pub struct Database {
+    /// Where it is.
+    pub url: String,
+    /// Removes it when the case is over.
+    pub keep: Box<dyn Any + Send + Sync>,
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.url)
+    }
+}
+
+/// Makes a test out of every case of the suite, for the engine whose empty databases the function
+/// `$fresh` makes: `fn() -> Database`.
+#[macro_export]
+macro_rules! conformance {
+    ($fresh:path) => {
+        $crate::conformance!(@cases $fresh;
+            positions_are_contiguous_under_concurrency
+            nothing_is_written_by_halves
+            a_poisoned_command_fails_alone
+            a_caller_who_leaves_changes_nothing_for_the_others
+            a_full_queue_answers_busy
+            shutdown_finishes_what_waits
+            a_request_is_answered_once
+            equal_requests_race_to_one_answer
+            a_store_remembers_thousands_of_requests
+            cursors_move_by_compare_and_set
+            events_are_read_in_pages
+            recorded_time_never_goes_back
+            what_was_known_at_a_time_is_one_position
+            followers_are_woken_after_the_commit
+            snapshots_stand_still_and_readers_cannot_write
+            a_whole_log_is_found_whole
+            every_misfit_is_found_with_its_sequence
+            a_store_that_is_opened_again_is_the_same
+            migrations_that_do_not_fit_are_refused
+            one_secret_makes_the_tokens
+        );
+    };
+    (@cases $fresh:path; $($case:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $case() -> $crate::conformance::Checked {
+                let database: $crate::conformance::Database = $fresh();
+                $crate::conformance::$case(&database).await
+            }
+        )*
+    };
+}

@@ -1,0 +1,175 @@
+//! The conformance suite on SQLite, and what only SQLite has: one file and one process.
+
+use std::error::Error as _;
+
+use mesh_types::Timestamp;
+use sqlx::Row as _;
+
+use crate::conformance::{Checked, Database};
+use crate::{Migrator, Store, StoreError};
+
+fn fresh() -> Database {
+    let folder = tempfile::tempdir().unwrap();
+    Database {
+        url: url(&folder, "new/folder/store.db"),
+        keep: Box::new(folder),
+    }
+}
+
+fn url(folder: &tempfile::TempDir, file: &str) -> String {
+    format!("sqlite://{}", folder.path().join(file).display())
+}
+
+fn no_migrations() -> Migrator {
+    Migrator::with_migrations(Vec::new())
+}
+
+mod suite {
+    crate::conformance!(super::fresh);
+}
+
+#[tokio::test]
+async fn urls_that_name_no_file_are_refused() {
+    for (url, expected) in [
+        ("postgres://user:secret@host/db", "\"postgres\""),
+        ("mysql://host/db", "\"mysql\""),
+        ("store.db", "scheme"),
+        ("sqlite://", "names a file"),
+        ("sqlite::memory:", "names a file"),
+        ("sqlite://store.db?mode=ro", "no parameters"),
+    ] {
+        let error = Store::open(url, &no_migrations()).await.unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains(expected) && !text.contains("secret"),
+            "{text}"
+        );
+        assert!(!error.is_transient());
+    }
+}
+
+#[tokio::test]
+async fn a_file_has_one_process_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = url(&folder, "store.db");
+    let store = Store::open(&url, &no_migrations()).await.unwrap();
+    let second = Store::open(&url, &no_migrations()).await;
+    assert!(matches!(second, Err(StoreError::InUse)), "{second:?}");
+    let clone = store.clone();
+    drop(store);
+    assert!(Store::open(&url, &no_migrations()).await.is_err());
+    clone.close().await;
+    drop(clone);
+    Store::open(&url, &no_migrations()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_is_synced_and_references_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&url(&folder, "store.db"), &no_migrations())
+        .await
+        .unwrap();
+    let mut tx = store.begin_write(Timestamp::from_micros(1)).await.unwrap();
+    for (pragma, expected) in [
+        ("PRAGMA synchronous", "2"),
+        ("PRAGMA foreign_keys", "1"),
+        ("PRAGMA journal_mode", "wal"),
+    ] {
+        let row = sqlx::query(pragma).fetch_one(tx.conn()).await.unwrap();
+        let value = row
+            .try_get::<i64, _>(0)
+            .map_or_else(|_| row.get::<String, _>(0), |number| number.to_string());
+        assert_eq!(value, expected, "{pragma}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nobody_but_the_owner_reads_the_files() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let _store = Store::open(&url(&folder, "store.db"), &no_migrations())
+        .await
+        .unwrap();
+    for file in ["store.db", "store.db-wal", "store.db-shm", "store.db.lock"] {
+        let mode = folder
+            .path()
+            .join(file)
+            .metadata()
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+}
+
+/// What a process that dies leaves behind is what stands in its files: their copy, taken right
+/// after an answer, holds what was answered.
+#[tokio::test]
+async fn what_was_acknowledged_survives_the_process() -> Checked {
+    let folder = tempfile::tempdir()?;
+    let store = Store::open(&url(&folder, "store.db"), &no_migrations()).await?;
+    let log = "kept".parse()?;
+    for sequence in 1..=5 {
+        let mut tx = store.begin_write(Timestamp::from_micros(1)).await?;
+        tx.create_log(&log, crate::log::random_epoch()).await?;
+        tx.lock(&log).await?;
+        tx.append(&log, |_| b"event".to_vec())?;
+        tx.commit().await?;
+
+        let copy = tempfile::tempdir()?;
+        for file in ["store.db", "store.db-wal"] {
+            std::fs::copy(folder.path().join(file), copy.path().join(file))?;
+        }
+        let survivor = Store::open(&url(&copy, "store.db"), &no_migrations()).await?;
+        let head = crate::verify::verify(survivor.readers(), &log).await??;
+        assert_eq!(head.position.sequence, sequence);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_said_to_be_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("store.db"), [7; 8192]).unwrap();
+    let error = Store::open(&url(&folder, "store.db"), &no_migrations())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, StoreError::Inconsistent { .. }),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_the_driver_says_is_a_source_and_never_the_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&url(&folder, "store.db"), &no_migrations())
+        .await
+        .unwrap();
+    let mut tx = store.begin_write(Timestamp::from_micros(1)).await.unwrap();
+    for (statement, variant, said) in [
+        (
+            "INSERT INTO token_key (id, secret) VALUES (1, zeroblob(32))",
+            "Constraint",
+            "token_key.id",
+        ),
+        (
+            "INSERT INTO token_key (id, secret) VALUES (2, zeroblob(32))",
+            "Constraint",
+            "id = 1",
+        ),
+        (
+            "SELECT secret FROM nothing_of_that_name",
+            "Statement",
+            "nothing_of_that_name",
+        ),
+    ] {
+        let failure = sqlx::query(statement).execute(tx.conn()).await.unwrap_err();
+        let error = StoreError::from(failure);
+        assert!(format!("{error:?}").starts_with(variant), "{error:?}");
+        let source = error.source().unwrap().to_string();
+        assert!(source.contains(said), "{source}");
+        assert!(!error.to_string().contains(said), "{error}");
+    }
+}
