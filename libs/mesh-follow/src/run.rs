@@ -1,0 +1,252 @@
+//! Following a log: connect, check, hand over, and connect again.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use mesh_api::common::v1::{self as wire, ErrorReason, stream_frame::Frame};
+use mesh_api::convert::position_from_wire;
+use mesh_api::status::reason_of;
+use mesh_store::cursor::Cursor;
+use mesh_types::chain::{self, Hash};
+use mesh_types::{Position, Sequence};
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+
+use crate::{Begin, Body, FollowError, FollowResponse, Follower, LogEvent};
+
+/// The pause before the first new attempt, and the longest one. Each is drawn at random from zero to
+/// its bound, so that many followers do not come back together.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A stream that lived so long was healthy: the next pause is a short one again.
+const HEALTHY: Duration = Duration::from_secs(30);
+/// How long to wait for the first frame.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Follows a log until `stop` is cancelled.
+///
+/// `connect` opens the stream. Every end of it, an orderly one too, is followed by a pause and a new
+/// connection; three checkpoint intervals without a frame are an end.
+pub async fn follow<F, C>(name: &'static str, mut follower: F, connect: C, stop: CancellationToken)
+where
+    F: Follower,
+    C: Fn(wire::FollowStart) -> BoxFuture<'static, Result<Streaming<F::Response>, Status>>
+        + Send
+        + Sync,
+{
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let began = tokio::time::Instant::now();
+        let ended = tokio::select! {
+            () = stop.cancelled() => return,
+            ended = attempt(&mut follower, &connect) => ended,
+        };
+        follower.disconnected();
+        match &ended {
+            Ok(()) => tracing::info!(log = name, "the followed log asks to connect again"),
+            Err(Ended::Remote(status)) => {
+                tracing::warn!(log = name, code = ?status.code(), "the followed log was lost");
+            }
+            Err(Ended::Local(error)) => {
+                tracing::error!(log = name, %error, "following failed");
+            }
+            Err(Ended::Silent) => tracing::warn!(log = name, "the followed log went silent"),
+        }
+        if let Err(Ended::Remote(status)) = &ended
+            && reason_of(status) == Some(ErrorReason::PositionOfAnotherEpoch)
+            && !follower.other_history().await
+        {
+            tracing::error!(
+                log = name,
+                "the followed log has another history than the cursor"
+            );
+        }
+        if began.elapsed() >= HEALTHY {
+            pause = FIRST_PAUSE;
+        }
+        let drawn = pause.mul_f64(rand::random_range(0.0..=1.0));
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(drawn) => {}
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+enum Ended {
+    Remote(Status),
+    Local(FollowError),
+    Silent,
+}
+
+impl From<FollowError> for Ended {
+    fn from(error: FollowError) -> Self {
+        Self::Local(error)
+    }
+}
+
+async fn attempt<F, C>(follower: &mut F, connect: &C) -> Result<(), Ended>
+where
+    F: Follower,
+    C: Fn(wire::FollowStart) -> BoxFuture<'static, Result<Streaming<F::Response>, Status>>
+        + Send
+        + Sync,
+{
+    let begin = follower.begin().await?;
+    let start = start_of(&begin, connect).await?;
+    let mut stream = connect(start).await.map_err(Ended::Remote)?;
+    let mut session = Session {
+        expected: begin,
+        at: None,
+        silence: HELLO_TIMEOUT,
+    };
+    loop {
+        let next = tokio::time::timeout(session.silence, stream.message());
+        let response = next
+            .await
+            .map_err(|_| Ended::Silent)?
+            .map_err(Ended::Remote)?;
+        let Some(response) = response else {
+            return Ok(());
+        };
+        // A kind of frame that this build does not know changes nothing that it relies on.
+        let Some(body) = response.into_body() else {
+            continue;
+        };
+        if !session.take(follower, body).await? {
+            return Ok(());
+        }
+    }
+}
+
+/// Where to ask the owner to start. "With the first event" needs the log's epoch, which only its
+/// owner knows: the hello of a stream that is dropped at once tells it.
+async fn start_of<R, C>(begin: &Begin, connect: &C) -> Result<wire::FollowStart, Ended>
+where
+    R: FollowResponse,
+    C: Fn(wire::FollowStart) -> BoxFuture<'static, Result<Streaming<R>, Status>> + Send + Sync,
+{
+    use wire::follow_start::Start;
+    let start = match begin {
+        Begin::Snapshot => Start::Snapshot(wire::SnapshotStart {}),
+        Begin::After(cursor) => Start::After(mesh_api::convert::position_to_wire(&cursor.position)),
+        Begin::Start => {
+            let start = Some(Start::Snapshot(wire::SnapshotStart {}));
+            let stream = connect(wire::FollowStart { start }).await;
+            let hello = stream
+                .map_err(Ended::Remote)?
+                .message()
+                .await
+                .map_err(Ended::Remote)?;
+            match hello.and_then(FollowResponse::into_body) {
+                Some(Body::Frame(Frame::Hello(wire::StreamHello {
+                    head: Some(head), ..
+                }))) => Start::After(wire::Position {
+                    sequence: 0,
+                    ..head
+                }),
+                _ => return Err(FollowError::Malformed("no hello").into()),
+            }
+        }
+    };
+    Ok(wire::FollowStart { start: Some(start) })
+}
+
+/// What one stream has said so far.
+struct Session {
+    expected: Begin,
+    at: Option<Cursor>,
+    silence: Duration,
+}
+
+impl Session {
+    /// Takes one frame over; `false` if it was the last.
+    async fn take<F: Follower>(
+        &mut self,
+        follower: &mut F,
+        body: Body<<F::Response as FollowResponse>::Snapshot>,
+    ) -> Result<bool, FollowError> {
+        match body {
+            Body::Snapshot(part) => follower.snapshot_part(part).await?,
+            Body::Frame(Frame::Hello(hello)) => self.hello(hello)?,
+            Body::Frame(Frame::SnapshotComplete(complete)) => {
+                let hash = complete.hash.as_slice().try_into();
+                let cursor = Cursor {
+                    position: position(complete.position)?,
+                    hash: hash.map_err(|_| FollowError::Malformed("a hash has 32 octets"))?,
+                };
+                self.at = Some(cursor.clone());
+                follower.snapshot_complete(cursor).await?;
+            }
+            Body::Frame(Frame::Entries(entries)) => {
+                let at = self
+                    .at
+                    .as_mut()
+                    .ok_or(FollowError::Malformed("events before a start"))?;
+                let events = verify(at, entries.entries)?;
+                if !events.is_empty() {
+                    follower.apply(events, at.clone()).await?;
+                }
+            }
+            Body::Frame(Frame::Checkpoint(checkpoint)) => {
+                let position = position(checkpoint.position)?;
+                if self.at.as_ref().is_none_or(|at| at.position != position) {
+                    return Err(FollowError::Malformed("a checkpoint ahead of its events"));
+                }
+                follower.checkpoint(&position).await?;
+            }
+            Body::Frame(Frame::Draining(_)) => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn hello(&mut self, hello: wire::StreamHello) -> Result<(), FollowError> {
+        let interval = Duration::from_millis(hello.checkpoint_interval_ms.into());
+        self.silence = (interval * 3).clamp(Duration::from_secs(1), Duration::from_secs(300));
+        let head = position(hello.head)?;
+        self.at = match &self.expected {
+            Begin::Snapshot => None,
+            Begin::After(cursor) => Some(cursor.clone()),
+            Begin::Start => {
+                let hash = chain::genesis(&head.log, head.epoch);
+                Some(Cursor {
+                    position: Position {
+                        sequence: 0,
+                        ..head
+                    },
+                    hash,
+                })
+            }
+        };
+        Ok(())
+    }
+}
+
+fn position(position: Option<wire::Position>) -> Result<Position, FollowError> {
+    let position = position.ok_or(FollowError::Malformed("a position is missing"))?;
+    position_from_wire(&position).map_err(|_| FollowError::Malformed("a position is malformed"))
+}
+
+/// Checks that the entries continue the log at `at`, and moves `at` behind them.
+fn verify(at: &mut Cursor, entries: Vec<wire::LogEntry>) -> Result<Vec<LogEvent>, FollowError> {
+    let mut events = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let position = position(entry.position)?;
+        let next: Sequence = at.position.sequence + 1;
+        if !position.comparable(&at.position) || position.sequence != next {
+            return Err(FollowError::Malformed("an event is missing or comes twice"));
+        }
+        let hash: Hash = chain::link(&at.hash, next, &entry.event);
+        if entry.previous_hash.as_ref() != at.hash || entry.hash.as_ref() != hash {
+            return Err(FollowError::Malformed("an event does not fit the chain"));
+        }
+        at.position.sequence = next;
+        at.hash = hash;
+        events.push(LogEvent {
+            sequence: next,
+            hash,
+            event: entry.event,
+        });
+    }
+    Ok(events)
+}
