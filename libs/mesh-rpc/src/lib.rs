@@ -1,1 +1,49 @@
 //! The server and client chains: TLS, trace, metrics, limits, identity.
+//!
+//! The only crate that knows tower. Every layer is one file, works on whole HTTP messages (so unary
+//! calls and streams alike), and answers a refusal as a finished gRPC response. [`serve`] builds the
+//! server chain in one function, [`connect`] the client chain.
+//!
+//! | Question | File |
+//! |---|---|
+//! | in which order do the layers stand? | `server.rs` |
+//! | certificates, trust, reload | `tls.rs` |
+//! | who is calling? | `identity.rs` |
+//! | calls at a time, deadlines, message size | `limits.rs` |
+//! | rate and streams per caller | `caller_limits.rs` |
+//! | spans, trace context in and out | `trace.rs`, `traceparent.rs` |
+//! | calling another service | `client.rs` |
+
+mod caller_limits;
+mod client;
+mod identity;
+mod limits;
+mod methods;
+mod metrics;
+mod observe;
+mod panic;
+mod peer;
+mod rpc;
+mod server;
+mod status;
+mod telemetry;
+mod tls;
+mod trace;
+mod traceparent;
+
+pub use caller_limits::CallerLimits;
+pub use client::{ClientOptions, MeshChannel, Retry, RetryPolicy, connect};
+pub use identity::{IdentityError, ON_BEHALF_OF, TRUST_DOMAIN, identity_of};
+pub use limits::{GlobalLimits, remaining};
+pub use metrics::DURATION_BUCKETS;
+pub use peer::Peer;
+pub use rpc::Rpc;
+pub use server::{
+    DEFAULT_DRAIN_LIMIT, Drained, Draining, Health, LAYER_ORDER, ServeError, ServeOptions, serve,
+};
+pub use status::{code_name, refuse};
+pub use telemetry::{LogFormat, Telemetry, TelemetryError, TelemetryOptions};
+pub use tls::{
+    HandshakeCounters, HandshakeOutcome, RELOAD_INTERVAL, Tls, TlsError, TlsFiles, TlsPem,
+};
+pub use traceparent::{current_traceparent, link_to};

@@ -1,0 +1,146 @@
+//! Who is calling?
+//!
+//! The peer's certificate says so, and nothing else: it is read once per connection, and each
+//! request gets the result as [`mesh_authz::Identity`] in its extensions. Metadata that claims an
+//! identity is removed. A caller without a certificate passes without an identity; the
+//! authorization layer lets such a call through only to methods that are open to all.
+
+mod certificate;
+
+use std::task::{Context, Poll};
+
+use http::header::HeaderName;
+use http::{HeaderMap, Request};
+use mesh_api::common::v1::ErrorReason;
+use tonic::Code;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use crate::peer::Peer;
+use crate::rpc::{Rpc, RpcFuture, answer};
+use crate::status::refuse;
+
+pub(crate) use certificate::not_after;
+pub use certificate::{IdentityError, TRUST_DOMAIN, identity_of};
+
+/// The one header by which a caller may name whom it acts for: an EUI-64 in text form. The
+/// authorization layer checks it against the party directory.
+pub const ON_BEHALF_OF: &str = "mp169-on-behalf-of";
+
+/// Headers by which proxies pass on an identity that they checked. There is no such proxy here.
+const CLAIMS: [&str; 5] = [
+    "client-cert",
+    "client-cert-chain",
+    "x-forwarded-client-cert",
+    "x-forwarded-user",
+    "x-remote-user",
+];
+
+/// Beginnings of further such headers, and of the mesh's own names.
+const CLAIM_PREFIXES: [&str; 7] = [
+    "mp169-",
+    "ssl-client-",
+    "x-amzn-mtls-",
+    "x-client-cert",
+    "x-mp169-",
+    "x-spiffe-",
+    "x-ssl-client-",
+];
+
+/// Puts the caller's identity into each request.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct IdentityLayer;
+
+/// The service of [`IdentityLayer`].
+#[derive(Debug, Clone)]
+pub(crate) struct Identify<S> {
+    inner: S,
+}
+
+impl<S> Layer<S> for IdentityLayer {
+    type Service = Identify<S>;
+
+    fn layer(&self, inner: S) -> Identify<S> {
+        Identify { inner }
+    }
+}
+
+impl<S: Rpc> Service<Request<Body>> for Identify<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = RpcFuture;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> RpcFuture {
+        strip_claims(request.headers_mut());
+        let peer = request.extensions().get::<Peer>();
+        match peer.and_then(Peer::identity).transpose() {
+            Ok(Some(identity)) => {
+                request.extensions_mut().insert(identity);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::info!(%error, "certificate refused");
+                let status = mesh_api::status::refusal(
+                    Code::Unauthenticated,
+                    ErrorReason::IdentityNotRecognised,
+                    error.to_string(),
+                );
+                return answer(refuse(status));
+            }
+        }
+        Box::pin(self.inner.call(request))
+    }
+}
+
+fn strip_claims(headers: &mut HeaderMap) {
+    let claims: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_claim(name.as_str()))
+        .cloned()
+        .collect();
+    for name in claims {
+        tracing::debug!(%name, "removed a claim of identity from the metadata");
+        headers.remove(name);
+    }
+}
+
+fn is_claim(name: &str) -> bool {
+    name != ON_BEHALF_OF
+        && (CLAIMS.contains(&name) || CLAIM_PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_of_identity_are_removed_and_nothing_else() {
+        let mut headers = HeaderMap::new();
+        let kept = [ON_BEHALF_OF, "traceparent", "grpc-timeout", "x-request-id"];
+        let removed = [
+            "x-forwarded-client-cert",
+            "x-mp169-identity",
+            "x-mp169-on-behalf-of",
+            "mp169-party",
+            "mp169-on-behalf-of-party",
+            "x-spiffe-id",
+            "x-ssl-client-s-dn",
+            "client-cert",
+        ];
+        for name in kept.into_iter().chain(removed) {
+            headers.append(name, "x".parse().unwrap());
+            headers.append(name, "y".parse().unwrap());
+        }
+        strip_claims(&mut headers);
+        for name in kept {
+            assert_eq!(headers.get_all(name).iter().count(), 2, "{name}");
+        }
+        for name in removed {
+            assert!(!headers.contains_key(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Which RPCs does the mesh know, and which of them stream?
+//!
+//! Names from the wire become span names and metric labels only if they stand here, so that a caller
+//! cannot make up labels without end.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
+
+/// What stands for every method that is not known, as OpenTelemetry has it.
+pub(crate) const OTHER: &str = "_OTHER";
+
+/// One RPC of a contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Method {
+    /// Full name without a leading slash, such as `grpc.health.v1.Health/Check`.
+    pub(crate) name: Arc<str>,
+    /// Whether the caller sends any number of messages.
+    pub(crate) client_streaming: bool,
+    /// Whether the server sends any number of messages.
+    pub(crate) server_streaming: bool,
+}
+
+/// The RPCs of the mesh's contracts, of health and of reflection, by request path.
+#[derive(Debug)]
+pub(crate) struct Methods(HashMap<String, Method>);
+
+static MESH: LazyLock<Methods> = LazyLock::new(|| {
+    let sets = [
+        mesh_api::FILE_DESCRIPTOR_SET,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+    ];
+    let mut methods = Methods(HashMap::new());
+    for set in sets {
+        let set = FileDescriptorSet::decode(set)
+            .expect("descriptor sets are compiled in and were written by the same build");
+        methods.extend(&set);
+    }
+    methods
+});
+
+impl Methods {
+    /// All that a server of the mesh offers.
+    pub(crate) fn of_mesh() -> &'static Self {
+        &MESH
+    }
+
+    /// The method at a request path such as `/grpc.health.v1.Health/Check`.
+    pub(crate) fn get(&self, path: &str) -> Option<&Method> {
+        self.0.get(path)
+    }
+
+    fn extend(&mut self, set: &FileDescriptorSet) {
+        for file in &set.file {
+            for service in &file.service {
+                for method in &service.method {
+                    let name = format!("{}.{}/{}", file.package(), service.name(), method.name());
+                    let known = Method {
+                        name: name.as_str().into(),
+                        client_streaming: method.client_streaming(),
+                        server_streaming: method.server_streaming(),
+                    };
+                    self.0.insert(format!("/{name}"), known);
+                }
+            }
+        }
+    }
+}
+
+/// The method's name if it is known, else [`OTHER`].
+pub(crate) fn label(method: Option<&'static Method>) -> Arc<str> {
+    static OTHER_LABEL: LazyLock<Arc<str>> = LazyLock::new(|| OTHER.into());
+    method.map_or_else(|| OTHER_LABEL.clone(), |method| method.name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn health_and_reflection_are_known_and_others_are_not() {
+        let methods = Methods::of_mesh();
+        let check = methods.get("/grpc.health.v1.Health/Check").unwrap();
+        assert!(!check.client_streaming && !check.server_streaming);
+        let watch = methods.get("/grpc.health.v1.Health/Watch").unwrap();
+        assert!(!watch.client_streaming && watch.server_streaming);
+        let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+        let reflection = methods.get(path).unwrap();
+        assert!(reflection.client_streaming && reflection.server_streaming);
+        assert_eq!(&*label(Some(check)), "grpc.health.v1.Health/Check");
+        for path in [
+            "",
+            "/",
+            "/grpc.health.v1.Health/",
+            "grpc.health.v1.Health/Check",
+        ] {
+            assert_eq!(methods.get(path), None, "{path}");
+        }
+        assert_eq!(&*label(None), OTHER);
+    }
+}

@@ -1,0 +1,190 @@
+//! What stands between a socket and a handler, and in which order?
+//!
+//! [`chain`] is the function to review: every call to every service of the mesh goes through it,
+//! unary or streaming. [`serve`] puts it behind TLS and ends it in good order.
+
+mod connection;
+mod drain;
+mod health;
+
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::HealthService;
+use tower::{Layer, ServiceBuilder};
+
+use crate::caller_limits::{CallerLimits, CallerLimitsLayer};
+use crate::identity::IdentityLayer;
+use crate::limits::{GlobalLimits, GlobalLimitsLayer};
+use crate::metrics::MetricsLayer;
+use crate::panic::PanicGuardLayer;
+use crate::rpc::Rpc;
+use crate::tls::Tls;
+use crate::trace::TraceLayer;
+
+pub use drain::{Drained, Draining};
+pub use health::Health;
+
+/// The layers of [`chain`], outermost first, by what they do. A test compares them with the chain
+/// that is really built.
+pub const LAYER_ORDER: [&str; 8] = [
+    "trace",
+    "metrics",
+    "panic guard",
+    "global limits",
+    "identity",
+    "limits per caller",
+    "authorization",
+    "handler",
+];
+
+/// How long calls may go on after the signal to stop.
+pub const DEFAULT_DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// All that a server needs beside its handlers.
+#[derive(Debug)]
+pub struct ServeOptions<A> {
+    /// The service's name in spans and metrics, such as `flag-registry`.
+    pub service: &'static str,
+    /// Where to accept connections; bound by the caller, so that the address is known.
+    pub listener: TcpListener,
+    /// Certificate and trusted authorities.
+    pub tls: Tls,
+    /// The authorization layer: it answers `UNAUTHENTICATED` where there is no identity and the
+    /// method is not open to all.
+    pub authorize: A,
+    /// What the server takes on from everybody together.
+    pub limits: GlobalLimits,
+    /// What the server takes on from one caller.
+    pub caller_limits: CallerLimits,
+    /// What health checks are told.
+    pub health: Health,
+    /// Watched by the handlers of streams, which end when it starts.
+    pub draining: Draining,
+    /// How long calls may go on after the signal to stop, before they are cut off.
+    pub drain_limit: Duration,
+}
+
+impl<A> ServeOptions<A> {
+    /// The defaults around what must be given.
+    #[must_use]
+    pub fn new(
+        service: &'static str,
+        listener: TcpListener,
+        tls: Tls,
+        authorize: A,
+        health: Health,
+        draining: Draining,
+    ) -> Self {
+        Self {
+            service,
+            listener,
+            tls,
+            authorize,
+            limits: GlobalLimits::default(),
+            caller_limits: CallerLimits::default(),
+            health,
+            draining,
+            drain_limit: DEFAULT_DRAIN_LIMIT,
+        }
+    }
+}
+
+/// Why a server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The contracts cannot be offered by server reflection. A defect of the build.
+    #[error("the contracts cannot be offered by server reflection: {0}")]
+    Reflection(String),
+}
+
+/// Builds the chain around the handlers in `routes`. Read downward: a call passes from top to
+/// bottom, its answer from bottom to top.
+fn chain<A>(
+    service: &'static str,
+    limits: GlobalLimits,
+    caller_limits: &CallerLimits,
+    authorize: A,
+    routes: Routes,
+) -> impl Rpc
+where
+    A: Layer<Routes, Service: Rpc>,
+{
+    let meter = opentelemetry::global::meter("mesh-rpc");
+    ServiceBuilder::new()
+        // One span per call, also for a call that any layer below refuses.
+        .layer(TraceLayer::new(service))
+        // Refused, shed and cancelled calls count; inside trace, so that both see the same end.
+        .layer(MetricsLayer::new(service, &meter))
+        // A panic below is INTERNAL to the caller, and still traced and counted.
+        .layer(PanicGuardLayer)
+        // Bounds what a caller can make us do before we know who it is.
+        .layer(GlobalLimitsLayer::new(limits))
+        // From the certificate alone; claims in metadata end here.
+        .layer(IdentityLayer)
+        // Needs the caller; spares the authority the calls of one that runs wild.
+        .layer(CallerLimitsLayer::new(caller_limits))
+        // Reads the rule of the method and the Device in the message; hands a permit inward.
+        .layer(authorize)
+        .service(routes)
+}
+
+/// Serves `routes`, health and reflection until `shutdown` resolves, then drains.
+///
+/// After the signal: health says NOT_SERVING, no connection is accepted any more, connections are
+/// told to go away, streams see [`Draining`], and calls may finish until the drain limit. What is
+/// still there then is cut off, and the result says so.
+pub async fn serve<A>(
+    options: ServeOptions<A>,
+    routes: Routes,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<Drained, ServeError>
+where
+    A: Layer<Routes, Service: Rpc>,
+{
+    let routes = with_mesh_services(routes, &options.health)?;
+    let server = connection::Server {
+        chain: chain(
+            options.service,
+            options.limits,
+            &options.caller_limits,
+            options.authorize,
+            routes,
+        ),
+        tls: options.tls,
+        draining: options.draining.clone(),
+        cut: CancellationToken::new(),
+        connections: TaskTracker::new(),
+    };
+    tokio::select! {
+        () = server.accept(options.listener) => {}
+        () = shutdown => {}
+    }
+    tracing::info!(service = options.service, "draining");
+    options.health.drain().await;
+    options.draining.start();
+    let drained = server.drain(options.drain_limit).await;
+    tracing::info!(service = options.service, clean = drained.clean, "drained");
+    Ok(drained)
+}
+
+/// Adds what every server of the mesh offers.
+fn with_mesh_services(routes: Routes, health: &Health) -> Result<Routes, ServeError> {
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(mesh_api::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|error| ServeError::Reflection(error.to_string()))?;
+    let health = HealthService::from_health_reporter(health.reporter());
+    Ok(routes
+        .add_service(HealthServer::new(health))
+        .add_service(reflection)
+        .prepare())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! How do PEM texts become TLS configurations?
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::server::WebPkiClientVerifier;
+use rustls::version::TLS13;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+/// The only protocol that is offered and accepted: gRPC is HTTP/2.
+const ALPN_H2: &[u8] = b"h2";
+
+/// Where the three PEM texts stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Our certificate, followed by intermediate ones if there are any.
+    pub certificate: PathBuf,
+    /// Our private key (PKCS #8, SEC 1 or PKCS #1).
+    pub key: PathBuf,
+    /// The certificates of the authorities whose certificates we accept.
+    pub trust: PathBuf,
+}
+
+/// The three PEM texts themselves.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TlsPem {
+    /// Our certificate, followed by intermediate ones if there are any.
+    pub certificate: String,
+    /// Our private key (PKCS #8, SEC 1 or PKCS #1).
+    pub key: String,
+    /// The certificates of the authorities whose certificates we accept.
+    pub trust: String,
+}
+
+/// Why certificate, key and trusted authorities cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file could not be read.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// A text is not PEM, or holds nothing of its kind.
+    #[error("the {0} is not PEM, or holds none")]
+    Pem(&'static str),
+    /// Certificate and key do not fit together, or are of a kind that is not supported.
+    #[error("certificate and key cannot be used: {0}")]
+    Certificate(rustls::Error),
+    /// The trusted authorities cannot be used.
+    #[error("the trusted authorities cannot be used: {0}")]
+    Trust(String),
+}
+
+/// Where texts come from, and what was wrong with them the last time.
+pub(super) enum Source {
+    Files(TlsFiles),
+    Pem(TlsPem),
+    /// Files whose trouble was reported.
+    Troubled(TlsFiles, String),
+}
+
+impl std::fmt::Debug for TlsPem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TlsPem")
+            .field("certificate", &self.certificate)
+            .field("trust", &self.trust)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Source ===
+
+impl Source {
+    pub(super) fn read(&self) -> Result<TlsPem, TlsError> {
+        match self {
+            Self::Pem(pem) => Ok(pem.clone()),
+            Self::Files(files) | Self::Troubled(files, _) => Ok(TlsPem {
+                certificate: read(&files.certificate)?,
+                key: read(&files.key)?,
+                trust: read(&files.trust)?,
+            }),
+        }
+    }
+
+    /// Remembers the trouble; says whether it is the one that was there before.
+    pub(super) fn in_trouble(&mut self, error: &TlsError) -> bool {
+        let text = error.to_string();
+        match self {
+            Self::Pem(_) => false,
+            Self::Troubled(_, known) if *known == text => true,
+            Self::Files(files) | Self::Troubled(files, _) => {
+                *self = Self::Troubled(files.clone(), text);
+                false
+            }
+        }
+    }
+
+    /// Forgets the trouble, so that the next one is reported even if it is the same.
+    pub(super) fn settle(&mut self) {
+        if let Self::Troubled(files, _) = self {
+            *self = Self::Files(files.clone());
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<String, TlsError> {
+    std::fs::read_to_string(path).map_err(|source| TlsError::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The texts, taken apart.
+pub(super) struct Parts {
+    provider: Arc<CryptoProvider>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    trust: Arc<RootCertStore>,
+}
+
+impl Parts {
+    pub(super) fn read(pem: &TlsPem) -> Result<Self, TlsError> {
+        let mut trust = RootCertStore::empty();
+        for authority in certificates(&pem.trust, "trust file")? {
+            trust
+                .add(authority)
+                .map_err(|error| TlsError::Trust(error.to_string()))?;
+        }
+        Ok(Self {
+            provider: Arc::new(rustls::crypto::ring::default_provider()),
+            chain: certificates(&pem.certificate, "certificate file")?,
+            key: PrivateKeyDer::from_pem_slice(pem.key.as_bytes())
+                .map_err(|_| TlsError::Pem("key file"))?,
+            trust: Arc::new(trust),
+        })
+    }
+
+    /// For a server: callers may come without a certificate (the chain refuses them with a proper
+    /// status), but one that they show must be of a trusted authority and in force.
+    pub(super) fn server_config(&self) -> Result<ServerConfig, TlsError> {
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(self.trust.clone(), self.provider.clone())
+                .allow_unauthenticated()
+                .build()
+                .map_err(|error| TlsError::Trust(error.to_string()))?;
+        let mut config = ServerConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&TLS13])
+            .map_err(TlsError::Certificate)?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(self.chain.clone(), self.key.clone_key())
+            .map_err(TlsError::Certificate)?;
+        config.alpn_protocols = vec![ALPN_H2.to_vec()];
+        config.send_tls13_tickets = 0;
+        Ok(config)
+    }
+
+    pub(super) fn client_config(&self) -> Result<ClientConfig, TlsError> {
+        let mut config = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&TLS13])
+            .map_err(TlsError::Certificate)?
+            .with_root_certificates(self.trust.clone())
+            .with_client_auth_cert(self.chain.clone(), self.key.clone_key())
+            .map_err(TlsError::Certificate)?;
+        config.alpn_protocols = vec![ALPN_H2.to_vec()];
+        config.resumption = rustls::client::Resumption::disabled();
+        Ok(config)
+    }
+}
+
+fn certificates(pem: &str, what: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        _ => Err(TlsError::Pem(what)),
+    }
+}
