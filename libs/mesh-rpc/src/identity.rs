@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use http::header::HeaderName;
 use http::{HeaderMap, Request};
 use mesh_api::common::v1::ErrorReason;
+use mesh_authz::ON_BEHALF_OF;
 use tonic::Code;
 use tonic::body::Body;
 use tower::{Layer, Service};
@@ -23,10 +24,6 @@ use crate::status::refuse;
 pub(crate) use certificate::not_after;
 pub use certificate::{IdentityError, TRUST_DOMAIN, identity_of};
 
-/// The one header by which a caller may name whom it acts for: an EUI-64 in text form. The
-/// authorization layer checks it against the party directory.
-pub const ON_BEHALF_OF: &str = "mp169-on-behalf-of";
-
 /// Headers by which proxies pass on an identity that they checked. There is no such proxy here.
 const CLAIMS: [&str; 5] = [
     "client-cert",
@@ -36,7 +33,9 @@ const CLAIMS: [&str; 5] = [
     "x-remote-user",
 ];
 
-/// Beginnings of further such headers, and of the mesh's own names.
+/// Beginnings of further such headers, and of the mesh's own names. One of these is no claim of
+/// identity: by [`ON_BEHALF_OF`] a gateway says whom it acts for, and the authorization layer checks
+/// that against the party directory.
 const CLAIM_PREFIXES: [&str; 7] = [
     "mp169-",
     "ssl-client-",

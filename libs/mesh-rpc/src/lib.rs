@@ -33,7 +33,7 @@ mod traceparent;
 
 pub use caller_limits::CallerLimits;
 pub use client::{ClientOptions, MeshChannel, Retry, RetryPolicy, connect};
-pub use identity::{IdentityError, ON_BEHALF_OF, TRUST_DOMAIN, identity_of};
+pub use identity::{IdentityError, TRUST_DOMAIN, identity_of};
 pub use limits::{GlobalLimits, remaining};
 pub use metrics::DURATION_BUCKETS;
 pub use peer::Peer;

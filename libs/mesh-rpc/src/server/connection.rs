@@ -40,7 +40,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Calls at a time on one connection; one client multiplexes all its calls on one.
 const STREAMS_PER_CONNECTION: u32 = 1024;
-/// So long before its peer's certificate ends, a connection takes no new calls.
+/// At most so long before its peer's certificate ends, a connection takes no new calls.
 const RETIRE_BEFORE: Duration = Duration::from_secs(10);
 /// "Never", as far as timers go.
 const NEVER: Duration = Duration::from_secs(365 * 86_400);
@@ -123,7 +123,7 @@ impl<S: Rpc> Server<S> {
     async fn connection(self, tls: TlsStream<TcpStream>, peer: Peer) {
         let remaining = peer.remaining().unwrap_or(NEVER).min(NEVER);
         let mut expired = pin!(sleep_until(Instant::now() + remaining));
-        let before = remaining.saturating_sub(RETIRE_BEFORE);
+        let before = remaining - RETIRE_BEFORE.min(remaining / 10);
         let mut retire = pin!(sleep_until(Instant::now() + before));
         let chain = self.chain.map_request(move |request: Request<Incoming>| {
             let mut request = request.map(Body::new);

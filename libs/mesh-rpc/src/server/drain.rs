@@ -27,6 +27,12 @@ impl Draining {
         self.0.is_cancelled()
     }
 
+    /// The same as a token, for what knows nothing of this crate. Cancelling it starts nothing.
+    #[must_use]
+    pub fn token(&self) -> CancellationToken {
+        self.0.child_token()
+    }
+
     pub(super) fn start(&self) {
         self.0.cancel();
     }

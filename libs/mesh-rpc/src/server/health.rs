@@ -24,7 +24,7 @@ struct State {
 }
 
 impl Health {
-    /// `services` are full proto names, such as `mp169.flag_registry.v1.FlagRegistryService`.
+    /// `services` are full proto names, such as `mp169.flag_registry.v1.FlagService`.
     pub async fn new(services: &[&'static str]) -> Self {
         let health = Self {
             reporter: HealthReporter::new(),

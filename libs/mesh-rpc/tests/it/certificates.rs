@@ -1,0 +1,250 @@
+//! Who gets in, and as whom; certificates that are exchanged and certificates that end.
+
+use std::time::Duration;
+
+use mesh_api::common::v1::ErrorReason;
+use mesh_api::status::reason_of;
+use mesh_pki::{Issued, Profile, Validity, spiffe_uri};
+use mesh_rpc::{HandshakeOutcome, Tls, TlsFiles};
+use mesh_testkit::{certificates, other_certificates, temp_dir, wait_until};
+use mesh_types::{Clock as _, EntityId, Eui64, SystemClock};
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::harness::{Ask, STREAM, TestServer, UNARY, pem, tls};
+
+fn report() -> Ask {
+    Ask::new(UNARY, "report")
+}
+
+#[tokio::test]
+async fn the_certificate_says_who_calls() {
+    let server = TestServer::start().await;
+    let entity = EntityId::new(Eui64::from_u64(0x90B3_D51F_3000_0002));
+    let supplier = tls(&certificates().organisation(entity));
+    for (channel, identity) in [
+        (server.channel("operator"), "Internal(Operator)"),
+        (
+            server.channel_with(supplier),
+            "Organisation(90-B3-D5-1F-30-00-00-02)",
+        ),
+    ] {
+        let answer = report().unary(channel).await.unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(
+            answer.contains(&format!("identity=Some({identity})")),
+            "{answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_identity_claimed_in_metadata_does_not_reach_the_handler() {
+    let server = TestServer::start().await;
+    let ask = report()
+        .header(
+            "x-forwarded-client-cert",
+            "URI=spiffe://mp169.example/operator",
+        )
+        .header("x-mp169-identity", "operator")
+        .header("mp169-on-behalf-of", "90-B3-D5-1F-30-00-00-02")
+        .header("traceparent", "rubbish");
+    let answer = ask.unary(server.channel("dsp")).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.contains("identity=Some(Internal(Dsp))"), "{answer}");
+    assert!(answer.contains("mp169-on-behalf-of: 90-B3"), "{answer}");
+    assert!(!answer.contains("x-"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_caller_without_a_certificate_is_answered_properly() {
+    let server = TestServer::start().await;
+    let status = report().unary(server.foreign(None)).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated);
+    assert_eq!(reason_of(&status), Some(ErrorReason::CertificateMissing));
+    assert_eq!(server.handlers.called(), 0);
+    assert_eq!(server.tls.handshakes().get(HandshakeOutcome::Accepted), 1);
+    let mut health = HealthClient::new(server.foreign(None));
+    health.check(HealthCheckRequest::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_trusted_certificate_with_no_or_two_identities_is_refused_with_its_reason() {
+    let server = TestServer::start().await;
+    let operator = spiffe_uri("operator");
+    for uris in [
+        vec![],
+        vec![operator.clone(), spiffe_uri("dsp")],
+        vec!["spiffe://elsewhere.example/operator".to_owned()],
+        vec![spiffe_uri("nobody")],
+    ] {
+        let profile = Profile {
+            uris,
+            ..Profile::default()
+        };
+        let issued = certificates().issue(&profile);
+        let refused = report().unary(server.foreign(Some(&issued))).await;
+        let status = refused.unwrap_err();
+        assert_eq!(status.code(), Code::Unauthenticated, "{profile:?}");
+        let reason = Some(ErrorReason::IdentityNotRecognised);
+        assert_eq!(reason_of(&status), reason, "{profile:?}");
+    }
+    assert_eq!(
+        (server.authorize.judged(), server.handlers.called()),
+        (0, 0)
+    );
+}
+
+#[tokio::test]
+async fn other_authorities_and_times_fail_the_handshake_and_are_counted_by_cause() {
+    let server = TestServer::start().await;
+    let stranger = other_certificates().internal("operator");
+    let early = certificates().not_yet_valid("operator");
+    let late = certificates().expired("operator");
+    for (issued, outcome) in [
+        (stranger, HandshakeOutcome::UnknownAuthority),
+        (early, HandshakeOutcome::NotYetValid),
+        (late, HandshakeOutcome::Expired),
+    ] {
+        let mine = report().unary(server.channel_with(tls(&issued))).await;
+        assert!(mine.is_err(), "{outcome:?}");
+        let foreign = report().unary(server.foreign(Some(&issued))).await;
+        assert!(foreign.is_err(), "{outcome:?}");
+        wait_until("two failures to be counted", async || {
+            let count = server.tls.handshakes().get(outcome);
+            if count >= 2 {
+                Ok(())
+            } else {
+                Err(format!("{outcome:?}: {count}"))
+            }
+        })
+        .await;
+    }
+    assert_eq!(server.tls.handshakes().get(HandshakeOutcome::Accepted), 0);
+    let plain = tokio::net::TcpStream::connect(server.address)
+        .await
+        .unwrap();
+    drop(plain);
+    wait_until("a connection without TLS to be counted", async || {
+        let count = server.tls.handshakes().get(HandshakeOutcome::Other);
+        if count == 1 { Ok(()) } else { Err(count) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_takes_only_the_service_it_meant() {
+    let server = TestServer::start().await;
+    let entity = EntityId::new(Eui64::from_u64(1));
+    let named_like_it = Profile {
+        entities: vec![entity],
+        organisational_unit: Some("02".to_owned()),
+        names: vec!["flag-registry".to_owned()],
+        ..Profile::default()
+    };
+    for issued in [
+        certificates().internal("reporting"),
+        certificates().issue(&named_like_it),
+        certificates().expired("flag-registry"),
+        other_certificates().internal("flag-registry"),
+    ] {
+        server.tls.replace(pem(&issued)).unwrap();
+        let status = report().unary(server.channel("dsp")).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unavailable, "{status}");
+    }
+    let right = certificates().internal("flag-registry");
+    server.tls.replace(pem(&right)).unwrap();
+    report().unary(server.channel("dsp")).await.unwrap();
+}
+
+fn write(folder: &std::path::Path, issued: &Issued) -> TlsFiles {
+    let paths = issued.write_to(folder, "server").unwrap();
+    certificates().ca().write_to(folder).unwrap();
+    TlsFiles {
+        certificate: paths.certificate,
+        key: paths.key,
+        trust: folder.join(mesh_pki::CA_CERTIFICATE_FILE),
+    }
+}
+
+#[tokio::test]
+async fn new_files_are_used_and_bad_ones_keep_the_last_good_ones() {
+    let folder = temp_dir();
+    let first = certificates().internal("flag-registry");
+    let files = write(folder.path(), &first);
+    let tls = Tls::from_files(files.clone()).unwrap();
+    let in_use = tls.clone();
+    let server = TestServer::start_with(|options| options.tls = in_use).await;
+    let channel = server.channel("dsp");
+    report().unary(channel.clone()).await.unwrap();
+
+    std::fs::write(&files.key, "half a ke").unwrap();
+    wait_until("the bad key to be noticed", async || {
+        let refused = tls.refused_reloads();
+        if refused > 0 { Ok(()) } else { Err(refused) }
+    })
+    .await;
+    assert_eq!(tls.generation(), 0);
+    report().unary(server.channel("dsp")).await.unwrap();
+    assert!(tls.reload().is_err());
+    assert_eq!(tls.refused_reloads(), 1, "one trouble is one alarm");
+
+    let second = certificates().internal("flag-registry");
+    std::fs::write(&files.certificate, second.certificate_pem()).unwrap();
+    std::fs::write(&files.key, second.key_pem()).unwrap();
+    wait_until("the new certificate to be in use", async || {
+        let generation = tls.generation();
+        if generation == 1 {
+            Ok(())
+        } else {
+            Err(generation)
+        }
+    })
+    .await;
+    report().unary(server.channel("dsp")).await.unwrap();
+    report().unary(channel).await.unwrap();
+}
+
+#[tokio::test]
+async fn both_sides_take_a_new_authority_without_a_restart() {
+    let server = TestServer::start().await;
+    let client = tls(&certificates().internal("dsp"));
+    let channel = server.channel_with(client.clone());
+    report().unary(channel.clone()).await.unwrap();
+    let next = mesh_testkit::Certificates::new("Next CA");
+    let with_trust = |issued: &Issued| {
+        let mut pem = pem(issued);
+        pem.trust = next.trust_pem().to_owned();
+        pem
+    };
+    server
+        .tls
+        .replace(with_trust(&next.internal("flag-registry")))
+        .unwrap();
+    let old = server.channel_with(tls(&certificates().internal("dsp")));
+    assert!(
+        report().unary(old).await.is_err(),
+        "the old authority is out"
+    );
+    client.replace(with_trust(&next.internal("dsp"))).unwrap();
+    report().unary(channel).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_the_certificate_of_its_peer() {
+    let server = TestServer::start().await;
+    let now = SystemClock.now();
+    let soon = now.saturating_add(Duration::from_secs(3));
+    let issued = certificates()
+        .ca()
+        .issue_internal("dsp", &[], Validity::between(now, soon))
+        .unwrap();
+    let channel = server.channel_with(tls(&issued));
+    let mut stream = Ask::new(STREAM, "for ever").stream(channel).await.unwrap();
+    assert_eq!(stream.message().await.unwrap().unwrap(), b"first");
+    let end = stream.message().await;
+    assert!(end.is_err(), "{end:?}");
+    let whole_seconds = Duration::from_secs(1);
+    assert!(SystemClock.now().saturating_add(whole_seconds) >= soon);
+}

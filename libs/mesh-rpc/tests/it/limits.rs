@@ -1,0 +1,239 @@
+//! What happens at each limit.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use futures::stream;
+use mesh_api::common::v1::ErrorReason;
+use mesh_api::status::reason_of;
+use mesh_rpc::{CallerLimits, GlobalLimits};
+use mesh_testkit::wait_until;
+use tokio::time::Instant;
+use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_types::StatusExt as _;
+
+use crate::harness::{Ask, BOTH_WAYS, STREAM, TestServer, UNARY};
+
+const MIB: usize = 1024 * 1024;
+
+fn with_limits(limits: GlobalLimits) -> impl Future<Output = TestServer> {
+    TestServer::start_with(move |options| options.limits = limits)
+}
+
+#[track_caller]
+fn assert_refused(status: &Status, code: Code, reason: ErrorReason) {
+    assert_eq!(
+        (status.code(), reason_of(status)),
+        (code, Some(reason)),
+        "{status}"
+    );
+}
+
+#[track_caller]
+fn assert_shed(status: &Status, reason: ErrorReason) {
+    assert_refused(status, Code::ResourceExhausted, reason);
+    let details = status.get_error_details();
+    assert!(details.retry_info().unwrap().retry_delay.is_some());
+    assert!(status.metadata().contains_key("grpc-retry-pushback-ms"));
+}
+
+#[tokio::test]
+async fn a_message_above_the_limit_is_refused_and_one_at_the_limit_is_not() {
+    let server = TestServer::start().await;
+    let channel = server.channel("dsp");
+    let ask = |octets| Ask::new(UNARY, "echo").message(vec![7; octets]);
+    let answer = ask(4 * MIB).unary(channel.clone()).await.unwrap();
+    assert_eq!(answer.len(), 4 * MIB);
+    for octets in [4 * MIB + 1, 5 * MIB, 40 * MIB] {
+        let status = ask(octets).unary(channel.clone()).await.unwrap_err();
+        assert_refused(
+            &status,
+            Code::ResourceExhausted,
+            ErrorReason::MessageTooLarge,
+        );
+    }
+    ask(1).unary(channel).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_large_message_in_a_stream_ends_it() {
+    let server = TestServer::start().await;
+    let messages = stream::iter([vec![1; 10], vec![2; 4 * MIB + 1], vec![3; 10]]);
+    let ask = Ask::new(BOTH_WAYS, "echo");
+    let status = match ask.both_ways(server.channel("dsp"), messages).await {
+        Ok(mut answers) => loop {
+            match answers.message().await {
+                Ok(answer) => assert_eq!(answer.unwrap(), [1; 10]),
+                Err(status) => break status,
+            }
+        },
+        Err(status) => status,
+    };
+    assert_refused(
+        &status,
+        Code::ResourceExhausted,
+        ErrorReason::MessageTooLarge,
+    );
+}
+
+#[tokio::test]
+async fn an_expired_deadline_is_called_so_and_the_handler_is_dropped() {
+    let limits = GlobalLimits {
+        default_deadline: Duration::from_millis(50),
+        ..GlobalLimits::default()
+    };
+    let server = with_limits(limits).await;
+    let channel = server.foreign(Some(&mesh_testkit::certificates().internal("dsp")));
+    for path in [UNARY, STREAM] {
+        let status = Ask::new(path, "wait")
+            .unary(channel.clone())
+            .await
+            .unwrap_err();
+        assert_refused(
+            &status,
+            Code::DeadlineExceeded,
+            ErrorReason::DeadlineExceeded,
+        );
+    }
+    assert_eq!(
+        (server.handlers.called(), server.handlers.waiting()),
+        (2, 0)
+    );
+}
+
+#[tokio::test]
+async fn the_callers_deadline_counts_on_the_server_for_calls_and_whole_streams() {
+    let server = TestServer::start().await;
+    // Sent by hand: a stub would enforce the deadline itself.
+    let ask = |path, behaviour| Ask::new(path, behaviour).header("grpc-timeout", "100m");
+    let channel = server.channel("dsp");
+    let status = ask(UNARY, "wait").unary(channel.clone()).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    wait_until("the handler to be dropped", async || {
+        match server.handlers.waiting() {
+            0 => Ok(()),
+            waiting => Err(waiting),
+        }
+    })
+    .await;
+    let mut stream = ask(STREAM, "for ever").stream(channel).await.unwrap();
+    stream.message().await.unwrap();
+    let status = stream.message().await.unwrap_err();
+    assert_refused(
+        &status,
+        Code::DeadlineExceeded,
+        ErrorReason::DeadlineExceeded,
+    );
+}
+
+#[tokio::test]
+async fn a_handler_knows_how_much_time_is_left() {
+    let server = TestServer::start().await;
+    let ask = Ask::new(UNARY, "report").header("grpc-timeout", "3S");
+    let answer = ask.unary(server.channel("dsp")).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    let remaining = answer.lines().find(|line| line.starts_with("remaining"));
+    assert!(
+        remaining.unwrap().starts_with("remaining=Some(2."),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn calls_above_the_bound_are_shed_and_health_is_still_answered() {
+    let limits = GlobalLimits {
+        unary_calls: 2,
+        streams: 1,
+        ..GlobalLimits::default()
+    };
+    let server = with_limits(limits).await;
+    let channel = server.channel("dsp");
+    let waiting: Vec<_> = (0..2)
+        .map(|_| {
+            let channel = channel.clone();
+            tokio::spawn(async move { Ask::new(UNARY, "wait").unary(channel).await })
+        })
+        .collect();
+    wait_until("both places to be taken", async || {
+        match server.handlers.waiting() {
+            2 => Ok(()),
+            waiting => Err(waiting),
+        }
+    })
+    .await;
+    // Another connection, too: the bound is the server's.
+    for channel in [channel.clone(), server.channel("dsp")] {
+        let status = Ask::new(UNARY, "echo").unary(channel).await.unwrap_err();
+        assert_shed(&status, ErrorReason::Overloaded);
+    }
+    let mut health = HealthClient::new(channel.clone());
+    health.check(HealthCheckRequest::default()).await.unwrap();
+    let stream = Ask::new(STREAM, "for ever").stream(channel.clone()).await;
+    let stream = stream.expect("streams have a bound of their own");
+    let second = Ask::new(STREAM, "for ever").stream(channel.clone()).await;
+    assert_shed(&second.unwrap_err(), ErrorReason::Overloaded);
+    drop(stream);
+    server.handlers.open_gate(2);
+    for call in waiting {
+        call.await.unwrap().unwrap();
+    }
+    Ask::new(UNARY, "echo")
+        .unary(channel.clone())
+        .await
+        .unwrap();
+    wait_until("the stream's place to be free", async || {
+        Ask::new(STREAM, "for ever").stream(channel.clone()).await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_caller_at_its_rate_does_not_stop_another() {
+    let server = TestServer::start_with(|options| {
+        options.caller_limits = CallerLimits {
+            calls_per_second: NonZeroU32::new(1).unwrap(),
+            burst: NonZeroU32::new(3).unwrap(),
+            streams: 1,
+        };
+    })
+    .await;
+    let ask = Ask::new(UNARY, "echo");
+    let (dsp, operator) = (server.channel("dsp"), server.channel("operator"));
+    let start = Instant::now();
+    let mut shed = None;
+    for _ in 0..10 {
+        shed = shed.or(ask.unary(dsp.clone()).await.err());
+    }
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "too slow to mean anything"
+    );
+    assert_shed(
+        &shed.expect("ten calls are more than three"),
+        ErrorReason::CallerLimit,
+    );
+    ask.unary(operator.clone()).await.unwrap();
+    let open = Ask::new(STREAM, "for ever").stream(operator.clone()).await;
+    let open = open.unwrap();
+    let second = Ask::new(STREAM, "for ever").stream(operator).await;
+    assert_shed(&second.unwrap_err(), ErrorReason::CallerLimit);
+    drop(open);
+}
+
+#[tokio::test]
+async fn a_panic_is_internal_and_the_server_goes_on() {
+    let server = TestServer::start().await;
+    let channel = server.channel("dsp");
+    let status = Ask::new(UNARY, "panic").unary(channel.clone()).await;
+    let status = status.unwrap_err();
+    assert_refused(&status, Code::Internal, ErrorReason::Internal);
+    assert!(!status.message().contains("asked to"), "{status}");
+    let ask = Ask::new(STREAM, "panic in stream");
+    let mut stream = ask.stream(channel.clone()).await.unwrap();
+    assert_eq!(stream.message().await.unwrap().unwrap(), b"first");
+    let status = stream.message().await.unwrap_err();
+    assert_refused(&status, Code::Internal, ErrorReason::Internal);
+    Ask::new(UNARY, "echo").unary(channel).await.unwrap();
+}

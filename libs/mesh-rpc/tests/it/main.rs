@@ -1,0 +1,11 @@
+//! The chains through real sockets and mTLS.
+
+#![cfg(test)]
+
+mod certificates;
+mod client;
+mod drain;
+mod harness;
+mod limits;
+mod order;
+mod telemetry;
