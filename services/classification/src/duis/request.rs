@@ -1,0 +1,280 @@
+//! What a Service Request says.
+
+use mesh_types::DeviceId;
+
+use super::tail::{self, Open};
+use super::xml::{Cursor, MAX_CODE, Step, Tag};
+use super::{ExchangeId, device_ids, finish, once, payload, variant_of};
+use crate::codes::{CommandVariant, Srv};
+use crate::error::ReadError;
+use crate::gbcs;
+use crate::message::{Devices, Message, Origin, Subject};
+use crate::policy::Policy;
+
+/// Reads a request whose root element was just entered.
+pub(super) fn read<'a>(
+    cursor: &mut Cursor<'a>,
+    root: &Tag<'a>,
+    policy: &Policy,
+) -> Result<Message, ReadError> {
+    let root_name = cursor.written_name(root);
+    match cursor.child()? {
+        Some(tag) if tag.is("Header") => {}
+        Some(_) => return Err(ReadError::UnexpectedElement { near: "Header" }),
+        None => return Err(ReadError::Missing { element: "Header" }),
+    }
+    let header = Header::read(cursor)?;
+    header.check(policy)?;
+    let body = match cursor.child()? {
+        Some(tag) if tag.is("Body") => tag,
+        Some(_) => return Err(ReadError::UnexpectedElement { near: "Body" }),
+        None => return Err(ReadError::Missing { element: "Body" }),
+    };
+    let body_name = cursor.written_name(&body);
+    let Some(element) = cursor.child()? else {
+        return Err(ReadError::Missing {
+            element: "the request in the body",
+        });
+    };
+    header.check_body(&element, policy)?;
+    if header.is_plain() {
+        let names = (root_name, body_name, cursor.written_name(&element));
+        if let (Some(root), Some(body), Some(element)) = names
+            && tail::is_plain(
+                cursor.rest(),
+                &Open {
+                    root,
+                    body,
+                    element,
+                },
+            )
+        {
+            return Ok(header.plain_message(Origin::OnDemand));
+        }
+    }
+    let content = Content::read(cursor, &header, policy)?;
+    if cursor.child()?.is_some() {
+        return Err(ReadError::Duplicate {
+            element: "the request in the body",
+        });
+    }
+    finish(cursor)?;
+    header.message(content)
+}
+
+struct Header {
+    id: ExchangeId,
+    command_variant: CommandVariant,
+    srv: Srv,
+}
+
+impl Header {
+    fn read(cursor: &mut Cursor<'_>) -> Result<Self, ReadError> {
+        let (mut id, mut command_variant, mut reference, mut variant) = (None, None, None, None);
+        while let Some(tag) = cursor.child()? {
+            if tag.is("RequestID") {
+                once(&mut id, cursor.code()?.parse::<ExchangeId>()?, "RequestID")?;
+            } else if tag.is("CommandVariant") {
+                let value: CommandVariant = cursor.code()?.parse()?;
+                once(&mut command_variant, value, "CommandVariant")?;
+            } else if tag.is("ServiceReference") {
+                once(
+                    &mut reference,
+                    cursor.code()?.parse::<Srv>()?,
+                    "ServiceReference",
+                )?;
+            } else if tag.is("ServiceReferenceVariant") {
+                once(
+                    &mut variant,
+                    cursor.code()?.parse::<Srv>()?,
+                    "ServiceReferenceVariant",
+                )?;
+            } else {
+                cursor.skip()?;
+            }
+        }
+        Ok(Self {
+            id: id.ok_or(ReadError::Missing {
+                element: "RequestID",
+            })?,
+            command_variant: command_variant.ok_or(ReadError::Missing {
+                element: "CommandVariant",
+            })?,
+            srv: variant_of(
+                reference,
+                variant,
+                ["ServiceReference", "ServiceReferenceVariant"],
+            )?,
+        })
+    }
+
+    /// A request to the DCC has Command Variant 8, and no other has: in it the Device is in the body,
+    /// so a read that was dressed up as one would be judged for the wrong Device.
+    fn check(&self, policy: &Policy) -> Result<(), ReadError> {
+        let to_dcc = self.command_variant == CommandVariant::NonDevice;
+        match policy.service_request(self.srv) {
+            Some(row) if row.non_device != to_dcc => Err(ReadError::CommandVariantMismatch),
+            _ => Ok(()),
+        }
+    }
+
+    /// The body's element and the Service Request Variant are one to one; a signed Pre-Command has
+    /// the same element for all.
+    fn check_body(&self, element: &Tag<'_>, policy: &Policy) -> Result<(), ReadError> {
+        if !element.is_duis() {
+            return Err(ReadError::BodyMismatch);
+        }
+        let signed = element.is("SignedPreCommand");
+        let fits = if signed || self.command_variant.is_signed() {
+            signed && self.command_variant.is_signed()
+        } else {
+            match policy.service_request(self.srv) {
+                Some(row) => element.name() == &*row.body_element,
+                None => policy.by_body_element(element.name()).is_none(),
+            }
+        };
+        if fits {
+            Ok(())
+        } else {
+            Err(ReadError::BodyMismatch)
+        }
+    }
+
+    /// Whether the header says all that a decision needs, if the body has the expected shape.
+    fn is_plain(&self) -> bool {
+        !self.command_variant.is_signed() && self.command_variant != CommandVariant::NonDevice
+    }
+
+    fn plain_message(&self, origin: Origin) -> Message {
+        Message {
+            origin,
+            devices: Devices::One(DeviceId::new(self.id.target)),
+            subject: Subject::Service(self.srv),
+        }
+    }
+
+    fn message(&self, content: Content) -> Result<Message, ReadError> {
+        let origin = if content.is_future_dated {
+            Origin::FutureDated
+        } else {
+            Origin::OnDemand
+        };
+        if self.command_variant.is_signed() {
+            let header = content.payload.ok_or(ReadError::Missing {
+                element: "GBCSPayload",
+            })?;
+            return Ok(Message {
+                origin,
+                devices: Devices::of(vec![DeviceId::new(self.id.target), header.device()]),
+                subject: Subject::Gbcs {
+                    codes: header.codes,
+                    srv: Some(self.srv),
+                },
+            });
+        }
+        if self.command_variant != CommandVariant::NonDevice {
+            return Ok(self.plain_message(origin));
+        }
+        let (devices, subject) = match self.srv {
+            Srv::CREATE_SCHEDULE => {
+                let names = [
+                    "DSPScheduledServiceReference",
+                    "DSPScheduledServiceReferenceVariant",
+                ];
+                let nested = variant_of(content.nested_reference, content.nested_variant, names)?;
+                if content.ordered.is_some_and(|ordered| ordered != nested) {
+                    return Err(ReadError::BodyMismatch);
+                }
+                (content.devices, Subject::Schedule { nested })
+            }
+            Srv::RETURN_LOCAL_COMMAND_RESPONSE => {
+                let header = content.payload.ok_or(ReadError::Missing {
+                    element: "DeviceGBCSResponse",
+                })?;
+                (vec![header.device()], Subject::Returned(header.codes))
+            }
+            srv => (content.devices, Subject::Service(srv)),
+        };
+        Ok(Message {
+            origin,
+            devices: Devices::of(devices),
+            subject,
+        })
+    }
+}
+
+/// What a decision can need of a request's body.
+#[derive(Default)]
+struct Content {
+    is_future_dated: bool,
+    devices: Vec<DeviceId>,
+    nested_reference: Option<Srv>,
+    nested_variant: Option<Srv>,
+    /// The variant that the element of a schedule's read stands for.
+    ordered: Option<Srv>,
+    payload: Option<gbcs::Header>,
+}
+
+impl Content {
+    /// Reads the open element and closes it.
+    fn read(cursor: &mut Cursor<'_>, header: &Header, policy: &Policy) -> Result<Self, ReadError> {
+        let mut content = Self::default();
+        let outside = cursor.depth() - 1;
+        while cursor.depth() > outside {
+            if let Step::Enter(tag) = cursor.step()?
+                && tag.is_duis()
+            {
+                content.element(cursor, tag.name(), header, policy)?;
+            }
+        }
+        Ok(content)
+    }
+
+    fn element(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        name: &str,
+        header: &Header,
+        policy: &Policy,
+    ) -> Result<(), ReadError> {
+        let to_dcc = header.command_variant == CommandVariant::NonDevice;
+        let signed = header.command_variant.is_signed();
+        let schedules = to_dcc && header.srv == Srv::CREATE_SCHEDULE;
+        let returns = to_dcc && header.srv == Srv::RETURN_LOCAL_COMMAND_RESPONSE;
+        match name {
+            "ExecutionDateTime" => self.is_future_dated = true,
+            "DeviceID" if to_dcc => device_ids(&cursor.text(MAX_CODE)?, &mut self.devices)?,
+            "DeviceIDList" if to_dcc => device_ids(&cursor.words("DeviceID")?, &mut self.devices)?,
+            "DSPScheduledServiceReference" if schedules => {
+                let value = cursor.code()?.parse()?;
+                once(
+                    &mut self.nested_reference,
+                    value,
+                    "DSPScheduledServiceReference",
+                )?;
+            }
+            "DSPScheduledServiceReferenceVariant" if schedules => {
+                let value = cursor.code()?.parse()?;
+                once(
+                    &mut self.nested_variant,
+                    value,
+                    "DSPScheduledServiceReferenceVariant",
+                )?;
+            }
+            "DeviceGBCSResponse" if returns => {
+                once(&mut self.payload, payload(cursor)?, "DeviceGBCSResponse")?;
+            }
+            "GBCSPayload" if signed => once(&mut self.payload, payload(cursor)?, "GBCSPayload")?,
+            name if schedules => {
+                let read = name
+                    .strip_prefix("DSP")
+                    .and_then(|name| policy.by_body_element(name));
+                if let Some(read) = read {
+                    once(&mut self.ordered, read, "the read that a schedule orders")?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
