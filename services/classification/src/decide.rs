@@ -182,7 +182,7 @@ impl Policy {
             ),
             Subject::Gbcs { codes, srv } => self.find_gbcs(codes, srv),
             Subject::Alert(code) => self.find_alert(code),
-            Subject::Receipt => Found::known(self.receipt()),
+            Subject::Receipt { .. } => Found::known(self.receipt()),
             Subject::DccAlert(code) => match self.dcc_alert(code) {
                 Some(row) => Found::known(&row.entry),
                 None => self.find_nothing(UnknownCode::DccAlert(code)),
@@ -329,7 +329,7 @@ fn delivered_whatever_the_flag(subject: Subject, found: &Found<'_>) -> Reason {
     } = found.entry;
     match (subject, treatment) {
         (_, Treatment::Suppress) => Reason::RuleOutOfBounds,
-        (Subject::Receipt, _) => Reason::Receipt,
+        (Subject::Receipt { .. }, _) => Reason::Receipt,
         (Subject::DccAlert(_), _) => Reason::DccAlert,
         (_, Treatment::NotApplicable) => Reason::HanOnly,
         _ => match *class {

@@ -112,9 +112,26 @@ pub enum Subject {
     /// A Device alert of which only the alert code is known.
     Alert(AlertCode),
     /// A DUIS response with nothing from a Device in it: an acknowledgement or a refusal.
-    Receipt,
+    Receipt {
+        /// The Service Request Variant that it answers, where the response says it.
+        srv: Option<Srv>,
+    },
     /// An alert that the DCC makes itself.
     DccAlert(DccAlertCode),
+}
+
+impl Subject {
+    /// The Service Request Variant that the message is or belongs to, where it says so.
+    #[must_use]
+    pub const fn srv(self) -> Option<Srv> {
+        match self {
+            Self::Service(srv) => Some(srv),
+            Self::Schedule { .. } => Some(Srv::CREATE_SCHEDULE),
+            Self::Returned(_) => Some(Srv::RETURN_LOCAL_COMMAND_RESPONSE),
+            Self::Gbcs { srv, .. } | Self::Receipt { srv } => srv,
+            Self::Alert(_) | Self::DccAlert(_) => None,
+        }
+    }
 }
 
 /// A message as a decision sees it. It holds nothing of the message's payload.
@@ -159,7 +176,7 @@ impl Structured {
         let origin = self.origin.unwrap_or(match subject {
             Subject::Alert(_) | Subject::DccAlert(_) => Origin::Alert,
             Subject::Gbcs { codes, .. } if codes.alert.is_some() => Origin::Alert,
-            Subject::Receipt => Origin::Response,
+            Subject::Receipt { .. } => Origin::Response,
             _ => Origin::OnDemand,
         });
         policy.complete(Message {

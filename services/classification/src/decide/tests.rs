@@ -143,7 +143,11 @@ fn each_decision_is_as_it_was_agreed() {
             R::ProtectedClass,
             "alert/0x8F36",
         ),
-        (Subject::Receipt, R::Receipt, "fallback/receipt"),
+        (
+            Subject::Receipt { srv: None },
+            R::Receipt,
+            "fallback/receipt",
+        ),
         (
             Subject::DccAlert("N24".parse().unwrap()),
             R::DccAlert,
@@ -323,7 +327,7 @@ fn any_subject() -> impl Strategy<Value = Subject> {
             .prop_map(|(codes, srv)| Subject::Gbcs { codes, srv }),
         codes.prop_map(Subject::Returned),
         alert.prop_map(Subject::Alert),
-        Just(Subject::Receipt),
+        Just(Subject::Receipt { srv: None }),
         proptest::sample::select(dcc).prop_map(Subject::DccAlert),
     ]
 }

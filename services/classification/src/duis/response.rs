@@ -98,7 +98,7 @@ impl Body {
         }
         Ok(body.unwrap_or(Self {
             origin: Origin::Response,
-            subject: Subject::Receipt,
+            subject: Subject::Receipt { srv: None },
             device: None,
         }))
     }
@@ -141,7 +141,7 @@ impl Body {
                     srv: Some(srv),
                 },
                 None if has_content => Subject::Service(srv),
-                None => Subject::Receipt,
+                None => Subject::Receipt { srv: Some(srv) },
             },
             device: found.map(|header| header.device()),
         })
