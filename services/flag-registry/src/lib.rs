@@ -1,1 +1,38 @@
 //! The flag of each Device, the choice behind it, and the log of every change.
+//!
+//! | RPC | Who | Beside the refusals of the chain |
+//! |---|---|---|
+//! | AddFlag, RemoveFlag, RecordTenancyChange | the Responsible Supplier | `FAILED_PRECONDITION`, `INVALID_ARGUMENT`, `ALREADY_EXISTS`, `ABORTED`, `UNAVAILABLE` |
+//! | GetFlag, BatchGetFlags | the Responsible Supplier, internal readers | `OUT_OF_RANGE` |
+//! | ListFlags | a supplier its own, internal readers all | `INVALID_ARGUMENT` |
+//! | ListFlagEvents | the Responsible Supplier, operators, auditors | `INVALID_ARGUMENT` |
+//! | FollowFlags | the services downstream, auditors | `FAILED_PRECONDITION`, `OUT_OF_RANGE` |
+//!
+//! # Invariants
+//!
+//! - An entry is the fold of the events about its Device. Nothing but an event changes one, and no
+//!   event is ever changed.
+//! - A write rests on facts that are not older than anything the log `flags` shows: see
+//!   [`store`].
+//! - Supplier, hub and coverage of every Device with a history are followed, flagged or not: see
+//!   [`lifecycle`].
+//! - The domain ([`flag`], [`decide`], [`preconditions`], [`lifecycle`]) reads no clock, draws no
+//!   lots and does no I/O.
+
+pub mod config;
+pub mod decide;
+pub mod error;
+pub mod facts;
+pub mod flag;
+pub mod follow;
+pub mod grpc;
+pub mod lifecycle;
+mod paging;
+pub mod preconditions;
+pub mod preference;
+pub mod request;
+mod serve;
+pub mod store;
+pub mod wire;
+
+pub use serve::{Deps, RunError, SERVICE, run};

@@ -1,0 +1,97 @@
+//! What becomes of a Device's flag when its supplier asks for something?
+
+use mesh_api::flag_registry::v1::{Cause, Precondition};
+use mesh_types::Timestamp;
+
+use crate::facts::Facts;
+use crate::flag::{Change, Entry, Meter};
+use crate::preconditions::{Violation, violations, wants_reduction};
+use crate::preference::{Wish, WishKind};
+
+/// A wish that is granted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// What the Device is.
+    pub meter: Meter,
+    /// What registration knew and the entry did not: goes first, each an event of its own.
+    pub caught_up: Vec<Change>,
+    /// What the supplier does.
+    pub change: Change,
+    /// Whether the flag's state changes.
+    pub changed: bool,
+}
+
+/// Grants `wish`, or names everything that stands in its way.
+///
+/// `facts` are not older than the entry: the store makes sure of it.
+pub fn decide(
+    entry: Option<&Entry>,
+    wish: &Wish,
+    facts: &Facts,
+    now: Timestamp,
+) -> Result<Decision, Vec<Violation>> {
+    let found = violations(wish, entry, facts, now);
+    let (Some(meter), true) = (facts.meter(), found.is_empty()) else {
+        return Err(found);
+    };
+    let flagged = entry.is_some_and(|entry| entry.standing.flagged);
+    let (cause, wanted) = match wish.kind {
+        WishKind::Add => (Cause::FlagAdded, true),
+        WishKind::Remove => (Cause::FlagRemoved, false),
+        WishKind::Tenancy if wants_reduction(&wish.given) => (Cause::TenancyKept, true),
+        WishKind::Tenancy => (Cause::TenancyRemoved, false),
+    };
+    let changed = flagged != wanted;
+    let cause = if changed || cause == Cause::TenancyKept {
+        cause
+    } else {
+        Cause::PreferenceRecorded
+    };
+    Ok(Decision {
+        meter,
+        caught_up: entry.map_or_else(Vec::new, |entry| catch_up(entry, facts, now)),
+        change: Change {
+            cause,
+            current: facts.standing(wanted),
+            effective: None,
+            given: Some(wish.given.clone()),
+            review: None,
+        },
+        changed,
+    })
+}
+
+/// What `facts` say differently from the entry.
+///
+/// A permit may be ahead of the follower. The supplier's event must not hide that the Device moved
+/// to another supplier or hub, because a preference that changes nothing is not for the CSPs, and
+/// the follower will skip what is not newer than the permit.
+fn catch_up(entry: &Entry, facts: &Facts, now: Timestamp) -> Vec<Change> {
+    let target = facts.standing(entry.standing.flagged);
+    let mut standing = entry.standing.clone();
+    let mut changes = Vec::new();
+    if standing.supplier != target.supplier {
+        standing.supplier = target.supplier;
+        changes.push(Change::of_facts(
+            Cause::SupplierChanged,
+            standing.clone(),
+            facts.supplier_since,
+        ));
+    }
+    if (standing.hub, &standing.csp) != (target.hub, &target.csp) {
+        (standing.hub, standing.csp) = (target.hub, target.csp);
+        changes.push(Change::of_facts(Cause::HubReplaced, standing.clone(), now));
+    }
+    if standing.covered != target.covered {
+        standing.covered = target.covered;
+        changes.push(Change::of_facts(Cause::CoverageChanged, standing, now));
+    }
+    changes
+}
+
+/// The name of a precondition as it travels: without the enum's prefix.
+#[must_use]
+pub fn precondition_name(precondition: Precondition) -> &'static str {
+    let name = precondition.as_str_name();
+    name.strip_prefix("PRECONDITION_").unwrap_or(name)
+}

@@ -1,0 +1,197 @@
+//! What is the flag of a Device, and what does an event make of it?
+//!
+//! An entry is the fold of the events about its Device, nothing else: [`Entry::after`] is the only
+//! way in which one comes about.
+
+use mesh_api::common::v1::Actor;
+use mesh_api::flag_registry::v1::{Cause, ReviewReason};
+use mesh_types::{CspId, DeviceId, PartyId, Position, Sequence, Timestamp};
+
+use crate::preference::Given;
+
+/// The kinds of Device that can carry the flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Meter {
+    /// Electricity.
+    Esme,
+    /// Gas. Its flag covers its GPF.
+    Gsme,
+}
+
+/// What a flag rests on: in an event it stands before and after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether communications are reduced.
+    pub flagged: bool,
+    /// The other Devices that a flag on this one covers, whether it is set or not.
+    pub covered: Vec<DeviceId>,
+    /// The hub that the Device is on.
+    pub hub: Option<DeviceId>,
+    /// The CSP of that hub.
+    pub csp: Option<CspId>,
+    /// The Responsible Supplier.
+    pub supplier: Option<PartyId>,
+}
+
+/// The flag of a Device that has a history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The Device.
+    pub device: DeviceId,
+    /// What it is.
+    pub meter: Meter,
+    /// The flag and what it rests on.
+    pub standing: Standing,
+    /// Since when the supplier is responsible, as far as the history knows.
+    pub responsible_since: Timestamp,
+    /// Since when the flag has its state.
+    pub since: Timestamp,
+    /// Why it has that state.
+    pub cause: Cause,
+    /// The event that gave it that state.
+    pub state_sequence: Sequence,
+    /// The last event about the Device.
+    pub last_sequence: Sequence,
+    /// Prompts that no later choice has answered, oldest first.
+    pub reviews: Vec<ReviewReason>,
+    /// The position in the log `devices` up to which facts are taken into account.
+    pub rests_on: Position,
+}
+
+/// What is to happen to an entry: the outcome of a decision, or what a followed event does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// What it is.
+    pub cause: Cause,
+    /// What holds afterwards.
+    pub current: Standing,
+    /// When it became true; `None` if it does when it is recorded.
+    pub effective: Option<Timestamp>,
+    /// What the supplier said, of changes that a supplier makes.
+    pub given: Option<Given>,
+    /// What a review is asked for.
+    pub review: Option<ReviewReason>,
+}
+
+/// Who made a change, and on what authority.
+#[derive(Debug, Clone, PartialEq)]
+pub struct By {
+    /// The caller.
+    pub actor: Actor,
+    /// The registration that its authority rests on.
+    pub registration_id: String,
+    /// Its request.
+    pub request_id: String,
+}
+
+/// An event before it has its place in the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    /// The Device.
+    pub device: DeviceId,
+    /// What it is.
+    pub meter: Meter,
+    /// What held before. A Device without a history stood as it does now, without the flag.
+    pub previous: Standing,
+    /// What happens.
+    pub change: Change,
+    /// Who does it; `None` if a followed log does.
+    pub by: Option<By>,
+    /// The trace context of the request that caused it; empty if there is none.
+    pub trace_parent: String,
+    /// The position in the log `devices` that it rests on.
+    pub rests_on: Position,
+}
+
+/// An event's place in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Its number.
+    pub sequence: Sequence,
+    /// When it is recorded.
+    pub recorded_time: Timestamp,
+}
+
+impl Change {
+    /// A change that only `cause` and the facts tell.
+    pub(crate) fn of_facts(cause: Cause, current: Standing, effective: Timestamp) -> Self {
+        Self {
+            cause,
+            current,
+            effective: Some(effective),
+            given: None,
+            review: None,
+        }
+    }
+}
+
+impl Standing {
+    /// The same with the flag set or lifted.
+    #[must_use]
+    pub(crate) fn with_flag(&self, flagged: bool) -> Self {
+        Self {
+            flagged,
+            ..self.clone()
+        }
+    }
+}
+
+impl Draft {
+    /// When what the event says became true.
+    #[must_use]
+    pub fn effective(&self, place: Place) -> Timestamp {
+        self.change.effective.unwrap_or(place.recorded_time)
+    }
+}
+
+impl Entry {
+    /// What `event` at `place` makes of the entry, or of no entry.
+    #[must_use]
+    pub fn after(before: Option<&Self>, event: &Draft, place: Place) -> Self {
+        let effective = event.effective(place);
+        let current = event.change.current.clone();
+        let mut entry = before.cloned().unwrap_or_else(|| Self {
+            device: event.device,
+            meter: event.meter,
+            standing: event.previous.clone(),
+            responsible_since: effective,
+            since: effective,
+            cause: event.change.cause,
+            state_sequence: place.sequence,
+            last_sequence: place.sequence,
+            reviews: Vec::new(),
+            rests_on: event.rests_on.clone(),
+        });
+        if current.flagged != entry.standing.flagged {
+            entry.since = effective;
+            entry.cause = event.change.cause;
+            entry.state_sequence = place.sequence;
+        }
+        if current.supplier != entry.standing.supplier {
+            entry.responsible_since = effective;
+        }
+        if event.change.given.is_some() || !current.flagged {
+            entry.reviews.clear();
+        }
+        entry.reviews.extend(event.change.review);
+        entry.standing = current;
+        entry.last_sequence = place.sequence;
+        entry.rests_on = event.rests_on.clone();
+        entry
+    }
+
+    /// Changes with every event about the Device.
+    #[must_use]
+    pub fn etag(&self) -> String {
+        self.last_sequence.to_string()
+    }
+
+    /// Whether facts at `position` are news to the entry. Another history of the log always is.
+    #[must_use]
+    pub fn is_behind(&self, position: &Position) -> bool {
+        !self.rests_on.comparable(position) || self.rests_on.sequence < position.sequence
+    }
+}
+
+/// The etag of a Device without a history.
+pub const NO_HISTORY: &str = "0";

@@ -1,0 +1,133 @@
+//! How does each RPC go from request to answer?
+//!
+//! The layers in front have judged the caller; what they found is the request's
+//! [`Authorization`]. Writes stand in `grpc/change.rs`, reads in `grpc/read.rs`.
+
+mod change;
+mod read;
+
+use std::sync::Arc;
+
+use mesh_api::flag_registry::v1 as wire;
+use mesh_api::flag_registry::v1::flag_service_server::FlagService;
+use mesh_authz::Authorization;
+use mesh_follow::{Feed, FrameStream, Start};
+use mesh_types::Clock;
+use tonic::{Request, Response, Status};
+
+use crate::error::Error;
+use crate::request;
+use crate::store::FlagStore;
+
+/// The service behind the chain.
+#[derive(Clone)]
+pub struct Flags {
+    store: FlagStore,
+    feed: Feed,
+    clock: Arc<dyn Clock>,
+}
+
+impl Flags {
+    /// Answers from `store`, whose log `feed` serves.
+    #[must_use]
+    pub fn new(store: FlagStore, feed: Feed, clock: Arc<dyn Clock>) -> Self {
+        Self { store, feed, clock }
+    }
+}
+
+#[tonic::async_trait]
+impl FlagService for Flags {
+    async fn add_flag(
+        &self,
+        request: Request<wire::AddFlagRequest>,
+    ) -> Result<Response<wire::AddFlagResponse>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let asked = request::add(request.into_inner()).map_err(Error::Fields)?;
+        let answer = self.change(&authorization, &asked).await?;
+        Ok(Response::new(wire::AddFlagResponse {
+            entry: answer.entry,
+            changed: answer.changed,
+            replayed: answer.replayed,
+            position: answer.position,
+            advice: change::advice(),
+        }))
+    }
+
+    async fn remove_flag(
+        &self,
+        request: Request<wire::RemoveFlagRequest>,
+    ) -> Result<Response<wire::RemoveFlagResponse>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let asked = request::remove(request.into_inner()).map_err(Error::Fields)?;
+        let answer = self.change(&authorization, &asked).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn record_tenancy_change(
+        &self,
+        request: Request<wire::RecordTenancyChangeRequest>,
+    ) -> Result<Response<wire::RecordTenancyChangeResponse>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let now = self.clock.now();
+        let asked = request::tenancy(request.into_inner(), now).map_err(Error::Fields)?;
+        let answer = self.change(&authorization, &asked).await?;
+        Ok(Response::new(wire::RecordTenancyChangeResponse {
+            entry: answer.entry,
+            changed: answer.changed,
+            replayed: answer.replayed,
+            position: answer.position,
+        }))
+    }
+
+    async fn get_flag(
+        &self,
+        request: Request<wire::GetFlagRequest>,
+    ) -> Result<Response<wire::GetFlagResponse>, Status> {
+        let permit = Authorization::of(&request)?.device()?;
+        let at_least = request.into_inner().at_least;
+        self.feed.wait_for(at_least.as_ref()).await?;
+        Ok(Response::new(self.get(&permit).await?))
+    }
+
+    async fn batch_get_flags(
+        &self,
+        request: Request<wire::BatchGetFlagsRequest>,
+    ) -> Result<Response<wire::BatchGetFlagsResponse>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let at_least = request.into_inner().at_least;
+        self.feed.wait_for(at_least.as_ref()).await?;
+        let answer = self.batch_get(authorization.batch()?).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn list_flags(
+        &self,
+        request: Request<wire::ListFlagsRequest>,
+    ) -> Result<Response<wire::ListFlagsResponse>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let answer = self.list(&authorization, &request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn list_flag_events(
+        &self,
+        request: Request<wire::ListFlagEventsRequest>,
+    ) -> Result<Response<wire::ListFlagEventsResponse>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let answer = self.history(&authorization, &request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
+    type FollowFlagsStream = FrameStream<wire::FollowFlagsResponse>;
+
+    async fn follow_flags(
+        &self,
+        request: Request<wire::FollowFlagsRequest>,
+    ) -> Result<Response<Self::FollowFlagsStream>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let start = Start::from_wire(request.into_inner().start)?;
+        let snapshots = self.store.clone();
+        let stream = self.feed.serve(start, authorization, snapshots).await?;
+        Ok(Response::new(stream))
+    }
+}

@@ -1,0 +1,51 @@
+//! How does a change get from permit to commit?
+
+use std::sync::Arc;
+
+use mesh_api::flag_registry::v1 as wire;
+use mesh_authz::Authorization;
+
+use super::Flags;
+use crate::error::Error;
+use crate::request::Request;
+use crate::store::{Answered, ChangeCommand, Declined};
+
+/// How often authority is asked anew when facts change between check and commit.
+const RENEWALS: usize = 5;
+
+impl Flags {
+    /// Makes the change that the caller was permitted to make. If the facts behind the permit may
+    /// have changed by the time of the commit, authority is asked again, a few times.
+    pub(super) async fn change(
+        &self,
+        authorization: &Authorization,
+        asked: &Request,
+    ) -> Result<wire::RemoveFlagResponse, Error> {
+        let trace_parent = mesh_rpc::current_traceparent().unwrap_or_default();
+        let mut permit = authorization.device()?;
+        for renewals_left in (0..=RENEWALS).rev() {
+            let caller = authorization.clone();
+            let still_allowed = Arc::new(move || caller.still_allowed());
+            let (request, trace_parent) = (asked.clone(), trace_parent.clone());
+            let command = ChangeCommand::new(permit.clone(), request, trace_parent, still_allowed)?;
+            match self.store.change(command).await? {
+                Ok(Answered(answer)) => return Ok(answer),
+                Err(Declined::Refused(error)) => return Err(error),
+                Err(Declined::AskAgain(position)) if renewals_left > 0 => {
+                    permit = authorization.renew(&permit, &position).await?;
+                }
+                Err(Declined::AskAgain(_)) => break,
+            }
+        }
+        Err(Error::AuthorityChanged)
+    }
+}
+
+/// What a supplier should know after setting a flag.
+///
+/// Always the billing calendar: the registry does not know which calendar a meter has, and every
+/// ESME and GSME can push its registers with the critical alert 0x8F0A, which is delivered
+/// (decision 3).
+pub(super) fn advice() -> Vec<i32> {
+    vec![wire::Advice::BillingCalendarMayPushRegisters.into()]
+}

@@ -1,0 +1,237 @@
+//! Is a request to change a flag well formed, and what does it ask for?
+//!
+//! Malformed is what no Device could make right: a missing choice, an unknown enum value, a
+//! reference with a line break. What may be missing (steps, declarations) is left to the
+//! preconditions, which report it with all the others.
+
+use mesh_api::convert::{FieldErrors, timestamp_from_wire};
+use mesh_api::flag_registry::v1 as wire;
+use mesh_api::flag_registry::v1::{Channel, Declaration, Preference, StepKind};
+use mesh_types::Timestamp;
+
+use crate::preference::{
+    Attestation, Choice, Declarations, Given, MAX_STEPS, Reference, Step, Wish, WishKind,
+};
+
+/// A well-formed request, without its Device: that comes from the permit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The caller's id for it, a UUID in lower case with dashes.
+    pub request_id: String,
+    /// What it asks for.
+    pub wish: Wish,
+    /// If not empty, the change is made only if the entry still has this etag.
+    pub etag: String,
+    /// Check everything, change nothing.
+    pub validate_only: bool,
+}
+
+/// Reads a request to set a flag.
+pub fn add(request: wire::AddFlagRequest) -> Result<Request, FieldErrors> {
+    let mut errors = FieldErrors::default();
+    let choice = choice(&mut errors, request.choice);
+    let attestation = attestation(&mut errors, request.reasonable_steps);
+    let declarations = declarations(&mut errors, request.site_declarations);
+    let request_id = request_id(&mut errors, &request.request_id);
+    finish(errors, request_id, choice, |choice| Given {
+        choice,
+        attestation,
+        declarations,
+        tenancy_start: None,
+    })
+    .map(|(request_id, given)| Request {
+        request_id,
+        wish: wish(WishKind::Add, given),
+        etag: request.etag,
+        validate_only: request.validate_only,
+    })
+}
+
+/// Reads a request to lift a flag.
+pub fn remove(request: wire::RemoveFlagRequest) -> Result<Request, FieldErrors> {
+    let mut errors = FieldErrors::default();
+    let choice = choice(&mut errors, request.choice);
+    let request_id = request_id(&mut errors, &request.request_id);
+    finish(errors, request_id, choice, |choice| Given {
+        choice,
+        attestation: None,
+        declarations: None,
+        tenancy_start: None,
+    })
+    .map(|(request_id, given)| Request {
+        request_id,
+        wish: wish(WishKind::Remove, given),
+        etag: request.etag,
+        validate_only: request.validate_only,
+    })
+}
+
+/// Reads a change of tenancy, which cannot begin after `now`.
+pub fn tenancy(
+    request: wire::RecordTenancyChangeRequest,
+    now: Timestamp,
+) -> Result<Request, FieldErrors> {
+    let mut errors = FieldErrors::default();
+    let start = request.tenancy_start_time.as_ref();
+    let tenancy_start = instant(&mut errors, "tenancy_start_time", start);
+    if tenancy_start.is_some_and(|start| start > now) {
+        errors.add("tenancy_start_time", "lies in the future");
+    }
+    let choice = choice(&mut errors, request.choice);
+    let attestation = attestation(&mut errors, request.reasonable_steps);
+    let declarations = declarations(&mut errors, request.site_declarations);
+    let request_id = request_id(&mut errors, &request.request_id);
+    finish(errors, request_id, choice, |choice| Given {
+        choice,
+        attestation,
+        declarations,
+        tenancy_start,
+    })
+    .map(|(request_id, given)| Request {
+        request_id,
+        wish: wish(WishKind::Tenancy, given),
+        etag: request.etag,
+        validate_only: request.validate_only,
+    })
+}
+
+fn wish(kind: WishKind, given: Given) -> Wish {
+    Wish { kind, given }
+}
+
+/// All parts, or everything that is wrong with any of them.
+fn finish(
+    errors: FieldErrors,
+    request_id: Option<String>,
+    choice: Option<Choice>,
+    given: impl FnOnce(Choice) -> Given,
+) -> Result<(String, Given), FieldErrors> {
+    match (request_id, choice) {
+        (Some(request_id), Some(choice)) if errors.is_empty() => Ok((request_id, given(choice))),
+        _ => Err(errors),
+    }
+}
+
+fn request_id(errors: &mut FieldErrors, text: &str) -> Option<String> {
+    match uuid::Uuid::try_parse(text) {
+        Ok(id) if !id.is_nil() => Some(id.to_string()),
+        Ok(_) | Err(_) => {
+            errors.add("request_id", "is not a UUID");
+            None
+        }
+    }
+}
+
+fn choice(errors: &mut FieldErrors, choice: Option<wire::ConsumerChoice>) -> Option<Choice> {
+    let Some(choice) = choice else {
+        errors.add("choice", "is missing");
+        return None;
+    };
+    let preference = known(
+        errors,
+        "choice.preference",
+        Preference::try_from(choice.preference),
+    );
+    let captured = choice.captured_time.as_ref();
+    let captured = instant(errors, "choice.captured_time", captured);
+    let channel = known(errors, "choice.channel", Channel::try_from(choice.channel));
+    let captured_by = errors.parse("choice.captured_by_party_id", &choice.captured_by_party_id);
+    let evidence = errors.parse("choice.evidence_reference", &choice.evidence_reference);
+    Some(Choice {
+        preference: preference?,
+        captured: captured?,
+        channel: channel?,
+        captured_by: captured_by?,
+        evidence: evidence?,
+    })
+}
+
+fn attestation(
+    errors: &mut FieldErrors,
+    attestation: Option<wire::ReasonableSteps>,
+) -> Option<Attestation> {
+    let attestation = attestation?;
+    if attestation.steps.len() > MAX_STEPS {
+        errors.add(
+            "reasonable_steps.steps",
+            format!("has more than {MAX_STEPS} steps"),
+        );
+        return None;
+    }
+    let mut steps = Vec::with_capacity(attestation.steps.len());
+    for (index, step) in attestation.steps.iter().enumerate() {
+        let path = format!("reasonable_steps.steps[{index}]");
+        let kind = known(
+            errors,
+            &format!("{path}.kind"),
+            StepKind::try_from(step.kind),
+        );
+        let taken = instant(
+            errors,
+            &format!("{path}.taken_time"),
+            step.taken_time.as_ref(),
+        );
+        if let (Some(kind), Some(taken)) = (kind, taken) {
+            steps.push(Step { kind, taken });
+        }
+    }
+    let contact: Option<Reference> = match attestation.contact_reference.as_str() {
+        "" => None,
+        text => errors.parse("reasonable_steps.contact_reference", text),
+    };
+    Some(Attestation { steps, contact })
+}
+
+fn declarations(
+    errors: &mut FieldErrors,
+    declared: Option<wire::SiteDeclarations>,
+) -> Option<Declarations> {
+    let declared = declared?;
+    let mut read = |field: &str, value: i32| {
+        let value = Declaration::try_from(value).map_err(|_| "is a value that is not known");
+        errors.keep(&format!("site_declarations.{field}"), value)
+    };
+    let economy_7_or_similar = read("economy_7_or_similar", declared.economy_7_or_similar);
+    let radio_teleswitch = read("radio_teleswitch", declared.radio_teleswitch);
+    let network_managed_without_wan = read(
+        "network_managed_without_wan",
+        declared.network_managed_without_wan,
+    );
+    Some(Declarations {
+        economy_7_or_similar: economy_7_or_similar?,
+        radio_teleswitch: radio_teleswitch?,
+        network_managed_without_wan: network_managed_without_wan?,
+    })
+}
+
+/// The value of an enum, which must be one that is known and not the unspecified one.
+fn known<E, X>(errors: &mut FieldErrors, field: &str, value: Result<E, X>) -> Option<E>
+where
+    E: Default + PartialEq,
+{
+    match value {
+        Ok(value) if value != E::default() => Some(value),
+        Ok(_) => {
+            errors.add(field, "is missing");
+            None
+        }
+        Err(_) => {
+            errors.add(field, "is a value that is not known");
+            None
+        }
+    }
+}
+
+fn instant(
+    errors: &mut FieldErrors,
+    field: &str,
+    time: Option<&prost_types::Timestamp>,
+) -> Option<Timestamp> {
+    match time {
+        Some(time) => errors.keep(field, timestamp_from_wire(time)),
+        None => {
+            errors.add(field, "is missing");
+            None
+        }
+    }
+}

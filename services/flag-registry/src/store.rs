@@ -1,0 +1,104 @@
+//! What is kept of the flags, and who writes it?
+//!
+//! Callers' changes and the batches that the follower of the log `devices` takes over are commands
+//! of one writer, so that their order is total: whether a supplier's change or the change of
+//! supplier came first is what the log says.
+//!
+//! | Question | File |
+//! |---|---|
+//! | What is asked of the store? | [`Command`] (`store/command.rs`) |
+//! | How is a batch of commands decided? | `store/batch.rs` |
+//! | What has changed in this transaction so far? | `store/ledger.rs` |
+//! | What is read? | `store/read.rs` |
+//! | How does an entry look as a row? | `store/rows.rs` |
+
+mod batch;
+mod command;
+mod ledger;
+mod read;
+mod rows;
+
+use std::sync::Arc;
+
+use mesh_store::cursor::Advance;
+use mesh_store::{Migrator, Store, StoreError, Writer, WriterSettings, WriterTask, log};
+use mesh_types::{Clock, LogName};
+
+pub use command::{Answered, ChangeCommand, Command, Declined, FollowedBatch, StillAllowed};
+pub use read::{EntryFilter, HistoryPage};
+
+use batch::{Answer, Registry};
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// The log that this service owns.
+pub const FLAGS: &str = "flags";
+
+/// The name under which the follower of the log `devices` keeps its cursor.
+pub const DEVICES_FOLLOWER: &str = "flag-registry/devices";
+
+/// The flags, and the one task that writes them. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct FlagStore {
+    store: Store,
+    log: LogName,
+    writer: Writer<Registry>,
+}
+
+impl FlagStore {
+    /// Opens the database, makes the log if it is not there, and starts the writer.
+    pub async fn open(
+        url: &str,
+        clock: Arc<dyn Clock>,
+        settings: WriterSettings,
+    ) -> Result<(Self, WriterTask), StoreError> {
+        let store = Store::open(url, &MIGRATIONS).await?;
+        let log: LogName = FLAGS
+            .parse()
+            .map_err(|_| StoreError::inconsistent("log_head", "the log's name is malformed"))?;
+        let mut tx = store.begin_write(clock.now()).await?;
+        tx.create_log(&log, log::random_epoch()).await?;
+        tx.commit().await?;
+        let registry = Registry::new(log.clone());
+        let (writer, task) = Writer::start(store.clone(), registry, clock, settings);
+        Ok((Self { store, log, writer }, task))
+    }
+
+    /// The database, for serving its log and for its page tokens.
+    #[must_use]
+    pub const fn database(&self) -> &Store {
+        &self.store
+    }
+
+    /// The log.
+    #[must_use]
+    pub const fn log(&self) -> &LogName {
+        &self.log
+    }
+
+    /// Has a caller's change decided and, if it is granted, committed.
+    pub async fn change(
+        &self,
+        command: ChangeCommand,
+    ) -> Result<Result<Answered, Declined>, StoreError> {
+        let command = Command::Change(Box::new(command));
+        Ok(match self.writer.submit(command).await? {
+            Ok(Answer::Changed(answered)) => Ok(*answered),
+            Ok(Answer::Followed(_)) => return Err(mixed_up()),
+            Err(declined) => Err(declined),
+        })
+    }
+
+    /// Has what a batch of followed events does committed together with the cursor, unless another
+    /// replica was first.
+    pub async fn follow(&self, batch: FollowedBatch) -> Result<Advance, StoreError> {
+        match self.writer.submit(Command::Followed(batch)).await? {
+            Ok(Answer::Followed(advance)) => Ok(advance),
+            Ok(Answer::Changed(_)) | Err(_) => Err(mixed_up()),
+        }
+    }
+}
+
+fn mixed_up() -> StoreError {
+    StoreError::inconsistent("the batch", "an answer belongs to another kind of command")
+}

@@ -1,0 +1,266 @@
+//! How is a batch of commands decided?
+//!
+//! Check and commit: a permit was given at a position of the log `devices`. If the follower has
+//! come further than that by the time of the transaction, or the permit has ended, the caller must
+//! ask again; the facts that a change rests on are therefore never older than those that the log
+//! `flags` already shows.
+
+use mesh_authz::Authorized;
+use mesh_store::cursor::{self, Advance, Cursor};
+use mesh_store::{Answers, Batch, Outcome, StoreError, WriteTx};
+use mesh_types::{DeviceId, LogName, Position, Timestamp};
+use prost::Message as _;
+
+use super::DEVICES_FOLLOWER;
+use super::command::{Answered, ChangeCommand, Command, Declined, FollowedBatch};
+use super::ledger::{Ledger, Recorded};
+use crate::decide::{Decision, decide};
+use crate::error::Error;
+use crate::flag::{Entry, NO_HISTORY};
+use crate::lifecycle::{DeviceEvent, News};
+use crate::wire;
+
+/// The writer's part that knows flags.
+#[derive(Debug)]
+pub(super) struct Registry {
+    log: LogName,
+}
+
+/// What an accepted command is answered.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Changed(Box<Answered>),
+    Followed(Advance),
+}
+
+impl Registry {
+    pub(super) const fn new(log: LogName) -> Self {
+        Self { log }
+    }
+}
+
+impl Batch for Registry {
+    type Command = Command;
+    type Answer = Answer;
+    type Error = Declined;
+
+    async fn apply(
+        &self,
+        tx: &mut WriteTx,
+        commands: &[Command],
+    ) -> Result<Answers<Answer, Declined>, StoreError> {
+        tx.lock(&self.log).await?;
+        let keys = commands.iter().filter_map(|command| match command {
+            Command::Change(change) => Some(&change.key),
+            Command::Followed(_) => None,
+        });
+        tx.look_up(keys).await?;
+        let mut batch = Transaction {
+            cursor: cursor::get(tx.conn(), DEVICES_FOLLOWER).await?,
+            ledger: load(tx, &self.log, commands).await?,
+            tx,
+        };
+        let mut answers = Vec::with_capacity(commands.len());
+        for command in commands {
+            answers.push(match command {
+                Command::Change(change) => batch
+                    .change(change)?
+                    .map(|answered| Answer::Changed(Box::new(answered))),
+                Command::Followed(followed) => Ok(Answer::Followed(batch.follow(followed).await?)),
+            });
+        }
+        let Transaction { tx, ledger, .. } = batch;
+        ledger.write(tx).await?;
+        Ok(answers)
+    }
+
+    fn weight(&self, command: &Command) -> usize {
+        match command {
+            Command::Change(_) => 1,
+            Command::Followed(followed) => followed.events.len().max(1),
+        }
+    }
+}
+
+/// The entries that the commands can be about.
+async fn load(tx: &mut WriteTx, log: &LogName, commands: &[Command]) -> Result<Ledger, StoreError> {
+    let mut devices = Vec::new();
+    let mut hubs = Vec::new();
+    for command in commands {
+        match command {
+            Command::Change(change) => devices.push(change.device),
+            Command::Followed(followed) => {
+                for (_, event) in &followed.events {
+                    match &event.news {
+                        News::Supplier { devices: named, .. } => devices.extend(named),
+                        News::Meter(record) => devices.push(record.device),
+                        News::Hub { hub, .. } => hubs.push(*hub),
+                        News::Nothing => {}
+                    }
+                }
+            }
+        }
+    }
+    hubs.sort_unstable();
+    hubs.dedup();
+    Ledger::load(tx, log, devices, &hubs).await
+}
+
+struct Transaction<'t> {
+    tx: &'t mut WriteTx,
+    ledger: Ledger,
+    /// Where the follower stands, batches of this transaction included.
+    cursor: Option<Cursor>,
+}
+
+impl Transaction<'_> {
+    /// Decides a caller's change. The outer error undoes the whole transaction.
+    fn change(
+        &mut self,
+        command: &ChangeCommand,
+    ) -> Result<Result<Answered, Declined>, StoreError> {
+        let now = self.tx.now();
+        if let Err(declined) = self.check(command, now) {
+            return Ok(Err(declined));
+        }
+        match self.tx.outcome(&command.key, &command.fingerprint)? {
+            Outcome::Replay(answer) => return replayed(&answer).map(Ok),
+            Outcome::Reused => return Ok(Err(Error::RequestIdReused.into())),
+            Outcome::New => {}
+        }
+        let entry = self.ledger.entry(command.device);
+        let decision = match judge(entry, command, now) {
+            Ok(decision) => decision,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        if command.validate_only {
+            let entry = wire::entry_of(command.device, entry);
+            let answer = wire::change_answer(entry, decision.changed, None);
+            return Ok(Ok(Answered(answer)));
+        }
+        self.commit(command, decision).map(Ok)
+    }
+
+    /// Whether the permit still allows what it did when it was given.
+    fn check(&self, command: &ChangeCommand, now: Timestamp) -> Result<(), Declined> {
+        (command.still_allowed)()?;
+        if now >= command.expires {
+            return Err(Declined::AskAgain(command.position.clone()));
+        }
+        let Some(cursor) = &self.cursor else {
+            return Ok(());
+        };
+        if !cursor.position.comparable(&command.position) {
+            // Registration was restored from a backup, and the follower has not yet noticed.
+            return Err(Error::AuthorityChanged.into());
+        }
+        if cursor.position.sequence > command.position.sequence {
+            return Err(Declined::AskAgain(cursor.position.clone()));
+        }
+        Ok(())
+    }
+
+    fn commit(
+        &mut self,
+        command: &ChangeCommand,
+        decision: Decision,
+    ) -> Result<Answered, StoreError> {
+        let recorded = |change, by| Recorded {
+            device: command.device,
+            meter: decision.meter,
+            change,
+            by,
+            trace_parent: command.trace_parent.clone(),
+        };
+        for change in decision.caught_up {
+            let news = recorded(change, None);
+            self.ledger.record(self.tx, &command.authorized, news)?;
+        }
+        let news = recorded(decision.change, Some(command.by.clone()));
+        let position = self.ledger.record(self.tx, &command.authorized, news)?;
+        let entry = wire::entry_of(command.device, self.ledger.entry(command.device));
+        let answer = wire::change_answer(entry, decision.changed, Some(&position));
+        let kept = answer.encode_to_vec();
+        self.tx.keep(&command.key, command.fingerprint, kept)?;
+        Ok(Answered(answer))
+    }
+
+    /// Moves the cursor over a batch and writes what its events do.
+    async fn follow(&mut self, batch: &FollowedBatch) -> Result<Advance, StoreError> {
+        let from = batch.from.as_ref();
+        let step = cursor::advance(self.tx.conn(), DEVICES_FOLLOWER, from, &batch.to).await?;
+        if step == Advance::Moved {
+            for (sequence, event) in &batch.events {
+                let position = Position {
+                    sequence: *sequence,
+                    ..batch.to.position.clone()
+                };
+                self.take_over(event, &position)?;
+            }
+            self.cursor = Some(batch.to.clone());
+        }
+        Ok(step)
+    }
+
+    fn take_over(&mut self, event: &DeviceEvent, position: &Position) -> Result<(), StoreError> {
+        let authorized = Authorized::Followed(position.clone());
+        for device in self.named_by(event) {
+            let Some(entry) = self.ledger.entry(device) else {
+                continue;
+            };
+            if !entry.is_behind(position) {
+                continue;
+            }
+            let meter = entry.meter;
+            for change in event.effects(entry) {
+                let span = tracing::info_span!(
+                    "apply device event",
+                    %device,
+                    cause = change.cause.as_str_name(),
+                    devices.sequence = position.sequence,
+                );
+                mesh_rpc::link_to(&span, &event.trace_parent);
+                let _entered = span.enter();
+                let news = Recorded {
+                    device,
+                    meter,
+                    change,
+                    by: None,
+                    trace_parent: event.trace_parent.clone(),
+                };
+                self.ledger.record(self.tx, &authorized, news)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn named_by(&self, event: &DeviceEvent) -> Vec<DeviceId> {
+        match &event.news {
+            News::Supplier { devices, .. } => devices.clone(),
+            News::Meter(record) => vec![record.device],
+            News::Hub { hub, .. } => self.ledger.on_hub(*hub),
+            News::Nothing => Vec::new(),
+        }
+    }
+}
+
+fn judge(
+    entry: Option<&Entry>,
+    command: &ChangeCommand,
+    now: Timestamp,
+) -> Result<Decision, Error> {
+    let etag = entry.map_or_else(|| NO_HISTORY.to_owned(), Entry::etag);
+    if !command.etag.is_empty() && command.etag != etag {
+        return Err(Error::EtagMismatch { now: etag });
+    }
+    decide(entry, &command.wish, &command.facts, now).map_err(Error::Preconditions)
+}
+
+fn replayed(answer: &[u8]) -> Result<Answered, StoreError> {
+    use mesh_api::flag_registry::v1::RemoveFlagResponse;
+
+    let mut answer = RemoveFlagResponse::decode(answer)
+        .map_err(|_| StoreError::inconsistent("idempotency", "an answer is malformed"))?;
+    answer.replayed = true;
+    Ok(Answered(answer))
+}

@@ -1,0 +1,131 @@
+//! What is asked of the store?
+
+use std::fmt;
+use std::sync::Arc;
+
+use mesh_api::flag_registry::v1 as wire;
+use mesh_authz::{Authorized, DevicePermit, Refusal};
+use mesh_store::cursor::Cursor;
+use mesh_store::{Fingerprint, RequestKey, fingerprint};
+use mesh_types::{DeviceId, Position, Sequence, Timestamp};
+
+use crate::error::Error;
+use crate::facts::Facts;
+use crate::flag::By;
+use crate::lifecycle::DeviceEvent;
+use crate::preference::Wish;
+use crate::request::Request;
+use crate::wire::wish_octets;
+
+/// One thing to be written.
+#[derive(Debug)]
+pub enum Command {
+    /// A caller asks for a change.
+    Change(Box<ChangeCommand>),
+    /// The log `devices` has gone on.
+    Followed(FollowedBatch),
+}
+
+/// A caller's change, with the permit that allows it and what that permit rests on.
+pub struct ChangeCommand {
+    pub(super) authorized: Authorized,
+    pub(super) device: DeviceId,
+    pub(super) facts: Facts,
+    /// Where the facts stand in the log `devices`, and until when they hold.
+    pub(super) position: Position,
+    pub(super) expires: Timestamp,
+    pub(super) by: By,
+    pub(super) key: RequestKey,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) wish: Wish,
+    pub(super) etag: String,
+    pub(super) validate_only: bool,
+    pub(super) trace_parent: String,
+    pub(super) still_allowed: StillAllowed,
+}
+
+/// Asks the party directory whether the caller is still who it was when it was permitted: a
+/// suspension that comes before the commit counts.
+pub type StillAllowed = Arc<dyn Fn() -> Result<(), Refusal> + Send + Sync>;
+
+impl ChangeCommand {
+    /// The change that `permit` allows. The Device is the permit's; a permit that does not rest on
+    /// registration's answer changes nothing.
+    pub fn new(
+        permit: DevicePermit,
+        request: Request,
+        trace_parent: String,
+        still_allowed: StillAllowed,
+    ) -> Result<Self, Error> {
+        let authority = permit.authority().ok_or(Refusal::Internal)?;
+        let facts = Facts::read(authority.facts())?;
+        let octets = wish_octets(
+            permit.device(),
+            &request.wish,
+            &request.etag,
+            request.validate_only,
+        );
+        Ok(Self {
+            device: permit.device(),
+            position: authority.position().clone(),
+            expires: permit.expires(),
+            by: By {
+                actor: permit.caller().actor(),
+                registration_id: facts.registration_id.clone(),
+                request_id: request.request_id.clone(),
+            },
+            facts,
+            key: RequestKey {
+                party: permit.caller().key().to_owned(),
+                rpc: permit.method().to_owned().into(),
+                request_id: request.request_id,
+            },
+            fingerprint: fingerprint([octets.as_slice()]),
+            wish: request.wish,
+            etag: request.etag,
+            validate_only: request.validate_only,
+            trace_parent,
+            still_allowed,
+            authorized: Authorized::Caller(permit),
+        })
+    }
+}
+
+impl fmt::Debug for ChangeCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChangeCommand")
+            .field("device", &self.device)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Events of the log `devices`, without a hole, and the cursor's step over them.
+#[derive(Debug)]
+pub struct FollowedBatch {
+    /// Where the cursor stands; `None` before the first batch.
+    pub from: Option<Cursor>,
+    /// Where it stands afterwards.
+    pub to: Cursor,
+    /// The events between the two.
+    pub events: Vec<(Sequence, DeviceEvent)>,
+}
+
+/// What a granted change is answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answered(pub wire::RemoveFlagResponse);
+
+/// Why a change was not made.
+#[derive(Debug)]
+pub enum Declined {
+    /// The permit's facts may be out of date: ask again at this position or later.
+    AskAgain(Position),
+    /// It is refused.
+    Refused(Error),
+}
+
+impl<E: Into<Error>> From<E> for Declined {
+    fn from(error: E) -> Self {
+        Self::Refused(error.into())
+    }
+}

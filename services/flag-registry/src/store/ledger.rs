@@ -1,0 +1,167 @@
+//! What has changed in this transaction so far?
+//!
+//! Later commands of a batch see what earlier ones did: entries are read once, changed here, and
+//! written together.
+
+use std::collections::HashMap;
+
+use mesh_authz::Authorized;
+use mesh_store::{CURRENT, EventStamp, StoreError, WriteTx, sequence_to_db};
+use mesh_types::{DeviceId, LogName, Position};
+
+use super::rows::{self, Version};
+use crate::flag::{By, Change, Draft, Entry, Meter, Place};
+use crate::wire::event_octets;
+
+/// The entries of one transaction.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    log: LogName,
+    slots: HashMap<DeviceId, Slot>,
+}
+
+/// What is to be recorded of a Device.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    pub(super) device: DeviceId,
+    pub(super) meter: Meter,
+    pub(super) change: Change,
+    pub(super) by: Option<By>,
+    pub(super) trace_parent: String,
+}
+
+#[derive(Debug)]
+struct Slot {
+    stored: Option<Entry>,
+    /// What the transaction made of it, one for each event.
+    versions: Vec<Entry>,
+}
+
+impl Slot {
+    const fn holding(stored: Option<Entry>) -> Self {
+        Self {
+            stored,
+            versions: Vec::new(),
+        }
+    }
+
+    fn current(&self) -> Option<&Entry> {
+        self.versions.last().or(self.stored.as_ref())
+    }
+}
+
+impl Ledger {
+    /// Reads the present entries of `devices` and of all Devices on `hubs`.
+    pub(super) async fn load(
+        tx: &mut WriteTx,
+        log: &LogName,
+        mut devices: Vec<DeviceId>,
+        hubs: &[DeviceId],
+    ) -> Result<Self, StoreError> {
+        devices.sort_unstable();
+        devices.dedup();
+        let mut slots: HashMap<DeviceId, Slot> = devices
+            .iter()
+            .map(|&device| (device, Slot::holding(None)))
+            .collect();
+        for entry in rows::of_devices(tx.conn(), &devices, CURRENT - 1).await? {
+            slots.insert(entry.device, Slot::holding(Some(entry)));
+        }
+        for &hub in hubs {
+            for entry in rows::on_hub(tx.conn(), hub).await? {
+                slots.insert(entry.device, Slot::holding(Some(entry)));
+            }
+        }
+        Ok(Self {
+            log: log.clone(),
+            slots,
+        })
+    }
+
+    /// The entry of a Device as it stands now.
+    pub(super) fn entry(&self, device: DeviceId) -> Option<&Entry> {
+        self.slots.get(&device).and_then(Slot::current)
+    }
+
+    /// The Devices on `hub` as they stand now, in order.
+    pub(super) fn on_hub(&self, hub: DeviceId) -> Vec<DeviceId> {
+        let entries = self.slots.values().filter_map(Slot::current);
+        let mut devices: Vec<DeviceId> = entries
+            .filter(|entry| entry.standing.hub == Some(hub))
+            .map(|entry| entry.device)
+            .collect();
+        devices.sort_unstable();
+        devices
+    }
+
+    /// Appends the event that does `change` to the Device, and makes it the Device's entry. What
+    /// it rests on is what allows it.
+    pub(super) fn record(
+        &mut self,
+        tx: &mut WriteTx,
+        authorized: &Authorized,
+        news: Recorded,
+    ) -> Result<Position, StoreError> {
+        let rests_on = allowed(authorized, news.device)?;
+        let slot = self
+            .slots
+            .get_mut(&news.device)
+            .ok_or_else(|| inconsistent("an entry was changed before it was read"))?;
+        let before = slot.current();
+        let event = Draft {
+            device: news.device,
+            meter: news.meter,
+            previous: before.map_or_else(
+                || news.change.current.with_flag(false),
+                |entry| entry.standing.clone(),
+            ),
+            change: news.change,
+            by: news.by,
+            trace_parent: news.trace_parent,
+            rests_on,
+        };
+        let place = |stamp: &EventStamp| Place {
+            sequence: stamp.position.sequence,
+            recorded_time: stamp.recorded_time,
+        };
+        let stamp = tx.append(&self.log, |stamp| event_octets(&event, place(stamp)))?;
+        let entry = Entry::after(before, &event, place(&stamp));
+        slot.versions.push(entry);
+        Ok(stamp.position)
+    }
+
+    /// Writes every version that the transaction made, and closes those before them.
+    pub(super) async fn write(self, tx: &mut WriteTx) -> Result<(), StoreError> {
+        let mut versions = Vec::new();
+        for slot in self.slots.into_values() {
+            if slot.versions.is_empty() {
+                continue;
+            }
+            let mut to = CURRENT;
+            for entry in slot.stored.into_iter().chain(slot.versions).rev() {
+                let from = sequence_to_db(entry.last_sequence);
+                versions.push(Version { entry, to });
+                to = from;
+            }
+        }
+        rows::write(tx.conn(), &versions).await
+    }
+}
+
+/// The position in the log `devices` that a change of `device` rests on, if it is allowed.
+fn allowed(authorized: &Authorized, device: DeviceId) -> Result<Position, StoreError> {
+    match authorized {
+        Authorized::Caller(permit) if permit.device() == device => permit
+            .authority()
+            .map(|authority| authority.position().clone())
+            .ok_or_else(|| inconsistent("a permit without authority cannot change a flag")),
+        Authorized::Caller(_) => Err(inconsistent("a permit is for another Device")),
+        Authorized::Followed(position) => Ok(position.clone()),
+        // No change of a flag is made by the passing of time.
+        Authorized::Scheduled(_) => Err(inconsistent("nothing is scheduled for a flag")),
+    }
+}
+
+fn inconsistent(what: &'static str) -> StoreError {
+    StoreError::inconsistent(rows::TABLE, what)
+}

@@ -1,0 +1,191 @@
+//! How do entries, events and what suppliers say look on the wire?
+
+use mesh_api::common::v1::DeviceType;
+use mesh_api::convert::{position_to_wire, timestamp_to_wire};
+use mesh_api::flag_registry::v1 as wire;
+use mesh_types::{DeviceId, Position};
+use prost::Message as _;
+
+use crate::flag::{Draft, Entry, Meter, NO_HISTORY, Place, Standing};
+use crate::preference::{Attestation, Choice, Declarations, Wish, WishKind};
+
+/// The entry.
+#[must_use]
+pub fn entry(entry: &Entry) -> wire::FlagEntry {
+    let facts = facts(&entry.standing);
+    wire::FlagEntry {
+        device_id: entry.device.to_string(),
+        device_type: device_type(entry.meter).into(),
+        state: facts.state,
+        covered_device_ids: facts.covered_device_ids,
+        communications_hub_id: facts.communications_hub_id,
+        csp_id: facts.csp_id,
+        responsible_party_id: facts.responsible_party_id,
+        responsible_since_time: Some(timestamp_to_wire(entry.responsible_since)),
+        since_time: Some(timestamp_to_wire(entry.since)),
+        cause: entry.cause.into(),
+        state_sequence: entry.state_sequence,
+        last_sequence: entry.last_sequence,
+        reviews: entry.reviews.iter().map(|&reason| reason.into()).collect(),
+        etag: entry.etag(),
+        registration_position: Some(position_to_wire(&entry.rests_on)),
+    }
+}
+
+/// The entry of a Device without a history.
+#[must_use]
+pub fn no_history(device: DeviceId) -> wire::FlagEntry {
+    wire::FlagEntry {
+        device_id: device.to_string(),
+        state: wire::FlagState::NotFlagged.into(),
+        etag: NO_HISTORY.to_owned(),
+        ..wire::FlagEntry::default()
+    }
+}
+
+/// The entry of `device`, which may have none.
+#[must_use]
+pub fn entry_of(device: DeviceId, found: Option<&Entry>) -> wire::FlagEntry {
+    found.map_or_else(|| no_history(device), entry)
+}
+
+/// The octets of an event: those that are stored, hashed and sent.
+#[must_use]
+pub fn event_octets(event: &Draft, place: Place) -> Vec<u8> {
+    let given = event.change.given.as_ref();
+    let by = event.by.as_ref();
+    let event = wire::FlagEvent {
+        sequence: place.sequence,
+        recorded_time: Some(timestamp_to_wire(place.recorded_time)),
+        effective_time: Some(timestamp_to_wire(event.effective(place))),
+        device_id: event.device.to_string(),
+        device_type: device_type(event.meter).into(),
+        cause: event.change.cause.into(),
+        previous: Some(facts(&event.previous)),
+        current: Some(facts(&event.change.current)),
+        actor: by.map(|by| by.actor.clone()),
+        trace_parent: event.trace_parent.clone(),
+        registration_position: Some(position_to_wire(&event.rests_on)),
+        registration_id: by.map(|by| by.registration_id.clone()).unwrap_or_default(),
+        choice: given.map(|given| choice(&given.choice)),
+        reasonable_steps: given.and_then(|given| given.attestation.as_ref().map(attestation)),
+        site_declarations: given.and_then(|given| given.declarations.map(declarations)),
+        tenancy_start_time: given.and_then(|given| given.tenancy_start.map(timestamp_to_wire)),
+        review_reason: event.change.review.unwrap_or_default().into(),
+        request_id: by.map(|by| by.request_id.clone()).unwrap_or_default(),
+    };
+    event.encode_to_vec()
+}
+
+/// The event as a supplier sees it under whom it was not recorded: what happened, and nothing of
+/// what others said or who they were.
+#[must_use]
+pub fn without_evidence(event: wire::FlagEvent) -> wire::FlagEvent {
+    wire::FlagEvent {
+        actor: None,
+        trace_parent: String::new(),
+        registration_id: String::new(),
+        choice: None,
+        reasonable_steps: None,
+        site_declarations: None,
+        request_id: String::new(),
+        ..event
+    }
+}
+
+/// The same octets for every request that means the same: what its fingerprint is made from.
+#[must_use]
+pub fn wish_octets(device: DeviceId, wish: &Wish, etag: &str, validate_only: bool) -> Vec<u8> {
+    let given = &wish.given;
+    let canonical = wire::RecordTenancyChangeRequest {
+        request_id: String::new(),
+        device_id: device.to_string(),
+        tenancy_start_time: given.tenancy_start.map(timestamp_to_wire),
+        choice: Some(choice(&given.choice)),
+        reasonable_steps: given.attestation.as_ref().map(attestation),
+        site_declarations: given.declarations.map(declarations),
+        etag: etag.to_owned(),
+        validate_only,
+    };
+    let mut octets = vec![match wish.kind {
+        WishKind::Add => 1,
+        WishKind::Remove => 2,
+        WishKind::Tenancy => 3,
+    }];
+    octets.extend(canonical.encode_to_vec());
+    octets
+}
+
+/// What a change is answered: `AddFlagResponse`, `RemoveFlagResponse` and
+/// `RecordTenancyChangeResponse` agree in these fields.
+#[must_use]
+pub fn change_answer(
+    entry: wire::FlagEntry,
+    changed: bool,
+    position: Option<&Position>,
+) -> wire::RemoveFlagResponse {
+    wire::RemoveFlagResponse {
+        entry: Some(entry),
+        changed,
+        replayed: false,
+        position: position.map(position_to_wire),
+    }
+}
+
+fn device_type(meter: Meter) -> DeviceType {
+    match meter {
+        Meter::Esme => DeviceType::Esme,
+        Meter::Gsme => DeviceType::Gsme,
+    }
+}
+
+fn facts(standing: &Standing) -> wire::FlagFacts {
+    let state = if standing.flagged {
+        wire::FlagState::Flagged
+    } else {
+        wire::FlagState::NotFlagged
+    };
+    wire::FlagFacts {
+        state: state.into(),
+        covered_device_ids: standing.covered.iter().map(ToString::to_string).collect(),
+        communications_hub_id: text(standing.hub.as_ref()),
+        csp_id: text(standing.csp.as_ref()),
+        responsible_party_id: text(standing.supplier.as_ref()),
+    }
+}
+
+fn text(value: Option<&impl ToString>) -> String {
+    value.map(ToString::to_string).unwrap_or_default()
+}
+
+fn choice(choice: &Choice) -> wire::ConsumerChoice {
+    wire::ConsumerChoice {
+        preference: choice.preference.into(),
+        captured_time: Some(timestamp_to_wire(choice.captured)),
+        channel: choice.channel.into(),
+        captured_by_party_id: choice.captured_by.to_string(),
+        evidence_reference: choice.evidence.as_str().to_owned(),
+    }
+}
+
+fn attestation(attestation: &Attestation) -> wire::ReasonableSteps {
+    let steps = attestation.steps.iter().map(|step| wire::ReasonableStep {
+        kind: step.kind.into(),
+        taken_time: Some(timestamp_to_wire(step.taken)),
+    });
+    let contact = attestation.contact.as_ref();
+    wire::ReasonableSteps {
+        steps: steps.collect(),
+        contact_reference: contact
+            .map(|contact| contact.as_str().to_owned())
+            .unwrap_or_default(),
+    }
+}
+
+fn declarations(declared: Declarations) -> wire::SiteDeclarations {
+    wire::SiteDeclarations {
+        economy_7_or_similar: declared.economy_7_or_similar.into(),
+        radio_teleswitch: declared.radio_teleswitch.into(),
+        network_managed_without_wan: declared.network_managed_without_wan.into(),
+    }
+}
