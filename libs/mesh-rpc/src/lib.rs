@@ -13,6 +13,35 @@
 //! | rate and streams per caller | `caller_limits.rs` |
 //! | spans, trace context in and out | `trace.rs`, `traceparent.rs` |
 //! | calling another service | `client.rs` |
+//!
+//! A service runs like this:
+//!
+//! ```no_run
+//! use mesh_rpc::{ClientOptions, Draining, Health, ServeOptions, Tls, connect, serve};
+//! use tonic::service::Routes;
+//!
+//! async fn run(
+//!     listener: tokio::net::TcpListener,
+//!     tls: Tls,
+//!     authorize: mesh_authz::AuthorizeLayer,
+//!     shutdown: impl Future<Output = ()> + Send,
+//! ) -> Result<(), mesh_rpc::ServeError> {
+//!     let registration = connect(ClientOptions::new("registration", "127.0.0.1:7001", tls.clone()));
+//!     // … hand `registration` to a generated client, and `draining` to the handlers of streams.
+//!     let draining = Draining::new();
+//!     let health = Health::new(&["mp169.flag_registry.v1.FlagService"]).await;
+//!     let routes = Routes::default(); // .add_service(FlagServiceServer::new(…))
+//!     health.set_ready(true).await; // when the service can answer
+//!     let options =
+//!         ServeOptions::new("flag-registry", listener, tls, authorize, health, draining);
+//!     let drained = serve(options, routes, shutdown).await?;
+//!     if !drained.clean {
+//!         tracing::warn!("some calls were cut off");
+//!     }
+//!     # drop(registration);
+//!     Ok(())
+//! }
+//! ```
 
 mod caller_limits;
 mod client;

@@ -22,7 +22,7 @@ use rustls::{ClientConfig, ServerConfig};
 pub use handshakes::{HandshakeCounters, HandshakeOutcome};
 pub use source::{TlsError, TlsFiles, TlsPem};
 
-use source::Source;
+use source::{Parts, Trouble};
 
 /// How often files are looked at.
 pub const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
@@ -32,7 +32,10 @@ pub const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Tls(Arc<Inner>);
 
 struct Inner {
-    source: Mutex<Source>,
+    /// What to read again; `None` if the texts were handed in.
+    files: Option<TlsFiles>,
+    /// Held while texts are exchanged, so that two exchanges cannot overtake each other.
+    trouble: Mutex<Trouble>,
     current: ArcSwap<Material>,
     refused: AtomicU64,
     refused_metric: Counter<u64>,
@@ -52,24 +55,31 @@ struct Material {
 impl Tls {
     /// Reads the files now and again every [`RELOAD_INTERVAL`], until the last clone is dropped.
     ///
-    /// Must be called within a tokio runtime. Fails if any of the three files cannot be used.
+    /// Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// If any of the three files cannot be used.
     pub fn from_files(files: TlsFiles) -> Result<Self, TlsError> {
-        let tls = Self::new(Source::Files(files))?;
+        let pem = files.read()?;
+        let tls = Self::new(Some(files), pem)?;
         tokio::spawn(watch(Arc::downgrade(&tls.0)));
         Ok(tls)
     }
 
     /// Takes the texts as they are; [`Tls::replace`] exchanges them.
+    ///
+    /// # Errors
+    /// If any of the three texts cannot be used.
     pub fn from_pem(pem: TlsPem) -> Result<Self, TlsError> {
-        Self::new(Source::Pem(pem))
+        Self::new(None, pem)
     }
 
-    fn new(source: Source) -> Result<Self, TlsError> {
-        let material = Material::read(source.read()?, 0)?;
+    fn new(files: Option<TlsFiles>, pem: TlsPem) -> Result<Self, TlsError> {
         let meter = opentelemetry::global::meter("mesh-rpc");
         Ok(Self(Arc::new(Inner {
-            source: Mutex::new(source),
-            current: ArcSwap::from_pointee(material),
+            files,
+            trouble: Mutex::default(),
+            current: ArcSwap::from_pointee(Material::read(pem, 0)?),
             refused: AtomicU64::new(0),
             refused_metric: meter
                 .u64_counter("mp169.tls.reload.failures")
@@ -79,28 +89,27 @@ impl Tls {
         })))
     }
 
-    /// Reads the source again and says whether anything changed. New handshakes use the new texts;
-    /// connections that exist go on with what they agreed on.
+    /// Reads the files again and says whether anything changed. New handshakes use the new texts;
+    /// connections that exist go on with what they agreed on. Nothing happens without files.
     ///
     /// # Errors
-    /// If the new texts cannot be used; the last good ones stay in use.
+    /// If the files cannot be used; the last good texts stay in use.
     pub fn reload(&self) -> Result<bool, TlsError> {
         self.0.reload()
     }
 
-    /// Exchanges the texts, which from now on are the source.
+    /// Exchanges the texts and says whether anything changed. Where there are files, the next look
+    /// at them counts again.
     ///
     /// # Errors
     /// If they cannot be used; the last good ones stay in use.
     pub fn replace(&self, pem: TlsPem) -> Result<bool, TlsError> {
-        let mut source = self.0.source.lock().unwrap_or_else(PoisonError::into_inner);
-        *source = Source::Pem(pem);
-        drop(source);
-        self.reload()
+        let _one_at_a_time = self.0.lock();
+        self.0.exchange(pem)
     }
 
-    /// How many different texts could not be used since the start. More than none is an alarm: when
-    /// the certificate in use ends, so does the service.
+    /// How many times files could not be used since the start. More than none is an alarm: when the
+    /// certificate in use ends, so does the service.
     #[must_use]
     pub fn refused_reloads(&self) -> u64 {
         self.0.refused.load(Ordering::Relaxed)
@@ -138,55 +147,45 @@ impl std::fmt::Debug for Tls {
 // === impl Inner ===
 
 impl Inner {
-    fn reload(&self) -> Result<bool, TlsError> {
-        // Held throughout, so that two reloads cannot overtake each other.
-        let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.exchange(&mut source) {
-            Ok(changed) => Ok(changed),
-            Err(Refused { error, again }) => {
-                if !again {
-                    self.refused.fetch_add(1, Ordering::Relaxed);
-                    self.refused_metric.add(1, &[]);
-                    tracing::error!(%error, "new certificate files cannot be used, the last good ones stay");
-                }
-                Err(error)
-            }
-        }
+    fn lock(&self) -> std::sync::MutexGuard<'_, Trouble> {
+        // What the lock protects is whole at every step.
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn exchange(&self, source: &mut Source) -> Result<bool, Refused> {
+    fn reload(&self) -> Result<bool, TlsError> {
+        let Some(files) = &self.files else {
+            return Ok(false);
+        };
+        let mut trouble = self.lock();
+        let exchanged = files.read().and_then(|pem| self.exchange(pem));
+        match &exchanged {
+            Ok(_) => trouble.settle(),
+            Err(error) if trouble.is_to_report(error) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                self.refused_metric.add(1, &[]);
+                tracing::error!(%error, "certificate files cannot be used, the last good ones stay");
+            }
+            Err(_) => {}
+        }
+        exchanged
+    }
+
+    fn exchange(&self, pem: TlsPem) -> Result<bool, TlsError> {
         let current = self.current.load();
-        let pem = source.read().map_err(|error| Refused::new(source, error))?;
         if pem == current.pem {
-            source.settle();
             return Ok(false);
         }
         let generation = current.generation + 1;
-        let material =
-            Material::read(pem, generation).map_err(|error| Refused::new(source, error))?;
-        source.settle();
-        self.current.store(Arc::new(material));
+        self.current
+            .store(Arc::new(Material::read(pem, generation)?));
         tracing::info!(generation, "certificate exchanged");
         Ok(true)
     }
 }
 
-/// Texts that could not be used, and whether the very same trouble was reported before.
-struct Refused {
-    error: TlsError,
-    again: bool,
-}
-
-impl Refused {
-    fn new(source: &mut Source, error: TlsError) -> Self {
-        let again = source.in_trouble(&error);
-        Self { error, again }
-    }
-}
-
 impl Material {
     fn read(pem: TlsPem, generation: u64) -> Result<Self, TlsError> {
-        let parts = source::Parts::read(&pem)?;
+        let parts = Parts::read(&pem)?;
         Ok(Self {
             generation,
             server: Arc::new(parts.server_config()?),
@@ -204,7 +203,7 @@ async fn watch(tls: Weak<Inner>) {
         let Some(tls) = tls.upgrade() else {
             return;
         };
-        // A refusal is reported where it is found; a join error means that the runtime is ending.
+        // Trouble is reported where it is found; a join error means that the runtime is ending.
         let _ = tokio::task::spawn_blocking(move || tls.reload()).await;
     }
 }

@@ -57,12 +57,16 @@ pub enum TlsError {
     Trust(String),
 }
 
-/// Where texts come from, and what was wrong with them the last time.
-pub(super) enum Source {
-    Files(TlsFiles),
-    Pem(TlsPem),
-    /// Files whose trouble was reported.
-    Troubled(TlsFiles, String),
+/// What was wrong with the files when they were looked at last.
+///
+/// Certificate and key are two files, and a look in between the two writes finds a pair that does
+/// not fit. So trouble is reported when it is still the same at a second look, and then once.
+#[derive(Debug, Default)]
+pub(super) enum Trouble {
+    #[default]
+    None,
+    Seen(String),
+    Reported(String),
 }
 
 impl std::fmt::Debug for TlsPem {
@@ -74,38 +78,13 @@ impl std::fmt::Debug for TlsPem {
     }
 }
 
-// === impl Source ===
-
-impl Source {
+impl TlsFiles {
     pub(super) fn read(&self) -> Result<TlsPem, TlsError> {
-        match self {
-            Self::Pem(pem) => Ok(pem.clone()),
-            Self::Files(files) | Self::Troubled(files, _) => Ok(TlsPem {
-                certificate: read(&files.certificate)?,
-                key: read(&files.key)?,
-                trust: read(&files.trust)?,
-            }),
-        }
-    }
-
-    /// Remembers the trouble; says whether it is the one that was there before.
-    pub(super) fn in_trouble(&mut self, error: &TlsError) -> bool {
-        let text = error.to_string();
-        match self {
-            Self::Pem(_) => false,
-            Self::Troubled(_, known) if *known == text => true,
-            Self::Files(files) | Self::Troubled(files, _) => {
-                *self = Self::Troubled(files.clone(), text);
-                false
-            }
-        }
-    }
-
-    /// Forgets the trouble, so that the next one is reported even if it is the same.
-    pub(super) fn settle(&mut self) {
-        if let Self::Troubled(files, _) = self {
-            *self = Self::Files(files.clone());
-        }
+        Ok(TlsPem {
+            certificate: read(&self.certificate)?,
+            key: read(&self.key)?,
+            trust: read(&self.trust)?,
+        })
     }
 }
 
@@ -114,6 +93,28 @@ fn read(path: &Path) -> Result<String, TlsError> {
         path: path.to_owned(),
         source,
     })
+}
+
+impl Trouble {
+    /// Remembers the trouble; says whether now is the time to report it.
+    pub(super) fn is_to_report(&mut self, error: &TlsError) -> bool {
+        let text = error.to_string();
+        match self {
+            Self::Seen(known) if *known == text => {
+                *self = Self::Reported(text);
+                true
+            }
+            Self::Reported(known) if *known == text => false,
+            _ => {
+                *self = Self::Seen(text);
+                false
+            }
+        }
+    }
+
+    pub(super) fn settle(&mut self) {
+        *self = Self::None;
+    }
 }
 
 /// The texts, taken apart.
@@ -178,5 +179,64 @@ fn certificates(pem: &str, what: &'static str) -> Result<Vec<CertificateDer<'sta
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
         _ => Err(TlsError::Pem(what)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_is_reported_once_when_it_stays() {
+        let (key, trust) = (TlsError::Pem("key file"), TlsError::Pem("trust file"));
+        let mut trouble = Trouble::default();
+        let looks = [
+            (&key, false),
+            (&trust, false),
+            (&key, false),
+            (&key, true),
+            (&key, false),
+            (&trust, false),
+            (&trust, true),
+        ];
+        for (number, (error, reported)) in looks.into_iter().enumerate() {
+            assert_eq!(trouble.is_to_report(error), reported, "look {number}");
+        }
+        trouble.settle();
+        assert!(!trouble.is_to_report(&trust) && trouble.is_to_report(&trust));
+    }
+
+    #[test]
+    fn half_a_key_pair_and_empty_trust_are_refused() {
+        let issued = mesh_testkit::certificates().internal("dsp");
+        let other = mesh_testkit::certificates().internal("dsp");
+        let good = TlsPem {
+            certificate: issued.certificate_pem().to_owned(),
+            key: issued.key_pem().to_owned(),
+            trust: mesh_testkit::certificates().trust_pem().to_owned(),
+        };
+        let usable = |pem: &TlsPem| {
+            let parts = Parts::read(pem)?;
+            parts.server_config()?;
+            parts.client_config().map(|_| ())
+        };
+        usable(&good).unwrap();
+        let with = |change: fn(&mut TlsPem, String), text: &str| {
+            let mut pem = good.clone();
+            change(&mut pem, text.to_owned());
+            usable(&pem).unwrap_err().to_string()
+        };
+        let key = |pem: &mut TlsPem, text| pem.key = text;
+        let certificate = |pem: &mut TlsPem, text| pem.certificate = text;
+        let trust = |pem: &mut TlsPem, text| pem.trust = text;
+        assert!(with(key, other.key_pem()).contains("cannot be used"));
+        assert!(with(key, "").contains("key file"));
+        assert!(with(key, &good.key[..good.key.len() / 2]).contains("key file"));
+        assert!(with(certificate, &good.key).contains("certificate file"));
+        assert!(with(trust, "").contains("trust file"));
+        assert!(
+            !format!("{good:?}").contains("PRIVATE"),
+            "keys are not logged"
+        );
     }
 }
