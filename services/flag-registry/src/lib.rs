@@ -33,6 +33,8 @@ pub mod preference;
 pub mod request;
 mod serve;
 pub mod store;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 pub use serve::{Deps, RunError, SERVICE, run};

@@ -1,0 +1,8 @@
+//! The rules, without a store or a socket.
+
+mod decisions;
+pub(crate) mod fixtures;
+mod history;
+mod lifecycle;
+mod preconditions;
+mod requests;
