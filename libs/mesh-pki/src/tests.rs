@@ -1,3 +1,5 @@
+//! What the authority issues, read back by another implementation of X.509.
+
 use std::time::Duration;
 
 use mesh_types::{EntityId, Eui64, ManualClock, Timestamp};

@@ -1,3 +1,5 @@
+//! The layers stand in the order that is written down.
+
 use mesh_testkit::assert_golden;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Which certificates carry an identity, and which are refused.
+
 use mesh_pki::{Profile, spiffe_uri};
 use mesh_testkit::certificates;
 use mesh_types::Eui64;
