@@ -47,6 +47,9 @@ where
             Err(Ended::Remote(status)) => {
                 tracing::warn!(log = name, code = ?status.code(), "the followed log was lost");
             }
+            Err(Ended::Local(error @ FollowError::Stale)) => {
+                tracing::info!(log = name, %error, "following goes on elsewhere");
+            }
             Err(Ended::Local(error)) => {
                 tracing::error!(log = name, %error, "following failed");
             }
@@ -96,17 +99,12 @@ where
     let start = start_of(&begin, connect).await?;
     let mut stream = connect(start).await.map_err(Ended::Remote)?;
     let mut session = Session {
-        expected: begin,
-        at: None,
+        begin,
+        stage: Stage::Opened,
         silence: HELLO_TIMEOUT,
     };
     loop {
-        let next = tokio::time::timeout(session.silence, stream.message());
-        let response = next
-            .await
-            .map_err(|_| Ended::Silent)?
-            .map_err(Ended::Remote)?;
-        let Some(response) = response else {
+        let Some(response) = next(&mut stream, session.silence).await? else {
             return Ok(());
         };
         // A kind of frame that this build does not know changes nothing that it relies on.
@@ -117,6 +115,12 @@ where
             return Ok(());
         }
     }
+}
+
+/// The next message, unless there is none for so long.
+async fn next<R>(stream: &mut Streaming<R>, silence: Duration) -> Result<Option<R>, Ended> {
+    let message = tokio::time::timeout(silence, stream.message()).await;
+    message.map_err(|_| Ended::Silent)?.map_err(Ended::Remote)
 }
 
 /// Where to ask the owner to start. "With the first event" needs the log's epoch, which only its
@@ -133,11 +137,8 @@ where
         Begin::Start => {
             let start = Some(Start::Snapshot(wire::SnapshotStart {}));
             let stream = connect(wire::FollowStart { start }).await;
-            let hello = stream
-                .map_err(Ended::Remote)?
-                .message()
-                .await
-                .map_err(Ended::Remote)?;
+            let mut stream = stream.map_err(Ended::Remote)?;
+            let hello = next(&mut stream, HELLO_TIMEOUT).await?;
             match hello.and_then(FollowResponse::into_body) {
                 Some(Body::Frame(Frame::Hello(wire::StreamHello {
                     head: Some(head), ..
@@ -154,9 +155,19 @@ where
 
 /// What one stream has said so far.
 struct Session {
-    expected: Begin,
-    at: Option<Cursor>,
+    begin: Begin,
+    stage: Stage,
     silence: Duration,
+}
+
+/// What may come next on a stream.
+enum Stage {
+    /// The hello.
+    Opened,
+    /// Parts of a snapshot of the log that the hello named, and its end.
+    Snapshot(Position),
+    /// Events after this one.
+    Tail(Cursor),
 }
 
 impl Session {
@@ -166,36 +177,36 @@ impl Session {
         follower: &mut F,
         body: Body<<F::Response as FollowResponse>::Snapshot>,
     ) -> Result<bool, FollowError> {
-        match body {
-            Body::Snapshot(part) => follower.snapshot_part(part).await?,
-            Body::Frame(Frame::Hello(hello)) => self.hello(hello)?,
-            Body::Frame(Frame::SnapshotComplete(complete)) => {
+        match (body, &mut self.stage) {
+            (Body::Frame(Frame::Draining(_)), _) => return Ok(false),
+            (Body::Frame(Frame::Hello(hello)), Stage::Opened) => self.hello(hello)?,
+            (Body::Snapshot(part), Stage::Snapshot(_)) => follower.snapshot_part(part).await?,
+            (Body::Frame(Frame::SnapshotComplete(complete)), Stage::Snapshot(log)) => {
                 let hash = complete.hash.as_slice().try_into();
                 let cursor = Cursor {
                     position: position(complete.position)?,
                     hash: hash.map_err(|_| FollowError::Malformed("a hash has 32 octets"))?,
                 };
-                self.at = Some(cursor.clone());
+                if !cursor.position.comparable(log) {
+                    return Err(FollowError::Malformed("a snapshot of another log"));
+                }
+                self.stage = Stage::Tail(cursor.clone());
                 follower.snapshot_complete(cursor).await?;
             }
-            Body::Frame(Frame::Entries(entries)) => {
-                let at = self
-                    .at
-                    .as_mut()
-                    .ok_or(FollowError::Malformed("events before a start"))?;
+            (Body::Frame(Frame::Entries(entries)), Stage::Tail(at)) => {
                 let events = verify(at, entries.entries)?;
                 if !events.is_empty() {
                     follower.apply(events, at.clone()).await?;
                 }
             }
-            Body::Frame(Frame::Checkpoint(checkpoint)) => {
+            (Body::Frame(Frame::Checkpoint(checkpoint)), Stage::Tail(at)) => {
                 let position = position(checkpoint.position)?;
-                if self.at.as_ref().is_none_or(|at| at.position != position) {
+                if at.position != position {
                     return Err(FollowError::Malformed("a checkpoint ahead of its events"));
                 }
                 follower.checkpoint(&position).await?;
             }
-            Body::Frame(Frame::Draining(_)) => return Ok(false),
+            _ => return Err(FollowError::Malformed("a frame out of turn")),
         }
         Ok(true)
     }
@@ -204,18 +215,16 @@ impl Session {
         let interval = Duration::from_millis(hello.checkpoint_interval_ms.into());
         self.silence = (interval * 3).clamp(Duration::from_secs(1), Duration::from_secs(300));
         let head = position(hello.head)?;
-        self.at = match &self.expected {
-            Begin::Snapshot => None,
-            Begin::After(cursor) => Some(cursor.clone()),
+        self.stage = match &self.begin {
+            Begin::Snapshot => Stage::Snapshot(head),
+            Begin::After(cursor) => Stage::Tail(cursor.clone()),
             Begin::Start => {
                 let hash = chain::genesis(&head.log, head.epoch);
-                Some(Cursor {
-                    position: Position {
-                        sequence: 0,
-                        ..head
-                    },
-                    hash,
-                })
+                let position = Position {
+                    sequence: 0,
+                    ..head
+                };
+                Stage::Tail(Cursor { position, hash })
             }
         };
         Ok(())

@@ -1,0 +1,216 @@
+//! What does one reader of a log get, and when does its stream end?
+
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use futures::Stream;
+use mesh_api::common::v1::{self as wire, ErrorReason, stream_frame::Frame};
+use mesh_api::convert::{position_to_wire, timestamp_to_wire};
+use mesh_api::status;
+use mesh_authz::Authorization;
+use mesh_store::StoreError;
+use mesh_store::log::{self, Head, PageLimit, StoredEvent};
+use mesh_types::Position;
+use tokio::sync::mpsc;
+use tonic::{Code, Status};
+
+use super::{Feed, SnapshotPages, Start, unavailable};
+use crate::FollowResponse;
+
+/// Why a stream ends.
+pub(super) enum End {
+    /// The reader went away.
+    Gone,
+    /// With this status.
+    Status(Status),
+}
+
+impl From<StoreError> for End {
+    fn from(error: StoreError) -> Self {
+        Self::Status(unavailable(&error))
+    }
+}
+
+/// Sends one stream, in a task of its own.
+pub(super) struct Reader<R> {
+    pub(super) feed: Feed,
+    pub(super) authorization: Authorization,
+    pub(super) frames: mpsc::Sender<R>,
+}
+
+impl<R: FollowResponse> Reader<R> {
+    pub(super) async fn run<S>(&self, head: Head, start: Start, snapshots: &S) -> Result<(), End>
+    where
+        S: SnapshotPages<Part = R::Snapshot>,
+    {
+        let interval = self.feed.settings.checkpoint_interval;
+        let interval = interval.mul_f64(rand::random_range(0.9..=1.0));
+        let mut committed = self.feed.store.committed().subscribe(&self.feed.log);
+        self.send(Frame::Hello(wire::StreamHello {
+            head: Some(position_to_wire(&head.position)),
+            checkpoint_interval_ms: u32::try_from(interval.as_millis()).unwrap_or(u32::MAX),
+        }))
+        .await?;
+        let mut at = match start {
+            Start::After(position) => position,
+            Start::Snapshot => match self.snapshot(head, snapshots).await? {
+                Some(position) => position,
+                None => return self.drain(None).await,
+            },
+        };
+        let mut next_checkpoint = tokio::time::Instant::now();
+        loop {
+            committed.borrow_and_update();
+            let looked = self.feed.clock.now();
+            if self.tail(&mut at).await? {
+                // Whoever was behind learns at once that it no longer is.
+                next_checkpoint = tokio::time::Instant::now();
+            }
+            if tokio::time::Instant::now() >= next_checkpoint {
+                let time = Some(timestamp_to_wire(looked));
+                let position = Some(position_to_wire(&at));
+                self.send(Frame::Checkpoint(wire::Checkpoint { position, time }))
+                    .await?;
+                next_checkpoint = tokio::time::Instant::now() + interval;
+            }
+            tokio::select! {
+                () = self.frames.closed() => return Err(End::Gone),
+                () = self.feed.draining.cancelled() => return self.drain(Some(&at)).await,
+                () = self.feed.commit_or_poll(&mut committed) => {}
+                () = tokio::time::sleep_until(next_checkpoint) => {}
+            }
+        }
+    }
+
+    /// Resolves when the reader has lost its right, whatever the stream is waiting for.
+    pub(super) async fn revoked(&self) -> Status {
+        let mut directory = self.authorization.directory_changes();
+        loop {
+            if let Err(refusal) = self.authorization.still_allowed() {
+                return refusal.into();
+            }
+            if directory.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Sends the whole snapshot and says where the tail begins; `None` if the server began to stop
+    /// before it was whole.
+    async fn snapshot<S>(&self, head: Head, snapshots: &S) -> Result<Option<Position>, End>
+    where
+        S: SnapshotPages<Part = R::Snapshot>,
+    {
+        let mut after = None;
+        let mut items = 0;
+        loop {
+            if self.feed.draining.is_cancelled() {
+                return Ok(None);
+            }
+            let page = snapshots
+                .page(head.position.sequence, after.as_deref())
+                .await?;
+            items += page.items;
+            if page.items > 0 {
+                self.send_response(R::from_snapshot(page.part)).await?;
+            }
+            match page.next_key {
+                Some(key) => after = Some(key),
+                None => break,
+            }
+        }
+        self.send(Frame::SnapshotComplete(wire::SnapshotComplete {
+            position: Some(position_to_wire(&head.position)),
+            hash: head.hash.to_vec(),
+            items,
+        }))
+        .await?;
+        Ok(Some(head.position))
+    }
+
+    /// Sends what follows `at` up to the head; says whether there was anything.
+    async fn tail(&self, at: &mut Position) -> Result<bool, End> {
+        let mut any = false;
+        loop {
+            if self.feed.draining.is_cancelled() {
+                return Ok(any);
+            }
+            let events = {
+                let readers = self.feed.store.readers();
+                let mut conn = readers.acquire().await.map_err(StoreError::from)?;
+                log::read(&mut conn, &self.feed.log, at.sequence, PageLimit::default()).await?
+            };
+            let Some(last) = events.last() else {
+                return Ok(any);
+            };
+            let reached = last.sequence;
+            let entries = events.into_iter().map(|event| entry(at, event)).collect();
+            self.send(Frame::Entries(wire::LogEntries { entries }))
+                .await?;
+            at.sequence = reached;
+            any = true;
+        }
+    }
+
+    async fn drain(&self, at: Option<&Position>) -> Result<(), End> {
+        let resume_after = at.map(position_to_wire);
+        self.send(Frame::Draining(wire::Draining { resume_after }))
+            .await
+    }
+
+    async fn send(&self, frame: Frame) -> Result<(), End> {
+        self.send_response(R::from_frame(frame)).await
+    }
+
+    async fn send_response(&self, response: R) -> Result<(), End> {
+        let allowed = self.authorization.still_allowed();
+        allowed.map_err(|refusal| End::Status(refusal.into()))?;
+        let sent =
+            tokio::time::timeout(self.feed.settings.send_timeout, self.frames.send(response));
+        match sent.await {
+            Ok(sent) => sent.map_err(|_| End::Gone),
+            Err(_) => Err(End::Status(status::refusal(
+                Code::Unavailable,
+                ErrorReason::ReaderTooSlow,
+                "the reader took nothing for too long; resume after the last position it applied",
+            ))),
+        }
+    }
+}
+
+fn entry(log: &Position, event: StoredEvent) -> wire::LogEntry {
+    let position = Position {
+        sequence: event.sequence,
+        ..log.clone()
+    };
+    wire::LogEntry {
+        position: Some(position_to_wire(&position)),
+        previous_hash: event.previous_hash.to_vec().into(),
+        hash: event.hash.to_vec().into(),
+        event: event.event.into(),
+    }
+}
+
+/// The stream of a follow RPC.
+#[derive(Debug)]
+pub struct FrameStream<R> {
+    pub(super) frames: mpsc::Receiver<R>,
+    /// The status at the end, if it is not `OK`; taken when it has been told.
+    pub(super) end: Option<Arc<OnceLock<Option<Status>>>>,
+}
+
+impl<R> Stream for FrameStream<R> {
+    type Item = Result<R, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.frames.poll_recv(cx).map(|frame| match frame {
+            Some(frame) => Some(Ok(frame)),
+            None => self.end.take().and_then(|end| match end.get() {
+                Some(status) => status.clone().map(Err),
+                // The task is gone without a word: it panicked.
+                None => Some(Err(status::internal())),
+            }),
+        })
+    }
+}
