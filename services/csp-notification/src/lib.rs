@@ -1,1 +1,41 @@
-//! Each CSP's own ordered, durable stream of flag changes.
+//! Each CSP's own ordered, durable, resumable stream of flag changes.
+//!
+//! The log `flags` is followed from its first event and projected into one log per CSP: what
+//! concerns Devices on its hubs and nothing else, with a sequence and a hash chain of its own. A
+//! CSP attaches to its durable subscription, applies what it is sent, and acknowledges.
+//!
+//! | RPC | Who may call | Reasons of its own refusals |
+//! |---|---|---|
+//! | `FollowFlagChanges` | the CSP | `POSITION_OF_ANOTHER_EPOCH`, `POSITION_NOT_REACHED`, `READER_TOO_SLOW`, `SUPERSEDED` |
+//! | `AcknowledgeFlagChanges` | the CSP | `POSITION_OF_ANOTHER_EPOCH`, `ACKNOWLEDGED_NOT_SENT` |
+//! | `GetSubscription` | the CSP; operators, auditors, analysts | `NOT_FOUND` |
+//! | `ListSubscriptions` | operators, auditors, analysts | `PAGE_TOKEN_INVALID` |
+//!
+//! # Invariants
+//!
+//! - What a CSP was told in all adds up to the flagged Devices on its hubs, at every event.
+//! - Events, reduced Devices and the place in `flags` move in one transaction.
+//! - An event is recorded as sent before it leaves; nothing else can be acknowledged.
+//! - A CSP is known by its certificate alone; what it writes and reads is about itself.
+//! - Neither the consumer's choice nor the supplier's evidence is ever read.
+//!
+//! | Question | File |
+//! |---|---|
+//! | who is told what? | `project.rs` |
+//! | how far is a CSP? | `subscription.rs` |
+//! | what is kept, and what is written together? | `store.rs`, `store/` |
+//! | how do events get here? | `follower.rs` |
+//! | what happens to a frame on its way out? | `delivery.rs` |
+
+pub mod config;
+mod delivery;
+mod error;
+mod follower;
+mod grpc;
+pub mod project;
+mod serve;
+mod store;
+mod subscription;
+
+pub use serve::{Deps, RunError, SERVICE, run};
+pub use store::MIGRATIONS;

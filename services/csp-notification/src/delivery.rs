@@ -1,0 +1,176 @@
+//! Which stream is a CSP's own now, and what is done with each frame that leaves on it?
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use mesh_api::common::v1::{LogEntry, stream_frame::Frame};
+use mesh_api::csp_notification::v1::follow_flag_changes_response::Body;
+use mesh_api::csp_notification::v1::{CspFlagChange, FollowFlagChangesResponse};
+use mesh_follow::FrameStream;
+use mesh_rpc::link_to;
+use mesh_store::Writer;
+use mesh_types::{CspId, Sequence};
+use prost::Message as _;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tracing::Span;
+
+use crate::error::Error;
+use crate::store::{Command, CspLogs};
+use crate::subscription::OwnCsp;
+
+/// The streams that are attached to this replica, at most one of each CSP.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Attachments(Arc<Mutex<Streams>>);
+
+#[derive(Debug, Default)]
+struct Streams {
+    /// How many there have been: the number of the newest.
+    count: u64,
+    attached: HashMap<CspId, (u64, CancellationToken)>,
+}
+
+/// A stream's place as its CSP's own, given up when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    csp: CspId,
+    number: u64,
+    superseded: CancellationToken,
+    all: Attachments,
+}
+
+impl Attachments {
+    /// Makes a new stream the CSP's own; an older one is told that it no longer is.
+    pub(crate) fn take_over(&self, csp: &CspId) -> Attached {
+        let superseded = CancellationToken::new();
+        let mut streams = self.lock();
+        streams.count += 1;
+        let number = streams.count;
+        let newest = (number, superseded.clone());
+        if let Some((_, older)) = streams.attached.insert(csp.clone(), newest) {
+            older.cancel();
+        }
+        drop(streams);
+        Attached {
+            csp: csp.clone(),
+            number,
+            superseded,
+            all: self.clone(),
+        }
+    }
+
+    /// Whether a stream of the CSP is attached.
+    pub(crate) fn is_attached(&self, csp: &CspId) -> bool {
+        self.lock().attached.contains_key(csp)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Streams> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        let mut streams = self.all.lock();
+        let own = streams.attached.get(&self.csp);
+        if own.is_some_and(|(number, _)| *number == self.number) {
+            streams.attached.remove(&self.csp);
+        }
+    }
+}
+
+/// What a stream needs to hand frames over to the transport.
+pub(crate) struct Delivery {
+    pub(crate) csp: OwnCsp,
+    pub(crate) attached: Attached,
+    pub(crate) writer: Writer<CspLogs>,
+    /// Up to where the store knows that events were sent.
+    pub(crate) sent: Sequence,
+}
+
+/// The frames as they leave, until a newer stream takes over.
+pub(crate) fn deliver(
+    frames: FrameStream<FollowFlagChangesResponse>,
+    delivery: Delivery,
+) -> BoxStream<'static, Result<FollowFlagChangesResponse, Status>> {
+    let open = Some((frames, delivery));
+    futures::stream::unfold(open, async |state| {
+        let (mut frames, mut delivery) = state?;
+        let frame = tokio::select! {
+            biased;
+            () = delivery.attached.superseded.cancelled() => {
+                return Some((Err(Error::Superseded.into()), None));
+            }
+            frame = frames.next() => frame?,
+        };
+        match delivery.leaves(frame).await {
+            Ok(frame) => Some((Ok(frame), Some((frames, delivery)))),
+            Err(status) => Some((Err(status), None)),
+        }
+    })
+    .boxed()
+}
+
+impl Delivery {
+    /// Records what a frame sends before it leaves, so that no acknowledgement comes too early.
+    async fn leaves(
+        &mut self,
+        frame: Result<FollowFlagChangesResponse, Status>,
+    ) -> Result<FollowFlagChangesResponse, Status> {
+        let frame = frame?;
+        // Each span ends when its event is recorded as sent.
+        let _spans: Vec<Span> = entries(&frame)
+            .iter()
+            .map(|entry| self.span(entry))
+            .collect();
+        if let Some(up_to) = sends(&frame).filter(|up_to| *up_to > self.sent) {
+            let sent = Command::Sent(self.csp.clone(), up_to);
+            self.writer.submit(sent).await.map_err(Error::from)??;
+            self.sent = up_to;
+        }
+        Ok(frame)
+    }
+
+    /// The span of one event's delivery: within the stream's, and caused by the request behind the
+    /// event.
+    fn span(&self, entry: &LogEntry) -> Span {
+        let span = tracing::info_span!(
+            "deliver flag change",
+            otel.kind = "producer",
+            mp169.service = "csp-notification",
+            mp169.csp = %self.csp.csp(),
+            mp169.log.sequence = entry.position.as_ref().map(|position| position.sequence),
+        );
+        // Our own event: it can be read unless the store is damaged, and then it goes out as it is.
+        if let Ok(change) = CspFlagChange::decode(entry.event.clone()) {
+            link_to(&span, &change.trace_parent);
+        }
+        span
+    }
+}
+
+fn entries(frame: &FollowFlagChangesResponse) -> &[LogEntry] {
+    match frame_of(frame) {
+        Some(Frame::Entries(entries)) => &entries.entries,
+        _ => &[],
+    }
+}
+
+/// The event up to which everything has been sent with this frame, if it says anything new.
+fn sends(frame: &FollowFlagChangesResponse) -> Option<Sequence> {
+    let position = match frame_of(frame)? {
+        Frame::Entries(entries) => entries.entries.last()?.position.as_ref(),
+        Frame::SnapshotComplete(complete) => complete.position.as_ref(),
+        Frame::Hello(_) | Frame::Checkpoint(_) | Frame::Draining(_) => None,
+    };
+    position.map(|position| position.sequence)
+}
+
+fn frame_of(response: &FollowFlagChangesResponse) -> Option<&Frame> {
+    match response.body.as_ref()? {
+        Body::Frame(frame) => frame.frame.as_ref(),
+        Body::Snapshot(_) => None,
+    }
+}

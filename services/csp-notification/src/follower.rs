@@ -1,0 +1,113 @@
+//! How do the events of the log `flags` get into the CSPs' logs?
+
+use async_trait::async_trait;
+use futures::FutureExt as _;
+use mesh_api::flag_registry::v1::flag_service_client::FlagServiceClient;
+use mesh_api::flag_registry::v1::{FlagEvent, FollowFlagsRequest, FollowFlagsResponse};
+use mesh_follow::{Begin, FollowError, Follower, LogEvent, follow};
+use mesh_rpc::{MeshChannel, link_to};
+use mesh_store::cursor::Cursor;
+use mesh_store::{Store, StoreError, Writer};
+use mesh_types::Position;
+use prost::Message as _;
+use tokio_util::sync::CancellationToken;
+use tracing::Span;
+
+use crate::error::Error;
+use crate::project::{Malformed, project};
+use crate::store::{Command, CspLogs, FlagChange, Followed, projected};
+
+/// Projects `flags`, from its first event on, until `stop` is cancelled.
+pub(crate) async fn follow_flags(
+    channel: MeshChannel,
+    store: Store,
+    writer: Writer<CspLogs>,
+    stop: CancellationToken,
+) {
+    let follower = Projector {
+        store,
+        writer,
+        at: None,
+    };
+    let client = FlagServiceClient::new(channel);
+    let connect = move |start| {
+        let mut client = client.clone();
+        async move {
+            let request = FollowFlagsRequest { start: Some(start) };
+            Ok(client.follow_flags(request).await?.into_inner())
+        }
+        .boxed()
+    };
+    follow("flags", follower, connect, stop).await;
+}
+
+struct Projector {
+    store: Store,
+    writer: Writer<CspLogs>,
+    /// Where the store's cursor stands as far as this replica knows.
+    at: Option<Cursor>,
+}
+
+#[async_trait]
+impl Follower for Projector {
+    type Response = FollowFlagsResponse;
+
+    async fn begin(&mut self) -> Result<Begin, FollowError> {
+        self.at = projected(&self.store).await?;
+        Ok(self.at.clone().map_or(Begin::Start, Begin::After))
+    }
+
+    async fn apply(&mut self, events: Vec<LogEvent>, cursor: Cursor) -> Result<(), FollowError> {
+        let mut changes = Vec::with_capacity(events.len());
+        // Each ends when its event's effects are committed.
+        let mut spans = Vec::with_capacity(events.len());
+        for event in events {
+            let change = read(event, &cursor.position)?;
+            spans.push(span(&change));
+            changes.push(change);
+        }
+        let followed = Followed {
+            from: self.at.clone(),
+            to: cursor.clone(),
+            changes,
+        };
+        match self.writer.submit(Command::Project(followed)).await? {
+            Ok(()) => {
+                self.at = Some(cursor);
+                Ok(())
+            }
+            Err(Error::Stale) => Err(FollowError::Stale),
+            Err(_) => {
+                let refused = StoreError::inconsistent("cursor", "a projection was refused");
+                Err(refused.into())
+            }
+        }
+    }
+}
+
+fn read(event: LogEvent, log: &Position) -> Result<FlagChange, FollowError> {
+    let wire = FlagEvent::decode(event.event)
+        .map_err(|_| FollowError::Malformed("an event of `flags` cannot be read"))?;
+    let told = project(&wire).map_err(|Malformed(what)| FollowError::Malformed(what))?;
+    Ok(FlagChange {
+        position: Position {
+            sequence: event.sequence,
+            ..log.clone()
+        },
+        trace_parent: wire.trace_parent,
+        told,
+    })
+}
+
+/// The span of one event's projection: caused by the request behind the event, not part of it.
+fn span(change: &FlagChange) -> Span {
+    let span = tracing::info_span!(
+        parent: None,
+        "project flag change",
+        otel.kind = "consumer",
+        mp169.service = "csp-notification",
+        mp169.log.sequence = change.position.sequence,
+    );
+    link_to(&span, &change.trace_parent);
+    span
+}

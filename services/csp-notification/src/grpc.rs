@@ -1,0 +1,219 @@
+//! The four RPCs: each is read, done and answered here; what decides stands elsewhere.
+
+use std::sync::Arc;
+
+use futures::stream::BoxStream;
+use mesh_api::convert::{position_from_wire, timestamp_from_wire};
+use mesh_api::csp_notification::v1 as wire;
+use mesh_api::csp_notification::v1::csp_notification_service_server::CspNotificationService;
+use mesh_authz::{Authorization, Refusal};
+use mesh_follow::{Feed, FeedSettings, Start};
+use mesh_store::{Fingerprint, Scope, Store, Writer, fingerprint};
+use mesh_types::{Clock, CspId, Position};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use crate::delivery::{Attachments, Delivery, deliver};
+use crate::error::Error;
+use crate::store::{self, Command, CspLogs, ReducedDevices};
+use crate::subscription::{OwnCsp, Subscription, log_of};
+
+const DEFAULT_PAGE: u32 = 100;
+const LARGEST_PAGE: u32 = 1_000;
+
+/// The handlers, and what they need.
+pub(crate) struct CspNotification {
+    pub(crate) store: Store,
+    pub(crate) writer: Writer<CspLogs>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) draining: CancellationToken,
+    pub(crate) feed_settings: FeedSettings,
+    pub(crate) attachments: Attachments,
+}
+
+#[tonic::async_trait]
+impl CspNotificationService for CspNotification {
+    type FollowFlagChangesStream =
+        BoxStream<'static, Result<wire::FollowFlagChangesResponse, Status>>;
+
+    async fn follow_flag_changes(
+        &self,
+        request: Request<wire::FollowFlagChangesRequest>,
+    ) -> Result<Response<Self::FollowFlagChangesStream>, Status> {
+        let authorization = Authorization::of(&request).map_err(Error::from)?;
+        let csp = own_csp(&authorization)?;
+        let subscription = self.attach(&csp).await?;
+        let start = start(request.into_inner().start, &subscription)?;
+        let snapshot = ReducedDevices {
+            store: self.store.clone(),
+            csp: csp.csp().clone(),
+        };
+        let feed = self.feed(csp.csp());
+        let frames = feed.serve(start, authorization, snapshot).await?;
+        // Only a stream that was begun takes over.
+        let delivery = Delivery {
+            attached: self.attachments.take_over(csp.csp()),
+            csp,
+            writer: self.writer.clone(),
+            sent: subscription.sent,
+        };
+        Ok(Response::new(deliver(frames, delivery)))
+    }
+
+    async fn acknowledge_flag_changes(
+        &self,
+        request: Request<wire::AcknowledgeFlagChangesRequest>,
+    ) -> Result<Response<wire::AcknowledgeFlagChangesResponse>, Status> {
+        let authorization = Authorization::of(&request).map_err(Error::from)?;
+        let csp = own_csp(&authorization)?;
+        let command = acknowledgement(csp.clone(), &request.into_inner())?;
+        self.write(command).await?;
+        let subscription = self.subscription(csp.csp()).await?;
+        Ok(Response::new(wire::AcknowledgeFlagChangesResponse {
+            subscription: Some(self.to_wire(&subscription)),
+        }))
+    }
+
+    async fn get_subscription(
+        &self,
+        request: Request<wire::GetSubscriptionRequest>,
+    ) -> Result<Response<wire::GetSubscriptionResponse>, Status> {
+        let authorization = Authorization::of(&request).map_err(Error::from)?;
+        let subscription = match OwnCsp::of(&authorization) {
+            // A CSP always has one, from the first time that it asks.
+            Some(csp) => self.attach(&csp).await?,
+            None => {
+                let csp = request.get_ref().csp_id.parse::<CspId>();
+                let csp = csp.map_err(|error| Error::field("csp_id", error.to_string()))?;
+                self.subscription(&csp).await?
+            }
+        };
+        Ok(Response::new(wire::GetSubscriptionResponse {
+            subscription: Some(self.to_wire(&subscription)),
+        }))
+    }
+
+    async fn list_subscriptions(
+        &self,
+        request: Request<wire::ListSubscriptionsRequest>,
+    ) -> Result<Response<wire::ListSubscriptionsResponse>, Status> {
+        let authorization = Authorization::of(&request).map_err(Error::from)?;
+        let filter = fingerprint([]);
+        let scope = scope(&authorization, &filter);
+        let request = request.into_inner();
+        let size = page_size(request.page_size)?;
+        let after = self.after(&scope, &request.page_token)?;
+        // One more than asked for says whether there is a further page.
+        let found = store::subscriptions(&self.store, &after, size + 1).await;
+        let mut found = found.map_err(Error::from)?;
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let more = found.len() > size;
+        found.truncate(size);
+        let last = found.last().filter(|_| more);
+        let next = last.map(|last| {
+            self.store
+                .tokens()
+                .seal(&scope, last.csp.as_str().as_bytes())
+        });
+        Ok(Response::new(wire::ListSubscriptionsResponse {
+            subscriptions: found.iter().map(|found| self.to_wire(found)).collect(),
+            next_page_token: next.unwrap_or_default(),
+        }))
+    }
+}
+
+impl CspNotification {
+    fn feed(&self, csp: &CspId) -> Feed {
+        let (store, clock) = (self.store.clone(), Arc::clone(&self.clock));
+        Feed::new(store, log_of(csp), clock, self.draining.clone())
+            .with_settings(self.feed_settings)
+    }
+
+    async fn write(&self, command: Command) -> Result<(), Error> {
+        self.writer.submit(command).await?
+    }
+
+    /// The CSP's subscription, made if there is none.
+    async fn attach(&self, csp: &OwnCsp) -> Result<Subscription, Error> {
+        if let Some(subscription) = store::subscription(&self.store, csp.csp()).await? {
+            return Ok(subscription);
+        }
+        self.write(Command::Attach(csp.clone())).await?;
+        self.subscription(csp.csp()).await
+    }
+
+    async fn subscription(&self, csp: &CspId) -> Result<Subscription, Error> {
+        let found = store::subscription(&self.store, csp).await?;
+        found.ok_or(Error::NotFound)
+    }
+
+    fn to_wire(&self, subscription: &Subscription) -> wire::Subscription {
+        subscription.to_wire(self.attachments.is_attached(&subscription.csp))
+    }
+
+    fn after(&self, scope: &Scope<'_>, token: &str) -> Result<String, Error> {
+        if token.is_empty() {
+            return Ok(String::new());
+        }
+        let payload = self.store.tokens().open(scope, token);
+        let payload = payload.map_err(|_| Error::PageToken)?;
+        String::from_utf8(payload).map_err(|_| Error::PageToken)
+    }
+}
+
+/// The caller's CSP. The rules of the RPCs that ask for it let only CSPs in.
+fn own_csp(authorization: &Authorization) -> Result<OwnCsp, Error> {
+    OwnCsp::of(authorization).ok_or(Error::Refused(Refusal::NotOwnData))
+}
+
+fn start(
+    start: Option<wire::follow_flag_changes_request::Start>,
+    subscription: &Subscription,
+) -> Result<Start, Error> {
+    use wire::follow_flag_changes_request::Start as Asked;
+    Ok(match start {
+        None => return Err(Error::field("start", "is missing")),
+        Some(Asked::Snapshot(_)) => Start::Snapshot,
+        Some(Asked::Acknowledged(_)) => Start::After(subscription.at(subscription.acknowledged)),
+        Some(Asked::After(after)) => Start::After(position("after", &after)?),
+    })
+}
+
+fn acknowledgement(
+    csp: OwnCsp,
+    request: &wire::AcknowledgeFlagChangesRequest,
+) -> Result<Command, Error> {
+    let up_to = request.up_to.as_ref();
+    let up_to = up_to.ok_or_else(|| Error::field("up_to", "is missing"))?;
+    let applied_time = request.applied_time.as_ref().map(timestamp_from_wire);
+    Ok(Command::Acknowledge {
+        csp,
+        up_to: position("up_to", up_to)?,
+        applied_time: applied_time
+            .transpose()
+            .map_err(|error| Error::field("applied_time", error.to_string()))?,
+    })
+}
+
+fn position(
+    field: &'static str,
+    position: &mesh_api::common::v1::Position,
+) -> Result<Position, Error> {
+    position_from_wire(position).map_err(|error| Error::field(field, error.to_string()))
+}
+
+fn page_size(asked: i32) -> Result<u32, Error> {
+    match u32::try_from(asked) {
+        Ok(0) => Ok(DEFAULT_PAGE),
+        Ok(size) => Ok(size.min(LARGEST_PAGE)),
+        Err(_) => Err(Error::field("page_size", "is negative")),
+    }
+}
+
+fn scope<'a>(authorization: &'a Authorization, filter: &'a Fingerprint) -> Scope<'a> {
+    Scope {
+        rpc: authorization.method(),
+        caller: authorization.caller().key(),
+        filter,
+    }
+}

@@ -1,0 +1,126 @@
+//! How are subscriptions, logs and reduced Devices kept?
+//!
+//! All writes go through the one [`Batch`](mesh_store::Batch) in `store/batch.rs`; reads are here.
+
+mod batch;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use async_trait::async_trait;
+use mesh_api::convert::timestamp_to_wire;
+use mesh_api::csp_notification::v1 as wire;
+use mesh_follow::{SnapshotPage, SnapshotPages};
+use mesh_store::cursor::{self, Cursor};
+use mesh_store::log::{self, Head, PageLimit};
+use mesh_store::sqlite::Conn;
+use mesh_store::{Migrator, Store, StoreError};
+use mesh_types::{CspId, Sequence};
+
+use crate::subscription::{Subscription, log_of};
+use rows::{ReducedRow, SubscriptionRow};
+
+pub(crate) use batch::{Command, CspLogs, FlagChange, Followed};
+
+/// The service's tables.
+pub static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// The name under which this service's place in the log `flags` is kept.
+pub(crate) const FOLLOWER: &str = "csp-notification";
+
+/// Devices in one part of a snapshot.
+const SNAPSHOT_PAGE: i64 = 1_000;
+
+/// How far the log `flags` was projected; `None` before its first event.
+pub(crate) async fn projected(store: &Store) -> Result<Option<Cursor>, StoreError> {
+    cursor::get(&mut *store.readers().acquire().await?, FOLLOWER).await
+}
+
+/// How far one CSP is; `None` if it has no subscription.
+pub(crate) async fn subscription(
+    store: &Store,
+    csp: &CspId,
+) -> Result<Option<Subscription>, StoreError> {
+    let mut tx = store.snapshot().await?;
+    let Some(row) = rows::subscription(&mut tx, csp).await? else {
+        return Ok(None);
+    };
+    Ok(Some(with_log(&mut tx, row).await?))
+}
+
+/// How far the CSPs with names after `after` are, in the order of their names.
+pub(crate) async fn subscriptions(
+    store: &Store,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<Subscription>, StoreError> {
+    let mut tx = store.snapshot().await?;
+    let rows = rows::subscriptions(&mut tx, after, limit).await?;
+    let mut subscriptions = Vec::with_capacity(rows.len());
+    for row in rows {
+        subscriptions.push(with_log(&mut tx, row).await?);
+    }
+    Ok(subscriptions)
+}
+
+async fn with_log(conn: &mut Conn, row: SubscriptionRow) -> Result<Subscription, StoreError> {
+    let log = log_of(&row.csp);
+    let Head { position: head, .. } = log::head(conn, &log)
+        .await?
+        .ok_or_else(|| StoreError::inconsistent(rows::SUBSCRIPTION, "one has no log"))?;
+    let one = PageLimit {
+        events: 1,
+        octets: 0,
+    };
+    let next = log::read(conn, &log, row.acknowledged, one).await?;
+    Ok(Subscription {
+        oldest_unacknowledged: next.first().map(|event| event.recorded_time),
+        csp: row.csp,
+        head,
+        acknowledged: row.acknowledged,
+        acknowledged_time: row.acknowledged_time,
+        sent: row.sent,
+    })
+}
+
+/// The snapshot of a CSP's log: the Devices that are reduced.
+pub(crate) struct ReducedDevices {
+    pub(crate) store: Store,
+    pub(crate) csp: CspId,
+}
+
+#[async_trait]
+impl SnapshotPages for ReducedDevices {
+    type Part = wire::CspSnapshot;
+
+    async fn page(
+        &self,
+        at: Sequence,
+        after: Option<&str>,
+    ) -> Result<SnapshotPage<wire::CspSnapshot>, StoreError> {
+        let mut conn = self.store.readers().acquire().await?;
+        let after = after.unwrap_or_default();
+        let rows = rows::reduced_at(&mut conn, &self.csp, at, after, SNAPSHOT_PAGE).await?;
+        let full = i64::try_from(rows.len()).is_ok_and(|rows| rows == SNAPSHOT_PAGE);
+        let next_key = rows.last().filter(|_| full);
+        Ok(SnapshotPage {
+            next_key: next_key.map(|row| row.device.to_string()),
+            items: rows.len() as u64,
+            part: wire::CspSnapshot {
+                devices: rows.iter().map(reduced_to_wire).collect(),
+            },
+        })
+    }
+}
+
+fn reduced_to_wire(row: &ReducedRow) -> wire::ReducedDevice {
+    let covered = row.known.covered.iter().map(ToString::to_string);
+    wire::ReducedDevice {
+        device_id: row.device.to_string(),
+        device_type: row.known.device_type,
+        covered_device_ids: covered.collect(),
+        communications_hub_id: row.known.hub.to_string(),
+        since_time: Some(timestamp_to_wire(row.known.since)),
+        sequence: row.known.sequence,
+    }
+}

@@ -1,0 +1,316 @@
+//! What is written, and what must hold for it to be written?
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use mesh_api::convert::{position_to_wire, timestamp_to_wire};
+use mesh_api::csp_notification::v1::{CspFlagChange, CspFlagState};
+use mesh_store::cursor::{self, Advance, Cursor};
+use mesh_store::{Answers, Batch, EventStamp, StoreError, WriteTx, log};
+use mesh_types::{CspId, DeviceId, Position, Sequence, Timestamp};
+use prost::Message as _;
+
+use super::FOLLOWER;
+use super::rows::{self, ReducedRow, SubscriptionRow};
+use crate::error::Error;
+use crate::project::{Reduced, Told};
+use crate::subscription::{OwnCsp, log_of};
+
+/// A request to write.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Events of `flags` are projected into the CSPs' logs.
+    Project(Followed),
+    /// A CSP attaches: it has a subscription from now on.
+    Attach(OwnCsp),
+    /// Everything up to this event is about to be put on a stream.
+    Sent(OwnCsp, Sequence),
+    /// A CSP acknowledges everything up to a position.
+    Acknowledge {
+        /// Which CSP.
+        csp: OwnCsp,
+        /// The last position that it applied.
+        up_to: Position,
+        /// When, by its own clock.
+        applied_time: Option<Timestamp>,
+    },
+}
+
+/// Events of `flags` in a row, which is why they may be written.
+#[derive(Debug, Clone)]
+pub(crate) struct Followed {
+    /// How far the log was projected before them.
+    pub(crate) from: Option<Cursor>,
+    /// How far it is with them.
+    pub(crate) to: Cursor,
+    /// What they mean.
+    pub(crate) changes: Vec<FlagChange>,
+}
+
+/// What one event of `flags` means to CSPs.
+#[derive(Debug, Clone)]
+pub(crate) struct FlagChange {
+    /// The event.
+    pub(crate) position: Position,
+    /// The trace context of the request behind it; empty if there was none.
+    pub(crate) trace_parent: String,
+    /// Who is told what.
+    pub(crate) told: Vec<Told>,
+}
+
+/// The writer's part of this service.
+#[derive(Debug)]
+pub(crate) struct CspLogs;
+
+impl Batch for CspLogs {
+    type Command = Command;
+    type Answer = ();
+    type Error = Error;
+
+    async fn apply(
+        &self,
+        tx: &mut WriteTx,
+        commands: &[Command],
+    ) -> Result<Answers<(), Error>, StoreError> {
+        let mut work = Work::begin(tx, commands).await?;
+        let mut answers = Vec::with_capacity(commands.len());
+        for command in commands {
+            answers.push(work.decide(tx, command).await?);
+        }
+        work.write(tx).await?;
+        Ok(answers)
+    }
+
+    fn weight(&self, command: &Command) -> usize {
+        match command {
+            Command::Project(followed) => followed.changes.len().max(1),
+            Command::Attach(_) | Command::Sent(..) | Command::Acknowledge { .. } => 1,
+        }
+    }
+}
+
+/// What one transaction has read and is about to write.
+struct Work {
+    subscriptions: BTreeMap<CspId, SubscriptionRow>,
+    /// What holds now of the Devices that are told about.
+    reduced: HashMap<(CspId, DeviceId), Reduced>,
+    touched: BTreeSet<CspId>,
+    /// Rows that begin or end here, by the event with which they began.
+    rows: BTreeMap<(CspId, DeviceId, Sequence), ReducedRow>,
+}
+
+impl Work {
+    /// Makes the subscriptions that are needed, locks the logs and reads what decisions rest on.
+    async fn begin(tx: &mut WriteTx, commands: &[Command]) -> Result<Self, StoreError> {
+        let named = Named::in_commands(commands);
+        for csp in &named.made {
+            tx.create_log(&log_of(csp), log::random_epoch()).await?;
+        }
+        let mut logs = Vec::with_capacity(named.all.len());
+        for csp in &named.all {
+            let log = log_of(csp);
+            if log::head(tx.conn(), &log).await?.is_some() {
+                logs.push(log);
+            }
+        }
+        tx.lock_all(&logs).await?;
+        let mut work = Self {
+            subscriptions: BTreeMap::new(),
+            reduced: HashMap::new(),
+            touched: BTreeSet::new(),
+            rows: BTreeMap::new(),
+        };
+        for csp in &named.all {
+            if let Some(row) = rows::subscription(tx.conn(), csp).await? {
+                work.subscriptions.insert(csp.clone(), row);
+            }
+        }
+        let csps: Vec<&CspId> = named.made.iter().collect();
+        let devices: Vec<DeviceId> = named.devices.into_iter().collect();
+        for row in rows::reduced_now(tx.conn(), &csps, &devices).await? {
+            work.reduced.insert((row.csp, row.device), row.known);
+        }
+        Ok(work)
+    }
+
+    async fn decide(
+        &mut self,
+        tx: &mut WriteTx,
+        command: &Command,
+    ) -> Result<Result<(), Error>, StoreError> {
+        match command {
+            Command::Project(followed) => self.project(tx, followed).await,
+            Command::Attach(csp) => {
+                self.make(csp.csp());
+                Ok(Ok(()))
+            }
+            Command::Sent(csp, up_to) => self.sent(tx, csp.csp(), *up_to),
+            Command::Acknowledge {
+                csp,
+                up_to,
+                applied_time,
+            } => self.acknowledge(tx, csp.csp(), up_to, *applied_time),
+        }
+    }
+
+    async fn project(
+        &mut self,
+        tx: &mut WriteTx,
+        followed: &Followed,
+    ) -> Result<Result<(), Error>, StoreError> {
+        let (from, to) = (followed.from.as_ref(), &followed.to);
+        if cursor::advance(tx.conn(), FOLLOWER, from, to).await? == Advance::Stale {
+            return Ok(Err(Error::Stale));
+        }
+        for change in &followed.changes {
+            for told in &change.told {
+                self.make(&told.csp);
+                let log = log_of(&told.csp);
+                let stamp = tx.append(&log, |stamp| event(stamp, change, told))?;
+                self.know(told, stamp.position.sequence);
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Ends the row that held of the Device, and begins the one that holds now.
+    fn know(&mut self, told: &Told, sequence: Sequence) {
+        let key = (told.csp.clone(), told.device);
+        let before = self.reduced.remove(&key);
+        let now = Reduced::after(before.as_ref(), told, sequence);
+        if let Some(before) = before {
+            self.row(told, before).until = Some(sequence);
+        }
+        if let Some(now) = now {
+            self.row(told, now.clone());
+            self.reduced.insert(key, now);
+        }
+    }
+
+    fn row(&mut self, told: &Told, known: Reduced) -> &mut ReducedRow {
+        let key = (told.csp.clone(), told.device, known.sequence);
+        self.rows.entry(key).or_insert_with(|| ReducedRow {
+            csp: told.csp.clone(),
+            device: told.device,
+            known,
+            until: None,
+        })
+    }
+
+    fn sent(
+        &mut self,
+        tx: &WriteTx,
+        csp: &CspId,
+        up_to: Sequence,
+    ) -> Result<Result<(), Error>, StoreError> {
+        let Some(subscription) = self.subscriptions.get_mut(csp) else {
+            return Ok(Err(Error::NotFound));
+        };
+        let up_to = up_to.min(tx.head(&log_of(csp))?.position.sequence);
+        if up_to > subscription.sent {
+            subscription.sent = up_to;
+            self.touched.insert(csp.clone());
+        }
+        Ok(Ok(()))
+    }
+
+    fn acknowledge(
+        &mut self,
+        tx: &WriteTx,
+        csp: &CspId,
+        up_to: &Position,
+        applied_time: Option<Timestamp>,
+    ) -> Result<Result<(), Error>, StoreError> {
+        // Without a subscription there is no history that the position could belong to.
+        let Some(subscription) = self.subscriptions.get_mut(csp) else {
+            return Ok(Err(Error::OtherEpoch));
+        };
+        if !tx.head(&log_of(csp))?.position.comparable(up_to) {
+            return Ok(Err(Error::OtherEpoch));
+        }
+        if up_to.sequence > subscription.sent {
+            return Ok(Err(Error::AcknowledgedNotSent));
+        }
+        if up_to.sequence > subscription.acknowledged {
+            subscription.acknowledged = up_to.sequence;
+            subscription.acknowledged_time = Some(tx.now());
+            subscription.applied_time = applied_time;
+            self.touched.insert(csp.clone());
+        }
+        Ok(Ok(()))
+    }
+
+    /// Makes a subscription if there is none.
+    fn make(&mut self, csp: &CspId) {
+        if !self.subscriptions.contains_key(csp) {
+            let row = SubscriptionRow::new(csp.clone());
+            self.subscriptions.insert(csp.clone(), row);
+            self.touched.insert(csp.clone());
+        }
+    }
+
+    async fn write(self, tx: &mut WriteTx) -> Result<(), StoreError> {
+        let touched = self.touched.iter();
+        let changed: Vec<_> = touched
+            .filter_map(|csp| self.subscriptions.get(csp))
+            .collect();
+        rows::put_subscriptions(tx.conn(), &changed).await?;
+        let rows: Vec<_> = self.rows.into_values().collect();
+        rows::put_reduced(tx.conn(), &rows).await
+    }
+}
+
+/// Whom and what commands name.
+#[derive(Default)]
+struct Named {
+    /// The CSPs whose subscription is made if there is none.
+    made: BTreeSet<CspId>,
+    all: BTreeSet<CspId>,
+    devices: BTreeSet<DeviceId>,
+}
+
+impl Named {
+    fn in_commands(commands: &[Command]) -> Self {
+        let mut named = Self::default();
+        for command in commands {
+            match command {
+                Command::Project(followed) => {
+                    for told in followed.changes.iter().flat_map(|change| &change.told) {
+                        named.made.insert(told.csp.clone());
+                        named.devices.insert(told.device);
+                    }
+                }
+                Command::Attach(csp) => {
+                    named.made.insert(csp.csp().clone());
+                }
+                Command::Sent(csp, _) | Command::Acknowledge { csp, .. } => {
+                    named.all.insert(csp.csp().clone());
+                }
+            }
+        }
+        named.all.extend(named.made.iter().cloned());
+        named
+    }
+}
+
+/// The octets of an event of a CSP's log.
+fn event(stamp: &EventStamp, change: &FlagChange, told: &Told) -> Vec<u8> {
+    let state = |reduced| match reduced {
+        true => CspFlagState::Reduced,
+        false => CspFlagState::NotReduced,
+    };
+    let event = CspFlagChange {
+        sequence: stamp.position.sequence,
+        recorded_time: Some(timestamp_to_wire(stamp.recorded_time)),
+        device_id: told.device.to_string(),
+        device_type: told.device_type,
+        covered_device_ids: told.covered.iter().map(ToString::to_string).collect(),
+        communications_hub_id: told.hub.to_string(),
+        previous_state: state(told.was_reduced).into(),
+        state: state(told.is_reduced).into(),
+        effective_time: Some(timestamp_to_wire(told.effective_time)),
+        cause_class: told.cause.into(),
+        flag_position: Some(position_to_wire(&change.position)),
+        trace_parent: change.trace_parent.clone(),
+    };
+    event.encode_to_vec()
+}

@@ -1,0 +1,223 @@
+//! What stands in the service's tables, read and written.
+
+use mesh_store::sqlite::{Conn, Db};
+use mesh_store::{CURRENT, MAX_BINDS, StoreError, insert_rows, sequence_from_db, sequence_to_db};
+use mesh_types::{CspId, DeviceId, Sequence, Timestamp};
+use sqlx::QueryBuilder;
+
+use crate::project::Reduced;
+
+pub(super) const SUBSCRIPTION: &str = "subscription";
+const REDUCED: &str = "reduced_device";
+
+/// A row of `subscription`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SubscriptionRow {
+    pub(super) csp: CspId,
+    pub(super) sent: Sequence,
+    pub(super) acknowledged: Sequence,
+    pub(super) acknowledged_time: Option<Timestamp>,
+    pub(super) applied_time: Option<Timestamp>,
+}
+
+impl SubscriptionRow {
+    /// Nothing sent, nothing acknowledged.
+    pub(super) const fn new(csp: CspId) -> Self {
+        Self {
+            csp,
+            sent: 0,
+            acknowledged: 0,
+            acknowledged_time: None,
+            applied_time: None,
+        }
+    }
+}
+
+/// A row of `reduced_device`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ReducedRow {
+    pub(super) csp: CspId,
+    pub(super) device: DeviceId,
+    /// What is known from event `known.sequence` of the CSP's log on.
+    pub(super) known: Reduced,
+    /// The event that ended it; `None` while it holds.
+    pub(super) until: Option<Sequence>,
+}
+
+type SubscriptionColumns = (String, i64, i64, Option<i64>, Option<i64>);
+type ReducedColumns = (String, String, i64, i64, i32, String, String, i64);
+
+pub(super) async fn subscription(
+    conn: &mut Conn,
+    csp: &CspId,
+) -> Result<Option<SubscriptionRow>, StoreError> {
+    let columns: Option<SubscriptionColumns> = sqlx::query_as(
+        "SELECT csp, sent, acknowledged, acknowledged_time, applied_time FROM subscription \
+         WHERE csp = $1",
+    )
+    .bind(csp.as_str())
+    .fetch_optional(conn)
+    .await?;
+    columns.map(subscription_from_db).transpose()
+}
+
+pub(super) async fn subscriptions(
+    conn: &mut Conn,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<SubscriptionRow>, StoreError> {
+    let columns: Vec<SubscriptionColumns> = sqlx::query_as(
+        "SELECT csp, sent, acknowledged, acknowledged_time, applied_time FROM subscription \
+         WHERE csp > $1 ORDER BY csp LIMIT $2",
+    )
+    .bind(after)
+    .bind(i64::from(limit))
+    .fetch_all(conn)
+    .await?;
+    columns.into_iter().map(subscription_from_db).collect()
+}
+
+/// Writes subscriptions as they are now.
+pub(super) async fn put_subscriptions(
+    conn: &mut Conn,
+    rows: &[&SubscriptionRow],
+) -> Result<(), StoreError> {
+    insert_rows(
+        conn,
+        "INSERT INTO subscription (csp, sent, acknowledged, acknowledged_time, applied_time)",
+        rows,
+        5,
+        "ON CONFLICT (csp) DO UPDATE SET sent = excluded.sent, \
+         acknowledged = excluded.acknowledged, \
+         acknowledged_time = excluded.acknowledged_time, applied_time = excluded.applied_time",
+        |mut columns, row| {
+            columns
+                .push_bind(row.csp.as_str())
+                .push_bind(sequence_to_db(row.sent))
+                .push_bind(sequence_to_db(row.acknowledged))
+                .push_bind(row.acknowledged_time.map(Timestamp::micros))
+                .push_bind(row.applied_time.map(Timestamp::micros));
+        },
+    )
+    .await?;
+    Ok(())
+}
+
+/// The rows about `devices` that hold now, whichever CSP's.
+pub(super) async fn reduced_now(
+    conn: &mut Conn,
+    csps: &[&CspId],
+    devices: &[DeviceId],
+) -> Result<Vec<ReducedRow>, StoreError> {
+    let mut found = Vec::new();
+    let room = MAX_BINDS.saturating_sub(csps.len() + 1).max(1);
+    for devices in devices.chunks(room) {
+        let mut query = QueryBuilder::<Db>::new(
+            "SELECT csp, device, from_sequence, to_sequence, device_type, covered, hub, since_time \
+             FROM reduced_device WHERE to_sequence = ",
+        );
+        query.push_bind(CURRENT).push(" AND csp IN (");
+        let mut list = query.separated(", ");
+        for csp in csps {
+            list.push_bind(csp.as_str());
+        }
+        query.push(") AND device IN (");
+        let mut list = query.separated(", ");
+        for device in devices {
+            list.push_bind(device.to_string());
+        }
+        query.push(")");
+        let rows: Vec<ReducedColumns> = query
+            .build_query_as()
+            .persistent(false)
+            .fetch_all(&mut *conn)
+            .await?;
+        for columns in rows {
+            found.push(reduced_from_db(columns)?);
+        }
+    }
+    Ok(found)
+}
+
+/// A CSP's rows that hold at event `at` of its log, about Devices after `after`, in their order.
+pub(super) async fn reduced_at(
+    conn: &mut Conn,
+    csp: &CspId,
+    at: Sequence,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<ReducedRow>, StoreError> {
+    let columns: Vec<ReducedColumns> = sqlx::query_as(
+        "SELECT csp, device, from_sequence, to_sequence, device_type, covered, hub, since_time \
+         FROM reduced_device \
+         WHERE csp = $1 AND device > $2 AND from_sequence <= $3 AND $3 < to_sequence \
+         ORDER BY device LIMIT $4",
+    )
+    .bind(csp.as_str())
+    .bind(after)
+    .bind(sequence_to_db(at))
+    .bind(limit)
+    .fetch_all(conn)
+    .await?;
+    columns.into_iter().map(reduced_from_db).collect()
+}
+
+/// Writes new rows, and ends those that were there.
+pub(super) async fn put_reduced(conn: &mut Conn, rows: &[ReducedRow]) -> Result<(), StoreError> {
+    insert_rows(
+        conn,
+        "INSERT INTO reduced_device \
+         (csp, device, from_sequence, to_sequence, device_type, covered, hub, since_time)",
+        rows,
+        8,
+        "ON CONFLICT (csp, device, from_sequence) DO UPDATE SET to_sequence = excluded.to_sequence",
+        |mut columns, row| {
+            let covered: Vec<_> = row.known.covered.iter().map(ToString::to_string).collect();
+            columns
+                .push_bind(row.csp.as_str())
+                .push_bind(row.device.to_string())
+                .push_bind(sequence_to_db(row.known.sequence))
+                .push_bind(row.until.map_or(CURRENT, sequence_to_db))
+                .push_bind(i64::from(row.known.device_type))
+                .push_bind(covered.join(" "))
+                .push_bind(row.known.hub.to_string())
+                .push_bind(row.known.since.micros());
+        },
+    )
+    .await?;
+    Ok(())
+}
+
+fn subscription_from_db(columns: SubscriptionColumns) -> Result<SubscriptionRow, StoreError> {
+    let (csp, sent, acknowledged, acknowledged_time, applied_time) = columns;
+    Ok(SubscriptionRow {
+        csp: parsed(SUBSCRIPTION, &csp)?,
+        sent: sequence_from_db(SUBSCRIPTION, sent)?,
+        acknowledged: sequence_from_db(SUBSCRIPTION, acknowledged)?,
+        acknowledged_time: acknowledged_time.map(Timestamp::from_micros),
+        applied_time: applied_time.map(Timestamp::from_micros),
+    })
+}
+
+fn reduced_from_db(columns: ReducedColumns) -> Result<ReducedRow, StoreError> {
+    let (csp, device, from, to, device_type, covered, hub, since) = columns;
+    let covered = covered.split_whitespace().map(|id| parsed(REDUCED, id));
+    let until = (to != CURRENT).then(|| sequence_from_db(REDUCED, to));
+    Ok(ReducedRow {
+        csp: parsed(REDUCED, &csp)?,
+        device: parsed(REDUCED, &device)?,
+        known: Reduced {
+            device_type,
+            covered: covered.collect::<Result<_, _>>()?,
+            hub: parsed(REDUCED, &hub)?,
+            since: Timestamp::from_micros(since),
+            sequence: sequence_from_db(REDUCED, from)?,
+        },
+        until: until.transpose()?,
+    })
+}
+
+fn parsed<T: std::str::FromStr>(table: &'static str, text: &str) -> Result<T, StoreError> {
+    text.parse()
+        .map_err(|_| StoreError::inconsistent(table, "an identifier is malformed"))
+}

@@ -1,0 +1,408 @@
+//! What every engine must do for this service; SQLite is plugged in at the end.
+
+use std::sync::Arc;
+
+use mesh_api::csp_notification::v1::{CauseClass, CspFlagChange, CspFlagState};
+use mesh_follow::SnapshotPages as _;
+use mesh_store::cursor::Cursor;
+use mesh_store::{Store, Writer, WriterSettings, WriterTask, log, verify};
+use mesh_types::{CspId, DeviceId, Epoch, ManualClock, Position, Sequence, Timestamp, chain};
+use prost::Message as _;
+
+use super::{
+    Command, CspLogs, FlagChange, Followed, MIGRATIONS, ReducedDevices, projected, subscription,
+    subscriptions,
+};
+use crate::error::Error;
+use crate::project::Told;
+use crate::subscription::{OwnCsp, log_of};
+
+/// An empty database for one case: its URL, and what removes it.
+type Fresh = fn() -> (String, Box<dyn Send>);
+
+struct Fixture {
+    store: Store,
+    writer: Writer<CspLogs>,
+    task: WriterTask,
+    clock: Arc<ManualClock>,
+    url: String,
+    keep: Box<dyn Send>,
+}
+
+impl Fixture {
+    async fn open(fresh: Fresh) -> Self {
+        let (url, keep) = fresh();
+        Self::open_at(url, keep).await
+    }
+
+    async fn open_at(url: String, keep: Box<dyn Send>) -> Self {
+        let store = Store::open(&url, &MIGRATIONS).await.unwrap();
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(5_000)));
+        let (writer, task) = Writer::start(
+            store.clone(),
+            CspLogs,
+            clock.clone(),
+            WriterSettings::default(),
+        );
+        Self {
+            store,
+            writer,
+            task,
+            clock,
+            url,
+            keep,
+        }
+    }
+
+    async fn reopened(self) -> Self {
+        self.task.shutdown().await;
+        self.store.close().await;
+        drop((self.writer, self.store));
+        Self::open_at(self.url, self.keep).await
+    }
+
+    async fn write(&self, command: Command) -> Result<(), Error> {
+        self.writer.submit(command).await.unwrap()
+    }
+
+    /// Projects one event of `flags` for each of `told`, from where the store stands.
+    async fn project(&self, told: Vec<Vec<Told>>) {
+        let from = projected(&self.store).await.unwrap();
+        self.write(Command::Project(followed(from, told)))
+            .await
+            .unwrap();
+    }
+
+    async fn log(&self, csp: &str) -> Vec<CspFlagChange> {
+        let log = log_of(&name(csp));
+        let head = verify::verify(self.store.readers(), &log).await.unwrap();
+        let head = head.expect("the chain is whole");
+        let mut conn = self.store.readers().acquire().await.unwrap();
+        let events = log::read(&mut conn, &log, 0, log::PageLimit::default());
+        let events = events.await.unwrap();
+        assert_eq!(events.len() as u64, head.position.sequence);
+        let decoded = events
+            .iter()
+            .map(|event| CspFlagChange::decode(event.event.as_slice()).unwrap());
+        decoded.collect()
+    }
+
+    /// The Devices of a snapshot, with their hub, since when and their last event.
+    async fn snapshot(&self, csp: &str, at: Sequence) -> Vec<(String, String, i64, u64)> {
+        let pages = ReducedDevices {
+            store: self.store.clone(),
+            csp: name(csp),
+        };
+        let page = pages.page(at, None).await.unwrap();
+        assert_eq!(page.next_key, None);
+        assert_eq!(page.items, page.part.devices.len() as u64);
+        let devices = page.part.devices.into_iter().map(|device| {
+            let since = device.since_time.unwrap();
+            let since = mesh_api::convert::timestamp_from_wire(&since).unwrap();
+            (
+                device.device_id,
+                device.communications_hub_id,
+                since.micros(),
+                device.sequence,
+            )
+        });
+        devices.collect()
+    }
+}
+
+fn name(csp: &str) -> CspId {
+    csp.parse().unwrap()
+}
+
+fn device(number: u8) -> DeviceId {
+    format!("00-DB-12-34-56-78-90-{number:02X}")
+        .parse()
+        .unwrap()
+}
+
+/// A place in `flags` whose hash nobody checks here.
+fn flags(sequence: Sequence) -> Cursor {
+    let position = Position {
+        log: "flags".parse().unwrap(),
+        epoch: Epoch::new(9).unwrap(),
+        sequence,
+    };
+    let hash = chain::link(&[0; 32], sequence, b"");
+    Cursor { position, hash }
+}
+
+fn followed(from: Option<Cursor>, told: Vec<Vec<Told>>) -> Followed {
+    let start = from.as_ref().map_or(0, |from| from.position.sequence);
+    let changes: Vec<_> = told
+        .into_iter()
+        .zip(start + 1..)
+        .map(|(told, sequence)| FlagChange {
+            position: flags(sequence).position,
+            trace_parent: format!("trace {sequence}"),
+            told,
+        })
+        .collect();
+    Followed {
+        from,
+        to: flags(start + changes.len() as u64),
+        changes,
+    }
+}
+
+fn told(csp: &str, number: u8, hub: u8, states: (bool, bool), at: i64) -> Told {
+    Told {
+        csp: name(csp),
+        device: device(number),
+        device_type: 1,
+        covered: vec![device(0xF0), device(0xF1)],
+        hub: device(hub),
+        was_reduced: states.0,
+        is_reduced: states.1,
+        effective_time: Timestamp::from_micros(at),
+        cause: CauseClass::Set,
+    }
+}
+
+const SET: (bool, bool) = (false, true);
+const MOVED: (bool, bool) = (true, true);
+const LIFTED: (bool, bool) = (true, false);
+
+async fn events_go_to_the_log_of_their_csp_and_keep_their_origin(fresh: Fresh) {
+    let fixture = Fixture::open(fresh).await;
+    fixture
+        .project(vec![
+            vec![told("north", 1, 0xC1, SET, 10)],
+            vec![],
+            vec![
+                told("north", 1, 0xC1, LIFTED, 20),
+                told("south", 1, 0xC2, SET, 20),
+            ],
+        ])
+        .await;
+    let (north, south) = (fixture.log("north").await, fixture.log("south").await);
+    let places = |log: &[CspFlagChange]| -> Vec<(u64, u64, String)> {
+        let place = |event: &CspFlagChange| {
+            let flag = event.flag_position.as_ref().unwrap();
+            (event.sequence, flag.sequence, event.trace_parent.clone())
+        };
+        log.iter().map(place).collect()
+    };
+    let trace = |sequence: u64| format!("trace {sequence}");
+    assert_eq!(places(&north), [(1, 1, trace(1)), (2, 3, trace(3))]);
+    assert_eq!(places(&south), [(1, 3, trace(3))]);
+    let first = &north[0];
+    assert_eq!(first.previous_state(), CspFlagState::NotReduced);
+    assert_eq!(first.state(), CspFlagState::Reduced);
+    assert_eq!(first.covered_device_ids.len(), 2);
+    assert_eq!(projected(&fixture.store).await.unwrap(), Some(flags(3)));
+}
+
+async fn snapshots_show_what_held_at_each_event(fresh: Fresh) {
+    let fixture = Fixture::open(fresh).await;
+    // The first three in one transaction, the others each in its own.
+    fixture
+        .project(vec![
+            vec![told("north", 1, 0xC1, SET, 10)],
+            vec![told("north", 2, 0xC1, SET, 20)],
+            vec![told("north", 1, 0xC2, MOVED, 30)],
+        ])
+        .await;
+    fixture
+        .project(vec![vec![told("north", 2, 0xC1, LIFTED, 40)]])
+        .await;
+    fixture
+        .project(vec![vec![told("north", 2, 0xC3, SET, 50)]])
+        .await;
+    let row = |number: u8, hub: u8, since, sequence| {
+        (
+            device(number).to_string(),
+            device(hub).to_string(),
+            since,
+            sequence,
+        )
+    };
+    for (at, expected) in [
+        (0, vec![]),
+        (1, vec![row(1, 0xC1, 10, 1)]),
+        (2, vec![row(1, 0xC1, 10, 1), row(2, 0xC1, 20, 2)]),
+        (3, vec![row(1, 0xC2, 10, 3), row(2, 0xC1, 20, 2)]),
+        (4, vec![row(1, 0xC2, 10, 3)]),
+        (5, vec![row(1, 0xC2, 10, 3), row(2, 0xC3, 50, 5)]),
+    ] {
+        assert_eq!(fixture.snapshot("north", at).await, expected, "at {at}");
+    }
+    assert_eq!(fixture.snapshot("south", 5).await, []);
+}
+
+async fn a_large_snapshot_comes_in_pages(fresh: Fresh) {
+    let fixture = Fixture::open(fresh).await;
+    let many = (0..2_500_u16).map(|number| {
+        let [high, low] = number.to_be_bytes();
+        let id = format!("00-DB-12-34-56-78-{high:02X}-{low:02X}");
+        let mut told = told("north", 0, 0xC1, SET, 10);
+        told.device = id.parse().unwrap();
+        vec![told]
+    });
+    fixture.project(many.collect()).await;
+    let pages = ReducedDevices {
+        store: fixture.store.clone(),
+        csp: name("north"),
+    };
+    let (mut after, mut found) = (None::<String>, Vec::new());
+    loop {
+        let page = pages.page(2_500, after.as_deref()).await.unwrap();
+        found.extend(page.part.devices.into_iter().map(|device| device.device_id));
+        after = page.next_key;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found.len(), 2_500);
+    assert!(found.is_sorted());
+}
+
+async fn a_projection_from_where_the_cursor_is_not_writes_nothing(fresh: Fresh) {
+    let fixture = Fixture::open(fresh).await;
+    let first = followed(None, vec![vec![told("north", 1, 0xC1, SET, 10)]]);
+    let (one, other) = tokio::join!(
+        fixture.write(Command::Project(first.clone())),
+        fixture.write(Command::Project(first)),
+    );
+    assert!(
+        one.is_ok() && matches!(other, Err(Error::Stale)),
+        "{one:?} {other:?}"
+    );
+    let elsewhere = followed(Some(flags(7)), vec![vec![told("south", 1, 0xC1, SET, 10)]]);
+    let refused = fixture.write(Command::Project(elsewhere)).await;
+    assert!(matches!(refused, Err(Error::Stale)), "{refused:?}");
+    assert_eq!(fixture.log("north").await.len(), 1);
+    let south = subscription(&fixture.store, &name("south")).await.unwrap();
+    assert!(south.is_none(), "{south:?}");
+}
+
+async fn acknowledgements_are_cumulative_and_only_of_what_was_sent(fresh: Fresh) {
+    let fixture = Fixture::open(fresh).await;
+    let csp = OwnCsp::unchecked("north");
+    let acknowledge = |up_to: Position| Command::Acknowledge {
+        csp: csp.clone(),
+        up_to,
+        applied_time: Some(Timestamp::from_micros(77)),
+    };
+    let unknown = fixture.write(acknowledge(flags(0).position)).await;
+    assert!(matches!(unknown, Err(Error::OtherEpoch)), "{unknown:?}");
+    let changes = (1..=4).map(|number| vec![told("north", number, 0xC1, SET, 10)]);
+    fixture.project(changes.collect()).await;
+    let now = async || {
+        let now = subscription(&fixture.store, csp.csp()).await.unwrap();
+        now.unwrap()
+    };
+    let at = now().await;
+    assert_eq!((at.head.sequence, at.sent, at.acknowledged), (4, 0, 0));
+    assert_eq!(
+        at.oldest_unacknowledged,
+        Some(Timestamp::from_micros(5_000))
+    );
+    let early = fixture.write(acknowledge(at.at(1))).await;
+    assert!(
+        matches!(early, Err(Error::AcknowledgedNotSent)),
+        "{early:?}"
+    );
+
+    fixture.write(Command::Sent(csp.clone(), 3)).await.unwrap();
+    fixture.write(Command::Sent(csp.clone(), 2)).await.unwrap();
+    fixture.clock.set(Timestamp::from_micros(6_000));
+    fixture.write(acknowledge(at.at(2))).await.unwrap();
+    fixture.clock.set(Timestamp::from_micros(7_000));
+    fixture.write(acknowledge(at.at(1))).await.unwrap();
+    let beyond = fixture.write(acknowledge(at.at(4))).await;
+    assert!(
+        matches!(beyond, Err(Error::AcknowledgedNotSent)),
+        "{beyond:?}"
+    );
+    let mut other = at.at(3);
+    other.epoch = Epoch::new(other.epoch.get() ^ 1).unwrap();
+    let other = fixture.write(acknowledge(other)).await;
+    assert!(matches!(other, Err(Error::OtherEpoch)), "{other:?}");
+
+    let then = now().await;
+    assert_eq!((then.sent, then.acknowledged), (3, 2));
+    assert_eq!(then.acknowledged_time, Some(Timestamp::from_micros(6_000)));
+    fixture.write(Command::Sent(csp.clone(), 99)).await.unwrap();
+    fixture.write(acknowledge(at.at(4))).await.unwrap();
+    let last = now().await;
+    assert_eq!((last.sent, last.acknowledged), (4, 4));
+    assert_eq!(last.oldest_unacknowledged, None);
+}
+
+async fn attaching_makes_a_subscription_once(fresh: Fresh) {
+    let fixture = Fixture::open(fresh).await;
+    let csp = OwnCsp::unchecked("south");
+    let sent = fixture.write(Command::Sent(csp.clone(), 1)).await;
+    assert!(matches!(sent, Err(Error::NotFound)), "{sent:?}");
+    fixture.write(Command::Attach(csp.clone())).await.unwrap();
+    let first = subscription(&fixture.store, csp.csp()).await.unwrap();
+    fixture.write(Command::Attach(csp.clone())).await.unwrap();
+    let second = subscription(&fixture.store, csp.csp()).await.unwrap();
+    assert!(first.is_some());
+    assert_eq!(first, second);
+}
+
+async fn everything_is_there_after_opening_again(fresh: Fresh) {
+    let fixture = Fixture::open(fresh).await;
+    let csp = OwnCsp::unchecked("north");
+    fixture
+        .project(vec![vec![told("north", 1, 0xC1, SET, 10)]])
+        .await;
+    fixture
+        .write(Command::Attach(OwnCsp::unchecked("4g")))
+        .await
+        .unwrap();
+    fixture.write(Command::Sent(csp.clone(), 1)).await.unwrap();
+    let before = subscriptions(&fixture.store, "", 10).await.unwrap();
+    let names: Vec<_> = before.iter().map(|found| found.csp.as_str()).collect();
+    assert_eq!(names, ["4g", "north"]);
+    let log = fixture.log("north").await;
+
+    let fixture = fixture.reopened().await;
+    assert_eq!(subscriptions(&fixture.store, "", 10).await.unwrap(), before);
+    assert_eq!(
+        subscriptions(&fixture.store, "4g", 10).await.unwrap(),
+        before[1..]
+    );
+    assert_eq!(
+        subscriptions(&fixture.store, "", 1).await.unwrap(),
+        before[..1]
+    );
+    assert_eq!(fixture.log("north").await, log);
+    assert_eq!(projected(&fixture.store).await.unwrap(), Some(flags(1)));
+}
+
+/// Makes a test out of every case, for the engine whose empty databases `$fresh` makes.
+macro_rules! conformance {
+    ($fresh:path: $($case:ident)*) => {
+        $(
+            #[tokio::test]
+            async fn $case() {
+                super::$case($fresh).await;
+            }
+        )*
+    };
+}
+
+mod sqlite {
+    fn fresh() -> (String, Box<dyn Send>) {
+        let folder = mesh_testkit::temp_dir();
+        let url = format!("sqlite://{}", folder.path().join("csp.db").display());
+        (url, Box::new(folder))
+    }
+
+    conformance!(self::fresh:
+        events_go_to_the_log_of_their_csp_and_keep_their_origin
+        snapshots_show_what_held_at_each_event
+        a_large_snapshot_comes_in_pages
+        a_projection_from_where_the_cursor_is_not_writes_nothing
+        acknowledgements_are_cumulative_and_only_of_what_was_sent
+        attaching_makes_a_subscription_once
+        everything_is_there_after_opening_again
+    );
+}
