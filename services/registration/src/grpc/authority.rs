@@ -1,0 +1,137 @@
+//! The service `AuthorityService`, and the same question asked by this service's own chain.
+
+use async_trait::async_trait;
+use mesh_api::convert::{FieldErrors, position_to_wire, timestamp_to_wire};
+use mesh_api::registration::v1 as wire;
+use mesh_api::registration::v1::authority_service_server::AuthorityService;
+use mesh_api::status::item_status;
+use mesh_authz::{Authority, AuthorityError, AuthoritySource, MAX_BATCH};
+use mesh_types::{DeviceId, Position};
+use tonic::{Request, Response, Status};
+
+use super::{Registry, complete, on_wire, store_failed};
+use crate::answer::Answered;
+use crate::error::Error;
+use crate::wire::Fields;
+
+#[tonic::async_trait]
+impl AuthorityService for Registry {
+    async fn get_authority(
+        &self,
+        request: Request<wire::GetAuthorityRequest>,
+    ) -> Result<Response<wire::GetAuthorityResponse>, Status> {
+        let asked = request.get_ref();
+        let mut errors = FieldErrors::default();
+        let mut fields = Fields::of_request(&mut errors);
+        let device: Option<DeviceId> = fields.required("device_id", &asked.device_id);
+        let valid = fields.instant("valid_time", asked.valid_time.as_ref());
+        let device = complete(device, errors)?;
+        self.devices.wait_for(asked.at_least.as_ref()).await?;
+        let valid = valid.unwrap_or_else(|| self.clock.now());
+        let answers = self.inventory.authorities(&[device], valid).await;
+        let (answers, position) = answers.map_err(store_failed)?;
+        Ok(Response::new(wire::GetAuthorityResponse {
+            authority: answers.first().map(Answered::to_wire),
+            position: on_wire(&position),
+            valid_time: Some(timestamp_to_wire(valid)),
+        }))
+    }
+
+    async fn batch_get_authority(
+        &self,
+        request: Request<wire::BatchGetAuthorityRequest>,
+    ) -> Result<Response<wire::BatchGetAuthorityResponse>, Status> {
+        let asked = request.get_ref();
+        if asked.device_ids.len() > MAX_BATCH {
+            return Err(Error::TooManyItems(MAX_BATCH).into());
+        }
+        let mut errors = FieldErrors::default();
+        let mut fields = Fields::of_request(&mut errors);
+        let valid = fields.instant("valid_time", asked.valid_time.as_ref());
+        complete(Some(()), errors)?;
+        let devices: Vec<Result<DeviceId, Error>> = asked
+            .device_ids
+            .iter()
+            .map(|id| read_device_id(id))
+            .collect();
+        let sound: Vec<DeviceId> = devices
+            .iter()
+            .filter_map(|id| id.as_ref().ok().copied())
+            .collect();
+        self.devices.wait_for(asked.at_least.as_ref()).await?;
+        let valid = valid.unwrap_or_else(|| self.clock.now());
+        let answers = self.inventory.authorities(&sound, valid).await;
+        let (answers, position) = answers.map_err(store_failed)?;
+        Ok(Response::new(wire::BatchGetAuthorityResponse {
+            results: results(devices, &answers),
+            position: on_wire(&position),
+            valid_time: Some(timestamp_to_wire(valid)),
+        }))
+    }
+}
+
+fn read_device_id(text: &str) -> Result<DeviceId, Error> {
+    let mut errors = FieldErrors::default();
+    let id = Fields::of_request(&mut errors).required("device_ids", text);
+    complete(id, errors)
+}
+
+/// One result for each Device that was asked for: `answers` are those of the well-formed, in order.
+fn results(
+    devices: Vec<Result<DeviceId, Error>>,
+    answers: &[Answered],
+) -> Vec<wire::AuthorityResult> {
+    use wire::authority_result::Result as Told;
+    let mut answers = answers.iter();
+    devices
+        .into_iter()
+        .map(|device| match device {
+            Ok(_) => answers
+                .next()
+                .map(|answer| Told::Authority(answer.to_wire())),
+            Err(error) => Some(Told::Status(item_status(&error.into()))),
+        })
+        .map(|result| wire::AuthorityResult { result })
+        .collect()
+}
+
+/// Authority asked within this service, at its own store.
+pub(crate) struct OwnAuthority(Registry);
+
+impl OwnAuthority {
+    /// Answers as `registry` does.
+    #[must_use]
+    pub(crate) const fn new(registry: Registry) -> Self {
+        Self(registry)
+    }
+}
+
+#[async_trait]
+impl AuthoritySource for OwnAuthority {
+    async fn authorities(
+        &self,
+        devices: &[DeviceId],
+        at_least: Option<&Position>,
+    ) -> Result<Vec<Authority>, AuthorityError> {
+        let Registry {
+            inventory,
+            devices: feed,
+            clock,
+            ..
+        } = &self.0;
+        let at_least = at_least.map(position_to_wire);
+        let reached = feed.wait_for(at_least.as_ref()).await;
+        reached.map_err(|_| AuthorityError::Unreachable)?;
+        let answers = inventory.authorities(devices, clock.now()).await;
+        let (answers, position) = answers.map_err(|error| {
+            tracing::error!(%error, "authority cannot be read");
+            AuthorityError::Unreachable
+        })?;
+        let position = position_to_wire(&position);
+        answers
+            .iter()
+            .map(|answer| Authority::from_wire(answer.to_wire(), &position))
+            .collect::<Result<_, _>>()
+            .map_err(|_| AuthorityError::Broken)
+    }
+}

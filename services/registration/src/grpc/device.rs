@@ -1,0 +1,189 @@
+//! The service `DeviceService`.
+
+use mesh_api::convert::FieldErrors;
+use mesh_api::registration::v1 as wire;
+use mesh_api::registration::v1::device_service_server::DeviceService;
+use mesh_authz::{Authorization, Authorized};
+use mesh_follow::{FrameStream, Start};
+use mesh_store::fingerprint;
+use mesh_types::DeviceId;
+use prost::Message as _;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::import::{self, Results};
+use super::list::{Listing, cut};
+use super::party::read_page_size;
+use super::{Registry, complete, on_wire, origin, request, store_failed};
+use crate::error::Error;
+use crate::store::DevicePages;
+use crate::store::command::{Command, PutDevice};
+use crate::store::read::Page;
+use crate::wire::{Fields, device_to_wire, read_device, registration_to_wire};
+
+/// At most so many registrations of one MPxN are listed: the latest.
+const MOST_REGISTRATIONS: usize = 1_000;
+
+#[tonic::async_trait]
+impl DeviceService for Registry {
+    async fn put_device(
+        &self,
+        request: Request<wire::PutDeviceRequest>,
+    ) -> Result<Response<wire::PutDeviceResponse>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let command = read_put(&authorization, request.get_ref())?;
+        Ok(Response::new(self.inventory.ask(command).await?))
+    }
+
+    async fn get_device(
+        &self,
+        request: Request<wire::GetDeviceRequest>,
+    ) -> Result<Response<wire::GetDeviceResponse>, Status> {
+        let permit = Authorization::of(&request)?.device()?;
+        let head = self.inventory.devices_head().await.map_err(store_failed)?;
+        let found = self.inventory.device(permit.device(), head.sequence).await;
+        let device = found.map_err(store_failed)?;
+        let device = device.ok_or(Error::NotFound("Device"))?;
+        Ok(Response::new(wire::GetDeviceResponse {
+            device: Some(device_to_wire(&device.value, device.since)),
+            position: on_wire(&head),
+        }))
+    }
+
+    async fn list_devices(
+        &self,
+        request: Request<wire::ListDevicesRequest>,
+    ) -> Result<Response<wire::ListDevicesResponse>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let asked = request.get_ref();
+        let limit = read_page_size(asked.page_size)?;
+        let mut errors = FieldErrors::default();
+        let hub = Fields::of_request(&mut errors)
+            .optional("communications_hub_id", &asked.communications_hub_id);
+        complete(Some(()), errors)?;
+        let head = self.inventory.devices_head().await.map_err(store_failed)?;
+        let filter = hub.map(|hub: DeviceId| hub.eui64().octets());
+        let filter = fingerprint(filter.as_ref().map(<[u8; 8]>::as_slice));
+        let tokens = self.inventory.store().tokens();
+        let listing = Listing::new(tokens, &authorization, &filter, &head);
+        let mark = listing.open(&asked.page_token)?;
+        let page = Page {
+            at: mark.at,
+            after: mark.after.as_deref(),
+            limit: limit + 1,
+        };
+        let found = self.inventory.device_page(hub, page).await;
+        let mut devices = found.map_err(store_failed)?;
+        let next = cut(&mut devices, limit, |device| device.value.id.to_string());
+        Ok(Response::new(wire::ListDevicesResponse {
+            devices: devices
+                .iter()
+                .map(|device| device_to_wire(&device.value, device.since))
+                .collect(),
+            next_page_token: listing.seal(mark.at, next),
+            position: on_wire(&listing.position(mark.at)),
+        }))
+    }
+
+    async fn change_supplier(
+        &self,
+        request: Request<wire::ChangeSupplierRequest>,
+    ) -> Result<Response<wire::ChangeSupplierResponse>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let command = read_change(&authorization, request.get_ref())?;
+        Ok(Response::new(self.inventory.ask(command).await?))
+    }
+
+    async fn list_registrations(
+        &self,
+        request: Request<wire::ListRegistrationsRequest>,
+    ) -> Result<Response<wire::ListRegistrationsResponse>, Status> {
+        let mut errors = FieldErrors::default();
+        let mpxn = Fields::of_request(&mut errors).required("mpxn", &request.get_ref().mpxn);
+        let mpxn = complete(mpxn, errors)?;
+        let head = self.inventory.devices_head().await.map_err(store_failed)?;
+        let found = self.inventory.registrations(mpxn, head.sequence).await;
+        let found = found.map_err(store_failed)?;
+        let latest = found.len().saturating_sub(MOST_REGISTRATIONS);
+        Ok(Response::new(wire::ListRegistrationsResponse {
+            registrations: found[latest..].iter().map(registration_to_wire).collect(),
+            position: on_wire(&head),
+        }))
+    }
+
+    type ImportInventoryStream = Results;
+
+    async fn import_inventory(
+        &self,
+        request: Request<Streaming<wire::ImportInventoryRequest>>,
+    ) -> Result<Response<Self::ImportInventoryStream>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let rows = request.into_inner();
+        let results = import::results(self, authorization, rows);
+        Ok(Response::new(results))
+    }
+
+    type FollowDevicesStream = FrameStream<wire::FollowDevicesResponse>;
+
+    async fn follow_devices(
+        &self,
+        request: Request<wire::FollowDevicesRequest>,
+    ) -> Result<Response<Self::FollowDevicesStream>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let start = Start::from_wire(request.into_inner().start)?;
+        let snapshots = DevicePages(self.inventory.clone());
+        let stream = self.devices.serve(start, authorization, snapshots).await?;
+        Ok(Response::new(stream))
+    }
+}
+
+fn read_put(
+    authorization: &Authorization,
+    asked: &wire::PutDeviceRequest,
+) -> Result<Command, Error> {
+    let mut errors = FieldErrors::default();
+    let device = asked.device.as_ref();
+    if device.is_none() {
+        Fields::of_request(&mut errors).add("device", "is missing");
+    }
+    let device =
+        device.and_then(|device| read_device(device, &mut Fields::of("device", &mut errors)));
+    let mut fields = Fields::of_request(&mut errors);
+    let request_id = fields.request_id(&asked.request_id);
+    let etag = fields.etag(&asked.etag);
+    let (device, request_id) = complete(device.zip(request_id), errors)?;
+    let permit = authorization.permit_by_role(device.id)?;
+    let value = device_to_wire(&device, 0).encode_to_vec();
+    let parts = [value.as_slice(), asked.etag.as_bytes()];
+    Ok(Command::PutDevice {
+        request: request(authorization, request_id, parts),
+        origin: origin(authorization),
+        put: PutDevice::new(Authorized::Caller(permit), device),
+        etag,
+    })
+}
+
+fn read_change(
+    authorization: &Authorization,
+    asked: &wire::ChangeSupplierRequest,
+) -> Result<Command, Error> {
+    let mut errors = FieldErrors::default();
+    let mut fields = Fields::of_request(&mut errors);
+    let mpxn = fields.required("mpxn", &asked.mpxn);
+    let party = fields.required("party_id", &asked.party_id);
+    let start = fields.instant("start_time", asked.start_time.as_ref());
+    let request_id = fields.request_id(&asked.request_id);
+    let ((mpxn, party), request_id) = complete(mpxn.zip(party).zip(request_id), errors)?;
+    let start_octets = start.map(|start| start.micros().to_be_bytes());
+    let parts = [
+        asked.mpxn.as_bytes(),
+        asked.party_id.as_bytes(),
+        start_octets.as_ref().map_or(&[], |octets| octets),
+    ];
+    Ok(Command::ChangeSupplier {
+        request: request(authorization, request_id, parts),
+        origin: origin(authorization),
+        mpxn,
+        party,
+        start,
+    })
+}

@@ -1,0 +1,160 @@
+//! The service `PartyService`.
+
+use mesh_api::convert::FieldErrors;
+use mesh_api::registration::v1 as wire;
+use mesh_api::registration::v1::party_service_server::PartyService;
+use mesh_authz::Authorization;
+use mesh_follow::{FrameStream, Start};
+use mesh_store::fingerprint;
+use tonic::{Request, Response, Status};
+
+use super::list::{Listing, cut, page_size};
+use super::{Registry, complete, on_wire, origin, request, store_failed};
+use crate::error::Error;
+use crate::store::PartyPages;
+use crate::store::command::Command;
+use crate::store::read::Page;
+use crate::wire::{Fields, Numbered, party_to_record, party_to_wire, read_party, read_status};
+
+/// The longest reason for a change of status, in characters.
+const MAX_REASON: usize = 500;
+
+#[tonic::async_trait]
+impl PartyService for Registry {
+    async fn put_party(
+        &self,
+        request: Request<wire::PutPartyRequest>,
+    ) -> Result<Response<wire::PutPartyResponse>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let command = read_put(&authorization, request.get_ref())?;
+        Ok(Response::new(self.inventory.ask(command).await?))
+    }
+
+    async fn set_party_status(
+        &self,
+        request: Request<wire::SetPartyStatusRequest>,
+    ) -> Result<Response<wire::SetPartyStatusResponse>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let command = read_set_status(&authorization, request.get_ref())?;
+        Ok(Response::new(self.inventory.ask(command).await?))
+    }
+
+    async fn get_party(
+        &self,
+        request: Request<wire::GetPartyRequest>,
+    ) -> Result<Response<wire::GetPartyResponse>, Status> {
+        let mut errors = FieldErrors::default();
+        let id = Fields::of_request(&mut errors).required("party_id", &request.get_ref().party_id);
+        let id = complete(id, errors)?;
+        let head = self.inventory.parties_head().await.map_err(store_failed)?;
+        let found = self.inventory.party(&id, head.sequence).await;
+        let party = found.map_err(store_failed)?;
+        let party = party.ok_or(Error::NotFound("party"))?;
+        Ok(Response::new(wire::GetPartyResponse {
+            party: Some(party_to_wire(&party.value, party.since)),
+            position: on_wire(&head),
+        }))
+    }
+
+    async fn list_parties(
+        &self,
+        request: Request<wire::ListPartiesRequest>,
+    ) -> Result<Response<wire::ListPartiesResponse>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let asked = request.get_ref();
+        let limit = read_page_size(asked.page_size)?;
+        let head = self.inventory.parties_head().await.map_err(store_failed)?;
+        let filter = fingerprint([]);
+        let tokens = self.inventory.store().tokens();
+        let listing = Listing::new(tokens, &authorization, &filter, &head);
+        let mark = listing.open(&asked.page_token)?;
+        let page = Page {
+            at: mark.at,
+            after: mark.after.as_deref(),
+            limit: limit + 1,
+        };
+        let found = self.inventory.party_page(page).await;
+        let mut parties = found.map_err(store_failed)?;
+        let next = cut(&mut parties, limit, |party| party.value.id.to_string());
+        Ok(Response::new(wire::ListPartiesResponse {
+            parties: parties
+                .iter()
+                .map(|party| party_to_wire(&party.value, party.since))
+                .collect(),
+            next_page_token: listing.seal(mark.at, next),
+            position: on_wire(&listing.position(mark.at)),
+        }))
+    }
+
+    type FollowPartiesStream = FrameStream<wire::FollowPartiesResponse>;
+
+    async fn follow_parties(
+        &self,
+        request: Request<wire::FollowPartiesRequest>,
+    ) -> Result<Response<Self::FollowPartiesStream>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let start = Start::from_wire(request.into_inner().start)?;
+        let snapshots = PartyPages(self.inventory.clone());
+        let stream = self.parties.serve(start, authorization, snapshots).await?;
+        Ok(Response::new(stream))
+    }
+}
+
+/// The size of a page, or that it is no size.
+pub(super) fn read_page_size(asked: i32) -> Result<u32, Error> {
+    let mut errors = FieldErrors::default();
+    let size = page_size(asked).ok_or("is negative");
+    let size = errors.keep("page_size", size);
+    complete(size, errors)
+}
+
+fn read_put(
+    authorization: &Authorization,
+    asked: &wire::PutPartyRequest,
+) -> Result<Command, Error> {
+    let mut errors = FieldErrors::default();
+    let party = asked.party.as_ref();
+    if party.is_none() {
+        Fields::of_request(&mut errors).add("party", "is missing");
+    }
+    let party = party.and_then(|party| read_party(party, &mut Fields::of("party", &mut errors)));
+    let mut fields = Fields::of_request(&mut errors);
+    let request_id = fields.request_id(&asked.request_id);
+    let etag = fields.etag(&asked.etag);
+    let (party, request_id) = complete(party.zip(request_id), errors)?;
+    let value = party_to_record(&party);
+    let parts = [value.as_slice(), asked.etag.as_bytes()];
+    Ok(Command::PutParty {
+        request: request(authorization, request_id, parts),
+        origin: origin(authorization),
+        party,
+        etag,
+    })
+}
+
+fn read_set_status(
+    authorization: &Authorization,
+    asked: &wire::SetPartyStatusRequest,
+) -> Result<Command, Error> {
+    let mut errors = FieldErrors::default();
+    let mut fields = Fields::of_request(&mut errors);
+    let party = fields.required("party_id", &asked.party_id);
+    let status = read_status(asked.status, &mut fields);
+    if asked.reason.chars().count() > MAX_REASON {
+        fields.add("reason", "has more than 500 characters");
+    }
+    let request_id = fields.request_id(&asked.request_id);
+    let ((party, status), request_id) = complete(party.zip(status).zip(request_id), errors)?;
+    let parts = [
+        asked.party_id.as_bytes(),
+        &status.number().to_be_bytes(),
+        asked.reason.as_bytes(),
+    ];
+    Ok(Command::SetPartyStatus {
+        request: request(authorization, request_id, parts),
+        origin: origin(authorization),
+        party,
+        status,
+        reason: asked.reason.clone(),
+    })
+}

@@ -1,0 +1,280 @@
+//! What is recorded, what was recorded at a position, and how does it change?
+//!
+//! One database with two logs, `parties` and `devices`. All changes go through one writer, which
+//! holds both heads while it decides; all reads take a position, so that several agree.
+
+pub(crate) mod command;
+mod decide;
+mod known;
+mod pages;
+pub(crate) mod read;
+mod rows;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use mesh_store::{
+    Answers, Batch, Migrator, Store, StoreError, WriteTx, Writer, WriterSettings, WriterTask, log,
+};
+use mesh_types::{Clock, DeviceId, LogName, Mpxn, PartyId, Position, Sequence, Timestamp};
+
+use self::command::{Answer, Command, Needs};
+use self::decide::Deciding;
+use self::known::Known;
+use self::read::{Context, Page, Recorded};
+use crate::answer::{Answered, Asked};
+use crate::device::Device;
+use crate::error::Error;
+use crate::party::Party;
+use crate::supply::{Registration, Supply};
+
+pub(crate) use pages::{DevicePages, PartyPages};
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// How many instants that have come one transaction deals with; the next takes the rest.
+const SETTLED_AT_ONCE: u32 = 1_000;
+
+/// The names of the logs.
+#[derive(Debug, Clone)]
+pub(crate) struct Logs {
+    /// Who may act, and as what.
+    pub(crate) parties: LogName,
+    /// Devices and registrations.
+    pub(crate) devices: LogName,
+}
+
+/// The database and its writer. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Inventory {
+    store: Store,
+    writer: Writer<Recorder>,
+    logs: Logs,
+}
+
+/// Decides and writes what commands change.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    logs: Logs,
+}
+
+impl Inventory {
+    /// Opens the database that `url` names and starts its writer.
+    pub(crate) async fn open(
+        url: &str,
+        clock: Arc<dyn Clock>,
+        settings: WriterSettings,
+    ) -> Result<(Self, WriterTask), StoreError> {
+        let store = Store::open(url, &MIGRATIONS).await?;
+        let logs = Logs::new()?;
+        let mut tx = store.begin_write(clock.now()).await?;
+        for log in [&logs.parties, &logs.devices] {
+            tx.create_log(log, log::random_epoch()).await?;
+        }
+        tx.commit().await?;
+        let recorder = Recorder { logs: logs.clone() };
+        let (writer, task) = Writer::start(store.clone(), recorder, clock, settings);
+        let inventory = Self {
+            store,
+            writer,
+            logs,
+        };
+        Ok((inventory, task))
+    }
+
+    /// The database.
+    #[must_use]
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The logs' names.
+    #[must_use]
+    pub(crate) fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
+    /// Has a command decided and committed.
+    pub(crate) async fn submit(&self, command: Command) -> Result<Answer, Error> {
+        self.writer.submit(command).await?
+    }
+
+    /// Has a command decided and committed, and reads the response that is kept for it.
+    pub(crate) async fn ask<R: Asked>(&self, command: Command) -> Result<R, Error> {
+        let Answer::Kept { response, replayed } = self.submit(command).await? else {
+            return Err(other_answer().into());
+        };
+        let mut response = R::decode(response.as_slice()).map_err(|_| other_answer())?;
+        response.set_replayed(replayed);
+        Ok(response)
+    }
+
+    /// The end of the log `parties`.
+    pub(crate) async fn parties_head(&self) -> Result<Position, StoreError> {
+        self.head(&self.logs.parties).await
+    }
+
+    /// The end of the log `devices`.
+    pub(crate) async fn devices_head(&self) -> Result<Position, StoreError> {
+        self.head(&self.logs.devices).await
+    }
+
+    async fn head(&self, log: &LogName) -> Result<Position, StoreError> {
+        let mut conn = self.store.readers().acquire().await?;
+        let head = log::head(&mut conn, log).await?;
+        Ok(head.ok_or_else(no_log)?.position)
+    }
+
+    /// A party as it is at a sequence of the log `parties`.
+    pub(crate) async fn party(
+        &self,
+        id: &PartyId,
+        at: Sequence,
+    ) -> Result<Option<Recorded<Party>>, StoreError> {
+        let mut conn = self.store.readers().acquire().await?;
+        Ok(read::parties(&mut conn, [id], at).await?.pop())
+    }
+
+    /// Parties as they are at a sequence of the log `parties`, in the order of their ids.
+    pub(crate) async fn party_page(
+        &self,
+        page: Page<'_>,
+    ) -> Result<Vec<Recorded<Party>>, StoreError> {
+        let mut conn = self.store.readers().acquire().await?;
+        read::party_page(&mut conn, page).await
+    }
+
+    /// A Device as it is at a sequence of the log `devices`.
+    pub(crate) async fn device(
+        &self,
+        id: DeviceId,
+        at: Sequence,
+    ) -> Result<Option<Recorded<Device>>, StoreError> {
+        let mut conn = self.store.readers().acquire().await?;
+        Ok(read::devices(&mut conn, [&id], at).await?.pop())
+    }
+
+    /// Devices as they are at a sequence of the log `devices`, in the order of their ids.
+    pub(crate) async fn device_page(
+        &self,
+        hub: Option<DeviceId>,
+        page: Page<'_>,
+    ) -> Result<Vec<Recorded<Device>>, StoreError> {
+        let mut conn = self.store.readers().acquire().await?;
+        read::device_page(&mut conn, hub, page).await
+    }
+
+    /// The registrations of an MPxN as they are at a sequence of the log `devices`.
+    pub(crate) async fn registrations(
+        &self,
+        mpxn: Mpxn,
+        at: Sequence,
+    ) -> Result<Vec<Registration>, StoreError> {
+        let mut conn = self.store.readers().acquire().await?;
+        let mut supplies = read::supplies(&mut conn, [&mpxn], at).await?;
+        let supply = supplies.remove(&mpxn).unwrap_or_default();
+        Ok(Supply::registrations(&supply).to_vec())
+    }
+
+    /// The next instant at which something takes effect.
+    pub(crate) async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        let mut conn = self.store.readers().acquire().await?;
+        read::next_due(&mut conn).await
+    }
+
+    /// Who is responsible for Devices at an instant, with the parties as they are: all read from
+    /// one committed state, whose position in the log `devices` is returned.
+    pub(crate) async fn authorities(
+        &self,
+        ids: &[DeviceId],
+        valid: Timestamp,
+    ) -> Result<(Vec<Answered>, Position), StoreError> {
+        let mut snapshot = self.store.snapshot().await?;
+        let head = log::head(&mut snapshot, &self.logs.devices).await?;
+        let position = head.ok_or_else(no_log)?.position;
+        let asked: BTreeSet<&DeviceId> = ids.iter().collect();
+        let devices = read::devices(&mut snapshot, asked, position.sequence).await?;
+        let context = Context::of(&mut snapshot, &devices, position.sequence).await?;
+        let mut answers: HashMap<DeviceId, Answered> = devices
+            .into_iter()
+            .map(|device| (device.value.id, Answered::of(device, &context, valid)))
+            .collect();
+        let suppliers: BTreeSet<&PartyId> = answers.values().filter_map(Answered::party).collect();
+        let suppliers = read::parties(&mut snapshot, suppliers, read::STANDING).await?;
+        snapshot.rollback().await?;
+        for answer in answers.values_mut() {
+            answer.set_status(&suppliers);
+        }
+        let in_order = ids.iter().map(|id| {
+            let found = answers.get(id).cloned();
+            found.unwrap_or_else(|| Answered::unknown(*id))
+        });
+        Ok((in_order.collect(), position))
+    }
+}
+
+impl Logs {
+    fn new() -> Result<Self, StoreError> {
+        let named = |name: &str| {
+            name.parse()
+                .map_err(|_| StoreError::inconsistent("log_head", "a log's name is malformed"))
+        };
+        Ok(Self {
+            parties: named("parties")?,
+            devices: named("devices")?,
+        })
+    }
+}
+
+impl Batch for Recorder {
+    type Command = Command;
+    type Answer = Answer;
+    type Error = Error;
+
+    async fn apply(
+        &self,
+        tx: &mut WriteTx,
+        commands: &[Command],
+    ) -> Result<Answers<Answer, Error>, StoreError> {
+        let Logs { parties, devices } = &self.logs;
+        tx.lock_all([parties, devices]).await?;
+        let requests = commands.iter().filter_map(Command::request);
+        tx.look_up(requests.map(|request| &request.key)).await?;
+        let now = tx.now().max(tx.head(devices)?.recorded_time);
+        let due = read::due(tx.conn(), now, SETTLED_AT_ONCE).await?;
+        let mut needs = Needs::default();
+        for command in commands {
+            command.note(&mut needs);
+        }
+        for &(_, mpxn) in &due {
+            needs.point(mpxn);
+        }
+        let known = Known::read(tx.conn(), needs).await?;
+        let mut deciding = Deciding::new(tx, &self.logs, now, known);
+        for &(at, mpxn) in &due {
+            deciding.settle(at, mpxn)?;
+        }
+        let mut answers = Vec::with_capacity(commands.len());
+        for command in commands {
+            answers.push(match deciding.decide(command) {
+                Err(Error::Store(error)) => return Err(error),
+                Ok(Answer::Settled(_)) => Ok(Answer::Settled(due.len())),
+                answer => answer,
+            });
+        }
+        deciding.write().await?;
+        Ok(answers)
+    }
+
+    fn weight(&self, command: &Command) -> usize {
+        command.weight()
+    }
+}
+
+fn no_log() -> StoreError {
+    StoreError::inconsistent("log_head", "a log is missing")
+}
+
+fn other_answer() -> StoreError {
+    StoreError::inconsistent("idempotency", "the answer is another kind of response")
+}

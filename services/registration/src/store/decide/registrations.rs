@@ -1,0 +1,184 @@
+//! What do commands and the passing of time change about who is registered?
+
+use mesh_api::convert::timestamp_to_wire;
+use mesh_api::registration::v1 as wire;
+use mesh_api::registration::v1::device_event::Change;
+use mesh_store::StoreError;
+use mesh_types::{Interval, Mpxn, PartyId, Position, Timestamp};
+
+use super::super::command::{Origin, Outcome};
+use super::super::rows::Recorded;
+use super::{Deciding, on_wire};
+use crate::contradiction::Contradiction;
+use crate::error::Error;
+use crate::supply::{Registration, RegistrationId, Room};
+use crate::wire::registration_to_wire;
+
+/// A registration that was made, and the one that it ended.
+struct Registered {
+    registration: Registration,
+    ended: Option<Registration>,
+    position: Position,
+}
+
+impl Deciding<'_> {
+    pub(super) fn change_supplier(
+        &mut self,
+        origin: &Origin,
+        mpxn: Mpxn,
+        party: &PartyId,
+        start: Option<Timestamp>,
+    ) -> Result<wire::ChangeSupplierResponse, Error> {
+        self.check_supplier(mpxn, party)?;
+        let start = start.unwrap_or(self.now);
+        let room = self.known.supply(mpxn).change_at(start)?;
+        let made = self.register(origin, mpxn, party, &room)?;
+        Ok(wire::ChangeSupplierResponse {
+            registration: Some(registration_to_wire(&made.registration)),
+            ended: made.ended.as_ref().map(registration_to_wire),
+            replayed: false,
+            position: on_wire(&made.position),
+        })
+    }
+
+    pub(super) fn import_registration(
+        &mut self,
+        origin: &Origin,
+        mpxn: Mpxn,
+        party: &PartyId,
+        interval: Interval,
+    ) -> Result<Outcome, Error> {
+        self.check_supplier(mpxn, party)?;
+        let supply = self.known.supply(mpxn);
+        if supply.holds(party, interval) {
+            return Ok(Outcome::Unchanged);
+        }
+        let room = supply.add(interval)?;
+        self.register(origin, mpxn, party, &room)?;
+        Ok(Outcome::Recorded)
+    }
+
+    fn check_supplier(&self, mpxn: Mpxn, party: &PartyId) -> Result<(), Contradiction> {
+        let recorded = self.known.party(party);
+        if recorded.is_some_and(|recorded| recorded.value.supplies(mpxn)) {
+            Ok(())
+        } else {
+            Err(Contradiction::NotASupplier(party.clone()))
+        }
+    }
+
+    /// Records a registration for which there is room, and what it brings about by now. What it
+    /// brings about later is put down to be logged when it does.
+    fn register(
+        &mut self,
+        origin: &Origin,
+        mpxn: Mpxn,
+        party: &PartyId,
+        room: &Room,
+    ) -> Result<Registered, StoreError> {
+        let interval = room.interval;
+        let ended = match &room.ends {
+            Some(id) => self.end(origin, mpxn, id, interval.start())?,
+            None => None,
+        };
+        let mut next = self.devices_head()?;
+        next.sequence += 1;
+        let registration = Registration {
+            id: RegistrationId::recorded_at(&next),
+            mpxn,
+            party: party.clone(),
+            interval,
+        };
+        let mut position = self.record_registration(origin, None, &registration)?;
+        self.known
+            .put_registration(registration.clone(), position.sequence);
+        if interval.contains(self.now) {
+            let told = self.take_effect(Some(origin), mpxn, interval.start())?;
+            position = told.unwrap_or(position);
+        }
+        let bounds = [Some(interval.start()), interval.closed_end()];
+        for bound in bounds.into_iter().flatten().filter(|&at| at > self.now) {
+            self.changes.due(bound, mpxn);
+        }
+        Ok(Registered {
+            registration,
+            ended,
+            position,
+        })
+    }
+
+    /// Ends a registration. What begins in its place says when that takes effect.
+    fn end(
+        &mut self,
+        origin: &Origin,
+        mpxn: Mpxn,
+        id: &RegistrationId,
+        at: Timestamp,
+    ) -> Result<Option<Registration>, StoreError> {
+        let Some((before, after)) = self.known.supply(mpxn).end(id, at) else {
+            return Ok(None);
+        };
+        let stamp = self.record_registration(origin, Some(&before), &after)?;
+        let since = self.known.recorded_anew(id, stamp.sequence);
+        let since = since.ok_or_else(|| {
+            StoreError::inconsistent(
+                "registration",
+                "a registration was not read before it ended",
+            )
+        })?;
+        let before = Recorded {
+            value: before,
+            since,
+        };
+        self.changes
+            .registration(Some(before), after.clone(), stamp.sequence);
+        Ok(Some(after))
+    }
+
+    fn record_registration(
+        &mut self,
+        origin: &Origin,
+        before: Option<&Registration>,
+        after: &Registration,
+    ) -> Result<Position, StoreError> {
+        let event = wire::RegistrationRecorded {
+            registration: Some(registration_to_wire(after)),
+            previous: before.map(registration_to_wire),
+        };
+        let stamp = self.append(Some(origin), |_| Change::RegistrationRecorded(event))?;
+        if before.is_none() {
+            let sequence = stamp.position.sequence;
+            self.changes.registration(None, after.clone(), sequence);
+        }
+        Ok(stamp.position)
+    }
+
+    /// Logs that the supplier of an MPxN is another one from an instant on, if so.
+    pub(in super::super) fn take_effect(
+        &mut self,
+        origin: Option<&Origin>,
+        mpxn: Mpxn,
+        at: Timestamp,
+    ) -> Result<Option<Position>, StoreError> {
+        let devices = self.known.devices_of(mpxn);
+        let Some(effect) = self.known.supply(mpxn).effect_at(at) else {
+            return Ok(None);
+        };
+        let event = wire::SupplierTookEffect {
+            mpxn: mpxn.to_string(),
+            registration: effect.begins.map(registration_to_wire),
+            previous_party_id: effect.previous.map(ToString::to_string).unwrap_or_default(),
+            effective_time: Some(timestamp_to_wire(at)),
+            device_ids: devices.iter().map(ToString::to_string).collect(),
+        };
+        let stamp = self.append(origin, |_| Change::SupplierTookEffect(event))?;
+        Ok(Some(stamp.position))
+    }
+
+    /// Logs what was due at an instant that has come.
+    pub(in super::super) fn settle(&mut self, at: Timestamp, mpxn: Mpxn) -> Result<(), StoreError> {
+        self.take_effect(None, mpxn, at)?;
+        self.changes.settled(at, mpxn);
+        Ok(())
+    }
+}

@@ -1,0 +1,161 @@
+//! What does a transaction know of the records that its commands name, its own changes included?
+
+use std::collections::{BTreeSet, HashMap};
+
+use mesh_store::StoreError;
+use mesh_store::sqlite::Conn;
+use mesh_types::{DeviceId, EntityId, Mpxn, PartyId, Sequence, Timestamp};
+
+use super::command::Needs;
+use super::read::{self, STANDING};
+use super::rows::Recorded;
+use crate::authority::{Points, authority, mirrored};
+use crate::device::{Device, DeviceType, Related};
+use crate::party::Party;
+use crate::supply::{Registration, RegistrationId, Supply};
+
+/// The records that were read, and what the transaction has made of them so far.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    parties: HashMap<PartyId, Recorded<Party>>,
+    holders: HashMap<EntityId, PartyId>,
+    devices: HashMap<DeviceId, Recorded<Device>>,
+    meters_of_gpf: HashMap<DeviceId, BTreeSet<DeviceId>>,
+    meters_at: HashMap<Mpxn, BTreeSet<DeviceId>>,
+    supplies: HashMap<Mpxn, Supply>,
+    registered: HashMap<RegistrationId, Sequence>,
+}
+
+impl Known {
+    /// Reads what stands, each kind in one query.
+    pub(super) async fn read(conn: &mut Conn, mut needs: Needs) -> Result<Self, StoreError> {
+        let mut known = Self::default();
+        for party in read::parties(conn, &needs.parties, STANDING).await? {
+            known.put_party(party);
+        }
+        for party in read::parties_of_entities(conn, &needs.entities, STANDING).await? {
+            known.put_party(party);
+        }
+        for device in read::devices(conn, &needs.devices, STANDING).await? {
+            known.put_device(device);
+        }
+        for meter in read::meters_of_gpfs(conn, &needs.gpfs, STANDING).await? {
+            needs.supplies.extend(meter.value.decisive_mpxn());
+            known.put_device(meter);
+        }
+        for meter in read::meters_at(conn, &needs.points, STANDING).await? {
+            known.put_device(meter);
+        }
+        for Recorded { value, since } in
+            read::registrations(conn, &needs.supplies, STANDING).await?
+        {
+            known.put_registration(value, since);
+        }
+        Ok(known)
+    }
+
+    pub(super) fn party(&self, id: &PartyId) -> Option<&Recorded<Party>> {
+        self.parties.get(id)
+    }
+
+    /// The party that has an Entity Identifier.
+    pub(super) fn holder(&self, entity: EntityId) -> Option<&PartyId> {
+        self.holders.get(&entity)
+    }
+
+    pub(super) fn put_party(&mut self, party: Recorded<Party>) {
+        if let Some(before) = self.parties.get(&party.value.id) {
+            for entity in before.value.identities.keys() {
+                self.holders.remove(entity);
+            }
+        }
+        for entity in party.value.identities.keys() {
+            self.holders.insert(*entity, party.value.id.clone());
+        }
+        self.parties.insert(party.value.id.clone(), party);
+    }
+
+    pub(super) fn device(&self, id: DeviceId) -> Option<&Recorded<Device>> {
+        self.devices.get(&id)
+    }
+
+    pub(super) fn put_device(&mut self, device: Recorded<Device>) {
+        let id = device.value.id;
+        if let Some(before) = self.devices.get(&id) {
+            let (gpf, mpxn) = (before.value.gpf, before.value.decisive_mpxn());
+            if let Some(meters) = gpf.and_then(|gpf| self.meters_of_gpf.get_mut(&gpf)) {
+                meters.remove(&id);
+            }
+            if let Some(meters) = mpxn.and_then(|mpxn| self.meters_at.get_mut(&mpxn)) {
+                meters.remove(&id);
+            }
+        }
+        if let Some(gpf) = device.value.gpf {
+            self.meters_of_gpf.entry(gpf).or_default().insert(id);
+        }
+        if let Some(mpxn) = device.value.decisive_mpxn() {
+            self.meters_at.entry(mpxn).or_default().insert(id);
+        }
+        self.devices.insert(id, device);
+    }
+
+    /// What is recorded of the Devices that `device` names.
+    pub(super) fn related(&self, device: &Device) -> Related<'_> {
+        let value = |id: Option<DeviceId>| Some(&self.device(id?)?.value);
+        let rival = device.gpf.and_then(|gpf| {
+            self.meters_of(gpf)
+                .find(|meter| meter.id != device.id && !meter.is_decommissioned())
+        });
+        Related {
+            hub: value(device.hub),
+            gpf: value(device.gpf),
+            mirrored: rival.map(|meter| meter.id),
+        }
+    }
+
+    fn meters_of(&self, gpf: DeviceId) -> impl Iterator<Item = &Device> {
+        let ids = self.meters_of_gpf.get(&gpf);
+        ids.into_iter()
+            .flatten()
+            .filter_map(|id| Some(&self.device(*id)?.value))
+    }
+
+    /// The Responsible Supplier of a Device at an instant.
+    pub(super) fn responsible(&self, device: &Device, at: Timestamp) -> Option<&PartyId> {
+        let mirrored = match device.device_type {
+            DeviceType::Gpf => mirrored(self.meters_of(device.id)),
+            _ => None,
+        };
+        let points = Points::of(device, mirrored);
+        let answer = authority(points, |mpxn| self.supplies.get(&mpxn), at);
+        answer.registration.map(|registration| &registration.party)
+    }
+
+    /// The Devices whose Responsible Supplier is the supplier of an MPxN: meters, and GPFs.
+    pub(super) fn devices_of(&self, mpxn: Mpxn) -> BTreeSet<DeviceId> {
+        let meters = self.meters_at.get(&mpxn).into_iter().flatten();
+        meters
+            .filter_map(|id| self.device(*id))
+            .flat_map(|meter| [Some(meter.value.id), meter.value.gpf])
+            .flatten()
+            .collect()
+    }
+
+    pub(super) fn supply(&mut self, mpxn: Mpxn) -> &mut Supply {
+        self.supplies.entry(mpxn).or_default()
+    }
+
+    pub(super) fn put_registration(&mut self, registration: Registration, since: Sequence) {
+        self.registered.insert(registration.id.clone(), since);
+        self.supply(registration.mpxn).insert(registration);
+    }
+
+    /// Which event made the registration what it is; `since` replaces it.
+    pub(super) fn recorded_anew(
+        &mut self,
+        id: &RegistrationId,
+        since: Sequence,
+    ) -> Option<Sequence> {
+        self.registered.insert(id.clone(), since)
+    }
+}
