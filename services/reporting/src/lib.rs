@@ -1,1 +1,39 @@
 //! Outcomes in, performance and obligation reports out.
+//!
+//! | RPC | Who | Beside the refusals of the chain |
+//! |---|---|---|
+//! | RecordOutcomes | the DSP | `INVALID_ARGUMENT`, `UNAVAILABLE` |
+//! | GetServiceRequestReport | a supplier its own, internal readers all | `INVALID_ARGUMENT`, `UNAVAILABLE` |
+//! | GetObligationReport | a supplier its own, internal readers all | `INVALID_ARGUMENT`, `UNAVAILABLE` |
+//!
+//! # Invariants
+//!
+//! - An outcome is recorded once, however often it is sent, and never changed.
+//! - Whether an outcome is excepted is decided when a report is made, by the flag at the time of the
+//!   request: the order in which outcomes and flag events arrive does not matter.
+//! - What a flag event says of a time that has passed changes nothing: an interval begins and ends
+//!   when its events were recorded.
+//! - Nothing is subtracted silently: each figure has all requests, the excepted ones, and the rate
+//!   both ways.
+//! - A report says what it rests on, and its parts are read in one transaction.
+//! - The domain ([`outcome`], [`month`], [`exception`], [`figures`], [`flags`], [`obligation`])
+//!   reads no clock and does no I/O.
+
+pub mod config;
+pub mod error;
+pub mod exception;
+pub mod figures;
+pub mod flags;
+pub mod follow;
+pub mod grpc;
+mod intake;
+pub mod month;
+pub mod obligation;
+pub mod outcome;
+mod paging;
+pub mod request;
+mod serve;
+pub mod store;
+pub mod wire;
+
+pub use serve::{Deps, RunError, SERVICE, run};

@@ -1,0 +1,88 @@
+//! Why does the service refuse, and how does the caller learn of it?
+
+use mesh_api::common::v1::ErrorReason;
+use mesh_api::convert::FieldErrors;
+use mesh_api::status;
+use mesh_authz::Refusal;
+use mesh_store::StoreError;
+use tonic::{Code, Status};
+
+/// The most outcomes in one request of a stream.
+pub const MAX_OUTCOMES: usize = 1_000;
+
+/// Every way in which the service refuses a call, or one outcome of it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Fields are missing or malformed.
+    #[error("fields are missing or malformed")]
+    Fields(FieldErrors),
+    /// The authorization layer's own refusals, found while a stream was under way.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A request holds too many outcomes.
+    #[error("a request holds at most {MAX_OUTCOMES} outcomes; those of earlier requests are kept")]
+    TooManyOutcomes,
+    /// The producer used the id for another outcome.
+    #[error("the producer used this id before for an outcome with another content")]
+    OutcomeIdReused,
+    /// The page token is not ours, not the caller's, or not for this request.
+    #[error("the page token was not given to this caller for this request")]
+    PageToken,
+    /// A report would rest on nothing.
+    #[error("the flags and Devices that reports rest on have not been followed yet")]
+    NotFollowedYet,
+    /// The service stops while outcomes arrive.
+    #[error("the service is stopping; send the stream again from the start")]
+    Draining,
+    /// The caller's stream broke off.
+    #[error("the stream of outcomes broke off")]
+    BrokenOff(Box<Status>),
+    /// The storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<Error> for Status {
+    /// The one mapping to gRPC code and reason.
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        match error {
+            Error::Fields(errors) => status::invalid_fields(&errors),
+            Error::Refused(refusal) => refusal.into(),
+            Error::TooManyOutcomes => {
+                status::refusal(Code::InvalidArgument, ErrorReason::TooManyItems, text)
+            }
+            Error::OutcomeIdReused => {
+                status::refusal(Code::AlreadyExists, ErrorReason::RequestIdReused, text)
+            }
+            Error::PageToken => {
+                status::refusal(Code::InvalidArgument, ErrorReason::PageTokenInvalid, text)
+            }
+            Error::NotFollowedYet => {
+                status::refusal(Code::Unavailable, ErrorReason::FlagsNotLoaded, text)
+            }
+            Error::Draining => status::refusal(Code::Unavailable, ErrorReason::Draining, text),
+            Error::BrokenOff(status) => *status,
+            Error::Store(error) => store(&error),
+        }
+    }
+}
+
+/// What the driver said stays in the service's log.
+fn store(error: &StoreError) -> Status {
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    tracing::error!(%error, source, "the store failed a call");
+    match error {
+        StoreError::Stopped => status::refusal(
+            Code::Unavailable,
+            ErrorReason::Draining,
+            "the service is stopping",
+        ),
+        error if error.is_transient() => status::refusal(
+            Code::Unavailable,
+            ErrorReason::StorageUnavailable,
+            "the storage does not answer",
+        ),
+        _ => status::internal(),
+    }
+}

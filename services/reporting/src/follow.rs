@@ -1,0 +1,38 @@
+//! How does the service keep up with the logs that its reports rest on?
+
+mod devices;
+mod flags;
+
+pub use devices::follow_devices;
+pub use flags::follow_flags;
+
+use mesh_follow::FollowError;
+use mesh_rpc::link_to;
+use mesh_store::cursor::Cursor;
+use mesh_types::{Position, chain};
+use tracing::Span;
+
+use crate::store::Stale;
+
+/// The span of applying events, linked to the requests that caused them.
+fn apply_span<'a>(log: &'static str, causes: impl Iterator<Item = &'a str>) -> Span {
+    let span = tracing::info_span!("apply", mp169.service = "reporting", mp169.log = log);
+    for cause in causes.filter(|cause| !cause.is_empty()) {
+        link_to(&span, cause);
+    }
+    span
+}
+
+/// The cursor of a log in which nothing has happened yet.
+fn before_the_first(position: &Position) -> Cursor {
+    Cursor {
+        hash: chain::genesis(&position.log, position.epoch),
+        position: position.clone(),
+    }
+}
+
+impl From<Stale> for FollowError {
+    fn from(Stale: Stale) -> Self {
+        Self::Stale
+    }
+}

@@ -1,0 +1,101 @@
+//! Following the log `flags`, from its first event on: only the whole of it tells when a Device was
+//! flagged.
+
+use async_trait::async_trait;
+use futures::FutureExt as _;
+use mesh_api::flag_registry::v1 as wire;
+use mesh_api::flag_registry::v1::flag_service_client::FlagServiceClient;
+use mesh_follow::{Begin, FollowError, Follower, LogEvent, follow};
+use mesh_rpc::MeshChannel;
+use mesh_store::cursor::Cursor;
+use mesh_types::Position;
+use prost::Message as _;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use super::{apply_span, before_the_first};
+use crate::flags::FlagChange;
+use crate::store::{ReportStore, Step};
+
+/// Follows the log until `stop` is cancelled.
+pub async fn follow_flags(channel: MeshChannel, store: ReportStore, stop: CancellationToken) {
+    let client = FlagServiceClient::new(channel);
+    let connect = move |start| {
+        let mut client = client.clone();
+        async move {
+            let request = wire::FollowFlagsRequest { start: Some(start) };
+            Ok(client.follow_flags(request).await?.into_inner())
+        }
+        .boxed()
+    };
+    let follower = FlagsFollower {
+        store,
+        at: None,
+        anew: false,
+    };
+    follow("flags", follower, connect, stop).await;
+}
+
+struct FlagsFollower {
+    store: ReportStore,
+    /// Where the stored cursor stands, as far as this follower knows.
+    at: Option<Cursor>,
+    /// Whether the log has another history than the one that was applied: its first events replace
+    /// all that is known.
+    anew: bool,
+}
+
+#[async_trait]
+impl Follower for FlagsFollower {
+    type Response = wire::FollowFlagsResponse;
+
+    async fn begin(&mut self) -> Result<Begin, FollowError> {
+        self.at = self.store.flags_cursor().await?;
+        if self.anew {
+            return Ok(Begin::Start);
+        }
+        Ok(self.at.clone().map_or(Begin::Start, Begin::After))
+    }
+
+    async fn apply(&mut self, events: Vec<LogEvent>, cursor: Cursor) -> Result<(), FollowError> {
+        let mut changes = Vec::with_capacity(events.len());
+        let mut causes = Vec::with_capacity(events.len());
+        for event in events {
+            let event = wire::FlagEvent::decode(event.event)
+                .map_err(|_| FollowError::Malformed("an event of `flags`"))?;
+            let change = FlagChange::read(&event)
+                .map_err(|_| FollowError::Malformed("an event of `flags`"))?;
+            changes.push(change);
+            causes.push(event.trace_parent);
+        }
+        let span = apply_span("flags", causes.iter().map(String::as_str));
+        self.step(cursor, changes).instrument(span).await
+    }
+
+    async fn checkpoint(&mut self, position: &Position) -> Result<(), FollowError> {
+        // An empty log has no event that could carry the cursor there.
+        if position.sequence == 0 && (self.anew || self.at.is_none()) {
+            self.step(before_the_first(position), Vec::new()).await?;
+        }
+        Ok(())
+    }
+
+    async fn other_history(&mut self) -> bool {
+        tracing::error!("the log flags has another history: exceptions are built anew from it");
+        self.anew = true;
+        true
+    }
+}
+
+impl FlagsFollower {
+    async fn step(&mut self, to: Cursor, changes: Vec<FlagChange>) -> Result<(), FollowError> {
+        let step = Step {
+            from: self.at.clone(),
+            to: to.clone(),
+        };
+        self.store.apply_flags(step, self.anew, changes).await??;
+        self.at = Some(to);
+        self.anew = false;
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+//! How does each RPC go from request to answer?
+//!
+//! The layers in front have judged the caller; what they found is the request's
+//! [`Authorization`].
+
+use mesh_api::reporting::v1 as wire;
+use mesh_api::reporting::v1::reporting_service_server::ReportingService;
+use mesh_authz::Authorization;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::error::Error;
+use crate::intake::Intake;
+use crate::paging::{Pages, figures_filter, obligations_filter};
+use crate::store::ReportStore;
+use crate::{request, wire as encode};
+
+/// The service behind the chain.
+#[derive(Debug, Clone)]
+pub struct Reporting {
+    store: ReportStore,
+    draining: CancellationToken,
+}
+
+impl Reporting {
+    /// Answers from `store`. Once `draining` is cancelled, no further outcomes are taken.
+    #[must_use]
+    pub const fn new(store: ReportStore, draining: CancellationToken) -> Self {
+        Self { store, draining }
+    }
+
+    async fn record(
+        &self,
+        authorization: &Authorization,
+        requests: &mut Streaming<wire::RecordOutcomesRequest>,
+    ) -> Result<wire::RecordOutcomesResponse, Error> {
+        let mut intake = Intake::new(&self.store, authorization);
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = self.draining.cancelled() => return Err(Error::Draining),
+                next = requests.message() => next,
+            };
+            match next.map_err(|status| Error::BrokenOff(Box::new(status)))? {
+                Some(request) => intake.take(request).await?,
+                None => return Ok(intake.finish()),
+            }
+        }
+    }
+
+    async fn service_requests(
+        &self,
+        authorization: &Authorization,
+        request: &wire::GetServiceRequestReportRequest,
+    ) -> Result<wire::GetServiceRequestReportResponse, Error> {
+        let asked = request::figures(request).map_err(Error::Fields)?;
+        let filter = figures_filter(&asked);
+        let pages = Pages::new(self.store.tokens(), authorization, &filter);
+        let after = pages.open(&request.page_token)?;
+        let page = self.store.figures(&asked.query, after.as_ref(), asked.size);
+        let page = page.await?;
+        if page.basis.flags.is_none() {
+            return Err(Error::NotFollowedYet);
+        }
+        let last = page.rows.last().map(|(key, _)| key);
+        Ok(wire::GetServiceRequestReportResponse {
+            next_page_token: pages.next(page.more, last),
+            rows: page.rows.iter().map(encode::figures_row).collect(),
+            totals: Some(encode::figures(&page.totals)),
+            basis: Some(encode::basis(&page.basis)),
+        })
+    }
+
+    async fn obligations(
+        &self,
+        authorization: &Authorization,
+        request: &wire::GetObligationReportRequest,
+    ) -> Result<wire::GetObligationReportResponse, Error> {
+        let asked = request::obligations(request).map_err(Error::Fields)?;
+        let filter = obligations_filter(&asked);
+        let pages = Pages::new(self.store.tokens(), authorization, &filter);
+        let after = pages.open(&request.page_token)?;
+        let page = self
+            .store
+            .obligations(asked.party.as_ref(), after.as_ref(), asked.size);
+        let page = page.await?;
+        if page.basis.flags.is_none() || page.basis.devices.is_none() {
+            return Err(Error::NotFollowedYet);
+        }
+        let last = page.rows.last().map(|(party, _)| party);
+        Ok(wire::GetObligationReportResponse {
+            next_page_token: pages.next(page.more, last),
+            rows: page.rows.iter().map(encode::obligation_row).collect(),
+            basis: Some(encode::basis(&page.basis)),
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl ReportingService for Reporting {
+    async fn record_outcomes(
+        &self,
+        request: Request<Streaming<wire::RecordOutcomesRequest>>,
+    ) -> Result<Response<wire::RecordOutcomesResponse>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let mut requests = request.into_inner();
+        Ok(Response::new(
+            self.record(&authorization, &mut requests).await?,
+        ))
+    }
+
+    async fn get_service_request_report(
+        &self,
+        request: Request<wire::GetServiceRequestReportRequest>,
+    ) -> Result<Response<wire::GetServiceRequestReportResponse>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let answer = self
+            .service_requests(&authorization, request.get_ref())
+            .await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn get_obligation_report(
+        &self,
+        request: Request<wire::GetObligationReportRequest>,
+    ) -> Result<Response<wire::GetObligationReportResponse>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let answer = self.obligations(&authorization, request.get_ref()).await?;
+        Ok(Response::new(answer))
+    }
+}

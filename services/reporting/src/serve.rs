@@ -1,0 +1,147 @@
+//! Which parts make up the running service, and in which order do they start and stop?
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_api::reporting::v1::reporting_service_server::ReportingServiceServer;
+use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, RuleError, Rules};
+use mesh_follow::follow_directory;
+use mesh_rpc::{
+    ClientOptions, Drained, Draining, Health, ServeError, ServeOptions, Tls, connect, serve,
+};
+use mesh_store::StoreError;
+use mesh_types::{Clock, SystemClock};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
+
+use crate::follow::{follow_devices, follow_flags};
+use crate::grpc::Reporting;
+use crate::store::ReportStore;
+
+/// The full name of the service in the contracts.
+pub const SERVICE: &str = "mp169.reporting.v1.ReportingService";
+
+/// How often the store is asked whether it still answers.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the service needs from outside.
+#[derive(Clone)]
+pub struct Deps {
+    /// The database: `sqlite://PATH`.
+    pub database_url: String,
+    /// Where the service registration listens: `host:port`.
+    pub registration: String,
+    /// Where the service flag-registry listens: `host:port`.
+    pub flag_registry: String,
+    /// Our certificate, and whom we trust.
+    pub tls: Tls,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Deps {
+    /// With the machine's clock.
+    #[must_use]
+    pub fn new(database_url: &str, registration: &str, flag_registry: &str, tls: Tls) -> Self {
+        Self {
+            database_url: database_url.to_owned(),
+            registration: registration.to_owned(),
+            flag_registry: flag_registry.to_owned(),
+            tls,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// Why the service could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The database cannot be used.
+    #[error("the database cannot be used: {0}")]
+    Store(#[from] StoreError),
+    /// The contracts lack a rule.
+    #[error("the contracts' rules cannot be used: {0}")]
+    Rules(#[from] RuleError),
+    /// The server cannot be built.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+/// Serves on `listener` until `shutdown` resolves, then drains and closes the database.
+pub async fn run(
+    deps: Deps,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<Drained, RunError> {
+    let rules = Rules::of_services(&[SERVICE])?;
+    let (store, writer) = ReportStore::open(&deps.database_url, deps.clock).await?;
+    let channel =
+        |service, address| connect(ClientOptions::new(service, address, deps.tls.clone()));
+    let registration = channel("registration", deps.registration);
+    let flag_registry = channel("flag-registry", deps.flag_registry);
+    let directory = Directory::not_loaded();
+    let health = Health::new(&[SERVICE]).await;
+    let draining = Draining::new();
+
+    let stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    tasks.spawn(follow_directory(
+        registration.clone(),
+        directory.clone(),
+        stop.clone(),
+    ));
+    tasks.spawn(follow_devices(
+        registration.clone(),
+        store.clone(),
+        stop.clone(),
+    ));
+    tasks.spawn(follow_flags(flag_registry, store.clone(), stop.clone()));
+    tasks.spawn(watch_health(
+        health.clone(),
+        directory.clone(),
+        store.clone(),
+        stop.clone(),
+    ));
+
+    // No rule here is about a Device, so registration is never asked for authority.
+    let authority = RemoteAuthority::new(registration, ());
+    let authorizer = Authorizer::new(rules, directory, Arc::new(authority));
+    let reporting = Reporting::new(store.clone(), draining.token());
+    let routes = Routes::new(ReportingServiceServer::new(reporting));
+    let authorize = AuthorizeLayer::new(authorizer);
+    let options = ServeOptions::new("reporting", listener, deps.tls, authorize, health, draining);
+    let served = serve(options, routes, shutdown).await;
+
+    stop.cancel();
+    tasks.close();
+    tasks.wait().await;
+    writer.shutdown().await;
+    store.close().await;
+    Ok(served?)
+}
+
+/// Says SERVING while callers can be recognised, and the store answers and has what reports rest on.
+/// The owners of the logs need not answer for that: reports go on, and say what they rest on.
+async fn watch_health(
+    health: Health,
+    directory: Directory,
+    store: ReportStore,
+    stop: CancellationToken,
+) {
+    let mut changes = directory.changes();
+    loop {
+        let ready = directory.is_loaded() && store.is_loaded().await.unwrap_or(false);
+        health.set_ready(ready).await;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = changes.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+            () = tokio::time::sleep(HEALTH_INTERVAL) => {}
+        }
+    }
+}

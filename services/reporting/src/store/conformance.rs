@@ -1,0 +1,39 @@
+//! What must the service's store do, whichever engine it is on?
+//!
+//! An engine is plugged in by one line, [`suite!`], and a function that makes an empty database.
+
+pub(super) mod followed;
+pub(super) mod model;
+pub(super) mod outcomes;
+pub(super) mod world;
+
+pub(super) use mesh_store::conformance::Checked;
+
+/// Makes a test out of every case, on the empty databases that the function `$fresh` makes.
+macro_rules! suite {
+    ($fresh:path) => {
+        $crate::store::conformance::suite!(@cases $fresh;
+            outcomes::an_outcome_is_recorded_once
+            outcomes::an_id_with_another_content_is_told_apart
+            outcomes::what_arrives_first_does_not_matter
+            outcomes::a_device_covered_twice_is_excepted_once
+            outcomes::pages_make_up_the_report
+            followed::a_stale_step_writes_nothing
+            followed::a_new_history_replaces_the_old_one
+            followed::meters_are_counted_for_their_suppliers
+            followed::only_a_whole_snapshot_counts
+            followed::a_store_that_is_opened_again_is_the_same
+            model::figures_are_those_of_the_pure_rules
+        );
+    };
+    (@cases $fresh:path; $($module:ident::$case:ident)*) => {
+        $(
+            #[tokio::test]
+            async fn $case() -> $crate::store::conformance::Checked {
+                let database = $fresh();
+                $crate::store::conformance::$module::$case(&database).await
+            }
+        )*
+    };
+}
+pub(super) use suite;

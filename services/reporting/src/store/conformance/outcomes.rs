@@ -1,0 +1,190 @@
+//! Outcomes: once each, in any order, and page by page.
+
+use mesh_store::conformance::Database;
+
+use super::Checked;
+use super::world::{World, flag, hour, of_month, on_demand, party, read};
+use crate::figures::Counts;
+use crate::outcome::{Ending, Origin};
+use crate::store::Disposition::{Duplicate, Recorded, Reused};
+use crate::store::FiguresQuery;
+
+/// Sent again, in the same request or in a later one, an outcome changes nothing.
+pub(in crate::store) async fn an_outcome_is_recorded_once(database: &Database) -> Checked {
+    let world = World::open(database).await?;
+    let outcomes = [
+        read("a", 1, hour(1)),
+        read("b", 1, hour(2)),
+        read("a", 1, hour(1)),
+    ];
+    let first = world.record(outcomes.clone()).await?;
+    assert_eq!(first, [Recorded, Recorded, Duplicate]);
+    let before = world.november().await?;
+    assert_eq!(world.record(outcomes).await?, [Duplicate; 3]);
+    let after = world.november().await?;
+    assert_eq!(after, before);
+    assert_eq!((after.basis.outcomes, after.totals.total().sent()), (2, 2));
+    assert_eq!(world.record([]).await?, []);
+    Ok(())
+}
+
+/// Another content under a used id is never taken for the same outcome; another producer's id is
+/// another id.
+pub(in crate::store) async fn an_id_with_another_content_is_told_apart(
+    database: &Database,
+) -> Checked {
+    let world = World::open(database).await?;
+    let outcome = read("a", 1, hour(1));
+    world.record([outcome.clone()]).await?;
+    let mut others = vec![read("a", 2, hour(1)), read("a", 1, hour(2))];
+    for change in 0..5 {
+        let mut other = outcome.clone();
+        match change {
+            0 => other.outcome.party = party("TWO"),
+            1 => other.outcome.variant = "4.1.1".parse()?,
+            2 => other.outcome.class = mesh_api::common::v1::MessageClass::Export,
+            3 => other.outcome.ending = Ending::Failed,
+            _ => other.outcome.origin = Origin::Scheduled,
+        }
+        others.push(other);
+    }
+    let count = others.len();
+    assert_eq!(world.record(others).await?, vec![Reused; count]);
+    let mut elsewhere = outcome.clone();
+    elsewhere.producer = "dsp-2".parse()?;
+    let mut within = read("b", 1, hour(1));
+    within.outcome.ending = Ending::Failed;
+    let request = [elsewhere, read("b", 1, hour(1)), within, outcome];
+    assert_eq!(
+        world.record(request).await?,
+        [Recorded, Recorded, Reused, Duplicate]
+    );
+    assert_eq!(world.november().await?.basis.outcomes, 3);
+    Ok(())
+}
+
+/// An outcome that came before the event that flags its Device at that time is excepted as soon as
+/// the event is applied.
+pub(in crate::store) async fn what_arrives_first_does_not_matter(database: &Database) -> Checked {
+    let world = World::open(database).await?;
+    let mut suppressed = read("b", 7, hour(10));
+    suppressed.outcome.ending = Ending::Suppressed;
+    world
+        .record([read("a", 7, hour(9)), suppressed.clone()])
+        .await?;
+    let before = world.november().await?.totals;
+    assert_eq!((before.total().excepted, before.total().suppressed), (0, 1));
+
+    // The GSME 1 is flagged at hour 10, and its flag covers the GPF 7.
+    world
+        .flags(&[flag(1, hour(10), &[1, 7])])
+        .await?
+        .expect("in step");
+    world
+        .record([read("c", 7, hour(11)), read("d", 7, hour(20))])
+        .await?;
+    world
+        .flags(&[flag(1, hour(20), &[])])
+        .await?
+        .expect("in step");
+    let expected = Counts {
+        succeeded: 3,
+        suppressed: 1,
+        excepted: 2,
+        excepted_but_delivered: 1,
+        ..Counts::default()
+    };
+    assert_eq!(world.november().await?.totals, on_demand(expected));
+    Ok(())
+}
+
+/// Two GSMEs that mirror to one GPF, as while a meter is being exchanged.
+pub(in crate::store) async fn a_device_covered_twice_is_excepted_once(
+    database: &Database,
+) -> Checked {
+    let world = World::open(database).await?;
+    let changes = [
+        flag(1, hour(1), &[1, 7]),
+        flag(2, hour(2), &[2, 7]),
+        flag(1, hour(4), &[]),
+    ];
+    world.flags(&changes).await?.expect("in step");
+    world
+        .record([read("a", 7, hour(3)), read("b", 7, hour(5))])
+        .await?;
+    let totals = world.november().await?.totals.total();
+    assert_eq!((totals.sent(), totals.excepted), (2, 2));
+    Ok(())
+}
+
+/// Pages of any size make up the same report, each with the totals of all; filters narrow both.
+pub(in crate::store) async fn pages_make_up_the_report(database: &Database) -> Checked {
+    let world = World::open(database).await?;
+    world
+        .flags(&[flag(1, hour(0), &[1])])
+        .await?
+        .expect("in step");
+    let mut outcomes = Vec::new();
+    for supplier in ["ONE", "TWO", "THREE"] {
+        for variant in ["4.8.1", "4.10", "11.3"] {
+            for &ending in Ending::ALL {
+                for &origin in Origin::ALL {
+                    let id = format!("{supplier} {variant} {ending:?} {origin:?}");
+                    let mut outcome = read(&id, 1, hour(5));
+                    outcome.outcome.party = party(supplier);
+                    outcome.outcome.variant = variant.parse()?;
+                    outcome.outcome.ending = ending;
+                    outcome.outcome.origin = origin;
+                    outcomes.push(outcome);
+                }
+            }
+        }
+    }
+    // The month before and the one after are other reports.
+    outcomes.extend([
+        read("October", 1, hour(-1)),
+        read("December", 1, hour(30 * 24)),
+    ]);
+    world.record(outcomes).await?;
+    let whole = world.november().await?;
+    assert_eq!((whole.rows.len(), whole.more), (9, false));
+    assert_eq!(
+        (whole.totals.total().sent(), whole.totals.total().excepted),
+        (81, 81)
+    );
+    for size in 1..=9 {
+        let (mut rows, mut after) = (Vec::new(), None);
+        loop {
+            let query = of_month("2026-11");
+            let page = world.store.figures(&query, after.as_ref(), size).await?;
+            assert!(page.rows.len() <= size && page.totals == whole.totals);
+            rows.extend(page.rows);
+            if !page.more {
+                break;
+            }
+            after = rows.last().map(|(key, _)| key.clone());
+        }
+        assert_eq!(rows, whole.rows, "pages of {size}");
+    }
+    let narrow = FiguresQuery {
+        party: Some(party("TWO")),
+        variant: Some("4.10".parse()?),
+        ..of_month("2026-11")
+    };
+    let narrow = world.store.figures(&narrow, None, 10).await?;
+    assert_eq!(narrow.rows.len(), 1);
+    assert_eq!(narrow.rows[0].1, narrow.totals);
+    assert_eq!(
+        (
+            narrow.totals.on_demand.sent(),
+            narrow.totals.executions.sent()
+        ),
+        (3, 6)
+    );
+    let none = world.store.figures(&of_month("2025-11"), None, 10).await?;
+    assert_eq!(
+        (none.rows.len(), none.more, none.totals),
+        (0, false, Default::default())
+    );
+    Ok(())
+}

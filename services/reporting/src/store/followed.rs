@@ -1,0 +1,211 @@
+//! What do followed events change, and how far have they come?
+//!
+//! Each function moves the cursor first. If it does not stand where the step began, another replica
+//! has applied the same events, and nothing is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mesh_store::cursor::{self, Advance};
+use mesh_store::sqlite::{Conn, Db};
+use mesh_store::{MAX_BINDS, StoreError, insert_rows};
+use mesh_types::{DeviceId, Timestamp};
+use sqlx::QueryBuilder;
+
+use super::{DEVICES, FLAGS, Step};
+use crate::flags::{FlagChange, Reduced, fold};
+use crate::obligation::{Meter, MeterChange, MeterChanges};
+
+/// Whether a step was made.
+pub(super) enum Moved {
+    Yes,
+    Stale,
+}
+
+const METER_COLUMNS: usize = 5;
+
+/// Ends and begins the intervals that `changes` say.
+pub(super) async fn flags(
+    conn: &mut Conn,
+    step: &Step,
+    anew: bool,
+    changes: &[FlagChange],
+) -> Result<Moved, StoreError> {
+    if let Moved::Stale = advance(conn, FLAGS, step).await? {
+        return Ok(Moved::Stale);
+    }
+    if anew {
+        sqlx::query("DELETE FROM flag_interval")
+            .execute(&mut *conn)
+            .await?;
+    }
+    let sources: BTreeSet<DeviceId> = changes.iter().map(|change| change.source).collect();
+    let sources: Vec<DeviceId> = sources.into_iter().collect();
+    let open = open_intervals(conn, &sources).await?;
+    insert_rows(
+        conn,
+        "INSERT INTO flag_interval (device_id, start_time, source_id, end_time)",
+        &fold(&open, changes),
+        4,
+        "ON CONFLICT (device_id, start_time, source_id) DO UPDATE SET end_time = excluded.end_time",
+        |mut row, interval| {
+            row.push_bind(interval.device.to_string())
+                .push_bind(interval.start.micros())
+                .push_bind(interval.source.to_string())
+                .push_bind(interval.end.micros());
+        },
+    )
+    .await?;
+    Ok(Moved::Yes)
+}
+
+async fn open_intervals(conn: &mut Conn, sources: &[DeviceId]) -> Result<Vec<Reduced>, StoreError> {
+    let mut open = Vec::new();
+    for chunk in sources.chunks(MAX_BINDS - 1) {
+        let mut query = QueryBuilder::<Db>::new(
+            "SELECT device_id, start_time, source_id FROM flag_interval WHERE end_time = ",
+        );
+        query.push_bind(Timestamp::FOREVER.micros());
+        query.push(" AND source_id IN (");
+        let mut ids = query.separated(", ");
+        for source in chunk {
+            ids.push_bind(source.to_string());
+        }
+        query.push(")");
+        let rows: Vec<(String, i64, String)> = query
+            .build_query_as()
+            .persistent(false)
+            .fetch_all(&mut *conn)
+            .await?;
+        for (device, start, source) in rows {
+            open.push(Reduced {
+                device: device_from_db(&device)?,
+                start: Timestamp::from_micros(start),
+                source: device_from_db(&source)?,
+                end: Timestamp::FOREVER,
+            });
+        }
+    }
+    Ok(open)
+}
+
+fn device_from_db(text: &str) -> Result<DeviceId, StoreError> {
+    let malformed = |_| StoreError::inconsistent("flag_interval", "a Device's id is malformed");
+    text.parse().map_err(malformed)
+}
+
+/// Records the meters and suppliers that `changes` come to.
+pub(super) async fn meters(
+    conn: &mut Conn,
+    step: &Step,
+    changes: &[MeterChange],
+) -> Result<Moved, StoreError> {
+    if let Moved::Stale = advance(conn, DEVICES, step).await? {
+        return Ok(Moved::Stale);
+    }
+    let changes = MeterChanges::of(changes);
+    let recorded: Vec<&Meter> = changes.recorded.values().collect();
+    insert_rows(
+        conn,
+        "INSERT INTO meter (device_id, device_type, smets_major, smi_status, party_id)",
+        &recorded,
+        METER_COLUMNS,
+        "ON CONFLICT (device_id) DO UPDATE SET device_type = excluded.device_type, \
+         smets_major = excluded.smets_major, smi_status = excluded.smi_status, \
+         party_id = excluded.party_id",
+        |row, meter| bind_meter(row, meter),
+    )
+    .await?;
+    let mut by_supplier: BTreeMap<&str, Vec<DeviceId>> = BTreeMap::new();
+    for (&device, supplier) in &changes.suppliers {
+        let supplier = supplier.as_ref().map_or("", |party| party.as_str());
+        by_supplier.entry(supplier).or_default().push(device);
+    }
+    for (supplier, devices) in by_supplier {
+        for chunk in devices.chunks(MAX_BINDS - 1) {
+            let mut query = QueryBuilder::<Db>::new("UPDATE meter SET party_id = ");
+            query.push_bind(supplier).push(" WHERE device_id IN (");
+            let mut ids = query.separated(", ");
+            for device in chunk {
+                ids.push_bind(device.to_string());
+            }
+            query.push(")");
+            query.build().persistent(false).execute(&mut *conn).await?;
+        }
+    }
+    Ok(Moved::Yes)
+}
+
+/// Forgets what has arrived for `loader`.
+pub(super) async fn drop_arrived(conn: &mut Conn, loader: i64) -> Result<Moved, StoreError> {
+    sqlx::query("DELETE FROM meter_arriving WHERE loader = $1")
+        .bind(loader)
+        .execute(conn)
+        .await?;
+    Ok(Moved::Yes)
+}
+
+/// Keeps a part of a snapshot aside.
+pub(super) async fn arrive(
+    conn: &mut Conn,
+    loader: i64,
+    meters: &[Meter],
+) -> Result<Moved, StoreError> {
+    insert_rows(
+        conn,
+        "INSERT INTO meter_arriving \
+         (loader, device_id, device_type, smets_major, smi_status, party_id)",
+        meters,
+        1 + METER_COLUMNS,
+        "",
+        |mut row, meter| {
+            row.push_bind(loader);
+            bind_meter(row, meter);
+        },
+    )
+    .await?;
+    Ok(Moved::Yes)
+}
+
+/// Puts what has arrived for `loader` in the place of what was known. What others left behind when
+/// they ended is cleared; one that is still loading finds its step stale.
+pub(super) async fn load_arrived(
+    conn: &mut Conn,
+    loader: i64,
+    step: &Step,
+) -> Result<Moved, StoreError> {
+    if let Moved::Stale = advance(conn, DEVICES, step).await? {
+        return Ok(Moved::Stale);
+    }
+    sqlx::query("DELETE FROM meter").execute(&mut *conn).await?;
+    sqlx::query(
+        "INSERT INTO meter (device_id, device_type, smets_major, smi_status, party_id) \
+         SELECT device_id, device_type, smets_major, smi_status, party_id \
+         FROM meter_arriving WHERE loader = $1",
+    )
+    .bind(loader)
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query("DELETE FROM meter_arriving")
+        .execute(conn)
+        .await?;
+    Ok(Moved::Yes)
+}
+
+fn bind_meter(mut row: sqlx::query_builder::Separated<'_, Db, &'static str>, meter: &Meter) {
+    let kind = i32::from(meter.facts.fuel.device_type());
+    let supplier = meter.supplier.as_ref();
+    row.push_bind(meter.device.to_string())
+        .push_bind(i64::from(kind))
+        .push_bind(i64::from(meter.facts.smets_major))
+        .push_bind(i64::from(meter.facts.smi_status))
+        .push_bind(supplier.map_or("", |party| party.as_str()).to_owned());
+}
+
+async fn advance(conn: &mut Conn, follower: &str, step: &Step) -> Result<Moved, StoreError> {
+    Ok(
+        match cursor::advance(conn, follower, step.from.as_ref(), &step.to).await? {
+            Advance::Moved => Moved::Yes,
+            Advance::Stale => Moved::Stale,
+        },
+    )
+}

@@ -1,0 +1,44 @@
+//! The conformance suite on SQLite, and what its planner does with a large month.
+
+use sqlx::Row as _;
+
+use super::conformance::Checked;
+use super::conformance::world::World;
+use super::figures;
+use mesh_store::conformance::Database;
+
+fn fresh() -> Database {
+    let folder = mesh_testkit::temp_dir();
+    Database {
+        url: format!("sqlite://{}", folder.path().join("reporting.db").display()),
+        keep: Box::new(folder),
+    }
+}
+
+mod suite {
+    super::super::conformance::suite!(super::fresh);
+}
+
+/// The cost of a report must grow with what is flagged and not with all outcomes: no part of it
+/// reads the table of outcomes, or that of meters, from one end to the other.
+#[tokio::test]
+async fn exceptions_are_found_from_the_flags() -> Checked {
+    let database = fresh();
+    let world = World::open(&database).await?;
+    let plan = format!("EXPLAIN QUERY PLAN {}", figures::EXCEPTIONS);
+    let rows = sqlx::query(sqlx::AssertSqlSafe(plan))
+        .bind(0_i64)
+        .bind(1_i64)
+        .bind("")
+        .bind("")
+        .fetch_all(world.store.store.readers())
+        .await?;
+    let steps: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+    let shown = steps.join("\n");
+    assert!(
+        shown.contains("SEARCH o USING INDEX outcome_exceptable"),
+        "{shown}"
+    );
+    assert!(!shown.contains("SCAN o"), "{shown}");
+    Ok(())
+}

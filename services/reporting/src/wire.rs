@@ -1,0 +1,65 @@
+//! How do figures look on the wire?
+
+use mesh_api::convert::position_to_wire;
+use mesh_api::reporting::v1 as wire;
+use mesh_types::PartyId;
+
+use crate::figures::{Counts, Figures};
+use crate::obligation::Obligation;
+use crate::store::{Basis, FiguresKey};
+
+/// What a report rests on.
+#[must_use]
+pub fn basis(basis: &Basis) -> wire::ReportBasis {
+    wire::ReportBasis {
+        flags: basis.flags.as_ref().map(position_to_wire),
+        devices: basis.devices.as_ref().map(position_to_wire),
+        outcomes: basis.outcomes,
+    }
+}
+
+/// A row of the Service Request report.
+#[must_use]
+pub fn figures_row((key, of_key): &(FiguresKey, Figures)) -> wire::ServiceRequestRow {
+    let (party, variant) = key;
+    wire::ServiceRequestRow {
+        party_id: party.to_string(),
+        service_reference_variant: variant.to_string(),
+        figures: Some(figures(of_key)),
+    }
+}
+
+/// Figures, with both rates of each.
+#[must_use]
+pub fn figures(figures: &Figures) -> wire::ServiceRequestFigures {
+    wire::ServiceRequestFigures {
+        total: Some(counts(&figures.total())),
+        on_demand: Some(counts(&figures.on_demand)),
+        executions: Some(counts(&figures.executions)),
+    }
+}
+
+fn counts(counts: &Counts) -> wire::Counts {
+    wire::Counts {
+        sent: counts.sent(),
+        succeeded: counts.succeeded,
+        failed: counts.failed,
+        suppressed: counts.suppressed,
+        excepted: counts.excepted,
+        excepted_but_delivered: counts.excepted_but_delivered,
+        rate: counts.rate(),
+        rate_with_exceptions: counts.rate_with_exceptions(),
+    }
+}
+
+/// A row of the obligation report.
+#[must_use]
+pub fn obligation_row((party, row): &(PartyId, Obligation)) -> wire::ObligationRow {
+    wire::ObligationRow {
+        party_id: party.to_string(),
+        electricity: row.electricity,
+        electricity_reduced_by_choice: row.electricity_reduced,
+        gas: row.gas,
+        gas_reduced_by_choice: row.gas_reduced,
+    }
+}
