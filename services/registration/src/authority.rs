@@ -66,13 +66,12 @@ pub fn authority<'a>(
     }
 }
 
-/// Which of the GSMEs that name a GPF it mirrors: the one that is not decommissioned; if all are,
-/// the last to have been.
+/// Which of the GSMEs that name a GPF it mirrors: the one that is not decommissioned. There is at
+/// most one.
 #[must_use]
 pub fn mirrored<'a>(meters: impl IntoIterator<Item = &'a Device>) -> Option<&'a Device> {
-    meters
-        .into_iter()
-        .max_by_key(|meter| (!meter.is_decommissioned(), meter.status_since, meter.id))
+    let mut meters = meters.into_iter();
+    meters.find(|meter| !meter.is_decommissioned())
 }
 
 #[cfg(test)]
@@ -226,14 +225,13 @@ mod tests {
 
     #[test]
     fn a_gpf_mirrors_the_meter_in_use() {
-        let old = |n, since| Device {
+        let old = |n| Device {
             status: Some(SmiStatus::Decommissioned),
-            status_since: Some(at(since)),
             ..device(n, DeviceType::Gsme)
         };
-        let (first, second, live) = (old(1, 50), old(2, 90), device(3, DeviceType::Gsme));
+        let (first, second, live) = (old(1), old(2), device(3, DeviceType::Gsme));
         assert_eq!(mirrored([&first, &live, &second]), Some(&live));
-        assert_eq!(mirrored([&second, &first]), Some(&second));
+        assert_eq!(mirrored([&second, &first]), None);
         assert_eq!(mirrored([]), None);
     }
 

@@ -4,11 +4,15 @@
 //! holds both heads while it decides; all reads take a position, so that several agree.
 
 pub(crate) mod command;
+#[cfg(test)]
+mod conformance;
 mod decide;
 mod known;
 mod pages;
 pub(crate) mod read;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

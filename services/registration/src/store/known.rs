@@ -136,7 +136,10 @@ impl Known {
         let meters = self.meters_at.get(&mpxn).into_iter().flatten();
         meters
             .filter_map(|id| self.device(*id))
-            .flat_map(|meter| [Some(meter.value.id), meter.value.gpf])
+            .flat_map(|meter| {
+                let gpf = meter.value.gpf.filter(|_| !meter.value.is_decommissioned());
+                [Some(meter.value.id), gpf]
+            })
             .flatten()
             .collect()
     }

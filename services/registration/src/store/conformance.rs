@@ -1,0 +1,77 @@
+//! What must this service's store do, whichever engine is below?
+//!
+//! An engine is plugged in by one line, `conformance::suite!(fresh)`, and a function that makes an
+//! empty database. Nothing here knows an engine.
+
+mod effects;
+mod positions;
+mod world;
+mod writes;
+
+use std::any::Any;
+use std::error::Error;
+
+pub(super) use effects::{
+    a_replica_logs_an_effect_once, authority_follows_time_without_a_ticker,
+    late_effects_come_in_order_and_before_what_follows, nothing_due_stays_after_a_change_of_plan,
+    past_changes_take_effect_at_once,
+};
+pub(super) use positions::{
+    lists_show_one_position_while_records_change, rows_hold_between_their_positions,
+    snapshots_show_who_was_responsible_at_their_position,
+    the_same_store_is_found_when_opened_again,
+};
+pub(super) use writes::{
+    a_gpf_mirrors_one_meter, a_request_is_answered_once, an_entity_moves_between_parties,
+    concurrent_changes_never_overlap, etags_guard_what_was_read, import_order_counts,
+    one_bad_row_never_spoils_the_others, what_is_recorded_just_so_is_unchanged,
+};
+
+/// The result of a case.
+pub(super) type Checked = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// An empty database made for one case.
+pub(super) struct Database {
+    /// Where it is.
+    pub(super) url: String,
+    /// Removes it when the case is over.
+    #[expect(dead_code, reason = "kept for what its drop does")]
+    pub(super) keep: Box<dyn Any + Send + Sync>,
+}
+
+/// Makes a test out of every case, for the engine whose empty databases `$fresh` makes.
+macro_rules! suite {
+    ($fresh:path) => {
+        $crate::store::conformance::suite!(@cases $fresh;
+            rows_hold_between_their_positions
+            lists_show_one_position_while_records_change
+            snapshots_show_who_was_responsible_at_their_position
+            the_same_store_is_found_when_opened_again
+            one_bad_row_never_spoils_the_others
+            import_order_counts
+            what_is_recorded_just_so_is_unchanged
+            concurrent_changes_never_overlap
+            a_request_is_answered_once
+            etags_guard_what_was_read
+            an_entity_moves_between_parties
+            a_gpf_mirrors_one_meter
+            past_changes_take_effect_at_once
+            a_replica_logs_an_effect_once
+            late_effects_come_in_order_and_before_what_follows
+            nothing_due_stays_after_a_change_of_plan
+            authority_follows_time_without_a_ticker
+        );
+    };
+    (@cases $fresh:path; $($case:ident)*) => {
+        mod suite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() -> $crate::store::conformance::Checked {
+                    let database = $fresh();
+                    $crate::store::conformance::$case(&database).await
+                }
+            )*
+        }
+    };
+}
+pub(super) use suite;

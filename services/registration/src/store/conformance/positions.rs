@@ -1,0 +1,169 @@
+//! What is read at a position stays as it is.
+
+use mesh_follow::SnapshotPages as _;
+use mesh_types::Mpxn;
+
+use super::world::{World, at, device, head, id, mpan, put, registered};
+use super::{Checked, Database};
+use crate::device::{Device, DeviceType, SmiStatus};
+use crate::store::read::Page;
+use crate::store::{DevicePages, PartyPages};
+
+pub(in super::super) async fn rows_hold_between_their_positions(database: &Database) -> Checked {
+    let world = World::start(database).await?;
+    let esme = device(1, DeviceType::Esme);
+    let before = head(&world).await.sequence;
+    let mut expected = vec![(before, None)];
+    for status in [
+        SmiStatus::Pending,
+        SmiStatus::Commissioned,
+        SmiStatus::Suspended,
+    ] {
+        let changed = Device {
+            status: Some(status),
+            ..esme.clone()
+        };
+        world.load(vec![put(changed.clone())]).await;
+        expected.push((head(&world).await.sequence, Some(changed)));
+    }
+    for (at, expected) in expected {
+        let found = world.inventory.device(id(1), at).await?;
+        let since = found.as_ref().map(|found| found.since);
+        assert_eq!(found.map(|found| found.value), expected, "at {at}");
+        assert_eq!(
+            since,
+            expected.is_some().then_some(at),
+            "the etag is the event"
+        );
+    }
+    let parties = world.inventory.parties_head().await?.sequence;
+    assert_eq!(parties, 3);
+    for (at, there) in [(0, 0), (1, 1), (3, 3)] {
+        let page = Page {
+            at,
+            after: None,
+            limit: 10,
+        };
+        assert_eq!(world.inventory.party_page(page).await?.len(), there);
+    }
+    world.stop().await;
+    Ok(())
+}
+
+pub(in super::super) async fn lists_show_one_position_while_records_change(
+    database: &Database,
+) -> Checked {
+    let world = World::start(database).await?;
+    let hubs = [1, 2].map(|n| put(device(n, DeviceType::Chf)));
+    world.load(hubs.into()).await;
+    let on = |n: u64, hub: u64| Device {
+        hub: Some(id(hub)),
+        ..device(n, DeviceType::Ppmid)
+    };
+    world.load((10..20).map(|n| put(on(n, 1))).collect()).await;
+    let shown = head(&world).await.sequence;
+    let mut seen = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = Page {
+            at: shown,
+            after: after.as_deref(),
+            limit: 3,
+        };
+        let found = world.inventory.device_page(Some(id(1)), page).await?;
+        let Some(last) = found.last() else { break };
+        after = Some(last.value.id.to_string());
+        seen.extend(found.iter().map(|found| found.value.id));
+        // Between the pages one Device leaves the hub and another one comes.
+        let n = 10 + u64::try_from(seen.len())?;
+        let _ = world
+            .import(vec![put(on(n.min(19), 2)), put(on(n + 100, 1))])
+            .await;
+    }
+    assert_eq!(seen, (10..20).map(id).collect::<Vec<_>>());
+    world.stop().await;
+    Ok(())
+}
+
+pub(in super::super) async fn snapshots_show_who_was_responsible_at_their_position(
+    database: &Database,
+) -> Checked {
+    let world = World::start(database).await?;
+    let many = 1_203;
+    let on_hub = |n| Device {
+        hub: Some(id(1)),
+        ..device(n, DeviceType::Esme)
+    };
+    world.load(vec![put(device(1, DeviceType::Chf))]).await;
+    world
+        .load((2..=many).map(|n| put(on_hub(n))).collect())
+        .await;
+    let point = Mpxn::Mpan(mpan(700));
+    world.load(vec![registered(point, "A", 0, None)]).await;
+    let shown = head(&world).await.sequence;
+    world.change(point, "B", Some(1_000)).await?;
+    world.clock.set(at(2_000));
+
+    let pages = DevicePages(world.inventory.clone());
+    let mut found = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = pages.page(shown, after.as_deref()).await?;
+        assert_eq!(page.items, page.part.devices.len() as u64);
+        found.extend(page.part.devices);
+        after = page.next_key;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found.len() as u64, many);
+    for (n, state) in (1..).zip(&found) {
+        let device = state.device.as_ref().unwrap();
+        assert_eq!(device.device_id, id(n).to_string());
+        assert_eq!(state.csp_id, if n == 1 { "" } else { "north" });
+        assert_eq!(state.responsible_party_id, if n == 700 { "A" } else { "" });
+    }
+    let now = head(&world).await.sequence;
+    let page = pages.page(now, Some(&id(699).to_string())).await?;
+    assert_eq!(page.part.devices[0].responsible_party_id, "B");
+    let empty = pages.page(0, None).await?;
+    assert_eq!((empty.items, empty.next_key), (0, None));
+
+    let parties = PartyPages(world.inventory.clone()).page(2, None).await?;
+    let ids: Vec<&str> = parties
+        .part
+        .parties
+        .iter()
+        .map(|p| p.party_id.as_str())
+        .collect();
+    assert_eq!(ids, ["A", "B"]);
+    world.stop().await;
+    Ok(())
+}
+
+pub(in super::super) async fn the_same_store_is_found_when_opened_again(
+    database: &Database,
+) -> Checked {
+    let world = World::start(database).await?;
+    let point = Mpxn::Mpan(mpan(1));
+    world
+        .load(vec![
+            put(device(1, DeviceType::Esme)),
+            registered(point, "A", 0, None),
+        ])
+        .await;
+    let before = (head(&world).await, world.told().await?);
+    world.stop().await;
+
+    let again = World::open(database).await?;
+    assert_eq!((head(&again).await, again.told().await?), before);
+    assert_eq!(again.responsible(id(1), 1_000).await.as_deref(), Some("A"));
+    for log in [
+        &again.inventory.logs().parties,
+        &again.inventory.logs().devices,
+    ] {
+        mesh_store::verify::verify(again.inventory.store().readers(), log).await??;
+    }
+    again.stop().await;
+    Ok(())
+}
