@@ -1,0 +1,87 @@
+//! Why can a service not start, and what does a caller learn when its store fails?
+
+use std::time::Duration;
+
+use mesh_api::common::v1::ErrorReason;
+use mesh_api::status;
+use mesh_authz::RuleError;
+use mesh_rpc::ServeError;
+use mesh_store::StoreError;
+use tonic::{Code, Status};
+
+/// What a caller is told to wait while too many writes wait.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// Why a service could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The database cannot be used.
+    #[error("the database cannot be used: {0}")]
+    Store(#[from] StoreError),
+    /// The contracts lack a rule, or have one that cannot be carried out.
+    #[error("the contracts' rules cannot be used: {0}")]
+    Rules(#[from] RuleError),
+    /// The server cannot be built.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+/// The refusal of a call that the store failed. What the driver said stays in the log.
+#[must_use]
+pub fn store_refusal(error: &StoreError) -> Status {
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    tracing::error!(%error, source, "the store failed a call");
+    match error {
+        StoreError::Busy => status::try_later(
+            Code::ResourceExhausted,
+            ErrorReason::Overloaded,
+            "too many writes are waiting",
+            RETRY_AFTER,
+        ),
+        StoreError::Stopped => status::refusal(
+            Code::Unavailable,
+            ErrorReason::Draining,
+            "the service is stopping",
+        ),
+        error if error.is_transient() => status::refusal(
+            Code::Unavailable,
+            ErrorReason::StorageUnavailable,
+            "the storage does not answer",
+        ),
+        _ => status::internal(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failing_store_says_whether_to_try_again_and_nothing_of_the_driver() {
+        for (error, code, reason) in [
+            (
+                StoreError::Busy,
+                Code::ResourceExhausted,
+                ErrorReason::Overloaded,
+            ),
+            (
+                StoreError::Stopped,
+                Code::Unavailable,
+                ErrorReason::Draining,
+            ),
+            (StoreError::Panicked, Code::Internal, ErrorReason::Internal),
+            (
+                StoreError::inconsistent("flag", "a secret of the table"),
+                Code::Internal,
+                ErrorReason::Internal,
+            ),
+        ] {
+            let refusal = store_refusal(&error);
+            assert_eq!(
+                (refusal.code(), status::reason_of(&refusal)),
+                (code, Some(reason))
+            );
+            assert!(!refusal.message().contains("secret"));
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! What the process of every service shares: settings, start and end, health, the store's refusals.
+//!
+//! A service's `main` parses its settings, of which [`ProcessSettings`] are a part, and hands
+//! [`process`] what to run. Nothing here knows a particular service.
+
+mod background;
+mod error;
+mod process;
+mod settings;
+
+pub use background::{Background, watch_health};
+pub use error::{RunError, store_refusal};
+pub use process::process;
+pub use settings::ProcessSettings;

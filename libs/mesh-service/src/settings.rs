@@ -1,0 +1,51 @@
+//! What can be set from outside, the same for every service?
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use mesh_rpc::{TelemetryOptions, TlsFiles};
+
+/// The settings of a process that serves. A service's own settings flatten them in.
+#[derive(Debug, Clone, Args)]
+pub struct ProcessSettings {
+    /// Where to listen: `address:port`.
+    #[arg(long, env = "MP169_LISTEN")]
+    pub listen: SocketAddr,
+    /// The service's certificate, PEM. Read again when it changes; so are the next two.
+    #[arg(long, env = "MP169_TLS_CERTIFICATE")]
+    pub tls_certificate: PathBuf,
+    /// The private key of the certificate, PEM.
+    #[arg(long, env = "MP169_TLS_KEY")]
+    pub tls_key: PathBuf,
+    /// The authorities whose certificates are accepted, PEM.
+    #[arg(long, env = "MP169_TLS_TRUST")]
+    pub tls_trust: PathBuf,
+    /// Where spans and metrics go (OTLP over gRPC), such as `http://127.0.0.1:4317`. Nowhere if
+    /// not given.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
+    /// Which events are logged, such as `info` or `mesh_rpc=debug`.
+    #[arg(long, env = "MP169_LOG", default_value = "info")]
+    pub log: String,
+}
+
+impl ProcessSettings {
+    /// The three files.
+    pub(crate) fn tls_files(&self) -> TlsFiles {
+        TlsFiles {
+            certificate: self.tls_certificate.clone(),
+            key: self.tls_key.clone(),
+            trust: self.tls_trust.clone(),
+        }
+    }
+
+    /// What to log and export.
+    pub(crate) fn telemetry(&self, service: &str) -> TelemetryOptions {
+        TelemetryOptions {
+            filter: self.log.clone(),
+            otlp_endpoint: self.otlp_endpoint.clone(),
+            ..TelemetryOptions::new(service)
+        }
+    }
+}
