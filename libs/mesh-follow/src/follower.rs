@@ -1,11 +1,13 @@
 //! What somebody who follows a log has to say.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use mesh_store::StoreError;
 use mesh_store::cursor::Cursor;
 use mesh_types::chain::Hash;
-use mesh_types::{Position, Sequence};
+use mesh_types::{Position, Sequence, Timestamp};
 
 use crate::FollowResponse;
 
@@ -71,6 +73,23 @@ pub trait Follower: Send + 'static {
 
     /// Events in order; `cursor` stands after the last of them.
     async fn apply(&mut self, events: Vec<LogEvent>, cursor: Cursor) -> Result<(), FollowError>;
+
+    /// The owner of the log has answered. Unless the stream gives a sign of life in every
+    /// `silence`, it is lost.
+    fn connected(&mut self, silence: Duration) {
+        let _ = silence;
+    }
+
+    /// As [`checkpoint`](Self::checkpoint), for those who need to know when the owner of the log
+    /// looked.
+    async fn checkpoint_at(
+        &mut self,
+        position: &Position,
+        looked: Timestamp,
+    ) -> Result<(), FollowError> {
+        let _ = looked;
+        self.checkpoint(position).await
+    }
 
     /// Everything up to `position` was sent.
     async fn checkpoint(&mut self, position: &Position) -> Result<(), FollowError> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use mesh_api::common::v1::{self as wire, ErrorReason, stream_frame::Frame};
-use mesh_api::convert::position_from_wire;
+use mesh_api::convert::{position_from_wire, timestamp_from_wire};
 use mesh_api::status::reason_of;
 use mesh_store::cursor::Cursor;
 use mesh_types::chain::{self, Hash};
@@ -179,7 +179,10 @@ impl Session {
     ) -> Result<bool, FollowError> {
         match (body, &mut self.stage) {
             (Body::Frame(Frame::Draining(_)), _) => return Ok(false),
-            (Body::Frame(Frame::Hello(hello)), Stage::Opened) => self.hello(hello)?,
+            (Body::Frame(Frame::Hello(hello)), Stage::Opened) => {
+                self.hello(hello)?;
+                follower.connected(self.silence);
+            }
             (Body::Snapshot(part), Stage::Snapshot(_)) => follower.snapshot_part(part).await?,
             (Body::Frame(Frame::SnapshotComplete(complete)), Stage::Snapshot(log)) => {
                 let hash = complete.hash.as_slice().try_into();
@@ -204,7 +207,11 @@ impl Session {
                 if at.position != position {
                     return Err(FollowError::Malformed("a checkpoint ahead of its events"));
                 }
-                follower.checkpoint(&position).await?;
+                let looked = checkpoint.time.as_ref().map(timestamp_from_wire);
+                let Some(Ok(looked)) = looked else {
+                    return Err(FollowError::Malformed("a checkpoint without its time"));
+                };
+                follower.checkpoint_at(&position, looked).await?;
             }
             _ => return Err(FollowError::Malformed("a frame out of turn")),
         }
