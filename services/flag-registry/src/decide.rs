@@ -1,6 +1,6 @@
 //! What becomes of a Device's flag when its supplier asks for something?
 
-use mesh_api::flag_registry::v1::{Cause, Precondition};
+use mesh_api::flag_registry::v1::Cause;
 use mesh_types::Timestamp;
 
 use crate::facts::Facts;
@@ -87,11 +87,4 @@ fn catch_up(entry: &Entry, facts: &Facts, now: Timestamp) -> Vec<Change> {
         changes.push(Change::of_facts(Cause::CoverageChanged, standing, now));
     }
     changes
-}
-
-/// The name of a precondition as it travels: without the enum's prefix.
-#[must_use]
-pub fn precondition_name(precondition: Precondition) -> &'static str {
-    let name = precondition.as_str_name();
-    name.strip_prefix("PRECONDITION_").unwrap_or(name)
 }

@@ -7,9 +7,8 @@ use mesh_authz::Refusal;
 use mesh_store::StoreError;
 use tonic::{Code, Status};
 
-use crate::decide::precondition_name;
 use crate::facts::MalformedRecord;
-use crate::preconditions::Violation;
+use crate::preconditions::{Violation, precondition_name};
 
 /// Every way in which the service refuses a call.
 #[derive(Debug, thiserror::Error)]

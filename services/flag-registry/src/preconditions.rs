@@ -47,6 +47,13 @@ pub fn violations(
     found.0
 }
 
+/// The name of a precondition as it travels: without the enum's prefix.
+#[must_use]
+pub fn precondition_name(precondition: Precondition) -> &'static str {
+    let name = precondition.as_str_name();
+    name.strip_prefix("PRECONDITION_").unwrap_or(name)
+}
+
 /// Whether the flag is to be set or kept, which needs more than lifting it does.
 fn reduces(Wish { kind, given }: &Wish) -> bool {
     match kind {

@@ -17,6 +17,8 @@ mod command;
 mod ledger;
 mod read;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -214,10 +214,12 @@ impl Transaction<'_> {
             let meter = entry.meter;
             for change in event.effects(entry) {
                 let span = tracing::info_span!(
+                    parent: None,
                     "apply device event",
-                    %device,
-                    cause = change.cause.as_str_name(),
-                    devices.sequence = position.sequence,
+                    mp169.service = "flag-registry",
+                    mp169.log = "devices",
+                    mp169.sequence = position.sequence,
+                    mp169.cause = change.cause.as_str_name(),
                 );
                 mesh_rpc::link_to(&span, &event.trace_parent);
                 let _entered = span.enter();

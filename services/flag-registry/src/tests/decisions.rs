@@ -60,7 +60,10 @@ fn what_changes_nothing_is_recorded_as_a_preference() {
     for (entry, wish) in [
         (Some(&flagged), add()),
         (None, remove()),
-        (None, super::fixtures::wish(WishKind::Tenancy, Preference::Full)),
+        (
+            None,
+            super::fixtures::wish(WishKind::Tenancy, Preference::Full),
+        ),
     ] {
         let decision = granted(entry, &wish, &facts());
         assert_eq!(
@@ -71,7 +74,10 @@ fn what_changes_nothing_is_recorded_as_a_preference() {
     }
     let again = after(Some(&flagged), &add(), &facts(), 9);
     assert_eq!((again.state_sequence, again.last_sequence), (1, 9));
-    assert_eq!((again.since, again.cause), (flagged.since, Cause::FlagAdded));
+    assert_eq!(
+        (again.since, again.cause),
+        (flagged.since, Cause::FlagAdded)
+    );
 }
 
 #[test]
@@ -79,7 +85,10 @@ fn a_change_of_tenancy_keeps_or_lifts() {
     let flagged = after(None, &add(), &facts(), 1);
     let keep = wish(WishKind::Tenancy, Preference::Reduced);
     let kept = granted(Some(&flagged), &keep, &facts());
-    assert_eq!((kept.changed, kept.change.cause), (false, Cause::TenancyKept));
+    assert_eq!(
+        (kept.changed, kept.change.cause),
+        (false, Cause::TenancyKept)
+    );
     assert!(kept.change.current.flagged);
     let lift = wish(WishKind::Tenancy, Preference::Full);
     let lifted = granted(Some(&flagged), &lift, &facts());

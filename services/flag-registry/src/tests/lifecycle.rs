@@ -104,7 +104,10 @@ fn a_change_of_supplier_keeps_the_flag() {
 #[test]
 fn a_registration_recorded_too_late_asks_for_a_review() {
     let changes = took_effect(Some("RIVAL"), NOW - 5).effects(&entry());
-    assert_eq!(causes(&changes), [Cause::SupplierChanged, Cause::ReviewNeeded]);
+    assert_eq!(
+        causes(&changes),
+        [Cause::SupplierChanged, Cause::ReviewNeeded]
+    );
     let reason = changes[1].review;
     assert_eq!(reason, Some(ReviewReason::BackdatedRegistration));
     assert_eq!(

@@ -7,9 +7,8 @@ use mesh_api::registration::v1::{SiteException, SmiStatus};
 use super::fixtures::{
     CHF, ESME, GPF, NOW, REGISTERED, add, at, facts, gas_facts, id, party, remove, wish,
 };
-use crate::decide::precondition_name;
 use crate::facts::Facts;
-use crate::preconditions::violations;
+use crate::preconditions::{precondition_name, violations};
 use crate::preference::{Wish, WishKind};
 
 /// Precondition and subject of everything that stands in the way.
@@ -227,7 +226,10 @@ fn lifting_needs_authority_and_a_choice_and_nothing_else() {
     let mut wrong = remove();
     wrong.given.choice.preference = Preference::Reduced;
     wrong.given.choice.captured_by = party("RIVAL");
-    let found: Vec<_> = found(&facts(), &wrong).into_iter().map(|(p, _)| p).collect();
+    let found: Vec<_> = found(&facts(), &wrong)
+        .into_iter()
+        .map(|(p, _)| p)
+        .collect();
     assert_eq!(
         found,
         [

@@ -1,0 +1,39 @@
+//! What must the store of flags do on every engine?
+//!
+//! An engine is plugged in by one line: `suite!` and a function that makes an empty database.
+
+mod cases;
+mod world;
+
+use mesh_store::conformance::Database;
+
+/// Makes a test out of every case, for the engine whose empty databases `$fresh` makes.
+macro_rules! suite {
+    ($fresh:path; $($case:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $case() {
+                cases::$case(&$fresh()).await;
+            }
+        )*
+    };
+}
+
+suite!(sqlite;
+    commands_of_a_batch_see_each_other
+    every_version_is_the_fold_of_the_log_so_far
+    the_cursor_moves_with_the_effects_or_not_at_all
+    what_an_entry_knows_already_is_skipped
+    a_permit_that_may_be_out_of_date_is_sent_back
+    a_caller_that_is_no_longer_allowed_writes_nothing
+    a_hub_that_changes_its_csp_takes_its_devices_along
+    thousands_of_events_fit_in_a_batch
+);
+
+fn sqlite() -> Database {
+    let folder = mesh_testkit::temp_dir();
+    Database {
+        url: format!("sqlite://{}", folder.path().join("flags.db").display()),
+        keep: Box::new(folder),
+    }
+}

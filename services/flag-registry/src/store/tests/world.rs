@@ -1,0 +1,176 @@
+//! A store under test, and commands that only a test can make.
+
+use std::sync::Arc;
+
+use mesh_api::authorization::v1::Role;
+use mesh_api::common::v1::DeviceType;
+use mesh_api::convert::{position_to_wire, timestamp_to_wire};
+use mesh_api::registration::v1 as registration;
+use mesh_authz::{Authority, Caller, DevicePermit, Directory, Identity, Refusal};
+use mesh_store::conformance::Database;
+use mesh_store::cursor::Cursor;
+use mesh_store::{WriterSettings, WriterTask};
+use mesh_types::{CspId, DeviceId, ManualClock, Timestamp};
+
+use crate::lifecycle::{DeviceEvent, MeterRecord, News};
+use crate::preference::Wish;
+use crate::request::Request;
+use crate::store::{Answered, ChangeCommand, Declined, FlagStore, FollowedBatch};
+use crate::tests::fixtures::{CHF, NOW, REGISTERED, at, id, party, position};
+
+const ENTITY: &str = "90-B3-D5-1F-30-01-00-00";
+
+pub(super) struct World {
+    pub(super) store: FlagStore,
+    pub(super) clock: Arc<ManualClock>,
+    task: WriterTask,
+}
+
+impl World {
+    pub(super) async fn open(database: &Database) -> Self {
+        let clock = Arc::new(ManualClock::new(at(NOW)));
+        let settings = WriterSettings::default();
+        let opened = FlagStore::open(&database.url, clock.clone(), settings).await;
+        let (store, task) = opened.unwrap();
+        Self { store, clock, task }
+    }
+
+    pub(super) async fn close(self) {
+        self.task.shutdown().await;
+        self.store.database().close().await;
+    }
+
+    pub(super) async fn change(&self, command: ChangeCommand) -> Result<Answered, Declined> {
+        self.store.change(command).await.unwrap()
+    }
+
+    /// A wish that must be granted: the sequence of its event.
+    pub(super) async fn granted(&self, command: ChangeCommand) -> u64 {
+        let Answered(answer) = self.change(command).await.unwrap();
+        answer.position.unwrap().sequence
+    }
+
+    /// Follows `events`, which end at `to`.
+    pub(super) async fn follow(
+        &self,
+        from: Option<&Cursor>,
+        to: &Cursor,
+        events: Vec<(u64, DeviceEvent)>,
+    ) -> mesh_store::cursor::Advance {
+        let batch = FollowedBatch {
+            from: from.cloned(),
+            to: to.clone(),
+            events,
+        };
+        self.store.follow(batch).await.unwrap()
+    }
+
+    pub(super) async fn head(&self) -> u64 {
+        self.store.head().await.unwrap().position.sequence
+    }
+}
+
+pub(super) fn cursor(sequence: u64) -> Cursor {
+    Cursor {
+        position: position(sequence),
+        hash: [u8::try_from(sequence % 256).unwrap(); 32],
+    }
+}
+
+fn acme() -> Caller {
+    let directory = Directory::not_loaded();
+    let party = registration::Party {
+        party_id: "ACME".into(),
+        status: registration::PartyStatus::Active.into(),
+        identities: vec![registration::PartyIdentity {
+            entity_id: ENTITY.into(),
+            roles: vec![Role::ImportSupplier.into()],
+        }],
+        ..Default::default()
+    };
+    directory.load([&party]).unwrap();
+    let identity = Identity::Organisation(ENTITY.parse().unwrap());
+    directory.resolve(identity, None).unwrap()
+}
+
+/// What registration says of `device` at `known`: ACME's ESME, until `until`.
+pub(super) fn authority(device: DeviceId, known: u64, until: Option<Timestamp>) -> Authority {
+    let hub = registration::Device {
+        device_id: CHF.into(),
+        r#type: DeviceType::Chf.into(),
+        csp_id: "north".into(),
+        smi_status: registration::SmiStatus::Commissioned.into(),
+        ..Default::default()
+    };
+    let facts = registration::Authority {
+        device_id: device.to_string(),
+        responsible_party_id: "ACME".into(),
+        registration: Some(registration::Registration {
+            registration_id: "R1".into(),
+            start_time: Some(timestamp_to_wire(at(REGISTERED))),
+            ..Default::default()
+        }),
+        device: Some(registration::Device {
+            device_id: device.to_string(),
+            r#type: DeviceType::Esme.into(),
+            smets_version: Some(registration::SmetsVersion { major: 2, minor: 0 }),
+            smi_status: registration::SmiStatus::Commissioned.into(),
+            ..Default::default()
+        }),
+        communications_hub: Some(hub),
+        authority_end_time: until.map(timestamp_to_wire),
+        responsible_party_status: registration::PartyStatus::Active.into(),
+        ..Default::default()
+    };
+    Authority::from_wire(facts, &position_to_wire(&position(known))).unwrap()
+}
+
+/// ACME's `wish` under `authority`.
+pub(super) fn command(authority: Authority, wish: Wish) -> ChangeCommand {
+    command_of(authority, wish, || Ok(()))
+}
+
+pub(super) fn command_of(
+    authority: Authority,
+    wish: Wish,
+    still_allowed: impl Fn() -> Result<(), Refusal> + Send + Sync + 'static,
+) -> ChangeCommand {
+    let request = Request {
+        request_id: uuid::Uuid::now_v7().to_string(),
+        wish,
+        etag: String::new(),
+        validate_only: false,
+    };
+    let permit = DevicePermit::unchecked(acme(), "/AddFlag", authority);
+    let still_allowed = Arc::new(still_allowed);
+    ChangeCommand::new(permit, request, String::new(), still_allowed).unwrap()
+}
+
+/// Registration recorded `device` on `hub` of `csp`.
+pub(super) fn moved(device: DeviceId, hub: &str, csp: &str) -> DeviceEvent {
+    event(News::Meter(Box::new(MeterRecord {
+        device,
+        supplier: Some(party("ACME")),
+        hub: Some(id(hub)),
+        csp: Some(csp.parse().unwrap()),
+        covered: Vec::new(),
+        exceptions: Vec::new(),
+        decommissioned: false,
+    })))
+}
+
+pub(super) fn hub_of(csp: &str) -> DeviceEvent {
+    let csp: CspId = csp.parse().unwrap();
+    event(News::Hub {
+        hub: id(CHF),
+        csp: Some(csp),
+    })
+}
+
+fn event(news: News) -> DeviceEvent {
+    DeviceEvent {
+        recorded_time: at(NOW),
+        trace_parent: String::new(),
+        news,
+    }
+}

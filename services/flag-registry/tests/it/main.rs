@@ -1,0 +1,13 @@
+//! The service as its callers see it: over a socket, with mTLS, beside a small registration.
+
+#![cfg(test)]
+
+mod changes;
+mod follow;
+mod lifecycle;
+mod outage;
+mod races;
+mod reads;
+mod refusals;
+mod registration;
+mod world;
