@@ -1,5 +1,20 @@
 //! Decides for each message whether it is delivered or suppressed.
 //!
+//! | RPC | Who | Beside the refusals of the chain |
+//! |---|---|---|
+//! | Classify, BatchClassify, ClassifyStream | the DSP, operators | `INVALID_ARGUMENT`, `UNAVAILABLE`, `FAILED_PRECONDITION`, `OUT_OF_RANGE` |
+//! | ListRules | the DSP, operators, analysts, auditors | `INVALID_ARGUMENT` |
+//!
+//! # Invariants
+//!
+//! - A message whose verdict does not depend on a flag never waits for one, and is answered before
+//!   the flags are loaded too.
+//! - All decisions of one answer rest on the flags at one position, which stands in the answer.
+//! - Answers never wait for the follower, nor the follower for answers: see [`flags`].
+//! - Nothing of a message's content is kept, logged or sent back.
+//!
+//! # What decides
+//!
 //! The rule is narrow: while a Device is flagged, messages whose content is energy drawn by the
 //! premises are suppressed, and everything else is delivered, whoever asks. Everything in this crate
 //! that decides is a pure function of (message, flag, policy).
@@ -14,6 +29,9 @@
 //! | which rule belongs to which code, and is the policy safe | [`policy`] |
 //! | is the message delivered | [`decide`] |
 //! | where do messages for demonstrations, tests and benches come from | [`samples`] |
+//! | which Devices are flagged, and how present is that | [`flags`], [`follow`] |
+//! | how does a request become an answer | [`request`], [`classify`], [`wire`], [`grpc`] |
+//! | why is a call refused | [`problem`] |
 //!
 //! A caller judges a message first, and looks up flags only where the verdict depends on one:
 //!
@@ -42,14 +60,26 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod classify;
 pub mod codes;
+pub mod config;
 pub mod decide;
 pub mod duis;
 pub mod error;
+pub mod flags;
+pub mod follow;
 pub mod gbcs;
+pub mod grpc;
 pub mod message;
+pub mod metrics;
 pub mod policy;
+pub mod problem;
+pub mod request;
 pub mod samples;
+mod serve;
+pub mod wire;
+
+pub use serve::{Deps, RunError, SERVICE, run};
 
 #[cfg(test)]
 mod tests;
