@@ -14,10 +14,15 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry};
+
+/// The target of events that say who read what of which Device. They are logged, and never part of a
+/// trace.
+const AUDIT: &str = "audit";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -98,7 +103,12 @@ impl Telemetry {
         let spans = providers.as_ref().map(|(traces, _)| {
             tracing_opentelemetry::layer()
                 .with_tracer(traces.tracer("mesh-rpc"))
-                .with_filter(LevelFilter::INFO)
+                .with_filter(
+                    // The audit names Devices, and no trace does.
+                    Targets::new()
+                        .with_default(LevelFilter::INFO)
+                        .with_target(AUDIT, LevelFilter::OFF),
+                )
         });
         let log = log_layer::<Registry>(options.format).map(|log| log.with_filter(filter));
         tracing_subscriber::registry()

@@ -6,8 +6,9 @@ use mesh_api::common::v1::ErrorReason;
 use mesh_api::status::reason_of;
 use mesh_pki::{Issued, Profile, Validity, spiffe_uri};
 use mesh_rpc::{HandshakeOutcome, Tls, TlsFiles};
-use mesh_testkit::{certificates, other_certificates, temp_dir, wait_until};
+use mesh_testkit::{LIMIT, certificates, other_certificates, temp_dir, wait_until};
 use mesh_types::{Clock as _, EntityId, Eui64, SystemClock};
+use tokio::time::timeout;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -143,9 +144,15 @@ async fn a_client_takes_only_the_service_it_meant() {
         names: vec!["flag-registry".to_owned()],
         ..Profile::default()
     };
+    let another_role = Profile {
+        uris: vec![spiffe_uri("reporting")],
+        names: vec!["flag-registry".to_owned()],
+        ..Profile::default()
+    };
     for issued in [
         certificates().internal("reporting"),
         certificates().issue(&named_like_it),
+        certificates().issue(&another_role),
         certificates().expired("flag-registry"),
         other_certificates().internal("flag-registry"),
     ] {
@@ -245,7 +252,7 @@ async fn a_connection_ends_with_the_certificate_of_its_peer() {
     let channel = server.channel_with(tls(&issued));
     let mut stream = Ask::new(STREAM, "for ever").stream(channel).await.unwrap();
     assert_eq!(stream.message().await.unwrap().unwrap(), b"first");
-    let end = stream.message().await;
+    let end = timeout(LIMIT, stream.message()).await.unwrap();
     assert!(end.is_err(), "{end:?}");
     let whole_seconds = Duration::from_secs(1);
     assert!(SystemClock.now().saturating_add(whole_seconds) >= soon);

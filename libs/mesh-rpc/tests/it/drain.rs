@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use mesh_testkit::wait_until;
+use mesh_testkit::{LIMIT, wait_until};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
@@ -76,7 +76,7 @@ async fn a_stream_that_does_not_end_is_cut_off_at_the_limit() {
     let mut stream = Ask::new(STREAM, "for ever").stream(channel).await.unwrap();
     stream.message().await.unwrap().unwrap();
     let start = Instant::now();
-    let drained = server.stop().await.unwrap();
+    let drained = timeout(LIMIT, server.stop()).await.unwrap().unwrap();
     assert!(!drained.clean);
     assert!(start.elapsed() >= limit);
     assert!(stream.message().await.is_err());

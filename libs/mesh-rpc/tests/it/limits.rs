@@ -3,12 +3,13 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use futures::future::Either;
 use futures::stream;
 use mesh_api::common::v1::ErrorReason;
 use mesh_api::status::reason_of;
 use mesh_rpc::{CallerLimits, GlobalLimits};
-use mesh_testkit::wait_until;
-use tokio::time::Instant;
+use mesh_testkit::{LIMIT, certificates, wait_until};
+use tokio::time::{Instant, timeout};
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -79,13 +80,37 @@ async fn a_large_message_in_a_stream_ends_it() {
 }
 
 #[tokio::test]
+async fn the_inside_cannot_hide_that_a_message_was_too_large() {
+    let server = TestServer::start().await;
+    let channel = server.channel("dsp");
+    let large = vec![7; 4 * MIB + 1];
+    let ask = Ask::new(UNARY, "whatever comes").message(large.clone());
+    let status = ask.unary(channel.clone()).await.unwrap_err();
+    assert_refused(
+        &status,
+        Code::ResourceExhausted,
+        ErrorReason::MessageTooLarge,
+    );
+    let ask = Ask::new(BOTH_WAYS, "whatever comes in stream");
+    let messages = stream::iter([large]);
+    let mut answers = ask.both_ways(channel, messages).await.unwrap();
+    assert_eq!(answers.message().await.unwrap().unwrap(), b"first");
+    let status = answers.message().await.unwrap_err();
+    assert_refused(
+        &status,
+        Code::ResourceExhausted,
+        ErrorReason::MessageTooLarge,
+    );
+}
+
+#[tokio::test]
 async fn an_expired_deadline_is_called_so_and_the_handler_is_dropped() {
     let limits = GlobalLimits {
         default_deadline: Duration::from_millis(50),
         ..GlobalLimits::default()
     };
     let server = with_limits(limits).await;
-    let channel = server.foreign(Some(&mesh_testkit::certificates().internal("dsp")));
+    let channel = server.foreign(Some(&certificates().internal("dsp")));
     for path in [UNARY, STREAM] {
         let status = Ask::new(path, "wait")
             .unary(channel.clone())
@@ -106,7 +131,6 @@ async fn an_expired_deadline_is_called_so_and_the_handler_is_dropped() {
 #[tokio::test]
 async fn the_callers_deadline_counts_on_the_server_for_calls_and_whole_streams() {
     let server = TestServer::start().await;
-    // Sent by hand: a stub would enforce the deadline itself.
     let ask = |path, behaviour| Ask::new(path, behaviour).header("grpc-timeout", "100m");
     let channel = server.channel("dsp");
     let status = ask(UNARY, "wait").unary(channel.clone()).await.unwrap_err();
@@ -118,14 +142,22 @@ async fn the_callers_deadline_counts_on_the_server_for_calls_and_whole_streams()
         }
     })
     .await;
-    let mut stream = ask(STREAM, "for ever").stream(channel).await.unwrap();
-    stream.message().await.unwrap();
-    let status = stream.message().await.unwrap_err();
-    assert_refused(
-        &status,
-        Code::DeadlineExceeded,
-        ErrorReason::DeadlineExceeded,
-    );
+    // A channel of someone else's make leaves the deadline of a stream to the server.
+    let foreign = server.foreign(Some(&certificates().internal("dsp")));
+    for channel in [Either::Left(channel), Either::Right(foreign)] {
+        let mut stream = match channel {
+            Either::Left(channel) => ask(STREAM, "for ever").stream(channel).await,
+            Either::Right(channel) => ask(STREAM, "for ever").stream(channel).await,
+        }
+        .unwrap();
+        stream.message().await.unwrap();
+        let status = timeout(LIMIT, stream.message()).await.unwrap().unwrap_err();
+        assert_refused(
+            &status,
+            Code::DeadlineExceeded,
+            ErrorReason::DeadlineExceeded,
+        );
+    }
 }
 
 #[tokio::test]

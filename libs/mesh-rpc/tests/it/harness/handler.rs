@@ -77,6 +77,11 @@ impl Handlers {
         match behaviour.map_or("", |value| value.to_str().unwrap()) {
             "echo" => echo(request),
             "report" => one(&report(&request)),
+            "whatever comes" => {
+                // The outcome is ignored on purpose.
+                let _ = request.into_body().collect().await;
+                one("fine")
+            }
             "wait" => {
                 self.wait().await;
                 echo(request)
@@ -84,6 +89,9 @@ impl Handlers {
             "panic" => panic!("asked to"),
             "panic in stream" => then(async { panic!("asked to, later") }),
             "until draining" => then(async move { self.draining.started().await }),
+            "whatever comes in stream" => then(async {
+                let _ = request.into_body().collect().await;
+            }),
             "for ever" => then(pending()),
             other => panic!("no such behaviour: {other:?}"),
         }
