@@ -31,3 +31,16 @@ CREATE TABLE flag_entry (
 CREATE INDEX flag_entry_by_supplier ON flag_entry (supplier, device);
 -- The meters on a hub whose CSP changes.
 CREATE INDEX flag_entry_by_hub ON flag_entry (hub, to_sequence);
+
+-- Until when the Responsible Supplier of a Device with a history is known to stay so. Reads rest on
+-- it while registration is out of reach; no history is kept.
+CREATE TABLE followed_tenure (
+    device          TEXT   NOT NULL PRIMARY KEY,
+    -- Empty if it is not known.
+    registration_id TEXT   NOT NULL,
+    -- The first instant at which it may be over; the greatest BIGINT if none is known.
+    until           BIGINT NOT NULL
+);
+
+-- Finds the Devices of a registration that is given an end.
+CREATE INDEX followed_tenure_by_registration ON followed_tenure (registration_id);

@@ -146,22 +146,30 @@ fn malformed(error: &crate::facts::MalformedRecord) -> FollowError {
     FollowError::Malformed("an event is malformed")
 }
 
-/// The supplier of a Device as its own history has it, for reads while registration is out of
-/// reach. A Device without a history has none.
+/// The suppliers as the flags' own histories have them, for reads while registration is out of
+/// reach.
+pub struct FollowedSuppliers {
+    store: FlagStore,
+    clock: Arc<dyn Clock>,
+}
+
+impl FollowedSuppliers {
+    /// Those in `store` at the time that `clock` shows.
+    #[must_use]
+    pub fn new(store: FlagStore, clock: Arc<dyn Clock>) -> Self {
+        Self { store, clock }
+    }
+}
+
 #[async_trait]
-impl FollowedSupplier for FlagStore {
+impl FollowedSupplier for FollowedSuppliers {
     async fn followed(&self, device: DeviceId) -> Option<PartyId> {
-        let found = async {
-            let head = self.head().await?.position.sequence;
-            self.entries(&[device], head).await
-        };
-        match found.await {
-            Ok(mut entries) => entries.remove(&device)?.standing.supplier,
-            Err(error) => {
-                tracing::error!(%error, "the followed supplier cannot be read");
-                None
-            }
-        }
+        let now = self.clock.now();
+        let found = self.store.followed_supplier(device, now).await;
+        found.unwrap_or_else(|error| {
+            tracing::error!(%error, "the followed supplier cannot be read");
+            None
+        })
     }
 }
 

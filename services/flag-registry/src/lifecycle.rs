@@ -41,7 +41,11 @@ pub enum News {
         supplier: Option<PartyId>,
         /// Since when.
         effective: Timestamp,
+        /// How long it is known to stay so.
+        tenure: Tenure,
     },
+    /// A registration was given an end, or its end was moved. Changes no flag yet.
+    RegistrationEnds(Tenure),
     /// A meter was recorded.
     Meter(Box<MeterRecord>),
     /// A hub was recorded.
@@ -53,6 +57,26 @@ pub enum News {
     },
     /// Nothing.
     Nothing,
+}
+
+/// By which registration a supplier is responsible, and until when as far as is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenure {
+    /// The registration; empty if it is not known.
+    pub registration_id: String,
+    /// The first instant at which it may be over.
+    pub until: Timestamp,
+}
+
+impl Tenure {
+    /// Nothing is known but that it is so now.
+    #[must_use]
+    pub const fn unknown() -> Self {
+        Self {
+            registration_id: String::new(),
+            until: Timestamp::FOREVER,
+        }
+    }
 }
 
 /// A meter as it was recorded.
@@ -81,8 +105,8 @@ impl DeviceEvent {
         let news = match &event.change {
             Some(WireChange::DeviceRecorded(recorded)) => device_news(recorded)?,
             Some(WireChange::SupplierTookEffect(change)) => supplier_news(change)?,
-            // Says nothing yet of who is responsible now.
-            Some(WireChange::RegistrationRecorded(_)) | None => News::Nothing,
+            Some(WireChange::RegistrationRecorded(recorded)) => registration_news(recorded)?,
+            None => News::Nothing,
         };
         Ok(Self {
             recorded_time,
@@ -111,7 +135,10 @@ impl DeviceEvent {
     pub fn meter(&self) -> Option<DeviceId> {
         match &self.news {
             News::Meter(record) => Some(record.device),
-            News::Supplier { .. } | News::Hub { .. } | News::Nothing => None,
+            News::Supplier { .. }
+            | News::RegistrationEnds(_)
+            | News::Hub { .. }
+            | News::Nothing => None,
         }
     }
 
@@ -123,6 +150,7 @@ impl DeviceEvent {
                 devices,
                 supplier,
                 effective,
+                tenure: _,
             } if devices.contains(&entry.device) => {
                 supplier_changed(entry, supplier.as_ref(), *effective)
             }
@@ -140,7 +168,11 @@ impl DeviceEvent {
                     self.recorded_time,
                 )]
             }
-            News::Supplier { .. } | News::Meter(_) | News::Hub { .. } | News::Nothing => Vec::new(),
+            News::Supplier { .. }
+            | News::RegistrationEnds(_)
+            | News::Meter(_)
+            | News::Hub { .. }
+            | News::Nothing => Vec::new(),
         }
     }
 }
@@ -262,12 +294,15 @@ fn supplier_news(change: &wire::SupplierTookEffect) -> Result<News, MalformedRec
         .device_ids
         .iter()
         .map(|id| required(id, "supplier_took_effect.device_ids"));
-    let supplier = match &change.registration {
-        None => None,
-        Some(registration) => Some(required(
-            &registration.party_id,
-            "supplier_took_effect.registration.party_id",
-        )?),
+    let (supplier, tenure) = match &change.registration {
+        None => (None, Tenure::unknown()),
+        Some(registration) => {
+            let supplier = required(
+                &registration.party_id,
+                "supplier_took_effect.registration.party_id",
+            )?;
+            (Some(supplier), tenure(registration)?)
+        }
     };
     Ok(News::Supplier {
         devices: devices.collect::<Result<_, _>>()?,
@@ -276,6 +311,26 @@ fn supplier_news(change: &wire::SupplierTookEffect) -> Result<News, MalformedRec
             change.effective_time.as_ref(),
             "supplier_took_effect.effective_time",
         )?,
+        tenure,
+    })
+}
+
+/// A registration that is new is nobody's yet.
+fn registration_news(recorded: &wire::RegistrationRecorded) -> Result<News, MalformedRecord> {
+    match (&recorded.previous, &recorded.registration) {
+        (Some(_), Some(registration)) => Ok(News::RegistrationEnds(tenure(registration)?)),
+        _ => Ok(News::Nothing),
+    }
+}
+
+fn tenure(registration: &wire::Registration) -> Result<Tenure, MalformedRecord> {
+    let end = registration.end_time.as_ref();
+    Ok(Tenure {
+        registration_id: registration.registration_id.clone(),
+        until: match end {
+            None => Timestamp::FOREVER,
+            Some(_) => instant(end, "registration.end_time")?,
+        },
     })
 }
 

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
-use crate::follow::follow_devices;
+use crate::follow::{FollowedSuppliers, follow_devices};
 use crate::grpc::Flags;
 use crate::store::FlagStore;
 
@@ -37,6 +37,8 @@ pub struct Deps {
     pub tls: Tls,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The contracts' descriptor set, which holds the rule of each RPC.
+    pub contracts: &'static [u8],
 }
 
 impl Deps {
@@ -48,6 +50,7 @@ impl Deps {
             registration: registration.to_owned(),
             tls,
             clock: Arc::new(SystemClock),
+            contracts: mesh_api::FILE_DESCRIPTOR_SET,
         }
     }
 }
@@ -72,7 +75,7 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
-    let rules = Rules::of_services(&[SERVICE])?;
+    let rules = Rules::read(deps.contracts, &[SERVICE])?;
     let clock = Arc::clone(&deps.clock);
     let (store, writer) =
         FlagStore::open(&deps.database_url, clock, WriterSettings::default()).await?;
@@ -105,7 +108,8 @@ pub async fn run(
         stop.clone(),
     ));
 
-    let authority = RemoteAuthority::new(registration, store.clone());
+    let followed = FollowedSuppliers::new(store.clone(), Arc::clone(&deps.clock));
+    let authority = RemoteAuthority::new(registration, followed);
     let authorizer = Authorizer::new(rules, directory, Arc::new(authority));
     let feed = Feed::new(
         store.database().clone(),

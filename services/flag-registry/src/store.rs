@@ -11,12 +11,14 @@
 //! | What has changed in this transaction so far? | `store/ledger.rs` |
 //! | What is read? | `store/read.rs` |
 //! | How does an entry look as a row? | `store/rows.rs` |
+//! | Until when is a supplier known to stay responsible? | `store/tenure.rs` |
 
 mod batch;
 mod command;
 mod ledger;
 mod read;
 mod rows;
+mod tenure;
 #[cfg(test)]
 mod tests;
 

@@ -5,6 +5,7 @@
 //! ask again; the facts that a change rests on are therefore never older than those that the log
 //! `flags` already shows.
 
+use mesh_api::flag_registry::v1::{Cause, RemoveFlagResponse};
 use mesh_authz::Authorized;
 use mesh_store::cursor::{self, Advance, Cursor};
 use mesh_store::{Answers, Batch, Outcome, StoreError, WriteTx};
@@ -14,10 +15,11 @@ use prost::Message as _;
 use super::DEVICES_FOLLOWER;
 use super::command::{Answered, ChangeCommand, Command, Declined, FollowedBatch};
 use super::ledger::{Ledger, Recorded};
+use super::tenure::Tenures;
 use crate::decide::{Decision, decide};
 use crate::error::Error;
-use crate::flag::{Entry, NO_HISTORY};
-use crate::lifecycle::{DeviceEvent, News};
+use crate::flag::{Change, Entry, NO_HISTORY};
+use crate::lifecycle::{DeviceEvent, News, Tenure};
 use crate::wire;
 
 /// The writer's part that knows flags.
@@ -55,10 +57,13 @@ impl Batch for Registry {
             Command::Followed(_) => None,
         });
         tx.look_up(keys).await?;
+        let cursor = cursor::get(tx.conn(), DEVICES_FOLLOWER).await?;
+        let (ledger, tenures) = load(tx, &self.log, commands).await?;
         let mut batch = Transaction {
-            cursor: cursor::get(tx.conn(), DEVICES_FOLLOWER).await?,
-            ledger: load(tx, &self.log, commands).await?,
             tx,
+            ledger,
+            tenures,
+            cursor,
         };
         let mut answers = Vec::with_capacity(commands.len());
         for command in commands {
@@ -69,8 +74,14 @@ impl Batch for Registry {
                 Command::Followed(followed) => Ok(Answer::Followed(batch.follow(followed).await?)),
             });
         }
-        let Transaction { tx, ledger, .. } = batch;
+        let Transaction {
+            tx,
+            ledger,
+            tenures,
+            cursor: _,
+        } = batch;
         ledger.write(tx).await?;
+        tenures.write(tx.conn()).await?;
         Ok(answers)
     }
 
@@ -82,33 +93,47 @@ impl Batch for Registry {
     }
 }
 
-/// The entries that the commands can be about.
-async fn load(tx: &mut WriteTx, log: &LogName, commands: &[Command]) -> Result<Ledger, StoreError> {
+/// The entries that the commands can be about, and the tenures that they may end.
+async fn load(
+    tx: &mut WriteTx,
+    log: &LogName,
+    commands: &[Command],
+) -> Result<(Ledger, Tenures), StoreError> {
     let mut devices = Vec::new();
     let mut hubs = Vec::new();
+    let mut registrations = Vec::new();
     for command in commands {
-        match command {
-            Command::Change(change) => devices.push(change.device),
-            Command::Followed(followed) => {
-                for (_, event) in &followed.events {
-                    match &event.news {
-                        News::Supplier { devices: named, .. } => devices.extend(named),
-                        News::Meter(record) => devices.push(record.device),
-                        News::Hub { hub, .. } => hubs.push(*hub),
-                        News::Nothing => {}
-                    }
+        let events = match command {
+            Command::Change(change) => {
+                devices.push(change.device);
+                continue;
+            }
+            Command::Followed(followed) => &followed.events,
+        };
+        for (_, event) in events {
+            match &event.news {
+                News::Supplier { devices: named, .. } => devices.extend(named),
+                News::RegistrationEnds(tenure) => {
+                    registrations.push(tenure.registration_id.as_str());
                 }
+                News::Meter(record) => devices.push(record.device),
+                News::Hub { hub, .. } => hubs.push(*hub),
+                News::Nothing => {}
             }
         }
     }
     hubs.sort_unstable();
     hubs.dedup();
-    Ledger::load(tx, log, devices, &hubs).await
+    let tenures = Tenures::load(tx.conn(), &registrations).await?;
+    devices.extend(tenures.devices());
+    let ledger = Ledger::load(tx, log, devices, &hubs).await?;
+    Ok((ledger, tenures))
 }
 
 struct Transaction<'t> {
     tx: &'t mut WriteTx,
     ledger: Ledger,
+    tenures: Tenures,
     /// Where the follower stands, batches of this transaction included.
     cursor: Option<Cursor>,
 }
@@ -178,6 +203,11 @@ impl Transaction<'_> {
         }
         let news = recorded(decision.change, Some(command.by.clone()));
         let position = self.ledger.record(self.tx, &command.authorized, news)?;
+        let tenure = Tenure {
+            registration_id: command.by.registration_id.clone(),
+            until: command.expires,
+        };
+        self.tenures.set(command.device, tenure);
         let entry = wire::entry_of(command.device, self.ledger.entry(command.device));
         let answer = wire::change_answer(entry, decision.changed, Some(&position));
         let kept = answer.encode_to_vec();
@@ -212,7 +242,9 @@ impl Transaction<'_> {
                 continue;
             }
             let meter = entry.meter;
-            for change in event.effects(entry) {
+            let changes = event.effects(entry);
+            self.follow_tenure(device, event, &changes);
+            for change in changes {
                 let span = tracing::info_span!(
                     parent: None,
                     "apply device event",
@@ -236,9 +268,22 @@ impl Transaction<'_> {
         Ok(())
     }
 
+    fn follow_tenure(&mut self, device: DeviceId, event: &DeviceEvent, changes: &[Change]) {
+        let other_supplier = changes
+            .iter()
+            .any(|change| change.cause == Cause::SupplierChanged);
+        let tenure = match &event.news {
+            News::Supplier { tenure, .. } | News::RegistrationEnds(tenure) => tenure.clone(),
+            News::Meter(_) if other_supplier => Tenure::unknown(),
+            News::Meter(_) | News::Hub { .. } | News::Nothing => return,
+        };
+        self.tenures.set(device, tenure);
+    }
+
     fn named_by(&self, event: &DeviceEvent) -> Vec<DeviceId> {
         match &event.news {
             News::Supplier { devices, .. } => devices.clone(),
+            News::RegistrationEnds(tenure) => self.tenures.resting_on(&tenure.registration_id),
             News::Meter(record) => vec![record.device],
             News::Hub { hub, .. } => self.ledger.on_hub(*hub),
             News::Nothing => Vec::new(),
@@ -259,8 +304,6 @@ fn judge(
 }
 
 fn replayed(answer: &[u8]) -> Result<Answered, StoreError> {
-    use mesh_api::flag_registry::v1::RemoveFlagResponse;
-
     let mut answer = RemoveFlagResponse::decode(answer)
         .map_err(|_| StoreError::inconsistent("idempotency", "an answer is malformed"))?;
     answer.replayed = true;

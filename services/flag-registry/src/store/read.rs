@@ -8,12 +8,13 @@ use mesh_api::flag_registry::v1::FlagEvent;
 use mesh_store::cursor::{self, Cursor};
 use mesh_store::log::{self, Head};
 use mesh_store::sqlite::Db;
-use mesh_store::{StoreError, sequence_from_db, sequence_to_db};
-use mesh_types::{CspId, DeviceId, PartyId, Sequence};
+use mesh_store::{CURRENT, StoreError, sequence_from_db, sequence_to_db};
+use mesh_types::{CspId, DeviceId, PartyId, Sequence, Timestamp};
 use prost::Message as _;
 use sqlx::QueryBuilder;
 
 use super::rows::{self, EntryRow, SELECT, TABLE};
+use super::tenure;
 use super::{DEVICES_FOLLOWER, FlagStore};
 use crate::flag::Entry;
 
@@ -134,6 +135,25 @@ impl FlagStore {
             events: events.collect::<Result<_, _>>()?,
             next_before: next_before.transpose()?,
         })
+    }
+
+    /// The supplier that `device` has according to its own history, if it is known to be responsible
+    /// at `now` still. A Device without a history has none.
+    pub async fn followed_supplier(
+        &self,
+        device: DeviceId,
+        now: Timestamp,
+    ) -> Result<Option<PartyId>, StoreError> {
+        let mut conn = self.database().snapshot().await?;
+        let until = tenure::until(&mut conn, device).await?;
+        if until.is_none_or(|until| until <= now) {
+            return Ok(None);
+        }
+        let entries = rows::of_devices(&mut conn, &[device], CURRENT - 1).await?;
+        Ok(entries
+            .into_iter()
+            .next()
+            .and_then(|entry| entry.standing.supplier))
     }
 
     /// How far the follower of the log `devices` has come.

@@ -11,7 +11,7 @@ use super::fixtures::{
     CHF, ESME, GPF, GSME, NOW, OTHER_CHF, OTHER_GPF, at, gas_facts, id, party, position,
 };
 use crate::flag::{Change, Entry, Meter};
-use crate::lifecycle::{DeviceEvent, News};
+use crate::lifecycle::{DeviceEvent, News, Tenure};
 
 /// A flagged GSME of ACME's.
 fn entry() -> Entry {
@@ -231,6 +231,35 @@ fn what_says_nothing_of_flags_is_nothing() {
         ..Default::default()
     };
     assert_eq!(DeviceEvent::read(&unknown).unwrap().news, News::Nothing);
+}
+
+#[test]
+fn a_registration_that_ends_is_told_apart_from_a_new_one() {
+    let ending = wire::Registration {
+        registration_id: "R1".into(),
+        end_time: Some(timestamp_to_wire(at(NOW + 50))),
+        ..Default::default()
+    };
+    let recorded = |previous| {
+        event(WireChange::RegistrationRecorded(
+            wire::RegistrationRecorded {
+                registration: Some(ending.clone()),
+                previous,
+            },
+        ))
+    };
+    assert_eq!(recorded(None).news, News::Nothing);
+    let event = recorded(Some(wire::Registration::default()));
+    let tenure = Tenure {
+        registration_id: "R1".into(),
+        until: at(NOW + 50),
+    };
+    assert_eq!(event.news, News::RegistrationEnds(tenure));
+    assert_eq!(
+        event.effects(&entry()),
+        [],
+        "nobody else is responsible yet"
+    );
 }
 
 #[test]

@@ -10,4 +10,5 @@ mod races;
 mod reads;
 mod refusals;
 mod registration;
+mod trace;
 mod world;

@@ -2,9 +2,12 @@
 
 use mesh_api::common::v1::ErrorReason;
 use mesh_api::flag_registry::v1 as wire;
+use mesh_testkit::wait_until;
+use mesh_types::Timestamp;
 use tonic::Code;
+use tonic_health::pb::health_check_response::ServingStatus;
 
-use crate::world::{METER, OTHER_METER, World, add, get, get_entry, refused, remove};
+use crate::world::{METER, NOW, OTHER_METER, World, add, get, get_entry, refused, remove};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_go_on_without_registration_and_writes_do_not() {
@@ -33,6 +36,48 @@ async fn reads_go_on_without_registration_and_writes_do_not() {
     get_entry(&mut world.internal("dsp"), METER).await;
     world.registration.set_reachable(true);
     acme.remove_flag(remove(METER)).await.unwrap();
+}
+
+/// The event that says who comes next cannot arrive, but that it comes is known.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_followed_supplier_reads_no_longer_than_it_is_known_to_be_one() {
+    let world = World::start().await;
+    world.flagged(METER).await;
+    let end = Timestamp::from_micros(NOW.micros() + 10);
+    world.registration.end_registration(METER, end);
+    world.caught_up().await;
+    world.registration.set_reachable(false);
+    let mut acme = world.acme();
+    acme.get_flag(get(METER)).await.unwrap();
+    world.clock.set(end);
+    assert_eq!(
+        refused(acme.get_flag(get(METER)).await),
+        (Code::Unavailable, ErrorReason::AuthorityUnreachable)
+    );
+}
+
+/// Without the directory nobody can be recognised who needs it, and health says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn health_tells_whether_callers_can_be_recognised() {
+    let world = World::start().await;
+    let serving = ServingStatus::Serving;
+    wait_until("the service is ready", async || {
+        let status = world.health().await;
+        if status == serving {
+            Ok(())
+        } else {
+            Err(format!("{status:?}"))
+        }
+    })
+    .await;
+
+    let nowhere = World::without_registration().await;
+    assert_eq!(nowhere.health().await, ServingStatus::NotServing);
+    assert_eq!(
+        refused(nowhere.acme().get_flag(get(METER)).await),
+        (Code::Unavailable, ErrorReason::DirectoryNotLoaded)
+    );
+    get_entry(&mut nowhere.internal("dsp"), METER).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

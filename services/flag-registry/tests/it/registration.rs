@@ -188,6 +188,23 @@ impl Registration {
         sequence
     }
 
+    /// The registration of a Device's supplier is given an end.
+    pub(crate) fn end_registration(&self, device: &str, end: Timestamp) {
+        let mut state = self.state();
+        let authority = state.authorities.get_mut(device).unwrap();
+        let previous = authority.registration.clone();
+        let registration = authority.registration.as_mut().unwrap();
+        registration.end_time = Some(timestamp_to_wire(end));
+        let change = wire::RegistrationRecorded {
+            registration: Some(registration.clone()),
+            previous,
+        };
+        authority.authority_end_time = Some(timestamp_to_wire(end));
+        state.append(Change::RegistrationRecorded(change), "");
+        drop(state);
+        self.news.send_replace(());
+    }
+
     /// From now on questions are answered from the present state, whatever happens next. A
     /// question that names a later position is answered from the truth, unless `stubborn`.
     pub(crate) fn remember(&self, stubborn: bool) {

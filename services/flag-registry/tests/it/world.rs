@@ -20,6 +20,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::registration::Registration;
 
@@ -64,19 +67,47 @@ impl World {
         registration.put_party("RIVAL", RIVAL, &supplier, PartyStatus::Active);
         let agent = [Role::RegisteredSupplierAgent];
         registration.put_party("AGENT", AGENT, &agent, PartyStatus::Active);
-        let mut world = Self {
-            registration_address: registration.serve().await.to_string(),
-            registration,
-            clock: Arc::new(ManualClock::new(NOW)),
-            folder: temp_dir(),
-            running: None,
-        };
+        let address = registration.serve().await.to_string();
+        let mut world = Self::stopped(registration, address);
         world.run().await;
         world
     }
 
+    /// A service whose registration nobody has started.
+    pub(crate) async fn without_registration() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let nobody = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let mut world = Self::stopped(Registration::new(), nobody);
+        world.serve().await;
+        world
+    }
+
+    fn stopped(registration: Registration, registration_address: String) -> Self {
+        Self {
+            registration,
+            registration_address,
+            clock: Arc::new(ManualClock::new(NOW)),
+            folder: temp_dir(),
+            running: None,
+        }
+    }
+
     /// Starts the service on the world's database, and waits until it knows the parties.
     pub(crate) async fn run(&mut self) {
+        self.serve().await;
+        let mut acme = self.acme();
+        wait_until("the directory is loaded", async || {
+            let asked = acme.get_flag(get(METER)).await;
+            match asked.map_err(|status| reason_of(&status)) {
+                Err(Some(ErrorReason::DirectoryNotLoaded)) => Err("not loaded"),
+                _ => Ok(()),
+            }
+        })
+        .await;
+    }
+
+    async fn serve(&mut self) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let path = self.folder.path().join("flags.db");
@@ -96,15 +127,6 @@ impl World {
             stop,
             task,
         });
-        let mut acme = self.acme();
-        wait_until("the directory is loaded", async || {
-            let asked = acme.get_flag(get(METER)).await;
-            match asked.map_err(|status| reason_of(&status)) {
-                Err(Some(ErrorReason::DirectoryNotLoaded)) => Err("not loaded"),
-                _ => Ok(()),
-            }
-        })
-        .await;
     }
 
     /// Stops the service in good order.
@@ -118,9 +140,26 @@ impl World {
         &self.running.as_ref().unwrap().address
     }
 
+    fn channel(&self, issued: &Issued) -> MeshChannel {
+        connect(ClientOptions::new(
+            "flag-registry",
+            self.address(),
+            tls(issued),
+        ))
+    }
+
     fn client(&self, issued: &Issued) -> Client {
-        let options = ClientOptions::new("flag-registry", self.address(), tls(issued));
-        FlagServiceClient::new(connect(options))
+        FlagServiceClient::new(self.channel(issued))
+    }
+
+    /// What health checks are told of the service.
+    pub(crate) async fn health(&self) -> ServingStatus {
+        let channel = self.channel(&certificates().internal("operator"));
+        let request = HealthCheckRequest {
+            service: flag_registry::SERVICE.into(),
+        };
+        let answer = HealthClient::new(channel).check(request).await.unwrap();
+        answer.into_inner().status()
     }
 
     fn organisation(&self, entity: &str) -> Client {

@@ -1,0 +1,121 @@
+//! Until when is the supplier of a Device known to stay responsible?
+//!
+//! Only asked while registration is out of reach: a supplier that was about to lose the Device must
+//! not read on because the event that says so cannot arrive. It is followed state of the present
+//! and no part of an entry, so that nothing but events changes those.
+
+use std::collections::HashMap;
+
+use mesh_store::sqlite::{Conn, Db};
+use mesh_store::{MAX_BINDS, StoreError, insert_rows};
+use mesh_types::{DeviceId, Timestamp};
+use sqlx::QueryBuilder;
+
+use crate::lifecycle::Tenure;
+
+const TABLE: &str = "followed_tenure";
+
+/// The tenures of one transaction.
+#[derive(Debug, Default)]
+pub(super) struct Tenures {
+    known: HashMap<DeviceId, Tenure>,
+    changed: Vec<DeviceId>,
+}
+
+impl Tenures {
+    /// Reads the tenures that rest on `registrations`, and says of which Devices they are.
+    pub(super) async fn load(conn: &mut Conn, registrations: &[&str]) -> Result<Self, StoreError> {
+        let mut tenures = Self::default();
+        for chunk in registrations.chunks(MAX_BINDS) {
+            let mut query = QueryBuilder::<Db>::new(
+                "SELECT device, registration_id, until FROM followed_tenure \
+                 WHERE registration_id IN (",
+            );
+            let mut keys = query.separated(", ");
+            for registration in chunk {
+                keys.push_bind(*registration);
+            }
+            query.push(")");
+            let rows: Vec<(String, String, i64)> = query
+                .build_query_as()
+                .persistent(false)
+                .fetch_all(&mut *conn)
+                .await?;
+            for (device, registration_id, until) in rows {
+                let tenure = Tenure {
+                    registration_id,
+                    until: Timestamp::from_micros(until),
+                };
+                tenures.known.insert(device_from_db(&device)?, tenure);
+            }
+        }
+        Ok(tenures)
+    }
+
+    /// The Devices whose tenure is known to this transaction.
+    pub(super) fn devices(&self) -> impl Iterator<Item = DeviceId> {
+        self.known.keys().copied()
+    }
+
+    /// The Devices whose supplier is responsible by `registration_id`, in order.
+    pub(super) fn resting_on(&self, registration_id: &str) -> Vec<DeviceId> {
+        let resting = self
+            .known
+            .iter()
+            .filter(|(_, tenure)| tenure.registration_id == registration_id);
+        let mut devices: Vec<DeviceId> = resting.map(|(device, _)| *device).collect();
+        devices.sort_unstable();
+        devices
+    }
+
+    pub(super) fn set(&mut self, device: DeviceId, tenure: Tenure) {
+        if self.known.get(&device) != Some(&tenure) {
+            self.known.insert(device, tenure);
+            self.changed.push(device);
+        }
+    }
+
+    /// Writes what has changed.
+    pub(super) async fn write(mut self, conn: &mut Conn) -> Result<(), StoreError> {
+        self.changed.sort_unstable();
+        self.changed.dedup();
+        let rows: Vec<(DeviceId, &Tenure)> = self
+            .changed
+            .iter()
+            .filter_map(|device| Some((*device, self.known.get(device)?)))
+            .collect();
+        insert_rows(
+            conn,
+            "INSERT INTO followed_tenure (device, registration_id, until)",
+            &rows,
+            3,
+            "ON CONFLICT (device) DO UPDATE SET \
+             registration_id = excluded.registration_id, until = excluded.until",
+            |mut row, (device, tenure)| {
+                row.push_bind(device.to_string())
+                    .push_bind(tenure.registration_id.as_str())
+                    .push_bind(tenure.until.micros());
+            },
+        )
+        .await?;
+        Ok(())
+    }
+}
+
+/// Until when the supplier of `device` is known to stay responsible, if the Device has a history.
+pub(super) async fn until(
+    conn: &mut Conn,
+    device: DeviceId,
+) -> Result<Option<Timestamp>, StoreError> {
+    let until: Option<i64> =
+        sqlx::query_scalar("SELECT until FROM followed_tenure WHERE device = $1")
+            .bind(device.to_string())
+            .fetch_optional(conn)
+            .await?;
+    Ok(until.map(Timestamp::from_micros))
+}
+
+fn device_from_db(text: &str) -> Result<DeviceId, StoreError> {
+    text.parse()
+        .map_err(|_| StoreError::inconsistent(TABLE, "a row is malformed"))
+}
