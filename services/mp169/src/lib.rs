@@ -1,1 +1,94 @@
-//! The mesh on one machine and the operator's client.
+//! The mesh on one machine, and the operator's client.
+//!
+//! | command | file |
+//! |---|---|
+//! | `mp169 demo`: the main job as a story | `story.rs` and `story/` |
+//! | `mp169 up`: the five services until Ctrl-C | `mesh.rs`, `up.rs` |
+//! | `mp169 flag`, `mp169 classify` | `flag.rs`, `classify.rs` |
+//!
+//! This is the one crate besides the tests that depends on the services' code.
+
+mod classify;
+mod cli;
+pub mod clients;
+pub mod clock;
+mod flag;
+pub mod home;
+pub mod load;
+pub mod mesh;
+mod outcome;
+mod output;
+pub mod sample;
+mod story;
+mod up;
+
+pub use cli::Cli;
+
+use std::process::ExitCode;
+
+use mesh_rpc::{LogFormat, Telemetry, TelemetryOptions};
+use story::Audience;
+use tonic::{Code, Status};
+
+/// Carries out a command and says how the process should end.
+pub async fn run(cli: Cli) -> ExitCode {
+    let ended = match cli.command {
+        cli::Command::Demo(args) => demo(args).await,
+        cli::Command::Up(args) => up::run(args).await,
+        cli::Command::Flag(command) => flag::run(command).await,
+        cli::Command::Classify(args) => classify::run(args).await,
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+async fn demo(args: cli::DemoArgs) -> anyhow::Result<()> {
+    let options = TelemetryOptions {
+        format: if args.log.is_some() {
+            LogFormat::Text
+        } else {
+            LogFormat::Off
+        },
+        filter: args.log.unwrap_or_else(|| "off".to_owned()),
+        ..TelemetryOptions::new("mp169")
+    };
+    let telemetry = Telemetry::install(&options)?;
+    let audience = if args.json {
+        Audience::Programs
+    } else {
+        Audience::People
+    };
+    let told = story::tell(audience).await;
+    telemetry.shutdown().await;
+    told
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    let status = error.downcast_ref::<Status>();
+    match status {
+        Some(status) => {
+            eprintln!(
+                "mp169: {}\n{}",
+                outcome::refusal(status),
+                outcome::explain(status)
+            );
+        }
+        None => eprintln!("mp169: {error:#}"),
+    }
+    ExitCode::from(match status.map(Status::code) {
+        Some(Code::Unauthenticated | Code::PermissionDenied) => 3,
+        Some(Code::FailedPrecondition) => 4,
+        Some(
+            Code::InvalidArgument
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::Aborted
+            | Code::OutOfRange
+            | Code::Unimplemented,
+        ) => 5,
+        Some(Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted) => 6,
+        _ => 1,
+    })
+}

@@ -1,0 +1,91 @@
+//! The services as one identity sees them.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use mesh_api::classification::v1::classification_service_client::ClassificationServiceClient;
+use mesh_api::csp_notification::v1::csp_notification_service_client::CspNotificationServiceClient;
+use mesh_api::flag_registry::v1::flag_service_client::FlagServiceClient;
+use mesh_api::registration::v1::device_service_client::DeviceServiceClient;
+use mesh_api::registration::v1::party_service_client::PartyServiceClient;
+use mesh_api::reporting::v1::reporting_service_client::ReportingServiceClient;
+use mesh_rpc::{ClientOptions, MeshChannel, Tls, connect};
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::home::Folder;
+use crate::mesh::Service;
+
+/// One identity's way to the services.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    folder: Folder,
+    tls: Tls,
+    deadline: Duration,
+}
+
+impl Clients {
+    /// The identity whose certificate is named `identity`, such as `ALBION` or `operator`.
+    pub fn of(folder: &Folder, identity: &str) -> Result<Self> {
+        let tls = folder.tls(identity)?;
+        Ok(Self {
+            folder: folder.clone(),
+            tls,
+            deadline: Duration::from_secs(10),
+        })
+    }
+
+    /// A channel to a service; it connects at the first call.
+    pub fn channel(&self, service: Service) -> Result<MeshChannel> {
+        let address = self.folder.address(service)?;
+        let options = ClientOptions::new(service.name(), address, self.tls.clone());
+        Ok(connect(ClientOptions {
+            deadline: self.deadline,
+            ..options
+        }))
+    }
+
+    /// Parties, at registration.
+    pub fn parties(&self) -> Result<PartyServiceClient<MeshChannel>> {
+        Ok(PartyServiceClient::new(
+            self.channel(Service::Registration)?,
+        ))
+    }
+
+    /// Devices and registrations, at registration.
+    pub fn devices(&self) -> Result<DeviceServiceClient<MeshChannel>> {
+        Ok(DeviceServiceClient::new(
+            self.channel(Service::Registration)?,
+        ))
+    }
+
+    /// Flags.
+    pub fn flags(&self) -> Result<FlagServiceClient<MeshChannel>> {
+        Ok(FlagServiceClient::new(self.channel(Service::FlagRegistry)?))
+    }
+
+    /// Classification.
+    pub fn classification(&self) -> Result<ClassificationServiceClient<MeshChannel>> {
+        Ok(ClassificationServiceClient::new(
+            self.channel(Service::Classification)?,
+        ))
+    }
+
+    /// The CSPs' streams.
+    pub fn csp(&self) -> Result<CspNotificationServiceClient<MeshChannel>> {
+        Ok(CspNotificationServiceClient::new(
+            self.channel(Service::CspNotification)?,
+        ))
+    }
+
+    /// Reports.
+    pub fn reporting(&self) -> Result<ReportingServiceClient<MeshChannel>> {
+        Ok(ReportingServiceClient::new(
+            self.channel(Service::Reporting)?,
+        ))
+    }
+
+    /// The health of a service.
+    pub fn health(&self, service: Service) -> Result<HealthClient<MeshChannel>> {
+        Ok(HealthClient::new(self.channel(service)?))
+    }
+}

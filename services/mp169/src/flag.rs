@@ -1,0 +1,267 @@
+//! `mp169 flag`: the supplier's commands.
+
+use anyhow::{Context as _, Result};
+use mesh_api::convert::timestamp_to_wire;
+use mesh_api::flag_registry::v1 as wire;
+use mesh_types::{Clock as _, SystemClock};
+
+use crate::cli::{
+    AddArgs, ChannelArg, ChoiceArgs, Connection, FlagCommand, GetArgs, HistoryArgs, Output,
+    RemoveArgs, StepArg,
+};
+use crate::clients::Clients;
+use crate::home::Folder;
+use crate::output::{instant, json, print_table, short};
+
+/// Carries out a command.
+pub(crate) async fn run(command: FlagCommand) -> Result<()> {
+    match command {
+        FlagCommand::Add(args) => add(args).await,
+        FlagCommand::Remove(args) => remove(args).await,
+        FlagCommand::Get(args) => get(args).await,
+        FlagCommand::History(args) => history(args).await,
+    }
+}
+
+fn clients(connection: &Connection) -> Result<Clients> {
+    Clients::of(&Folder::open(&connection.home)?, &connection.identity)
+}
+
+async fn add(args: AddArgs) -> Result<()> {
+    let choice = choice(
+        &args.choice,
+        wire::Preference::Reduced,
+        &args.connection.identity,
+    )?;
+    let request = wire::AddFlagRequest {
+        request_id: request_id(&args.choice),
+        device_id: args.device,
+        choice: Some(choice),
+        reasonable_steps: (!args.steps.is_empty()).then(|| steps(&args.steps, args.contact)),
+        site_declarations: Some(wire::SiteDeclarations {
+            economy_7_or_similar: absent(args.no_economy_7),
+            radio_teleswitch: absent(args.no_radio_teleswitch),
+            network_managed_without_wan: absent(args.no_network_managed_without_wan),
+        }),
+        validate_only: args.validate_only,
+        ..Default::default()
+    };
+    let answer = clients(&args.connection)?
+        .flags()?
+        .add_flag(request)
+        .await?
+        .into_inner();
+    if args.connection.output == Output::Json {
+        return print_json("mp169.flag_registry.v1.AddFlagResponse", &answer);
+    }
+    show_entry(answer.entry.as_ref());
+    say_changed(answer.changed, answer.replayed, args.validate_only);
+    for advice in answer.advice() {
+        if advice == wire::Advice::BillingCalendarMayPushRegisters {
+            println!(
+                "Advice: a billing calendar on the meter may still push registers with the critical alert 0x8F0A; SRV 6.8 changes it."
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn remove(args: RemoveArgs) -> Result<()> {
+    let choice = choice(
+        &args.choice,
+        wire::Preference::Full,
+        &args.connection.identity,
+    )?;
+    let request = wire::RemoveFlagRequest {
+        request_id: request_id(&args.choice),
+        device_id: args.device,
+        choice: Some(choice),
+        validate_only: args.validate_only,
+        ..Default::default()
+    };
+    let answer = clients(&args.connection)?
+        .flags()?
+        .remove_flag(request)
+        .await?
+        .into_inner();
+    if args.connection.output == Output::Json {
+        return print_json("mp169.flag_registry.v1.RemoveFlagResponse", &answer);
+    }
+    show_entry(answer.entry.as_ref());
+    say_changed(answer.changed, answer.replayed, args.validate_only);
+    Ok(())
+}
+
+async fn get(args: GetArgs) -> Result<()> {
+    let request = wire::GetFlagRequest {
+        device_id: args.device,
+        at_least: None,
+    };
+    let answer = clients(&args.connection)?
+        .flags()?
+        .get_flag(request)
+        .await?
+        .into_inner();
+    if args.connection.output == Output::Json {
+        return print_json("mp169.flag_registry.v1.GetFlagResponse", &answer);
+    }
+    show_entry(answer.entry.as_ref());
+    Ok(())
+}
+
+async fn history(args: HistoryArgs) -> Result<()> {
+    let mut client = clients(&args.connection)?.flags()?;
+    let request = wire::ListFlagEventsRequest {
+        device_id: args.device,
+        page_size: args.limit,
+        page_token: String::new(),
+    };
+    let answer = client.list_flag_events(request).await?.into_inner();
+    if args.connection.output == Output::Json {
+        return print_json("mp169.flag_registry.v1.ListFlagEventsResponse", &answer);
+    }
+    let rows = answer.events.iter().map(|event| {
+        let state = event
+            .current
+            .as_ref()
+            .map(wire::FlagFacts::state)
+            .unwrap_or_default();
+        let facts = event.current.clone().unwrap_or_default();
+        vec![
+            event.sequence.to_string(),
+            instant(event.recorded_time.as_ref()),
+            short(event.cause().as_str_name(), "CAUSE_").to_owned(),
+            short(state.as_str_name(), "FLAG_STATE_").to_owned(),
+            facts.responsible_party_id,
+            facts.csp_id,
+            event
+                .choice
+                .as_ref()
+                .map(|choice| choice.evidence_reference.clone())
+                .unwrap_or_default(),
+        ]
+    });
+    print_table(
+        &[
+            "event", "recorded", "cause", "flag", "supplier", "CSP", "evidence",
+        ],
+        rows.collect(),
+    );
+    Ok(())
+}
+
+fn choice(
+    args: &ChoiceArgs,
+    preference: wire::Preference,
+    party: &str,
+) -> Result<wire::ConsumerChoice> {
+    let captured = match &args.captured {
+        None => timestamp_to_wire(SystemClock.now()),
+        Some(text) => {
+            let at: jiff::Timestamp = text
+                .parse()
+                .with_context(|| format!("{text} is not a time such as 2026-11-23T10:00:00Z"))?;
+            prost_types::Timestamp {
+                seconds: at.as_second(),
+                nanos: at.subsec_nanosecond(),
+            }
+        }
+    };
+    let channel = match args.channel {
+        ChannelArg::Telephone => wire::Channel::Telephone,
+        ChannelArg::Online => wire::Channel::Online,
+        ChannelArg::Written => wire::Channel::Written,
+        ChannelArg::InPerson => wire::Channel::InPerson,
+        ChannelArg::Representative => wire::Channel::Representative,
+    };
+    Ok(wire::ConsumerChoice {
+        preference: preference.into(),
+        captured_time: Some(captured),
+        channel: channel.into(),
+        captured_by_party_id: party.to_owned(),
+        evidence_reference: args.evidence.clone(),
+    })
+}
+
+fn steps(steps: &[StepArg], contact_reference: String) -> wire::ReasonableSteps {
+    let taken_time = Some(timestamp_to_wire(SystemClock.now()));
+    let steps = steps.iter().map(|step| {
+        let kind = match step {
+            StepArg::BenefitsExplained => wire::StepKind::BenefitsExplained,
+            StepArg::ConsequencesExplained => wire::StepKind::ConsequencesExplained,
+            StepArg::LessFrequentReadsOffered => wire::StepKind::LessFrequentReadsOffered,
+            StepArg::PrivacyExplained => wire::StepKind::PrivacyExplained,
+            StepArg::Other => wire::StepKind::Other,
+        };
+        wire::ReasonableStep {
+            kind: kind.into(),
+            taken_time,
+        }
+    });
+    wire::ReasonableSteps {
+        steps: steps.collect(),
+        contact_reference,
+    }
+}
+
+fn absent(declared: bool) -> i32 {
+    let declaration = if declared {
+        wire::Declaration::Absent
+    } else {
+        wire::Declaration::Unspecified
+    };
+    declaration.into()
+}
+
+fn request_id(args: &ChoiceArgs) -> String {
+    args.request_id
+        .clone()
+        .unwrap_or_else(|| uuid::Uuid::new_v4().to_string())
+}
+
+fn show_entry(entry: Option<&wire::FlagEntry>) {
+    let Some(entry) = entry else { return };
+    let rows = [
+        ("Device", entry.device_id.clone()),
+        (
+            "flag",
+            short(entry.state().as_str_name(), "FLAG_STATE_").to_owned(),
+        ),
+        ("since", instant(entry.since_time.as_ref())),
+        (
+            "cause",
+            short(entry.cause().as_str_name(), "CAUSE_").to_owned(),
+        ),
+        ("also covers", entry.covered_device_ids.join(", ")),
+        ("Responsible Supplier", entry.responsible_party_id.clone()),
+        ("CSP", entry.csp_id.clone()),
+        ("Communications Hub", entry.communications_hub_id.clone()),
+    ];
+    print_table(
+        &["", "value"],
+        rows.into_iter()
+            .map(|(name, value)| vec![name.to_owned(), value])
+            .collect(),
+    );
+}
+
+fn say_changed(changed: bool, replayed: bool, validate_only: bool) {
+    let said = match (validate_only, changed) {
+        (true, _) => "Checked: it would be accepted. Nothing was changed.",
+        (false, true) => "The flag was changed.",
+        (false, false) => "The flag was so already; the preference was recorded.",
+    };
+    println!(
+        "{said}{}",
+        if replayed {
+            " (The answer to an earlier request.)"
+        } else {
+            ""
+        }
+    );
+}
+
+fn print_json<M: prost::Message>(name: &str, message: &M) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(&json(name, message)?)?);
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! Loading an inventory in one stream, with a result for each row.
+
+use std::fmt;
+
+use anyhow::{Context as _, Result};
+use mesh_api::registration::v1::{self as wire, row_result::Outcome};
+
+use crate::clients::Clients;
+use crate::home::Folder;
+
+/// Rows in one request: below the contract's limit, and well below that on a message's size.
+const ROWS_PER_REQUEST: usize = 500;
+
+/// What became of the rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// Recorded now.
+    pub recorded: u64,
+    /// Were recorded just so.
+    pub unchanged: u64,
+    /// Refused.
+    pub refused: u64,
+}
+
+impl fmt::Display for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            recorded,
+            unchanged,
+            refused,
+        } = self;
+        write!(
+            f,
+            "{recorded} recorded, {unchanged} unchanged, {refused} refused"
+        )
+    }
+}
+
+/// Loads `rows` in their order; `done` hears how many more were answered.
+pub async fn load(
+    folder: &Folder,
+    rows: Vec<wire::InventoryRow>,
+    done: impl Fn(u64),
+) -> Result<Loaded> {
+    let mut devices = Clients::of(folder, "registration-data")?.devices()?;
+    let requests: Vec<_> = rows
+        .chunks(ROWS_PER_REQUEST)
+        .map(|rows| wire::ImportInventoryRequest {
+            rows: rows.to_vec(),
+        })
+        .collect();
+    let answer = devices.import_inventory(tokio_stream::iter(requests)).await;
+    let mut answers = answer
+        .context("the inventory cannot be loaded")?
+        .into_inner();
+    let mut loaded = Loaded::default();
+    while let Some(answer) = answers.message().await? {
+        for result in &answer.results {
+            match result.outcome() {
+                Outcome::Recorded => loaded.recorded += 1,
+                Outcome::Unchanged => loaded.unchanged += 1,
+                Outcome::Unspecified => loaded.refused += 1,
+            }
+        }
+        done(u64::try_from(answer.results.len()).unwrap_or_default());
+    }
+    Ok(loaded)
+}

@@ -1,0 +1,235 @@
+//! The five services in one process, each on its own listener, with its own certificate and
+//! database.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow};
+use mesh_rpc::Tls;
+use mesh_types::Clock;
+use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::home::Folder;
+
+/// A service of the mesh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Service {
+    /// Parties, Devices, authority.
+    Registration,
+    /// Flags.
+    FlagRegistry,
+    /// Deliver or suppress.
+    Classification,
+    /// The CSPs' streams.
+    CspNotification,
+    /// Reports.
+    Reporting,
+}
+
+impl Service {
+    /// All of them, in the direction in which data flows.
+    pub const ALL: [Self; 5] = [
+        Self::Registration,
+        Self::FlagRegistry,
+        Self::Classification,
+        Self::CspNotification,
+        Self::Reporting,
+    ];
+
+    /// The service's one name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Registration => "registration",
+            Self::FlagRegistry => "flag-registry",
+            Self::Classification => "classification",
+            Self::CspNotification => "csp-notification",
+            Self::Reporting => "reporting",
+        }
+    }
+}
+
+/// Where the services listen.
+#[derive(Debug, Clone)]
+pub struct Listen {
+    /// The address.
+    pub host: String,
+    /// The first of five ports in a row; 0 takes any that are free.
+    pub first_port: u16,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            first_port: 0,
+        }
+    }
+}
+
+/// The running services.
+#[derive(Debug)]
+pub struct Mesh {
+    addresses: BTreeMap<Service, String>,
+    tls: BTreeMap<Service, Tls>,
+    stop: CancellationToken,
+    running: Mutex<JoinSet<(Service, Result<bool>)>>,
+}
+
+impl Mesh {
+    /// Binds all listeners, notes their addresses in the folder, and starts the services.
+    pub async fn start(folder: &Folder, listen: &Listen, clock: Arc<dyn Clock>) -> Result<Self> {
+        let mut listeners = BTreeMap::new();
+        let mut addresses = BTreeMap::new();
+        let mut tls = BTreeMap::new();
+        for (index, service) in (0..).zip(Service::ALL) {
+            let port = match listen.first_port {
+                0 => 0,
+                first => first
+                    .checked_add(index)
+                    .context("the ports run past 65535")?,
+            };
+            let listener = TcpListener::bind((listen.host.as_str(), port)).await;
+            let listener =
+                listener.with_context(|| format!("cannot listen on {}:{port}", listen.host))?;
+            addresses.insert(service, listener.local_addr()?.to_string());
+            listeners.insert(service, listener);
+            tls.insert(service, folder.tls(service.name())?);
+        }
+        folder.write_addresses(&addresses)?;
+        let mesh = Self {
+            addresses,
+            tls,
+            stop: CancellationToken::new(),
+            running: Mutex::new(JoinSet::new()),
+        };
+        for (service, listener) in listeners {
+            mesh.spawn(service, folder, listener, Arc::clone(&clock))
+                .await?;
+        }
+        Ok(mesh)
+    }
+
+    async fn spawn(
+        &self,
+        service: Service,
+        folder: &Folder,
+        listener: TcpListener,
+        clock: Arc<dyn Clock>,
+    ) -> Result<()> {
+        let tls = self
+            .tls(service)
+            .context("a service has a certificate")?
+            .clone();
+        let database = folder.database_url(service);
+        let registration = self.address(Service::Registration).to_owned();
+        let flags = self.address(Service::FlagRegistry).to_owned();
+        let stop = self.stop.clone().cancelled_owned();
+        let mut running = self.running.lock().await;
+        // Each service has its own types of dependencies and errors: one arm each.
+        match service {
+            Service::Registration => {
+                let mut deps = registration::Deps::new(&database, tls);
+                deps.clock = clock;
+                running.spawn(async move {
+                    let ended = registration::run(deps, listener, stop).await;
+                    (
+                        service,
+                        ended.map(|drained| drained.clean).map_err(Into::into),
+                    )
+                });
+            }
+            Service::FlagRegistry => {
+                let mut deps = flag_registry::Deps::new(&database, &registration, tls);
+                deps.clock = clock;
+                running.spawn(async move {
+                    let ended = flag_registry::run(deps, listener, stop).await;
+                    (
+                        service,
+                        ended.map(|drained| drained.clean).map_err(Into::into),
+                    )
+                });
+            }
+            Service::Classification => {
+                let mut deps = classification::Deps::new(&registration, &flags, tls);
+                deps.clock = clock;
+                running.spawn(async move {
+                    let ended = classification::run(deps, listener, stop).await;
+                    (
+                        service,
+                        ended.map(|drained| drained.clean).map_err(Into::into),
+                    )
+                });
+            }
+            Service::CspNotification => {
+                let mut deps = csp_notification::Deps::new(&database, &registration, &flags, tls);
+                deps.clock = clock;
+                running.spawn(async move {
+                    let ended = csp_notification::run(deps, listener, stop).await;
+                    (
+                        service,
+                        ended.map(|drained| drained.clean).map_err(Into::into),
+                    )
+                });
+            }
+            Service::Reporting => {
+                let mut deps = reporting::Deps::new(&database, &registration, &flags, tls);
+                deps.clock = clock;
+                running.spawn(async move {
+                    let ended = reporting::run(deps, listener, stop).await;
+                    (
+                        service,
+                        ended.map(|drained| drained.clean).map_err(Into::into),
+                    )
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a service listens.
+    #[must_use]
+    pub fn address(&self, service: Service) -> &str {
+        self.addresses.get(&service).map_or("", String::as_str)
+    }
+
+    /// A service's certificate and whom it trusts, with the count of its callers' handshakes.
+    #[must_use]
+    pub fn tls(&self, service: Service) -> Option<&Tls> {
+        self.tls.get(&service)
+    }
+
+    /// Resolves when a service ended although nobody told it to.
+    pub async fn failed(&self) -> anyhow::Error {
+        match self.running.lock().await.join_next().await {
+            Some(Ok((service, Err(error)))) => error.context(format!("{} failed", service.name())),
+            Some(Ok((service, Ok(_)))) => anyhow!("{} ended by itself", service.name()),
+            Some(Err(error)) => anyhow::Error::new(error).context("a service panicked"),
+            None => anyhow!("no service is running"),
+        }
+    }
+
+    /// Tells all services to drain and waits for them; says whether every call came to its end.
+    pub async fn stop(self) -> bool {
+        self.stop.cancel();
+        let mut clean = true;
+        let mut running = self.running.into_inner();
+        while let Some(ended) = running.join_next().await {
+            match ended {
+                Ok((_, Ok(drained))) => clean &= drained,
+                Ok((service, Err(error))) => {
+                    tracing::error!(service = service.name(), %error, "a service failed");
+                    clean = false;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a service panicked");
+                    clean = false;
+                }
+            }
+        }
+        clean
+    }
+}

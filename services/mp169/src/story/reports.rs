@@ -1,0 +1,289 @@
+//! Act 10: a month of outcomes, and the reports that allow for the flag.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use mesh_api::common::v1::MessageClass;
+use mesh_api::convert::timestamp_to_wire;
+use mesh_api::reporting::v1::{self as wire, OutcomeOrigin, OutcomeResult};
+use mesh_types::{DeviceId, Timestamp};
+
+use super::{BEGINNING, HOME, Story, line, until};
+use crate::sample::{ALBION, BRIGHT, Home, SampleParty};
+
+const MONTH: &str = "2026-03";
+const DAY: i64 = 86_400 * 1_000_000;
+
+/// Homes of ordinary customers of Albion and of Bright.
+const ALBION_CUSTOMER: Home = Home::new(8);
+const BRIGHT_CUSTOMER: Home = Home::new(11);
+
+impl Story {
+    /// Act 10.
+    pub(super) async fn month_is_reported(&mut self) -> Result<()> {
+        self.narrator.act(
+            "Act 10: a month later, the reports",
+            "The DSP reports what became of the month's requests. Reads that the flag stopped are\n\
+             excepted, in the open: nothing is subtracted silently.",
+        );
+        self.clock.advance(Duration::from_secs(30 * 86_400));
+        let outcomes = month();
+        let count = outcomes.len();
+        let first = self.record(outcomes.clone()).await?;
+        let expected = format!("{count} recorded, 0 duplicates, 0 refused");
+        self.step("dsp", format!("reports {count} outcomes"), &expected, first);
+        let again = self.record(outcomes).await?;
+        let expected = format!("0 recorded, {count} duplicates, 0 refused");
+        self.step(
+            "dsp",
+            "reports them again, as after a cut",
+            &expected,
+            again,
+        );
+        let rows = self.service_requests().await?;
+        self.obligations().await?;
+        self.narrator.figures(
+            &[
+                "supplier",
+                "SRV",
+                "sent",
+                "succeeded",
+                "failed",
+                "suppressed",
+                "excepted",
+                "excepted but delivered",
+                "rate",
+                "rate with exceptions",
+            ],
+            rows.iter().map(cells).collect(),
+        );
+        Ok(())
+    }
+
+    async fn record(&self, outcomes: Vec<wire::Outcome>) -> Result<String> {
+        let requests: Vec<_> = outcomes
+            .chunks(20)
+            .map(|outcomes| wire::RecordOutcomesRequest {
+                producer: "dsp-story".into(),
+                outcomes: outcomes.to_vec(),
+            })
+            .collect();
+        let mut client = self.clients("dsp")?.reporting()?;
+        let answer = client.record_outcomes(tokio_stream::iter(requests)).await;
+        Ok(line(answer, |a| {
+            format!(
+                "{} recorded, {} duplicates, {} refused",
+                a.recorded, a.duplicates, a.refused
+            )
+        }))
+    }
+
+    async fn service_requests(&mut self) -> Result<Vec<wire::ServiceRequestRow>> {
+        let mut analyst = self.clients("analyst")?.reporting()?;
+        let request = wire::GetServiceRequestReportRequest {
+            month: MONTH.into(),
+            ..Default::default()
+        };
+        // Reporting follows the flags: it may still be a moment behind.
+        let expected = "ALBION 11.3: 1 sent, 0 succeeded, 1 failed, 0 suppressed, 0 excepted, 0 delivered all the same; \
+             ALBION 4.8.1: 50 sent, 21 succeeded, 3 failed, 26 suppressed, 28 excepted, 1 delivered all the same; \
+             BRIGHT 4.1.1: 10 sent, 10 succeeded, 0 failed, 0 suppressed, 0 excepted, 0 delivered all the same";
+        let mut rows = Vec::new();
+        let came_out = until(
+            |line: &String| line == expected,
+            async || {
+                let answer = analyst.get_service_request_report(request.clone()).await;
+                line(answer, |answer| {
+                    let said = answer
+                        .rows
+                        .iter()
+                        .map(say_row)
+                        .collect::<Vec<_>>()
+                        .join("; ");
+                    rows = answer.rows;
+                    said
+                })
+            },
+        )
+        .await;
+        self.step(
+            "analyst",
+            format!("asks for the report of {MONTH}"),
+            expected,
+            came_out,
+        );
+        let rates = rows
+            .iter()
+            .find(|row| row.service_reference_variant == "4.8.1")
+            .map(|row| {
+                let total = row
+                    .figures
+                    .and_then(|figures| figures.total)
+                    .unwrap_or_default();
+                format!(
+                    "{} without, {} with exceptions",
+                    rate(total.rate),
+                    rate(total.rate_with_exceptions)
+                )
+            });
+        self.step(
+            "analyst",
+            "compares the two rates of ALBION 4.8.1",
+            "42.0 % without, 90.9 % with exceptions",
+            rates.unwrap_or_default(),
+        );
+
+        let mut albion = self.clients(ALBION.id)?.reporting()?;
+        let request = wire::GetServiceRequestReportRequest {
+            party_id: BRIGHT.id.into(),
+            ..request
+        };
+        let answer = albion.get_service_request_report(request).await;
+        self.step(
+            ALBION.id,
+            "asks for the report of a competitor",
+            "PermissionDenied NOT_OWN_DATA",
+            line(answer, |_| "an answer".into()),
+        );
+        Ok(rows)
+    }
+
+    async fn obligations(&mut self) -> Result<()> {
+        let mut albion = self.clients(ALBION.id)?.reporting()?;
+        let request = wire::GetObligationReportRequest {
+            party_id: ALBION.id.into(),
+            ..Default::default()
+        };
+        let answer = albion.get_obligation_report(request).await;
+        self.step(
+            ALBION.id,
+            "asks how many of its meters are installed and commissioned",
+            "electricity 142, of which 0 reduced by choice; gas 95, of which 1",
+            line(answer, |answer| {
+                answer.rows.first().map_or_else(String::new, |row| {
+                    format!(
+                        "electricity {}, of which {} reduced by choice; gas {}, of which {}",
+                        row.electricity,
+                        row.electricity_reduced_by_choice,
+                        row.gas,
+                        row.gas_reduced_by_choice
+                    )
+                })
+            }),
+        );
+        Ok(())
+    }
+}
+
+/// What became of the month's requests: the flag on the gas meter has stood since the 2nd.
+fn month() -> Vec<wire::Outcome> {
+    let mut month = Month::default();
+    // Before the flag: counts like any other.
+    month.add(ALBION, HOME.gpf(), "4.8.1", -1, OutcomeResult::Succeeded);
+    // While it is set: stopped each night, but for one that got through and one that failed.
+    for day in 1..=28 {
+        let result = match day {
+            9 => OutcomeResult::Succeeded,
+            10 => OutcomeResult::Failed,
+            _ => OutcomeResult::Suppressed,
+        };
+        month.add(ALBION, HOME.gpf(), "4.8.1", day, result);
+    }
+    // The electricity meter's flag was lifted with the change of tenancy.
+    month.add(ALBION, HOME.esme(), "4.8.1", 12, OutcomeResult::Succeeded);
+    for day in 1..=20 {
+        let result = if day % 10 == 0 {
+            OutcomeResult::Failed
+        } else {
+            OutcomeResult::Succeeded
+        };
+        month.add(ALBION, ALBION_CUSTOMER.esme(), "4.8.1", day, result);
+    }
+    // Firmware is not excepted: its failure on a flagged Device counts.
+    month.add(ALBION, HOME.gsme(), "11.3", 15, OutcomeResult::Failed);
+    for day in 1..=10 {
+        month.add(
+            BRIGHT,
+            BRIGHT_CUSTOMER.esme(),
+            "4.1.1",
+            day,
+            OutcomeResult::Succeeded,
+        );
+    }
+    month.outcomes
+}
+
+#[derive(Default)]
+struct Month {
+    outcomes: Vec<wire::Outcome>,
+}
+
+impl Month {
+    fn add(
+        &mut self,
+        party: SampleParty,
+        device: DeviceId,
+        variant: &str,
+        day: i64,
+        result: OutcomeResult,
+    ) {
+        let class = if variant == "11.3" {
+            MessageClass::Firmware
+        } else {
+            MessageClass::Consumption
+        };
+        self.outcomes.push(wire::Outcome {
+            outcome_id: format!("{}", self.outcomes.len() + 1),
+            party_id: party.id.to_owned(),
+            device_id: device.to_string(),
+            service_reference_variant: variant.to_owned(),
+            message_class: class.into(),
+            request_time: Some(timestamp_to_wire(Timestamp::from_micros(
+                BEGINNING.micros() + day * DAY,
+            ))),
+            result: result.into(),
+            origin: OutcomeOrigin::Scheduled.into(),
+        });
+    }
+}
+
+fn say_row(row: &wire::ServiceRequestRow) -> String {
+    let total = row
+        .figures
+        .and_then(|figures| figures.total)
+        .unwrap_or_default();
+    format!(
+        "{} {}: {} sent, {} succeeded, {} failed, {} suppressed, {} excepted, {} delivered all the same",
+        row.party_id,
+        row.service_reference_variant,
+        total.sent,
+        total.succeeded,
+        total.failed,
+        total.suppressed,
+        total.excepted,
+        total.excepted_but_delivered
+    )
+}
+
+fn cells(row: &wire::ServiceRequestRow) -> Vec<String> {
+    let total = row
+        .figures
+        .and_then(|figures| figures.total)
+        .unwrap_or_default();
+    let mut cells = vec![row.party_id.clone(), row.service_reference_variant.clone()];
+    let counts = [
+        total.sent,
+        total.succeeded,
+        total.failed,
+        total.suppressed,
+        total.excepted,
+        total.excepted_but_delivered,
+    ];
+    cells.extend(counts.map(|count| count.to_string()));
+    cells.extend([rate(total.rate), rate(total.rate_with_exceptions)]);
+    cells
+}
+
+fn rate(rate: Option<f64>) -> String {
+    rate.map_or_else(|| "–".to_owned(), |rate| format!("{:.1} %", rate * 100.0))
+}

@@ -1,0 +1,144 @@
+//! Acts 1 and 2: the mesh starts and the inventory is loaded.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use mesh_api::flag_registry::v1 as flags;
+use mesh_api::registration::v1 as registration;
+use mesh_api::{csp_notification::v1 as csp, reporting::v1 as reporting};
+use mesh_types::{Clock, Timestamp};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
+
+use super::narrator::{Narrator, Step};
+use super::{line, until};
+use crate::clients::Clients;
+use crate::home::Folder;
+use crate::load::load;
+use crate::mesh::{Listen, Mesh, Service};
+use crate::sample;
+
+/// Act 1.
+pub(super) async fn mesh(
+    narrator: &mut Narrator,
+    folder: &Folder,
+    clock: Arc<dyn Clock>,
+) -> Result<Mesh> {
+    narrator.act(
+        "Act 1: the mesh starts",
+        "Five services on this machine, each with its own certificate and database.",
+    );
+    let mesh = Mesh::start(folder, &Listen::default(), clock).await?;
+    let operator = Clients::of(folder, "operator")?;
+    let bar = narrator.progress(Some(5), "services are getting ready");
+    for service in Service::ALL {
+        let mut health = operator.health(service)?;
+        let status = until(
+            |line: &String| line == "SERVING",
+            async || {
+                let answer = health.check(HealthCheckRequest::default()).await;
+                line(answer, |answer| {
+                    ServingStatus::try_from(answer.status)
+                        .map_or("?", |status| status.as_str_name())
+                        .to_owned()
+                })
+            },
+        )
+        .await;
+        bar.inc(1);
+        narrator.step(Step {
+            who: service.name(),
+            what: format!(
+                "serves at {} as {}",
+                mesh.address(service),
+                mesh_pki::spiffe_uri(service.name())
+            ),
+            expected: "SERVING".into(),
+            came_out: status,
+        });
+    }
+    bar.finish_and_clear();
+    Ok(mesh)
+}
+
+/// Act 2.
+pub(super) async fn inventory(
+    narrator: &mut Narrator,
+    folder: &Folder,
+    now: Timestamp,
+) -> Result<()> {
+    narrator.act(
+        "Act 2: the inventory is loaded",
+        "Parties, Devices and registrations come in one stream, with a result for each row.",
+    );
+    let a_year_ago = Timestamp::from_micros(now.micros() - 365 * 86_400 * 1_000_000);
+    let rows = sample::rows(a_year_ago)?;
+    let everything = rows.len();
+    let who = "registration-data";
+    let first = load_all(narrator, folder, rows.clone()).await?;
+    narrator.step(Step {
+        who,
+        what: format!("loads {everything} rows"),
+        expected: format!("{everything} recorded, 0 unchanged, 0 refused"),
+        came_out: first,
+    });
+    let again = load_all(narrator, folder, rows).await?;
+    narrator.step(Step {
+        who,
+        what: "loads them again, as after a cut".into(),
+        expected: format!("0 recorded, {everything} unchanged, 0 refused"),
+        came_out: again,
+    });
+    let known = parties_are_known(folder).await?;
+    narrator.step(Step {
+        who: "every service",
+        what: "follows the directory of parties".into(),
+        expected: "recognises suppliers and CSPs".into(),
+        came_out: known,
+    });
+    Ok(())
+}
+
+async fn load_all(
+    narrator: &Narrator,
+    folder: &Folder,
+    rows: Vec<registration::InventoryRow>,
+) -> Result<String> {
+    let bar = narrator.progress(u64::try_from(rows.len()).ok(), "loading");
+    let loaded = load(folder, rows, |count| bar.inc(count)).await;
+    bar.finish_and_clear();
+    Ok(loaded?.to_string())
+}
+
+/// Each service has its own copy of the directory: asks all that parties talk to.
+async fn parties_are_known(folder: &Folder) -> Result<String> {
+    let albion = Clients::of(folder, sample::ALBION.id)?;
+    let north = Clients::of(folder, sample::CSP_NORTH.id)?;
+    let (mut flags, mut reporting, mut csp) = (albion.flags()?, albion.reporting()?, north.csp()?);
+    let party_id = sample::ALBION.id.to_owned();
+    let csp_id = sample::CSP_NORTH.csp.to_owned();
+    let known = "recognises suppliers and CSPs";
+    let answer = until(
+        |line: &String| line == known,
+        async || {
+            let list = flags::ListFlagsRequest {
+                party_id: party_id.clone(),
+                ..Default::default()
+            };
+            let report = reporting::GetObligationReportRequest {
+                party_id: party_id.clone(),
+                ..Default::default()
+            };
+            let subscription = csp::GetSubscriptionRequest {
+                csp_id: csp_id.clone(),
+            };
+            let all = async {
+                flags.list_flags(list).await?;
+                reporting.get_obligation_report(report).await?;
+                csp.get_subscription(subscription).await
+            };
+            line(all.await, |_| known.to_owned())
+        },
+    )
+    .await;
+    Ok(answer)
+}
