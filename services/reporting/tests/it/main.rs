@@ -1,0 +1,11 @@
+//! The service `reporting` through a real socket and mTLS, with small owners of the logs that it
+//! follows.
+
+#![cfg(test)]
+
+mod following;
+mod intake;
+mod month;
+mod reading;
+mod upstream;
+mod world;
