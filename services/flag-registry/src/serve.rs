@@ -7,7 +7,8 @@ use mesh_api::flag_registry::v1::flag_service_server::FlagServiceServer;
 use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, RuleError, Rules};
 use mesh_follow::{Feed, follow_directory};
 use mesh_rpc::{
-    ClientOptions, Drained, Draining, Health, ServeError, ServeOptions, Tls, connect, serve,
+    ClientOptions, Drained, Draining, Health, MeshChannel, ServeError, ServeOptions, Tls, connect,
+    serve,
 };
 use mesh_store::{StoreError, WriterSettings};
 use mesh_types::{Clock, SystemClock};
@@ -75,67 +76,99 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
-    let rules = Rules::read(deps.contracts, &[SERVICE])?;
+    let rules = Rules::of_services(&[SERVICE])?;
     let clock = Arc::clone(&deps.clock);
     let (store, writer) =
         FlagStore::open(&deps.database_url, clock, WriterSettings::default()).await?;
     let registration = connect(ClientOptions::new(
         "registration",
-        deps.registration,
+        deps.registration.clone(),
         deps.tls.clone(),
     ));
-    let directory = Directory::not_loaded();
-    let health = Health::new(&[SERVICE]).await;
-    let draining = Draining::new();
+    let parts = Parts {
+        directory: Directory::not_loaded(),
+        health: Health::new(&[SERVICE]).await,
+        draining: Draining::new(),
+        store,
+        registration,
+        deps,
+    };
 
     let stop = CancellationToken::new();
-    let tasks = TaskTracker::new();
-    tasks.spawn(follow_directory(
-        registration.clone(),
-        directory.clone(),
-        stop.clone(),
-    ));
-    tasks.spawn(follow_devices(
-        registration.clone(),
-        store.clone(),
-        Arc::clone(&deps.clock),
-        stop.clone(),
-    ));
-    tasks.spawn(watch_health(
-        health.clone(),
-        directory.clone(),
-        store.clone(),
-        stop.clone(),
-    ));
-
-    let followed = FollowedSuppliers::new(store.clone(), Arc::clone(&deps.clock));
-    let authority = RemoteAuthority::new(registration, followed);
-    let authorizer = Authorizer::new(rules, directory, Arc::new(authority));
-    let feed = Feed::new(
-        store.database().clone(),
-        store.log().clone(),
-        Arc::clone(&deps.clock),
-        draining.token(),
-    );
-    let flags = Flags::new(store.clone(), feed, deps.clock);
-    let routes = Routes::new(FlagServiceServer::new(flags));
-    let authorize = AuthorizeLayer::new(authorizer);
-    let options = ServeOptions::new(
-        "flag-registry",
-        listener,
-        deps.tls,
-        authorize,
-        health,
-        draining,
-    );
+    let tasks = parts.start_tasks(&stop);
+    let (options, routes) = parts.server(rules, listener);
     let served = serve(options, routes, shutdown).await;
 
+    // Whoever gives commands stops first, then the writer, then the database.
     stop.cancel();
     tasks.close();
     tasks.wait().await;
     writer.shutdown().await;
-    store.database().close().await;
+    parts.store.database().close().await;
     Ok(served?)
+}
+
+/// What tasks and handlers share.
+struct Parts {
+    deps: Deps,
+    store: FlagStore,
+    registration: MeshChannel,
+    directory: Directory,
+    health: Health,
+    draining: Draining,
+}
+
+impl Parts {
+    /// Starts what runs beside the server, until `stop` is cancelled.
+    fn start_tasks(&self, stop: &CancellationToken) -> TaskTracker {
+        let tasks = TaskTracker::new();
+        tasks.spawn(follow_directory(
+            self.registration.clone(),
+            self.directory.clone(),
+            stop.clone(),
+        ));
+        tasks.spawn(follow_devices(
+            self.registration.clone(),
+            self.store.clone(),
+            Arc::clone(&self.deps.clock),
+            stop.clone(),
+        ));
+        tasks.spawn(watch_health(
+            self.health.clone(),
+            self.directory.clone(),
+            self.store.clone(),
+            stop.clone(),
+        ));
+        tasks
+    }
+
+    /// The handlers, and all that the chain in front of them needs.
+    fn server(
+        &self,
+        rules: Rules,
+        listener: TcpListener,
+    ) -> (ServeOptions<AuthorizeLayer>, Routes) {
+        let clock = &self.deps.clock;
+        let followed = FollowedSuppliers::new(self.store.clone(), Arc::clone(clock));
+        let authority = RemoteAuthority::new(self.registration.clone(), followed);
+        let authorizer = Authorizer::new(rules, self.directory.clone(), Arc::new(authority));
+        let feed = Feed::new(
+            self.store.database().clone(),
+            self.store.log().clone(),
+            Arc::clone(clock),
+            self.draining.token(),
+        );
+        let flags = Flags::new(self.store.clone(), feed, Arc::clone(clock));
+        let options = ServeOptions::new(
+            "flag-registry",
+            listener,
+            self.deps.tls.clone(),
+            AuthorizeLayer::new(authorizer),
+            self.health.clone(),
+            self.draining.clone(),
+        );
+        (options, Routes::new(FlagServiceServer::new(flags)))
+    }
 }
 
 /// Says SERVING while callers can be recognised and the store answers. Registration need not

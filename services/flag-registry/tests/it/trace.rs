@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use mesh_api::flag_registry::v1::ListFlagEventsRequest;
 use mesh_testkit::wait_until;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
@@ -67,6 +68,32 @@ async fn an_event_names_the_request_that_caused_it() {
             let mut links = span.links.iter();
             span.name == "apply device event"
                 && links.any(|link| link.span_context.trace_id().to_string() == TRACE)
+        })
+    })
+    .await;
+}
+
+/// Decision 28: who read whose history stands in the log of the service, event by event.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_of_a_history_is_audited() {
+    const AUDITED: &str = "00-DB-12-34-56-78-90-D0";
+    spans();
+    let world = World::start().await;
+    world.flagged(AUDITED).await;
+    let request = ListFlagEventsRequest {
+        device_id: AUDITED.into(),
+        ..Default::default()
+    };
+    world.acme().list_flag_events(request).await.unwrap();
+    let expected = [("caller", "ACME"), ("device", AUDITED), ("events", "1")];
+    wait_until("the read is told", async || {
+        finished(|span| {
+            span.events.iter().any(|event| {
+                expected.iter().all(|(key, value)| {
+                    let mut attributes = event.attributes.iter();
+                    attributes.any(|one| one.key.as_str() == *key && one.value.as_str() == *value)
+                })
+            })
         })
     })
     .await;
