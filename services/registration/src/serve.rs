@@ -38,6 +38,8 @@ pub struct Deps {
     pub tls: Tls,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The contracts' descriptor set, which holds the rule of each RPC.
+    pub contracts: &'static [u8],
 }
 
 impl Deps {
@@ -48,6 +50,7 @@ impl Deps {
             database_url: database_url.to_owned(),
             tls,
             clock: Arc::new(SystemClock),
+            contracts: mesh_api::FILE_DESCRIPTOR_SET,
         }
     }
 }
@@ -72,7 +75,7 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
-    let rules = Rules::of_services(&SERVICES)?;
+    let rules = Rules::read(deps.contracts, &SERVICES)?;
     let clock = Arc::clone(&deps.clock);
     let (inventory, writer) =
         Inventory::open(&deps.database_url, clock, WriterSettings::default()).await?;

@@ -3,6 +3,7 @@
 //! One database with two logs, `parties` and `devices`. All changes go through one writer, which
 //! holds both heads while it decides; all reads take a position, so that several agree.
 
+mod changes;
 pub(crate) mod command;
 #[cfg(test)]
 mod conformance;

@@ -17,8 +17,8 @@ pub(super) use effects::{
     past_changes_take_effect_at_once,
 };
 pub(super) use positions::{
-    lists_show_one_position_while_records_change, rows_hold_between_their_positions,
-    snapshots_show_who_was_responsible_at_their_position,
+    every_field_is_read_back, lists_show_one_position_while_records_change,
+    rows_hold_between_their_positions, snapshots_show_who_was_responsible_at_their_position,
     the_same_store_is_found_when_opened_again,
 };
 pub(super) use writes::{
@@ -43,6 +43,7 @@ pub(super) struct Database {
 macro_rules! suite {
     ($fresh:path) => {
         $crate::store::conformance::suite!(@cases $fresh;
+            every_field_is_read_back
             rows_hold_between_their_positions
             lists_show_one_position_while_records_change
             snapshots_show_who_was_responsible_at_their_position

@@ -13,9 +13,9 @@ use mesh_types::{Position, Sequence, Timestamp};
 use prost::Message;
 
 use super::Logs;
+use super::changes::Changes;
 use super::command::{Answer, Command, Origin, Outcome, Request, Row};
 use super::known::Known;
-use super::rows::Changes;
 use crate::error::Error;
 
 /// One transaction while its commands are decided.

@@ -1,11 +1,13 @@
 //! What is read at a position stays as it is.
 
+use mesh_authz::Role;
 use mesh_follow::SnapshotPages as _;
-use mesh_types::Mpxn;
+use mesh_types::{Mpxn, Timestamp};
 
-use super::world::{World, at, device, head, id, mpan, put, registered};
+use super::world::{World, at, device, entity, head, id, mpan, party, put, registered};
 use super::{Checked, Database};
-use crate::device::{Device, DeviceType, SmiStatus};
+use crate::device::{Device, DeviceType, SiteException, SmetsVersion, SmiStatus};
+use crate::store::command::Row;
 use crate::store::read::Page;
 use crate::store::{DevicePages, PartyPages};
 
@@ -46,6 +48,59 @@ pub(in super::super) async fn rows_hold_between_their_positions(database: &Datab
         };
         assert_eq!(world.inventory.party_page(page).await?.len(), there);
     }
+    world.stop().await;
+    Ok(())
+}
+
+pub(in super::super) async fn every_field_is_read_back(database: &Database) -> Checked {
+    let world = World::start(database).await?;
+    let exceptions = [
+        SiteException::Economy7OrSimilar,
+        SiteException::RadioTeleswitch,
+        SiteException::NetworkManagedWithoutWan,
+    ];
+    let esme = Device {
+        hub: Some(id(9)),
+        smets_version: Some(SmetsVersion { major: 5, minor: 4 }),
+        status: Some(SmiStatus::Recovery),
+        status_since: Some(Timestamp::from_micros(1_234_567)),
+        secondary_import_mpan: Some(mpan(60)),
+        export_mpan: Some(mpan(61)),
+        site_exceptions: exceptions.into(),
+        ..device(1, DeviceType::Esme)
+    };
+    let gsme = Device {
+        hub: Some(id(9)),
+        gpf: Some(id(3)),
+        site_exceptions: [SiteException::RadioTeleswitch].into(),
+        ..device(2, DeviceType::Gsme)
+    };
+    let display = Device {
+        status: None,
+        status_since: None,
+        ..device(4, DeviceType::Ihd)
+    };
+    let hub = Device {
+        csp: Some("4g".parse()?),
+        ..device(9, DeviceType::Chf)
+    };
+    let all = [hub, device(3, DeviceType::Gpf), esme, gsme, display];
+    world.load(all.clone().map(put).into()).await;
+    let at = head(&world).await.sequence;
+    for device in all {
+        let found = world.inventory.device(device.id, at).await?;
+        assert_eq!(found.map(|found| found.value), Some(device));
+    }
+    let mut gateway = party("GATE", 70, Role::Gateway);
+    gateway
+        .identities
+        .insert(entity(71), [Role::Csp, Role::OtherUser].into());
+    gateway.csp = Some("south".parse()?);
+    gateway.acts_for = ["A".parse()?, "B".parse()?].into();
+    world.load(vec![Row::Party(gateway.clone())]).await;
+    let at = world.inventory.parties_head().await?.sequence;
+    let found = world.inventory.party(&gateway.id, at).await?;
+    assert_eq!(found.map(|found| found.value), Some(gateway));
     world.stop().await;
     Ok(())
 }

@@ -1,0 +1,179 @@
+//! Who is responsible, with the evidence, for every kind of Device.
+
+use mesh_api::common::v1::{ErrorReason, Position};
+use mesh_api::registration::v1 as wire;
+use mesh_api::registration::v1::authority_result::Result as Told;
+use tonic::Code;
+
+use crate::world::{CHF, ESME, EXPORT_ONLY, GPF, GSME, NOW, TWIN, World, instant, mpan, refused};
+
+const UNKNOWN: &str = "00-DB-12-34-56-78-90-FF";
+
+#[tokio::test]
+async fn each_kind_of_device_has_its_supplier() {
+    let world = World::with_inventory().await;
+    for (device, responsible, secondary) in [
+        (ESME, "ACME", ""),
+        (TWIN, "ACME", "BOLT"),
+        (EXPORT_ONLY, "BOLT", ""),
+        (GSME, "GAS", ""),
+        (GPF, "GAS", ""),
+        (CHF, "", ""),
+        (UNKNOWN, "", ""),
+    ] {
+        let told = world.ask(&device.to_lowercase()).await;
+        assert_eq!(told.device_id, device);
+        assert_eq!(told.responsible_party_id, responsible, "{device}");
+        assert_eq!(told.secondary_responsible_party_id, secondary, "{device}");
+        let registered = told.registration.map(|r| r.party_id).unwrap_or_default();
+        assert_eq!(registered, responsible, "{device}");
+        let active = told.responsible_party_status == i32::from(wire::PartyStatus::Active);
+        assert_eq!(active, !responsible.is_empty(), "{device}");
+        assert_eq!(told.device.is_some(), device != UNKNOWN, "{device}");
+        let hub = told
+            .communications_hub
+            .map(|hub| (hub.device_id, hub.csp_id));
+        let on_hub = !matches!(device, CHF | UNKNOWN);
+        assert_eq!(
+            hub,
+            on_hub.then(|| (CHF.to_owned(), "north".to_owned())),
+            "{device}"
+        );
+        assert_eq!(told.authority_end_time, None, "{device}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_is_about_an_instant() {
+    let world = World::with_inventory().await;
+    world.change(mpan(1), "BOLT", Some(NOW - 10)).await.unwrap();
+    world.change(mpan(1), "ACME", Some(NOW + 10)).await.unwrap();
+    for (seconds, responsible, ends) in [
+        (-1, "", Some(0)),
+        (0, "ACME", Some(NOW - 10)),
+        (NOW - 11, "ACME", Some(NOW - 10)),
+        (NOW - 10, "BOLT", Some(NOW + 10)),
+        (NOW + 10, "ACME", None),
+    ] {
+        let told = world.ask_at(ESME, Some(seconds)).await;
+        assert_eq!(told.valid_time, instant(seconds));
+        let authority = told.authority.unwrap();
+        assert_eq!(authority.responsible_party_id, responsible, "{seconds}");
+        assert_eq!(
+            authority.authority_end_time,
+            ends.and_then(instant),
+            "{seconds}"
+        );
+    }
+    assert_eq!(world.ask_at(ESME, None).await.valid_time, instant(NOW));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_is_answered_in_order_and_at_one_position() {
+    let world = World::with_inventory().await;
+    let asked = [GPF, ESME, "rubbish", UNKNOWN, "", ESME];
+    let request = wire::BatchGetAuthorityRequest {
+        device_ids: asked.iter().map(|&id| id.to_owned()).collect(),
+        valid_time: None,
+        at_least: None,
+    };
+    let answer = world
+        .authority()
+        .batch_get_authority(request)
+        .await
+        .unwrap()
+        .into_inner();
+    let told: Vec<String> = answer
+        .results
+        .iter()
+        .map(|result| match result.result.as_ref().unwrap() {
+            Told::Authority(authority) => authority.responsible_party_id.clone(),
+            Told::Status(status) => status.reason().as_str_name().to_owned(),
+        })
+        .collect();
+    let invalid = ErrorReason::FieldInvalid.as_str_name();
+    assert_eq!(told, ["GAS", "ACME", invalid, "", invalid, "ACME"]);
+    assert_eq!(answer.valid_time, instant(NOW));
+    let position = answer.position.unwrap();
+    assert_eq!(position.log, "devices");
+
+    let request = |count: usize| wire::BatchGetAuthorityRequest {
+        device_ids: vec![ESME.to_owned(); count],
+        valid_time: None,
+        at_least: Some(position.clone()),
+    };
+    let full = world
+        .authority()
+        .batch_get_authority(request(1_000))
+        .await
+        .unwrap();
+    assert_eq!(full.into_inner().results.len(), 1_000);
+    let many = world
+        .authority()
+        .batch_get_authority(request(1_001))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        refused(&many),
+        (Code::InvalidArgument, Some(ErrorReason::TooManyItems))
+    );
+    let none = world
+        .authority()
+        .batch_get_authority(request(0))
+        .await
+        .unwrap();
+    assert!(none.into_inner().results.is_empty());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_waits_for_the_position_that_must_have_been_seen() {
+    let world = World::with_inventory().await;
+    let changed = world.change(mpan(1), "BOLT", None).await.unwrap();
+    let seen = changed.position.unwrap();
+    let ask = async |at_least: Position| {
+        let request = wire::GetAuthorityRequest {
+            device_id: ESME.to_owned(),
+            valid_time: None,
+            at_least: Some(at_least),
+        };
+        world
+            .authority()
+            .get_authority(request)
+            .await
+            .map(tonic::Response::into_inner)
+    };
+    let told = ask(seen.clone()).await.unwrap();
+    assert_eq!(told.position, Some(seen.clone()));
+    assert_eq!(told.authority.unwrap().responsible_party_id, "BOLT");
+
+    let next = Position {
+        sequence: seen.sequence + 1,
+        ..seen.clone()
+    };
+    let (waiting, _) = tokio::join!(ask(next.clone()), world.change(mpan(3), "BOLT", None));
+    assert!(waiting.unwrap().position.unwrap().sequence >= next.sequence);
+
+    let other = Position {
+        epoch: seen.epoch ^ 1,
+        ..seen.clone()
+    };
+    assert_eq!(
+        refused(&ask(other).await.unwrap_err()),
+        (
+            Code::FailedPrecondition,
+            Some(ErrorReason::PositionOfAnotherEpoch)
+        )
+    );
+    let never = Position {
+        sequence: u64::MAX >> 2,
+        ..seen
+    };
+    assert_eq!(
+        refused(&ask(never).await.unwrap_err()),
+        (Code::OutOfRange, Some(ErrorReason::PositionNotReached))
+    );
+    world.stop().await;
+}

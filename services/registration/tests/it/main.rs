@@ -1,0 +1,9 @@
+//! The whole service over real sockets with real certificates.
+#![cfg(test)]
+
+mod authority;
+mod devices;
+mod follow;
+mod import;
+mod parties;
+mod world;
