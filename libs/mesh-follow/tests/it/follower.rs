@@ -1,0 +1,441 @@
+//! What a follower is handed, and what it is kept from.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use futures::FutureExt as _;
+use mesh_api::common::v1::{self as common, ErrorReason, follow_start::Start, stream_frame::Frame};
+use mesh_api::registration::v1 as wire;
+use mesh_api::registration::v1::party_service_client::PartyServiceClient;
+use mesh_api::status::refusal;
+use mesh_follow::{Begin, FollowError, Follower, LogEvent, follow};
+use mesh_store::cursor::Cursor;
+use mesh_testkit::{LIMIT, wait_until};
+use mesh_types::{Position, Sequence};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
+
+use crate::harness::{Chain, Step, scripted};
+
+/// What reached a follower.
+#[derive(Debug, Default)]
+struct Record {
+    applied: Vec<Sequence>,
+    cursor: Option<Cursor>,
+    parts: usize,
+    checkpoints: Vec<Sequence>,
+    disconnected: usize,
+    other_histories: usize,
+    /// Answers the next so many `apply`s with an error.
+    stale: usize,
+}
+
+struct Recorder {
+    record: Arc<Mutex<Record>>,
+    begin: Begin,
+}
+
+#[async_trait]
+impl Follower for Recorder {
+    type Response = wire::FollowPartiesResponse;
+
+    async fn begin(&mut self) -> Result<Begin, FollowError> {
+        let cursor = self.record.lock().unwrap().cursor.clone();
+        Ok(cursor.map_or(self.begin.clone(), Begin::After))
+    }
+
+    async fn snapshot_part(&mut self, _part: wire::PartySnapshot) -> Result<(), FollowError> {
+        self.record.lock().unwrap().parts += 1;
+        Ok(())
+    }
+
+    async fn snapshot_complete(&mut self, cursor: Cursor) -> Result<(), FollowError> {
+        self.record.lock().unwrap().cursor = Some(cursor);
+        Ok(())
+    }
+
+    async fn apply(&mut self, events: Vec<LogEvent>, cursor: Cursor) -> Result<(), FollowError> {
+        let mut record = self.record.lock().unwrap();
+        if record.stale > 0 {
+            record.stale -= 1;
+            return Err(FollowError::Stale);
+        }
+        let last = events.last().unwrap();
+        assert_eq!(
+            (last.sequence, last.hash),
+            (cursor.position.sequence, cursor.hash)
+        );
+        record
+            .applied
+            .extend(events.iter().map(|event| event.sequence));
+        record.cursor = Some(cursor);
+        Ok(())
+    }
+
+    async fn checkpoint(&mut self, position: &Position) -> Result<(), FollowError> {
+        self.record
+            .lock()
+            .unwrap()
+            .checkpoints
+            .push(position.sequence);
+        Ok(())
+    }
+
+    async fn other_history(&mut self) -> bool {
+        let mut record = self.record.lock().unwrap();
+        record.other_histories += 1;
+        record.cursor = None;
+        self.begin = Begin::Snapshot;
+        true
+    }
+
+    fn disconnected(&mut self) {
+        self.record.lock().unwrap().disconnected += 1;
+    }
+}
+
+/// A follower at work on a scripted owner.
+struct Following {
+    record: Arc<Mutex<Record>>,
+    starts: Arc<Mutex<Vec<common::FollowStart>>>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Following {
+    async fn begin(
+        begin: Begin,
+        script: impl Fn(usize, &common::FollowStart) -> Vec<Step> + Send + Sync + 'static,
+    ) -> Self {
+        Self::with(begin, Record::default(), script).await
+    }
+
+    async fn with(
+        begin: Begin,
+        record: Record,
+        script: impl Fn(usize, &common::FollowStart) -> Vec<Step> + Send + Sync + 'static,
+    ) -> Self {
+        let (channel, starts) = scripted(script).await;
+        let record = Arc::new(Mutex::new(record));
+        let follower = Recorder {
+            record: Arc::clone(&record),
+            begin,
+        };
+        let client = PartyServiceClient::new(channel);
+        let connect = move |start| {
+            let mut client = client.clone();
+            async move {
+                let request = wire::FollowPartiesRequest { start: Some(start) };
+                Ok(client.follow_parties(request).await?.into_inner())
+            }
+            .boxed()
+        };
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(follow("parties", follower, connect, stop.clone()));
+        Self {
+            record,
+            starts,
+            stop,
+            task,
+        }
+    }
+
+    /// Waits for a checkpoint, stops, and gives what was applied and where streams began: the
+    /// sequence, or `None` for a snapshot.
+    async fn until(self, checkpoint: Sequence) -> (Vec<Sequence>, Vec<Option<Sequence>>) {
+        self.checkpoint(checkpoint).await;
+        self.stop().await
+    }
+
+    async fn checkpoint(&self, checkpoint: Sequence) {
+        wait_until("the checkpoint", async || {
+            let record = self.record.lock().unwrap();
+            match record.checkpoints.contains(&checkpoint) {
+                true => Ok(()),
+                false => Err(format!("{record:?}")),
+            }
+        })
+        .await;
+    }
+
+    async fn stop(self) -> (Vec<Sequence>, Vec<Option<Sequence>>) {
+        self.stop.cancel();
+        let ended = tokio::time::timeout(LIMIT, self.task).await;
+        ended.expect("the end before the limit").unwrap();
+        let applied = self.record.lock().unwrap().applied.clone();
+        let starts = self.starts.lock().unwrap();
+        (applied, starts.iter().map(place).collect())
+    }
+}
+
+fn place(start: &common::FollowStart) -> Option<Sequence> {
+    match start.start.as_ref().unwrap() {
+        Start::After(position) => Some(position.sequence),
+        Start::Snapshot(_) => None,
+    }
+}
+
+fn events(count: usize) -> Chain {
+    Chain::new(
+        7,
+        (0..count).map(|number| format!("event {number}").into_bytes()),
+    )
+}
+
+/// Event 1, then `bad`: it must not be applied, and a new stream must begin after event 1.
+async fn check_refused(what: &str, chain: &Chain, bad: Vec<Step>) {
+    let good = chain.clone();
+    let following =
+        Following::begin(
+            Begin::After(chain.cursors[0].clone()),
+            move |number, _| match number {
+                0 => {
+                    let mut steps = vec![good.hello(), good.entries([1])];
+                    steps.extend(bad.clone());
+                    steps.extend([good.checkpoint(1), Step::Hang]);
+                    steps
+                }
+                _ => vec![
+                    good.hello(),
+                    good.entries([2, 3]),
+                    good.checkpoint(3),
+                    Step::Hang,
+                ],
+            },
+        )
+        .await;
+    let (applied, starts) = following.until(3).await;
+    assert_eq!(applied, [1, 2, 3], "{what}");
+    assert_eq!(starts, [Some(0), Some(1)], "{what}");
+}
+
+#[tokio::test]
+async fn what_does_not_continue_the_log_is_refused() {
+    let chain = events(3);
+    let spoil = |sequence, spoil: &dyn Fn(&mut common::LogEntry)| {
+        let mut entry = chain.entry(sequence);
+        spoil(&mut entry);
+        vec![Step::entries(vec![entry])]
+    };
+    let other = Chain::new(8, [b"event 0".to_vec(), b"event 1".to_vec()]);
+    for (what, bad) in [
+        ("a gap", vec![chain.entries([3])]),
+        ("a gap within a frame", vec![chain.entries([2, 2])]),
+        ("an event twice", vec![chain.entries([1])]),
+        ("a wrong hash", spoil(2, &|e| e.hash = chain.entry(3).hash)),
+        (
+            "a wrong previous hash",
+            spoil(2, &|e| {
+                e.previous_hash = chain.entry(1).previous_hash;
+            }),
+        ),
+        (
+            "another event",
+            spoil(2, &|e| e.event = chain.entry(3).event),
+        ),
+        ("no position", spoil(2, &|e| e.position = None)),
+        (
+            "a position that is none",
+            spoil(2, &|e| e.position.as_mut().unwrap().epoch = 0),
+        ),
+        ("another history", vec![other.entries([2])]),
+    ] {
+        check_refused(what, &chain, bad).await;
+    }
+}
+
+#[tokio::test]
+async fn frames_out_of_turn_are_refused() {
+    let chain = events(3);
+    let other = Chain::new(8, []);
+    for (what, bad) in [
+        ("a checkpoint ahead of its events", chain.checkpoint(2)),
+        ("a checkpoint behind its events", chain.checkpoint(0)),
+        ("a checkpoint of another history", other.checkpoint(1)),
+        (
+            "a checkpoint that does not say when",
+            Step::Frame(Frame::Checkpoint(common::Checkpoint {
+                position: chain.entry(1).position,
+                time: None,
+            })),
+        ),
+        ("a second hello", chain.hello()),
+        (
+            "a snapshot that nobody asked for",
+            Step::Part(wire::PartySnapshot::default()),
+        ),
+        (
+            "the end of a snapshot that nobody asked for",
+            chain.complete(3),
+        ),
+    ] {
+        check_refused(what, &chain, vec![bad]).await;
+    }
+    let first = chain.clone();
+    let following =
+        Following::begin(
+            Begin::After(chain.cursors[0].clone()),
+            move |number, _| match number {
+                0 => vec![first.entries([1]), Step::Hang],
+                _ => vec![
+                    first.hello(),
+                    first.entries([1]),
+                    first.checkpoint(1),
+                    Step::Hang,
+                ],
+            },
+        )
+        .await;
+    let (applied, starts) = following.until(1).await;
+    assert_eq!(
+        (applied, starts),
+        (vec![1], vec![Some(0), Some(0)]),
+        "no hello"
+    );
+}
+
+#[tokio::test]
+async fn a_snapshot_is_whole_before_the_tail_begins() {
+    let chain = events(3);
+    let other = Chain::new(8, [vec![], vec![]]);
+    let script = chain.clone();
+    let part = || Step::Part(wire::PartySnapshot::default());
+    let following = Following::begin(Begin::Snapshot, move |number, _| match number {
+        0 => vec![script.hello(), part(), script.entries([1]), Step::Hang],
+        1 => vec![script.hello(), part(), script.checkpoint(0), Step::Hang],
+        2 => vec![script.hello(), part(), other.complete(2), Step::Hang],
+        _ => vec![
+            script.hello(),
+            part(),
+            script.complete(2),
+            script.entries([3]),
+            script.checkpoint(3),
+            Step::Hang,
+        ],
+    })
+    .await;
+    following.checkpoint(3).await;
+    assert_eq!(following.record.lock().unwrap().parts, 4);
+    let (applied, starts) = following.stop().await;
+    assert_eq!((applied, starts), (vec![3], vec![None; 4]));
+}
+
+#[tokio::test]
+async fn cuts_anywhere_leave_each_event_applied_once() {
+    let chain = events(60);
+    let script = chain.clone();
+    let following = Following::begin(
+        Begin::After(chain.cursors[0].clone()),
+        move |number, start| {
+            let after = usize::try_from(place(start).unwrap()).unwrap();
+            let end = (after + 1 + number * 5).min(60);
+            let mut steps = vec![script.hello(), script.entries(after + 1..=end)];
+            match (end, number % 3) {
+                (60, _) => steps.extend([script.checkpoint(60), Step::Hang]),
+                (_, 0) => steps.push(Step::Fail(Status::unavailable("cut"))),
+                (_, 1) => steps.push(Step::Frame(Frame::Draining(common::Draining::default()))),
+                // The stream just ends.
+                _ => steps.push(script.checkpoint(end as u64)),
+            }
+            steps
+        },
+    )
+    .await;
+    let (applied, starts) = following.until(60).await;
+    assert_eq!(applied, (1..=60).collect::<Vec<_>>());
+    assert!(starts.len() > 4, "{starts:?}");
+}
+
+#[tokio::test]
+async fn a_follower_that_has_nothing_begins_with_the_first_event() {
+    let chain = events(3);
+    let script = chain.clone();
+    let following = Following::begin(Begin::Start, move |_, start| {
+        let tail = place(start).is_some();
+        let rest = tail.then(|| [script.entries([1, 2, 3]), script.checkpoint(3)]);
+        let mut steps = vec![script.hello()];
+        steps.extend(rest.into_iter().flatten());
+        steps.push(Step::Hang);
+        steps
+    })
+    .await;
+    let (applied, starts) = following.until(3).await;
+    // The first stream only tells which history there is.
+    assert_eq!((applied, starts), (vec![1, 2, 3], vec![None, Some(0)]));
+}
+
+#[tokio::test]
+async fn a_stream_without_a_sign_of_life_is_given_up() {
+    let chain = events(1);
+    let script = chain.clone();
+    let following =
+        Following::begin(
+            Begin::After(chain.cursors[0].clone()),
+            move |number, _| match number {
+                0 => vec![script.hello_with(10), Step::Hang],
+                _ => vec![
+                    script.hello(),
+                    script.entries([1]),
+                    script.checkpoint(1),
+                    Step::Hang,
+                ],
+            },
+        )
+        .await;
+    following.checkpoint(1).await;
+    assert_eq!(following.record.lock().unwrap().disconnected, 1);
+    let (applied, starts) = following.stop().await;
+    assert_eq!((applied, starts), (vec![1], vec![Some(0), Some(0)]));
+}
+
+#[tokio::test]
+async fn a_follower_that_is_stale_is_asked_again_where_to_begin() {
+    let chain = events(2);
+    let script = chain.clone();
+    let record = Record {
+        stale: 1,
+        ..Record::default()
+    };
+    let begin = Begin::After(chain.cursors[0].clone());
+    let following = Following::with(begin, record, move |_, _| {
+        vec![
+            script.hello(),
+            script.entries([1, 2]),
+            script.checkpoint(2),
+            Step::Hang,
+        ]
+    })
+    .await;
+    let (applied, starts) = following.until(2).await;
+    assert_eq!((applied, starts), (vec![1, 2], vec![Some(0), Some(0)]));
+}
+
+#[tokio::test]
+async fn another_history_is_told_to_the_follower() {
+    let old = events(2);
+    let new = Chain::new(9, [vec![1], vec![2], vec![3]]);
+    let following =
+        Following::begin(
+            Begin::After(old.cursors[2].clone()),
+            move |_, start| match place(start) {
+                Some(_) => vec![Step::Fail(refusal(
+                    Code::FailedPrecondition,
+                    ErrorReason::PositionOfAnotherEpoch,
+                    "another",
+                ))],
+                None => vec![
+                    new.hello(),
+                    new.complete(2),
+                    new.entries([3]),
+                    new.checkpoint(3),
+                    Step::Hang,
+                ],
+            },
+        )
+        .await;
+    following.checkpoint(3).await;
+    assert_eq!(following.record.lock().unwrap().other_histories, 1);
+    let (applied, starts) = following.stop().await;
+    assert_eq!((applied, starts), (vec![3], vec![Some(2), None]));
+}

@@ -1,0 +1,9 @@
+//! A log with state behind it, a server that serves it, and a server that does as it is told.
+
+mod log;
+mod script;
+mod server;
+
+pub(crate) use log::{Gate, Items, TestLog, item};
+pub(crate) use script::{Chain, Step, scripted};
+pub(crate) use server::{Got, OTHER_CSP, Reader, TestServer, csp_party, sequences};

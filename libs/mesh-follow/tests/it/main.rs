@@ -1,0 +1,9 @@
+//! Logs served and followed through real sockets.
+
+#![cfg(test)]
+
+mod directory;
+mod feed;
+mod follower;
+mod harness;
+mod limits;
