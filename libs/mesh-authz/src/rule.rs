@@ -104,7 +104,8 @@ impl Rules {
         Self::read(mesh_api::FILE_DESCRIPTOR_SET, services)
     }
 
-    pub(crate) fn read(descriptor_set: &[u8], services: &[&str]) -> Result<Self, RuleError> {
+    /// The same from any contracts: an encoded `google.protobuf.FileDescriptorSet`.
+    pub fn read(descriptor_set: &[u8], services: &[&str]) -> Result<Self, RuleError> {
         let descriptor_error =
             |error: prost_reflect::DescriptorError| RuleError::Descriptor(error.to_string());
         let pool = DescriptorPool::decode(descriptor_set).map_err(descriptor_error)?;

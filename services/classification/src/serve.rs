@@ -35,6 +35,8 @@ pub struct Deps {
     pub tls: Tls,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The contracts' descriptor set, which holds the rule of each RPC.
+    pub contracts: &'static [u8],
     /// What is decided by.
     pub policy: Arc<Policy>,
 }
@@ -48,6 +50,7 @@ impl Deps {
             flag_registry: flag_registry.to_owned(),
             tls,
             clock: Arc::new(SystemClock),
+            contracts: mesh_api::FILE_DESCRIPTOR_SET,
             policy: Policy::builtin(),
         }
     }
@@ -70,7 +73,7 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
-    let rules = Rules::of_services(&[SERVICE])?;
+    let rules = Rules::read(deps.contracts, &[SERVICE])?;
     let client = |service, address| connect(ClientOptions::new(service, address, deps.tls.clone()));
     let registration = client("registration", deps.registration);
     let flag_registry = client("flag-registry", deps.flag_registry);

@@ -40,6 +40,8 @@ pub struct Deps {
     pub tls: Tls,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The contracts' descriptor set, which holds the rule of each RPC.
+    pub contracts: &'static [u8],
     /// The times of the CSPs' streams.
     pub feed_settings: FeedSettings,
 }
@@ -54,6 +56,7 @@ impl Deps {
             flag_registry: flag_registry.to_owned(),
             tls,
             clock: Arc::new(SystemClock),
+            contracts: mesh_api::FILE_DESCRIPTOR_SET,
             feed_settings: FeedSettings::default(),
         }
     }
@@ -79,7 +82,7 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
-    let rules = Rules::of_services(&[SERVICE])?;
+    let rules = Rules::read(deps.contracts, &[SERVICE])?;
     let store = Store::open(&deps.database_url, &MIGRATIONS).await?;
     let (writer, writer_task) = Writer::start(
         store.clone(),

@@ -76,7 +76,7 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
-    let rules = Rules::of_services(&[SERVICE])?;
+    let rules = Rules::read(deps.contracts, &[SERVICE])?;
     let clock = Arc::clone(&deps.clock);
     let (store, writer) =
         FlagStore::open(&deps.database_url, clock, WriterSettings::default()).await?;

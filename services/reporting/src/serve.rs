@@ -39,6 +39,8 @@ pub struct Deps {
     pub tls: Tls,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The contracts' descriptor set, which holds the rule of each RPC.
+    pub contracts: &'static [u8],
 }
 
 impl Deps {
@@ -51,6 +53,7 @@ impl Deps {
             flag_registry: flag_registry.to_owned(),
             tls,
             clock: Arc::new(SystemClock),
+            contracts: mesh_api::FILE_DESCRIPTOR_SET,
         }
     }
 }
@@ -75,7 +78,7 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
-    let rules = Rules::of_services(&[SERVICE])?;
+    let rules = Rules::read(deps.contracts, &[SERVICE])?;
     let (store, writer) = ReportStore::open(&deps.database_url, deps.clock).await?;
     let channel =
         |service, address| connect(ClientOptions::new(service, address, deps.tls.clone()));
