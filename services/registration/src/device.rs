@@ -111,6 +111,9 @@ pub struct Related<'a> {
     pub mirrored: Option<DeviceId>,
 }
 
+/// Whether a field is set, and its path.
+type Field = (bool, &'static str);
+
 impl DeviceType {
     /// Whether it measures what premises draw: only these can be flagged.
     #[must_use]
@@ -203,74 +206,42 @@ impl Device {
     /// The fields that a Device of this type does not have.
     fn misplaced(&self) -> Vec<Problem> {
         let kind = self.device_type;
-        let (esme, gsme) = (kind == DeviceType::Esme, kind == DeviceType::Gsme);
-        let rules = [
-            (
-                self.smets_version.is_some(),
-                kind.is_meter(),
-                "smets_version",
-                "only a meter has one",
-            ),
-            (
-                self.status.is_some(),
-                !kind.is_type_2(),
-                "smi_status",
-                "a Type 2 Device has none",
-            ),
-            (
-                self.status_since.is_some(),
-                !kind.is_type_2(),
-                "smi_status_time",
-                "a Type 2 Device has none",
-            ),
-            (
-                self.hub.is_some(),
-                kind != DeviceType::Chf,
-                "communications_hub_id",
-                "a CHF has none",
-            ),
-            (
-                self.csp.is_some(),
-                kind == DeviceType::Chf,
-                "csp_id",
-                "only a CHF has one",
-            ),
-            (
-                self.gpf.is_some(),
-                gsme,
-                "gas_proxy_function_id",
-                "only a GSME has one",
-            ),
-            (
-                self.import_mpan.is_some(),
-                esme,
-                "import_mpan",
-                "only an ESME has one",
-            ),
+        let meters = [
+            (self.smets_version.is_some(), "smets_version"),
+            (!self.site_exceptions.is_empty(), "site_exceptions"),
+        ];
+        let esmes = [
+            (self.import_mpan.is_some(), "import_mpan"),
             (
                 self.secondary_import_mpan.is_some(),
-                esme,
                 "secondary_import_mpan",
-                "only an ESME has one",
             ),
-            (
-                self.export_mpan.is_some(),
-                esme,
-                "export_mpan",
-                "only an ESME has one",
-            ),
-            (self.mprn.is_some(), gsme, "mprn", "only a GSME has one"),
-            (
-                !self.site_exceptions.is_empty(),
-                kind.is_meter(),
-                "site_exceptions",
-                "only a meter has them",
-            ),
+            (self.export_mpan.is_some(), "export_mpan"),
         ];
-        rules
-            .into_iter()
-            .filter(|(set, allowed, ..)| *set && !allowed)
-            .map(|(_, _, field, text)| Problem { field, text })
+        let gsmes = [
+            (self.mprn.is_some(), "mprn"),
+            (self.gpf.is_some(), "gas_proxy_function_id"),
+        ];
+        let with_status = [
+            (self.status.is_some(), "smi_status"),
+            (self.status_since.is_some(), "smi_status_time"),
+        ];
+        let not_hubs = [(self.hub.is_some(), "communications_hub_id")];
+        let hubs = [(self.csp.is_some(), "csp_id")];
+        let rules: [(bool, &[Field], &'static str); 6] = [
+            (kind.is_meter(), &meters, "only a meter has one"),
+            (kind == DeviceType::Esme, &esmes, "only an ESME has one"),
+            (kind == DeviceType::Gsme, &gsmes, "only a GSME has one"),
+            (!kind.is_type_2(), &with_status, "a Type 2 Device has none"),
+            (kind != DeviceType::Chf, &not_hubs, "a CHF has none"),
+            (kind == DeviceType::Chf, &hubs, "only a CHF has one"),
+        ];
+        let broken = rules.into_iter().filter(|(allowed, ..)| !allowed);
+        broken
+            .flat_map(|(_, fields, text)| {
+                let set = fields.iter().filter(|(set, _)| *set);
+                set.map(move |&(_, field)| Problem { field, text })
+            })
             .collect()
     }
 
