@@ -5,10 +5,11 @@ use std::time::Duration;
 use mesh_api::common::v1::ErrorReason;
 use mesh_api::status::reason_of;
 use mesh_pki::{Issued, Profile, Validity, spiffe_uri};
-use mesh_rpc::{HandshakeOutcome, Tls, TlsFiles};
+use mesh_rpc::{HandshakeOutcome, Tls, TlsFiles, TlsPem};
 use mesh_testkit::{LIMIT, certificates, other_certificates, temp_dir, wait_until};
 use mesh_types::{Clock as _, EntityId, Eui64, SystemClock};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -238,6 +239,85 @@ async fn both_sides_take_a_new_authority_without_a_restart() {
     );
     client.replace(with_trust(&next.internal("dsp"))).unwrap();
     report().unary(channel).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_shows_its_new_certificate_at_the_next_call() {
+    let server = TestServer::start().await;
+    let client = tls(&certificates().internal("dsp"));
+    let channel = server.channel_with(client.clone());
+    for role in ["Dsp", "Operator", "Auditor"] {
+        let issued = certificates().internal(&role.to_lowercase());
+        client.replace(pem(&issued)).unwrap();
+        let answer = report().unary(channel.clone()).await.unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.contains(&format!("Internal({role})")), "{answer}");
+    }
+}
+
+async fn some_calls(server: &TestServer) {
+    let before = server.handlers.called();
+    wait_until("calls to be served", async || {
+        match server.handlers.called() - before {
+            calls if calls > 50 => Ok(()),
+            calls => Err(calls),
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn certificates_and_authorities_are_exchanged_under_load_without_a_failed_call() {
+    let server = TestServer::start().await;
+    let client = tls(&certificates().internal("dsp"));
+    let channel = server.channel_with(client.clone());
+    let done = CancellationToken::new();
+    let callers: Vec<_> = (0..4)
+        .map(|_| {
+            let (channel, done) = (channel.clone(), done.clone());
+            tokio::spawn(async move {
+                let mut calls = 0_u32;
+                while !done.is_cancelled() {
+                    report().unary(channel.clone()).await.unwrap();
+                    calls += 1;
+                }
+                calls
+            })
+        })
+        .collect();
+    let next = mesh_testkit::Certificates::new("Next CA");
+    let both = format!("{}{}", certificates().trust_pem(), next.trust_pem());
+    let trusting = |issued: &Issued, trust: &str| TlsPem {
+        trust: trust.to_owned(),
+        ..pem(issued)
+    };
+    let service = "flag-registry";
+    for (pem_of_server, pem_of_client) in [
+        // Trust both, then move to the new authority, then leave the old one.
+        (
+            trusting(&certificates().internal(service), &both),
+            trusting(&certificates().internal("dsp"), &both),
+        ),
+        (
+            trusting(&next.internal(service), &both),
+            trusting(&next.internal("dsp"), &both),
+        ),
+        (
+            trusting(&next.internal(service), next.trust_pem()),
+            trusting(&next.internal("dsp"), next.trust_pem()),
+        ),
+    ] {
+        some_calls(&server).await;
+        server.tls.replace(pem_of_server).unwrap();
+        client.replace(pem_of_client).unwrap();
+    }
+    some_calls(&server).await;
+    done.cancel();
+    for caller in callers {
+        assert!(caller.await.unwrap() > 0);
+    }
+    assert!(server.tls.handshakes().get(HandshakeOutcome::Accepted) >= 4);
+    assert_eq!(server.tls.handshakes().failed(), 0);
 }
 
 #[tokio::test]

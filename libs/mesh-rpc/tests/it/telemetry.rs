@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mesh_pki::Profile;
-use mesh_rpc::{GlobalLimits, link_to};
+use mesh_rpc::{GlobalLimits, Telemetry, TelemetryError, TelemetryOptions, link_to};
 use mesh_testkit::{certificates, wait_until};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
@@ -160,6 +160,23 @@ async fn a_hostile_trace_context_starts_a_new_trace_and_the_call_succeeds() {
         let span = spans(trace, 1).await.remove(0);
         assert!(span.parent_span_id.is_empty(), "{hostile}");
     }
+}
+
+#[tokio::test]
+async fn telemetry_is_installed_once_and_only_with_a_readable_filter() {
+    TestServer::start().await;
+    let options = TelemetryOptions::new("second");
+    let second = Telemetry::install(&options).unwrap_err();
+    assert!(matches!(second, TelemetryError::Installed), "{second}");
+    let options = TelemetryOptions {
+        filter: "info=loud=".to_owned(),
+        ..options
+    };
+    let unreadable = Telemetry::install(&options).unwrap_err();
+    assert!(
+        matches!(unreadable, TelemetryError::Filter(_)),
+        "{unreadable}"
+    );
 }
 
 #[tokio::test]
