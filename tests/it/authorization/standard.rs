@@ -1,0 +1,71 @@
+//! Who is answered by the standard services? Health answers everybody who completes the handshake;
+//! reflection those who may see everything.
+
+use std::collections::BTreeSet;
+
+use mesh_api::common::v1::ErrorReason;
+use mesh_api::status::reason_of;
+use mp169::mesh::Service;
+use mp169::sample::ALBION;
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::call::rpcs;
+use crate::mesh::{TestMesh, listed_services};
+
+/// The contract's services of one of the five.
+fn contracts_of(service: Service) -> BTreeSet<String> {
+    let rpcs = rpcs().into_iter();
+    let own = rpcs.filter(|rpc| rpc.served_by() == service);
+    own.map(|rpc| rpc.service()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_open_and_reflection_is_not() {
+    let mesh = TestMesh::with_sample().await;
+    for service in Service::ALL {
+        health_answers_without_a_certificate(&mesh, service).await;
+        reflection_is_for_inspectors(&mesh, service).await;
+    }
+}
+
+async fn health_answers_without_a_certificate(mesh: &TestMesh, service: Service) {
+    let mut health = HealthClient::new(mesh.foreign(service, None));
+    let mut names = contracts_of(service);
+    // The empty name asks about the server as a whole.
+    names.insert(String::new());
+    for name in names {
+        let request = HealthCheckRequest {
+            service: name.clone(),
+        };
+        let answer = health.check(request.clone()).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving, "{name}");
+        let mut changes = health.watch(request).await.unwrap().into_inner();
+        let first = changes.message().await.unwrap().unwrap();
+        assert_eq!(first.status(), ServingStatus::Serving, "{name}");
+    }
+}
+
+async fn reflection_is_for_inspectors(mesh: &TestMesh, service: Service) {
+    for inspector in ["operator", "auditor"] {
+        let listed = listed_services(mesh.channel(service, inspector)).await;
+        let listed: BTreeSet<String> = listed.unwrap().into_iter().collect();
+        let mut expected = contracts_of(service);
+        expected.insert("grpc.health.v1.Health".to_owned());
+        let missing: Vec<_> = expected.difference(&listed).collect();
+        assert!(missing.is_empty(), "{service:?}: {missing:?}");
+    }
+    for other in [ALBION.id, "dsp", "analyst"] {
+        let refused = listed_services(mesh.channel(service, other)).await;
+        let status = refused.unwrap_err();
+        assert_eq!(
+            status.code(),
+            Code::PermissionDenied,
+            "{service:?}: {other}"
+        );
+        let reason = Some(ErrorReason::RoleNotPermitted);
+        assert_eq!(reason_of(&status), reason, "{service:?}: {other}");
+    }
+}
