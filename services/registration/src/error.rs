@@ -4,6 +4,7 @@ use mesh_api::common::v1::ErrorReason;
 use mesh_api::convert::FieldErrors;
 use mesh_api::status;
 use mesh_authz::Refusal;
+use mesh_service::store_refusal;
 use mesh_store::StoreError;
 use tonic::{Code, Status};
 
@@ -52,7 +53,7 @@ impl From<Error> for Status {
         let (code, reason) = match error {
             Error::Fields(fields) => return status::invalid_fields(&fields),
             Error::Refused(refusal) => return refusal.into(),
-            Error::Store(error) => return store_status(&error),
+            Error::Store(error) => return store_refusal(&error),
             Error::PageToken => (Code::InvalidArgument, ErrorReason::PageTokenInvalid),
             Error::TooManyItems(_) => (Code::InvalidArgument, ErrorReason::TooManyItems),
             Error::RequestIdReused => (Code::AlreadyExists, ErrorReason::RequestIdReused),
@@ -64,24 +65,6 @@ impl From<Error> for Status {
         status::refusal(code, reason, text)
     }
 }
-
-fn store_status(error: &StoreError) -> Status {
-    let source = std::error::Error::source(error).map(ToString::to_string);
-    tracing::error!(%error, source, "the store failed");
-    let (code, reason) = match error {
-        StoreError::Busy => (Code::ResourceExhausted, ErrorReason::Overloaded),
-        StoreError::Stopped => (Code::Unavailable, ErrorReason::Draining),
-        StoreError::Unavailable(_) => (Code::Unavailable, ErrorReason::StorageUnavailable),
-        _ => return status::internal(),
-    };
-    if reason == ErrorReason::Overloaded {
-        return status::try_later(code, reason, error.to_string(), RETRY_AFTER);
-    }
-    status::refusal(code, reason, error.to_string())
-}
-
-/// What a caller is told to wait while too many writes are waiting.
-const RETRY_AFTER: std::time::Duration = std::time::Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {

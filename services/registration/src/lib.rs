@@ -36,4 +36,5 @@ pub mod supply;
 mod ticker;
 mod wire;
 
-pub use serve::{Deps, RunError, SERVICES, run};
+pub use mesh_service::RunError;
+pub use serve::{Deps, SERVICES, run};

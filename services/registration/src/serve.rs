@@ -1,18 +1,16 @@
 //! Which parts make up the running service, and in which order do they start and stop?
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use mesh_api::registration::v1::authority_service_server::AuthorityServiceServer;
 use mesh_api::registration::v1::device_service_server::DeviceServiceServer;
 use mesh_api::registration::v1::party_service_server::PartyServiceServer;
-use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RuleError, Rules};
-use mesh_rpc::{Drained, Draining, Health, ServeError, ServeOptions, Tls, serve};
-use mesh_store::{StoreError, WriterSettings};
+use mesh_authz::{AuthorizeLayer, Authorizer, Directory, Rules};
+use mesh_rpc::{Drained, Draining, Health, ServeOptions, Tls, serve};
+use mesh_service::{Background, RunError, watch_health};
+use mesh_store::WriterSettings;
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
 use crate::grpc::{OwnAuthority, Registry};
@@ -25,9 +23,6 @@ pub const SERVICES: [&str; 3] = [
     "mp169.registration.v1.DeviceService",
     "mp169.registration.v1.AuthorityService",
 ];
-
-/// How often the store is asked whether it still answers.
-const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the service needs from outside.
 #[derive(Clone)]
@@ -55,20 +50,6 @@ impl Deps {
     }
 }
 
-/// Why the service could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The database cannot be used.
-    #[error("the database cannot be used: {0}")]
-    Store(#[from] StoreError),
-    /// The contracts lack a rule.
-    #[error("the contracts' rules cannot be used: {0}")]
-    Rules(#[from] RuleError),
-    /// The server cannot be built.
-    #[error(transparent)]
-    Serve(#[from] ServeError),
-}
-
 /// Serves on `listener` until `shutdown` resolves, then drains and closes the database.
 pub async fn run(
     deps: Deps,
@@ -83,23 +64,30 @@ pub async fn run(
     let health = Health::new(&SERVICES).await;
     let draining = Draining::new();
 
-    let stop = CancellationToken::new();
-    let tasks = TaskTracker::new();
-    tasks.spawn(directory::follow(
+    let background = Background::default();
+    background.spawn(directory::follow(
         inventory.clone(),
         directory.clone(),
-        stop.clone(),
+        background.stop(),
     ));
-    tasks.spawn(ticker::run(
+    background.spawn(ticker::run(
         inventory.clone(),
         Arc::clone(&deps.clock),
-        stop.clone(),
+        background.stop(),
     ));
-    tasks.spawn(watch_health(
+    // Serving means that callers can be recognised and the store answers.
+    let able = {
+        let inventory = inventory.clone();
+        move || {
+            let inventory = inventory.clone();
+            async move { inventory.devices_head().await.is_ok() }
+        }
+    };
+    background.spawn(watch_health(
         health.clone(),
         directory.clone(),
-        inventory.clone(),
-        stop.clone(),
+        able,
+        background.stop(),
     ));
 
     let registry = Registry::new(inventory.clone(), deps.clock, draining.token());
@@ -119,33 +107,8 @@ pub async fn run(
     );
     let served = serve(options, routes, shutdown).await;
 
-    stop.cancel();
-    tasks.close();
-    tasks.wait().await;
+    background.shutdown().await;
     writer.shutdown().await;
     inventory.store().close().await;
     Ok(served?)
-}
-
-/// Says SERVING while callers can be recognised and the store answers.
-async fn watch_health(
-    health: Health,
-    directory: Directory,
-    inventory: Inventory,
-    stop: CancellationToken,
-) {
-    let mut changes = directory.changes();
-    loop {
-        let ready = directory.is_loaded() && inventory.devices_head().await.is_ok();
-        health.set_ready(ready).await;
-        tokio::select! {
-            () = stop.cancelled() => return,
-            changed = changes.changed() => {
-                if changed.is_err() {
-                    return;
-                }
-            }
-            () = tokio::time::sleep(HEALTH_INTERVAL) => {}
-        }
-    }
 }

@@ -142,7 +142,8 @@ impl<'a> Fields<'a> {
 
     /// The caller's id of the request: a UUID, in either case.
     pub(crate) fn request_id(&mut self, text: &str) -> Option<String> {
-        let id = Uuid::parse_str(text).map_err(|_| "is a UUID drawn by the caller");
+        let id = Uuid::parse_str(text).ok().filter(|id| !id.is_nil());
+        let id = id.ok_or("is a UUID drawn by the caller");
         self.keep("request_id", id).map(|id| id.to_string())
     }
 

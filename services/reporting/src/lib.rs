@@ -36,4 +36,5 @@ mod serve;
 pub mod store;
 pub mod wire;
 
-pub use serve::{Deps, RunError, SERVICE, run};
+pub use mesh_service::RunError;
+pub use serve::{Deps, SERVICE, run};

@@ -1,19 +1,14 @@
 //! Which parts make up the running service, and in which order do they start and stop?
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use mesh_api::reporting::v1::reporting_service_server::ReportingServiceServer;
-use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, RuleError, Rules};
+use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
 use mesh_follow::follow_directory;
-use mesh_rpc::{
-    ClientOptions, Drained, Draining, Health, ServeError, ServeOptions, Tls, connect, serve,
-};
-use mesh_store::StoreError;
+use mesh_rpc::{ClientOptions, Drained, Draining, Health, ServeOptions, Tls, connect, serve};
+use mesh_service::{Background, RunError, watch_health};
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
 use crate::follow::{follow_devices, follow_flags};
@@ -22,9 +17,6 @@ use crate::store::ReportStore;
 
 /// The full name of the service in the contracts.
 pub const SERVICE: &str = "mp169.reporting.v1.ReportingService";
-
-/// How often the store is asked whether it still answers.
-const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the service needs from outside.
 #[derive(Clone)]
@@ -58,20 +50,6 @@ impl Deps {
     }
 }
 
-/// Why the service could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The database cannot be used.
-    #[error("the database cannot be used: {0}")]
-    Store(#[from] StoreError),
-    /// The contracts lack a rule.
-    #[error("the contracts' rules cannot be used: {0}")]
-    Rules(#[from] RuleError),
-    /// The server cannot be built.
-    #[error(transparent)]
-    Serve(#[from] ServeError),
-}
-
 /// Serves on `listener` until `shutdown` resolves, then drains and closes the database.
 pub async fn run(
     deps: Deps,
@@ -88,24 +66,36 @@ pub async fn run(
     let health = Health::new(&[SERVICE]).await;
     let draining = Draining::new();
 
-    let stop = CancellationToken::new();
-    let tasks = TaskTracker::new();
-    tasks.spawn(follow_directory(
+    let background = Background::default();
+    background.spawn(follow_directory(
         registration.clone(),
         directory.clone(),
-        stop.clone(),
+        background.stop(),
     ));
-    tasks.spawn(follow_devices(
+    background.spawn(follow_devices(
         registration.clone(),
         store.clone(),
-        stop.clone(),
+        background.stop(),
     ));
-    tasks.spawn(follow_flags(flag_registry, store.clone(), stop.clone()));
-    tasks.spawn(watch_health(
+    background.spawn(follow_flags(
+        flag_registry,
+        store.clone(),
+        background.stop(),
+    ));
+    // Serving means that the store has what reports rest on. The owners of the logs need not answer:
+    // reports go on, and say what they rest on.
+    let able = {
+        let store = store.clone();
+        move || {
+            let store = store.clone();
+            async move { store.is_loaded().await.unwrap_or(false) }
+        }
+    };
+    background.spawn(watch_health(
         health.clone(),
         directory.clone(),
-        store.clone(),
-        stop.clone(),
+        able,
+        background.stop(),
     ));
 
     // No rule here is about a Device, so registration is never asked for authority.
@@ -117,34 +107,8 @@ pub async fn run(
     let options = ServeOptions::new("reporting", listener, deps.tls, authorize, health, draining);
     let served = serve(options, routes, shutdown).await;
 
-    stop.cancel();
-    tasks.close();
-    tasks.wait().await;
+    background.shutdown().await;
     writer.shutdown().await;
     store.close().await;
     Ok(served?)
-}
-
-/// Says SERVING while callers can be recognised, and the store answers and has what reports rest on.
-/// The owners of the logs need not answer for that: reports go on, and say what they rest on.
-async fn watch_health(
-    health: Health,
-    directory: Directory,
-    store: ReportStore,
-    stop: CancellationToken,
-) {
-    let mut changes = directory.changes();
-    loop {
-        let ready = directory.is_loaded() && store.is_loaded().await.unwrap_or(false);
-        health.set_ready(ready).await;
-        tokio::select! {
-            () = stop.cancelled() => return,
-            changed = changes.changed() => {
-                if changed.is_err() {
-                    return;
-                }
-            }
-            () = tokio::time::sleep(HEALTH_INTERVAL) => {}
-        }
-    }
 }
