@@ -170,3 +170,63 @@ fn malformed(error: MalformedFlag) -> FollowError {
     tracing::error!(%error, "what the flag registry sent cannot be read");
     FollowError::Malformed("a flag is malformed")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mesh_types::{Epoch, ManualClock};
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_000);
+
+    fn loaded() -> Flags {
+        let flags = Flags::not_loaded(Metrics::new(&opentelemetry::global::meter("tests")));
+        let position = Position {
+            log: "flags".parse().unwrap(),
+            epoch: Epoch::new(1).unwrap(),
+            sequence: 3,
+        };
+        flags.connected(Duration::from_secs(15));
+        flags.replace(FlagSet::default(), position, NOW);
+        flags
+    }
+
+    fn stale_since(flags: &Flags) -> Option<Timestamp> {
+        flags.view().unwrap().stale_since
+    }
+
+    /// Events alone do not show that the replica is at the head.
+    #[tokio::test(start_paused = true)]
+    async fn flags_are_stale_when_no_checkpoint_comes() {
+        let flags = loaded();
+        let clock = Arc::new(ManualClock::new(NOW));
+        let stop = CancellationToken::new();
+        let watching = tokio::spawn(watch_source(flags.clone(), clock.clone(), stop.clone()));
+        let position = flags.view().unwrap().position.clone();
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            flags.apply(&[], position.clone());
+            assert_eq!(stale_since(&flags), None);
+        }
+        flags.checkpoint(NOW);
+        tokio::time::sleep(Duration::from_secs(14)).await;
+        assert_eq!(stale_since(&flags), None);
+        let late = Timestamp::from_micros(5_000);
+        clock.set(late);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(stale_since(&flags), Some(late));
+
+        // What is lost stays so until a checkpoint comes, and only its beginning is told.
+        flags.apply(&[], position);
+        flags.lost(Timestamp::from_micros(6_000));
+        assert_eq!(stale_since(&flags), Some(late));
+        flags.checkpoint(late);
+        let view = flags.view().unwrap();
+        assert_eq!((view.stale_since, view.fresh_time), (None, late));
+        stop.cancel();
+        watching.await.unwrap();
+    }
+}

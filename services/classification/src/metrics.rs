@@ -192,8 +192,75 @@ fn short(name: &'static str, prefix: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use opentelemetry::metrics::MeterProvider as _;
+    use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
+    use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
+
     use super::*;
-    use crate::decide::Reason;
+    use crate::codes::Srv;
+    use crate::decide::{Flag, Reason};
+    use crate::error::ReadError;
+    use crate::message::{DeviceType, Devices, Message, Origin, Subject};
+    use crate::policy::Policy;
+
+    /// The sums of every counter, by its name and label values.
+    fn sums(exporter: &InMemoryMetricExporter) -> BTreeMap<String, u64> {
+        let mut sums = BTreeMap::new();
+        let finished = exporter.get_finished_metrics().unwrap();
+        let scopes = finished.iter().flat_map(|all| all.scope_metrics());
+        for metric in scopes.flat_map(|scope| scope.metrics()) {
+            if let AggregatedMetrics::U64(MetricData::Sum(sum)) = metric.data() {
+                for point in sum.data_points() {
+                    let mut labels: Vec<_> = point.attributes().collect();
+                    labels.sort_by(|one, other| one.key.cmp(&other.key));
+                    let values: Vec<_> = labels.iter().map(|l| l.value.to_string()).collect();
+                    sums.insert(
+                        format!("{} {}", metric.name(), values.join(" ")),
+                        point.value(),
+                    );
+                }
+            }
+        }
+        sums
+    }
+
+    #[test]
+    fn what_is_tallied_arrives_under_its_labels() {
+        let exporter = InMemoryMetricExporter::default();
+        let reader = PeriodicReader::builder(exporter.clone()).build();
+        let provider = SdkMeterProvider::builder().with_reader(reader).build();
+        let metrics = Metrics::new(&provider.meter("tests"));
+        let policy = Policy::builtin();
+        let message = |srv| Message {
+            origin: Origin::OnDemand,
+            devices: Devices::One("00-DB-12-34-56-78-90-A0".parse().unwrap()),
+            subject: Subject::Service(srv),
+        };
+        let flag = |_| {
+            Some(Flag {
+                device_type: DeviceType::Esme,
+            })
+        };
+        let mut tally = Tally::default();
+        for srv in [Srv::new(4, 8, 1), Srv::new(4, 8, 1), Srv::new(4, 99, 1)] {
+            tally.decided(&policy.decide(&message(srv), flag));
+        }
+        tally.decided(&policy.decide(&message(Srv::new(4, 8, 1)), |_| None));
+        tally.undecided(&Error::Unreadable(ReadError::Truncated));
+        metrics.add(&tally);
+        provider.force_flush().unwrap();
+        let expected = [
+            ("decisions CONSUMPTION NOT_FLAGGED DELIVER", 1),
+            ("decisions CONSUMPTION REDUCED_BY_CHOICE SUPPRESS", 2),
+            ("decisions CONSUMPTION UNKNOWN_READ_VARIANT SUPPRESS", 1),
+            ("undecided MESSAGE_UNREADABLE", 1),
+            ("unknown_codes service_request", 1),
+        ];
+        let expected = expected.map(|(name, sum)| (format!("mp169.classification.{name}"), sum));
+        assert_eq!(sums(&exporter), expected.into());
+    }
 
     #[test]
     fn every_reason_is_counted_under_its_verdict() {

@@ -5,6 +5,7 @@ use mesh_api::common::v1::{DeviceType as WireType, MessageClass};
 use mesh_api::convert::{position_to_wire, timestamp_to_wire};
 use mesh_types::DeviceId;
 
+use crate::codes::Srv;
 use crate::decide::{Decision, Reason, Verdict};
 use crate::flags::{Flagged, View};
 use crate::message::{DeviceType, Message, Origin};
@@ -19,7 +20,7 @@ pub fn decision(
     flag: Option<&Flagged>,
     view: Option<&View>,
 ) -> wire::Decision {
-    let srv = message.subject.srv().map(|srv| srv.to_string());
+    let srv = message.subject.srv().map(|srv| srv_text(policy, srv));
     let freshness = match view {
         Some(view) if decision.depends_on_flag && view.is_stale() => wire::Freshness::Stale,
         Some(_) if decision.depends_on_flag => wire::Freshness::Current,
@@ -145,6 +146,13 @@ const fn origin(origin: Origin) -> wire::Origin {
     }
 }
 
+/// The variant's text, which the id of its row ends with; so there is nothing to format.
+fn srv_text(policy: &Policy, srv: Srv) -> String {
+    let row = policy.service_request(srv);
+    let known = row.and_then(|row| row.entry.id.strip_prefix("srv/"));
+    known.map_or_else(|| srv.to_string(), str::to_owned)
+}
+
 /// The Device's text, without the detour over a formatter: there is one in nearly every decision.
 fn device_id(device: &DeviceId) -> String {
     const DIGITS: [char; 16] = [
@@ -172,6 +180,15 @@ mod tests {
         for number in [0, 1, 0x00DB_1234_5678_90A0, u64::MAX] {
             let device = DeviceId::new(Eui64::from_u64(number));
             assert_eq!(device_id(&device), device.to_string());
+        }
+    }
+
+    #[test]
+    fn a_variant_is_written_as_everywhere() {
+        let policy = Policy::builtin();
+        let known = policy.service_requests().iter().map(|row| row.srv);
+        for srv in known.chain([Srv::new(4, 99, 1), Srv::new(250, 1, 0)]) {
+            assert_eq!(srv_text(&policy, srv), srv.to_string());
         }
     }
 
