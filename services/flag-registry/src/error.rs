@@ -4,6 +4,7 @@ use mesh_api::common::v1::ErrorReason;
 use mesh_api::convert::FieldErrors;
 use mesh_api::status;
 use mesh_authz::Refusal;
+use mesh_service::store_refusal;
 use mesh_store::StoreError;
 use tonic::{Code, Status};
 
@@ -75,26 +76,7 @@ impl From<Error> for Status {
                 tracing::error!(error = text, "registration's answer cannot be used");
                 status::internal()
             }
-            Error::Store(error) => store(&error),
+            Error::Store(error) => store_refusal(&error),
         }
-    }
-}
-
-/// What the driver said stays in the service's log.
-fn store(error: &StoreError) -> Status {
-    let source = std::error::Error::source(error).map(ToString::to_string);
-    tracing::error!(%error, source, "the store failed a call");
-    match error {
-        StoreError::Stopped => status::refusal(
-            Code::Unavailable,
-            ErrorReason::Draining,
-            "the service is stopping",
-        ),
-        error if error.is_transient() => status::refusal(
-            Code::Unavailable,
-            ErrorReason::StorageUnavailable,
-            "the storage does not answer",
-        ),
-        _ => status::internal(),
     }
 }

@@ -37,4 +37,5 @@ pub mod store;
 mod tests;
 pub mod wire;
 
-pub use serve::{Deps, RunError, SERVICE, run};
+pub use mesh_service::RunError;
+pub use serve::{Deps, SERVICE, run};

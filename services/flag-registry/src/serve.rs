@@ -1,20 +1,17 @@
 //! Which parts make up the running service, and in which order do they start and stop?
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use mesh_api::flag_registry::v1::flag_service_server::FlagServiceServer;
-use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, RuleError, Rules};
+use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
 use mesh_follow::{Feed, follow_directory};
 use mesh_rpc::{
-    ClientOptions, Drained, Draining, Health, MeshChannel, ServeError, ServeOptions, Tls, connect,
-    serve,
+    ClientOptions, Drained, Draining, Health, MeshChannel, ServeOptions, Tls, connect, serve,
 };
-use mesh_store::{StoreError, WriterSettings};
+use mesh_service::{Background, RunError, watch_health};
+use mesh_store::WriterSettings;
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
 use crate::follow::{FollowedSuppliers, follow_devices};
@@ -23,9 +20,6 @@ use crate::store::FlagStore;
 
 /// The full name of the service in the contracts.
 pub const SERVICE: &str = "mp169.flag_registry.v1.FlagService";
-
-/// How often the store is asked whether it still answers.
-const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the service needs from outside.
 #[derive(Clone)]
@@ -56,20 +50,6 @@ impl Deps {
     }
 }
 
-/// Why the service could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The database cannot be used.
-    #[error("the database cannot be used: {0}")]
-    Store(#[from] StoreError),
-    /// The contracts lack a rule.
-    #[error("the contracts' rules cannot be used: {0}")]
-    Rules(#[from] RuleError),
-    /// The server cannot be built.
-    #[error(transparent)]
-    Serve(#[from] ServeError),
-}
-
 /// Serves on `listener` until `shutdown` resolves, then drains and closes the database.
 pub async fn run(
     deps: Deps,
@@ -94,15 +74,12 @@ pub async fn run(
         deps,
     };
 
-    let stop = CancellationToken::new();
-    let tasks = parts.start_tasks(&stop);
+    let background = parts.start_tasks();
     let (options, routes) = parts.server(rules, listener);
     let served = serve(options, routes, shutdown).await;
 
     // Whoever gives commands stops first, then the writer, then the database.
-    stop.cancel();
-    tasks.close();
-    tasks.wait().await;
+    background.shutdown().await;
     writer.shutdown().await;
     parts.store.database().close().await;
     Ok(served?)
@@ -119,27 +96,34 @@ struct Parts {
 }
 
 impl Parts {
-    /// Starts what runs beside the server, until `stop` is cancelled.
-    fn start_tasks(&self, stop: &CancellationToken) -> TaskTracker {
-        let tasks = TaskTracker::new();
-        tasks.spawn(follow_directory(
+    /// Starts what runs beside the server.
+    fn start_tasks(&self) -> Background {
+        let background = Background::default();
+        background.spawn(follow_directory(
             self.registration.clone(),
             self.directory.clone(),
-            stop.clone(),
+            background.stop(),
         ));
-        tasks.spawn(follow_devices(
+        background.spawn(follow_devices(
             self.registration.clone(),
             self.store.clone(),
             Arc::clone(&self.deps.clock),
-            stop.clone(),
+            background.stop(),
         ));
-        tasks.spawn(watch_health(
+        // Serving means that callers can be recognised and the store answers. Registration need
+        // not answer for that: reads and streams go on without it.
+        let store = self.store.clone();
+        let able = move || {
+            let store = store.clone();
+            async move { store.head().await.is_ok() }
+        };
+        background.spawn(watch_health(
             self.health.clone(),
             self.directory.clone(),
-            self.store.clone(),
-            stop.clone(),
+            able,
+            background.stop(),
         ));
-        tasks
+        background
     }
 
     /// The handlers, and all that the chain in front of them needs.
@@ -168,29 +152,5 @@ impl Parts {
             self.draining.clone(),
         );
         (options, Routes::new(FlagServiceServer::new(flags)))
-    }
-}
-
-/// Says SERVING while callers can be recognised and the store answers. Registration need not
-/// answer for that: reads and streams go on without it.
-async fn watch_health(
-    health: Health,
-    directory: Directory,
-    store: FlagStore,
-    stop: CancellationToken,
-) {
-    let mut changes = directory.changes();
-    loop {
-        let ready = directory.is_loaded() && store.head().await.is_ok();
-        health.set_ready(ready).await;
-        tokio::select! {
-            () = stop.cancelled() => return,
-            changed = changes.changed() => {
-                if changed.is_err() {
-                    return;
-                }
-            }
-            () = tokio::time::sleep(HEALTH_INTERVAL) => {}
-        }
     }
 }

@@ -9,7 +9,7 @@ use tonic_types::StatusExt as _;
 pub(crate) fn refusal(status: &Status) -> String {
     let details = status.get_error_details();
     let reason = reason_of(status).map(mesh_api::status::reason_name);
-    let mut line = format!("{:?}", status.code());
+    let mut line = mesh_rpc::code_name(status.code()).to_owned();
     if let Some(reason) = reason {
         line.push(' ');
         line.push_str(reason);

@@ -63,8 +63,8 @@ impl Story {
             "Only the Responsible Supplier changes a flag, and only where communications can be reduced.",
         );
         for (party, expected) in [
-            (CALEDONIA, "PermissionDenied NOT_RESPONSIBLE_SUPPLIER"),
-            (METERWORKS, "PermissionDenied ROLE_NOT_PERMITTED"),
+            (CALEDONIA, "PERMISSION_DENIED NOT_RESPONSIBLE_SUPPLIER"),
+            (METERWORKS, "PERMISSION_DENIED ROLE_NOT_PERMITTED"),
         ] {
             let mut client = self.clients(party.id)?.flags()?;
             let answer = client.add_flag(self.add(HOME.esme(), party)).await;
@@ -99,7 +99,7 @@ impl Story {
             let answer = client
                 .add_flag(self.add(Home::new(home).esme(), ALBION))
                 .await;
-            let expected = format!("FailedPrecondition PRECONDITIONS_NOT_MET: {precondition}");
+            let expected = format!("FAILED_PRECONDITION PRECONDITIONS_NOT_MET: {precondition}");
             self.step(ALBION.id, what, &expected, line(answer, say_added));
         }
         let bare = flags::AddFlagRequest {
@@ -111,7 +111,7 @@ impl Story {
         self.step(
             ALBION.id,
             "tries again without attestation and declarations: all reasons at once",
-            "FailedPrecondition PRECONDITIONS_NOT_MET: DEVICE_COMMISSIONED, NO_ECONOMY_7_OR_SIMILAR, \
+            "FAILED_PRECONDITION PRECONDITIONS_NOT_MET: DEVICE_COMMISSIONED, NO_ECONOMY_7_OR_SIMILAR, \
              NO_RADIO_TELESWITCH, NOT_NETWORK_MANAGED_WITHOUT_WAN, REASONABLE_STEPS_TAKEN",
             line(answer, say_added),
         );
@@ -178,7 +178,7 @@ impl Story {
         self.step(
             "CSP-SOUTH",
             "asks about the other CSP's stream",
-            "PermissionDenied NOT_OWN_DATA",
+            "PERMISSION_DENIED NOT_OWN_DATA",
             line(answer, |_| "an answer".into()),
         );
         Ok(())

@@ -51,7 +51,7 @@ impl Story {
         self.step(
             ALBION.id,
             "tries to remove the flag at once",
-            "PermissionDenied NOT_RESPONSIBLE_SUPPLIER",
+            "PERMISSION_DENIED NOT_RESPONSIBLE_SUPPLIER",
             line(answer, |answer| {
                 say_state(answer.entry.as_ref(), answer.changed)
             }),

@@ -142,7 +142,7 @@ impl Story {
         self.step(
             ALBION.id,
             "asks for the report of a competitor",
-            "PermissionDenied NOT_OWN_DATA",
+            "PERMISSION_DENIED NOT_OWN_DATA",
             line(answer, |_| "an answer".into()),
         );
         Ok(rows)
