@@ -79,7 +79,8 @@ pub mod samples;
 mod serve;
 pub mod wire;
 
-pub use serve::{Deps, RunError, SERVICE, run};
+pub use mesh_service::RunError;
+pub use serve::{Deps, SERVICE, run};
 
 #[cfg(test)]
 mod tests;

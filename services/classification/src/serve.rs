@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use mesh_api::classification::v1::classification_service_server::ClassificationServiceServer;
-use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, RuleError, Rules};
+use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
 use mesh_follow::follow_directory;
 use mesh_rpc::{
-    ClientOptions, Drained, Draining, Health, ServeError, ServeOptions, Tls, connect, serve,
+    ClientOptions, Drained, Draining, Health, MeshChannel, ServeOptions, Tls, connect, serve,
 };
+use mesh_service::{Background, RunError};
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
 use crate::classify::Classifier;
@@ -56,17 +56,6 @@ impl Deps {
     }
 }
 
-/// Why the service could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The contracts lack a rule.
-    #[error("the contracts' rules cannot be used: {0}")]
-    Rules(#[from] RuleError),
-    /// The server cannot be built.
-    #[error(transparent)]
-    Serve(#[from] ServeError),
-}
-
 /// Serves on `listener` until `shutdown` resolves, then drains.
 pub async fn run(
     deps: Deps,
@@ -74,55 +63,97 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
     let rules = Rules::read(deps.contracts, &[SERVICE])?;
-    let client = |service, address| connect(ClientOptions::new(service, address, deps.tls.clone()));
-    let registration = client("registration", deps.registration);
-    let flag_registry = client("flag-registry", deps.flag_registry);
+    let client =
+        |service, address: &str| connect(ClientOptions::new(service, address, deps.tls.clone()));
     let metrics = Metrics::new(&opentelemetry::global::meter("classification"));
-    let flags = Flags::not_loaded(metrics.clone());
-    let directory = Directory::not_loaded();
-    let health = Health::new(&[SERVICE]).await;
-    let draining = Draining::new();
+    let parts = Parts {
+        registration: client("registration", &deps.registration),
+        flag_registry: client("flag-registry", &deps.flag_registry),
+        flags: Flags::not_loaded(metrics.clone()),
+        directory: Directory::not_loaded(),
+        health: Health::new(&[SERVICE]).await,
+        draining: Draining::new(),
+        metrics,
+        deps,
+    };
 
-    let stop = CancellationToken::new();
-    let tasks = TaskTracker::new();
-    tasks.spawn(follow_directory(
-        registration.clone(),
-        directory.clone(),
-        stop.clone(),
-    ));
-    tasks.spawn(follow_flags(
-        flag_registry,
-        flags.clone(),
-        Arc::clone(&deps.clock),
-        stop.clone(),
-    ));
-    tasks.spawn(watch_source(flags.clone(), deps.clock, stop.clone()));
-    tasks.spawn(watch_health(health.clone(), flags.clone(), stop.clone()));
-
-    let authority = RemoteAuthority::new(registration, ());
-    let authorizer = Authorizer::new(rules, directory, Arc::new(authority));
-    let classifier = Classifier::new(deps.policy, flags, metrics);
-    let handlers = Classification::new(classifier, draining.clone());
-    let routes = Routes::new(ClassificationServiceServer::new(handlers));
-    let options = ServeOptions::new(
-        "classification",
-        listener,
-        deps.tls,
-        AuthorizeLayer::new(authorizer),
-        health,
-        draining,
-    );
+    let background = parts.start_tasks();
+    let (options, routes) = parts.server(rules, listener);
     let served = serve(options, routes, shutdown).await;
 
-    stop.cancel();
-    tasks.close();
-    tasks.wait().await;
+    background.shutdown().await;
     Ok(served?)
+}
+
+/// What tasks and handlers share.
+struct Parts {
+    deps: Deps,
+    registration: MeshChannel,
+    flag_registry: MeshChannel,
+    flags: Flags,
+    metrics: Metrics,
+    directory: Directory,
+    health: Health,
+    draining: Draining,
+}
+
+impl Parts {
+    /// Starts what runs beside the server.
+    fn start_tasks(&self) -> Background {
+        let background = Background::default();
+        background.spawn(follow_directory(
+            self.registration.clone(),
+            self.directory.clone(),
+            background.stop(),
+        ));
+        background.spawn(follow_flags(
+            self.flag_registry.clone(),
+            self.flags.clone(),
+            Arc::clone(&self.deps.clock),
+            background.stop(),
+        ));
+        background.spawn(watch_source(
+            self.flags.clone(),
+            Arc::clone(&self.deps.clock),
+            background.stop(),
+        ));
+        background.spawn(serving_once_loaded(
+            self.health.clone(),
+            self.flags.clone(),
+            background.stop(),
+        ));
+        background
+    }
+
+    /// The handlers, and all that the chain in front of them needs.
+    fn server(
+        &self,
+        rules: Rules,
+        listener: TcpListener,
+    ) -> (ServeOptions<AuthorizeLayer>, Routes) {
+        let authority = RemoteAuthority::new(self.registration.clone(), ());
+        let authorizer = Authorizer::new(rules, self.directory.clone(), Arc::new(authority));
+        let policy = Arc::clone(&self.deps.policy);
+        let classifier = Classifier::new(policy, self.flags.clone(), self.metrics.clone());
+        let handlers = Classification::new(classifier, self.draining.clone());
+        let options = ServeOptions::new(
+            "classification",
+            listener,
+            self.deps.tls.clone(),
+            AuthorizeLayer::new(authorizer),
+            self.health.clone(),
+            self.draining.clone(),
+        );
+        (
+            options,
+            Routes::new(ClassificationServiceServer::new(handlers)),
+        )
+    }
 }
 
 /// Says SERVING from the first snapshot on, stale or not: answers that say how old they are beat
 /// none. The party directory is not needed for that, because every caller is an internal role.
-async fn watch_health(health: Health, flags: Flags, stop: CancellationToken) {
+async fn serving_once_loaded(health: Health, flags: Flags, stop: CancellationToken) {
     let mut changes = flags.changes();
     while !flags.is_loaded() {
         tokio::select! {
