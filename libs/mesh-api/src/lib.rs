@@ -14,6 +14,7 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/mesh_api.rs"));
 }
 
+pub mod codec;
 pub mod convert;
 pub mod status;
 

@@ -1,4 +1,4 @@
-//! Is this message small enough to be read into memory?
+//! Is this message small enough to be read into memory, and whole?
 //!
 //! gRPC puts five octets before each message: a compression flag and the length. They are looked at
 //! as they arrive, so that a message that is too large is refused before any of it is buffered, in a
@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use mesh_api::common::v1::ErrorReason;
+use mesh_api::convert::FieldErrors;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::Service;
@@ -93,10 +94,15 @@ impl HttpBody for Inspected {
             return Poll::Ready(Some(Err(status.clone())));
         }
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(data) = frame.data_ref()
-            && let Err(refusal) = self.frames.inspect(data)
-        {
+        let inspected = match &polled {
+            Poll::Ready(Some(Ok(frame))) => match frame.data_ref() {
+                Some(data) => self.frames.inspect(data),
+                None => Ok(()),
+            },
+            Poll::Ready(None) => self.frames.end(),
+            Poll::Ready(Some(Err(_))) | Poll::Pending => Ok(()),
+        };
+        if let Err(refusal) = inspected {
             let status = refusal.status(self.frames.limit);
             // Set once: after the first refusal nothing is inspected any more.
             let _ = self.verdict.set(status.clone());
@@ -106,7 +112,7 @@ impl HttpBody for Inspected {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.is_end_stream() && self.frames.end().is_ok()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -164,6 +170,7 @@ struct Frames {
 enum Refusal {
     Compressed,
     TooLarge,
+    CutShort,
 }
 
 impl Frames {
@@ -195,6 +202,15 @@ impl Frames {
         Ok(())
     }
 
+    /// Whether the body may end here.
+    const fn end(&self) -> Result<(), Refusal> {
+        if self.header_octets == 0 && self.message_octets == 0 {
+            Ok(())
+        } else {
+            Err(Refusal::CutShort)
+        }
+    }
+
     /// The length in a whole header.
     fn announced(&self) -> Result<usize, Refusal> {
         let [flag, length @ ..] = self.header;
@@ -221,6 +237,11 @@ impl Refusal {
                 ErrorReason::MessageTooLarge,
                 format!("a message is larger than {limit} octets"),
             ),
+            Self::CutShort => {
+                let mut errors = FieldErrors::default();
+                errors.add("request", "ends within a message");
+                mesh_api::status::invalid_fields(&errors)
+            }
         }
     }
 }
@@ -242,7 +263,18 @@ mod tests {
             for piece in body.chunks(size) {
                 assert_eq!(frames.inspect(piece), Ok(()), "pieces of {size}");
             }
-            assert_eq!((frames.header_octets, frames.message_octets), (0, 0));
+            assert_eq!(frames.end(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_body_ends_between_two_messages_or_is_cut_short() {
+        let body = [message(0, 3), message(0, 0)].concat();
+        for length in 0..=body.len() {
+            let mut frames = Frames::new(10);
+            frames.inspect(&body[..length]).unwrap();
+            let whole = [0, 8, 13].contains(&length);
+            assert_eq!(frames.end().is_ok(), whole, "{length} octets");
         }
     }
 
