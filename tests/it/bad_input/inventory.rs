@@ -1,0 +1,239 @@
+//! Records of parties, Devices and registrations that have something wrong in them.
+
+use mesh_api::common::v1::{DeviceType, ErrorReason as R};
+use mesh_api::registration::v1 as registration;
+use mp169::sample::ALBION;
+use tonic::Code;
+
+use super::fields::{ABSURD, NO_EUI_64, NO_UUID, UNKNOWN};
+use super::{HOME, Table, calls};
+use crate::requests::{new_id, now};
+
+/// A Device in whose record nothing is wrong.
+fn device() -> registration::Device {
+    registration::Device {
+        device_id: "02-DC-C0-00-00-00-FF-E0".into(),
+        r#type: DeviceType::Esme.into(),
+        smets_version: Some(registration::SmetsVersion { major: 2, minor: 0 }),
+        smi_status: registration::SmiStatus::Pending.into(),
+        smi_status_time: Some(now()),
+        ..Default::default()
+    }
+}
+
+/// Records of a Device with one thing wrong each.
+fn wrong_devices() -> Vec<(String, registration::Device)> {
+    let mut wrong = Vec::new();
+    let mut case = |what: &str, change: &dyn Fn(&mut registration::Device)| {
+        let mut device = device();
+        change(&mut device);
+        wrong.push((what.to_owned(), device));
+    };
+    for text in NO_EUI_64 {
+        case(&format!("id {text:?}"), &|device| {
+            device.device_id = text.into();
+        });
+        if !text.is_empty() {
+            case(&format!("hub {text:?}"), &|device| {
+                device.communications_hub_id = text.into();
+            });
+        }
+    }
+    for number in [0, UNKNOWN, -1] {
+        case(&format!("type {number}"), &|device| device.r#type = number);
+        case(&format!("status {number}"), &|device| {
+            device.smi_status = number;
+        });
+        case(&format!("exception {number}"), &|device| {
+            device.site_exceptions = vec![number];
+        });
+    }
+    for at in ABSURD {
+        case(&format!("status since {at:?}"), &|device| {
+            device.smi_status_time = Some(at);
+        });
+    }
+    for mpan in ["1", "1234567890123", "12345678901234567890", "abc"] {
+        case(&format!("MPAN {mpan:?}"), &|device| {
+            device.import_mpan = mpan.into();
+        });
+    }
+    case("a CSP of its own", &|device| device.csp_id = "north".into());
+    case("an MPRN", &|device| device.mprn = "100".into());
+    wrong
+}
+
+pub(super) async fn of_registration(table: &mut Table) {
+    for (what, device) in wrong_devices() {
+        let request = registration::PutDeviceRequest {
+            request_id: new_id(),
+            device: Some(device),
+            etag: String::new(),
+        };
+        let answer = calls::put_device(&table.mesh, request).await;
+        table.refused(
+            format!("a Device with {what}"),
+            answer,
+            Code::InvalidArgument,
+            R::FieldInvalid,
+        );
+    }
+    for id in NO_UUID {
+        let request = registration::PutDeviceRequest {
+            request_id: id.into(),
+            device: Some(device()),
+            etag: String::new(),
+        };
+        let answer = calls::put_device(&table.mesh, request).await;
+        table.refused(
+            format!("PutDevice as {id:?}"),
+            answer,
+            Code::InvalidArgument,
+            R::FieldInvalid,
+        );
+    }
+    let mut hubless = device();
+    hubless.communications_hub_id = "02-DC-C0-00-00-00-FF-C0".into();
+    let request = registration::PutDeviceRequest {
+        request_id: new_id(),
+        device: Some(hubless),
+        etag: String::new(),
+    };
+    let answer = calls::put_device(&table.mesh, request).await;
+    table.refused(
+        "a hub that is not there",
+        answer,
+        Code::FailedPrecondition,
+        R::ContradictsRecord,
+    );
+    of_parties(table).await;
+    of_registrations(table).await;
+}
+
+async fn of_parties(table: &mut Table) {
+    let party = |id: &str, entity: &str, role: i32| registration::Party {
+        party_id: id.into(),
+        name: "A new one".into(),
+        identities: vec![registration::PartyIdentity {
+            entity_id: entity.into(),
+            roles: vec![role],
+        }],
+        ..Default::default()
+    };
+    let (entity, supplier) = ("9C-54-CA-00-00-00-00-77", ALBION.roles[0].into());
+    for (what, party) in [
+        ("an id in lower case", party("new", entity, supplier)),
+        ("an id of 33", party(&"N".repeat(33), entity, supplier)),
+        ("no EUI-64", party("NEW", "77", supplier)),
+        ("an unknown role", party("NEW", entity, UNKNOWN)),
+        ("an internal role", party("NEW", entity, 27)),
+        (
+            "nobody",
+            registration::Party {
+                identities: vec![],
+                ..party("NEW", entity, supplier)
+            },
+        ),
+        (
+            "a CSP that is none",
+            registration::Party {
+                csp_id: "north".into(),
+                ..party("NEW", entity, supplier)
+            },
+        ),
+    ] {
+        let request = registration::PutPartyRequest {
+            request_id: new_id(),
+            party: Some(party),
+            etag: String::new(),
+        };
+        let answer = calls::put_party(&table.mesh, request).await;
+        table.refused(
+            format!("a party with {what}"),
+            answer,
+            Code::InvalidArgument,
+            R::FieldInvalid,
+        );
+    }
+    let mut client = table.mesh.clients("operator").parties().unwrap();
+    for status in [0, UNKNOWN] {
+        let request = registration::SetPartyStatusRequest {
+            request_id: new_id(),
+            party_id: ALBION.id.into(),
+            status,
+            reason: "a test".into(),
+        };
+        let answer = client.set_party_status(request).await;
+        table.refused(
+            format!("status {status}"),
+            answer,
+            Code::InvalidArgument,
+            R::FieldInvalid,
+        );
+    }
+}
+
+async fn of_registrations(table: &mut Table) {
+    let mut client = table.mesh.clients("registration-data").devices().unwrap();
+    let mpan = HOME.import_mpan().unwrap().to_string();
+    let other_digit = if mpan.ends_with('0') { '1' } else { '0' };
+    let miscopied = format!("{}{other_digit}", &mpan[..mpan.len() - 1]);
+    for (what, mpxn, party, start) in [
+        ("a check digit", &*miscopied, ALBION.id, None),
+        ("no MPxN", "", ALBION.id, None),
+        ("a party", &mpan, "no party", None),
+        ("a time", &mpan, ALBION.id, Some(ABSURD[1])),
+    ] {
+        let request = registration::ChangeSupplierRequest {
+            request_id: new_id(),
+            mpxn: mpxn.into(),
+            party_id: party.into(),
+            start_time: start,
+        };
+        let answer = client.change_supplier(request).await;
+        table.refused(
+            format!("ChangeSupplier wrong in {what}"),
+            answer,
+            Code::InvalidArgument,
+            R::FieldInvalid,
+        );
+    }
+    let request = registration::ListDevicesRequest {
+        page_size: -1,
+        ..Default::default()
+    };
+    let answer = client.list_devices(request).await;
+    table.refused(
+        "ListDevices backwards",
+        answer,
+        Code::InvalidArgument,
+        R::FieldInvalid,
+    );
+}
+
+pub(super) async fn of_imports(table: &mut Table) {
+    let row = |device| registration::InventoryRow {
+        row: Some(registration::inventory_row::Row::Device(device)),
+    };
+    let (names, devices): (Vec<String>, Vec<_>) = wrong_devices().into_iter().unzip();
+    let mut rows: Vec<_> = devices.into_iter().map(row).collect();
+    rows.push(registration::InventoryRow { row: None });
+    let results = calls::import(&table.mesh, rows).await.unwrap();
+    assert_eq!(results.len(), names.len() + 1);
+    for (what, result) in names
+        .iter()
+        .map(String::as_str)
+        .chain(["nothing"])
+        .zip(&results)
+    {
+        let status = result.status.as_ref();
+        table.item_refused(
+            format!("a row with {what}"),
+            status,
+            Code::InvalidArgument,
+            R::FieldInvalid,
+        );
+    }
+    let answer = calls::import(&table.mesh, vec![row(device()); 1_001]).await;
+    table.refused("1,001 rows", answer, Code::InvalidArgument, R::TooManyItems);
+}

@@ -1,0 +1,13 @@
+//! End-to-end journeys over real sockets and mTLS.
+
+#![cfg(test)]
+
+mod authorization;
+mod bad_input;
+mod contracts;
+mod handshakes;
+mod journey;
+mod mesh;
+mod reference_messages;
+mod requests;
+mod tidy;
