@@ -1,0 +1,13 @@
+//! The whole service through real sockets and mTLS, between a flag registry and a registration that
+//! the tests play.
+
+#![cfg(test)]
+
+mod attaching;
+mod ends;
+mod neighbours;
+mod projecting;
+mod stream;
+mod subscriptions;
+mod trace;
+mod world;
