@@ -97,8 +97,8 @@ async fn a_server_that_stops_says_where_to_go_on_and_ends_with_ok() {
     let mut reader = server.open(Start::Snapshot).await.unwrap();
     reader.sequences_until(4).await;
     server.draining.cancel();
-    let got = reader.next().await;
-    assert!(matches!(got, Got::Draining(Some(4))), "{got:?}");
+    let got = reader.news().await.unwrap();
+    assert!(matches!(got, Some(Got::Draining(Some(4)))), "{got:?}");
     assert!(reader.try_next().await.unwrap().is_none());
     server.live(0).await;
 }
@@ -130,7 +130,7 @@ async fn a_party_that_is_suspended_is_sent_nothing_more() {
     let suspended = csp_party(PartyStatus::Suspended);
     server.directory.apply(&[suspended]).unwrap();
     log.put(&item(0), None).await;
-    let status = reader.try_next().await.unwrap_err();
+    let status = reader.news().await.unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied);
     assert_eq!(reason_of(&status), Some(ErrorReason::PartyNotActive));
 }

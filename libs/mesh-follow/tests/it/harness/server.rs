@@ -264,6 +264,16 @@ impl Reader {
         self.try_next().await.unwrap().expect("a further message")
     }
 
+    /// The first that comes and is no checkpoint.
+    pub(crate) async fn news(&mut self) -> Result<Option<Got>, Status> {
+        loop {
+            match self.try_next().await {
+                Ok(Some(Got::Checkpoint(_))) => {}
+                news => return news,
+            }
+        }
+    }
+
     /// The sequences of the entries up to the checkpoint at `at`.
     pub(crate) async fn sequences_until(&mut self, at: Sequence) -> Vec<Sequence> {
         let mut found = Vec::new();
