@@ -12,6 +12,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::StoreError;
@@ -63,6 +64,9 @@ pub(crate) async fn open(rest: &str) -> Result<Opened, StoreError> {
             .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None)
+            // SQLite ends a transaction by itself when the disk is full or broken, and sqlx then
+            // believes for ever that it goes on: such a connection is replaced.
+            .before_acquire(|conn, _| Box::pin(std::future::ready(Ok(!conn.is_in_transaction()))))
     };
     let writer = pool()
         .max_connections(1)

@@ -103,6 +103,37 @@ async fn nobody_but_the_owner_reads_the_files() {
     }
 }
 
+/// SQLite rolls a transaction back by itself when the disk is full. Once there is room again the
+/// store must write again, without a new start of the process.
+#[tokio::test]
+async fn a_full_disk_fails_writes_only_while_it_is_full() -> Checked {
+    let folder = tempfile::tempdir()?;
+    let store = Store::open(&url(&folder, "store.db"), &no_migrations()).await?;
+    let log = "kept".parse()?;
+    let mut tx = store.begin_write(Timestamp::from_micros(1)).await?;
+    tx.create_log(&log, crate::log::random_epoch()).await?;
+    tx.commit().await?;
+    let mut tx = store.begin_write(Timestamp::from_micros(1)).await?;
+    // Never below the present size: the file stays as it is and cannot grow. Holds for this
+    // connection.
+    sqlx::query("PRAGMA max_page_count = 1")
+        .execute(tx.conn())
+        .await?;
+    tx.rollback().await?;
+    let write = async || -> Result<(), StoreError> {
+        let mut tx = store.begin_write(Timestamp::from_micros(1)).await?;
+        tx.lock(&log).await?;
+        tx.append(&log, |_| vec![0; 1 << 20])?;
+        tx.commit().await
+    };
+    let full = write().await;
+    assert!(matches!(full, Err(StoreError::Unavailable(_))), "{full:?}");
+    write().await?;
+    let head = crate::verify::verify(store.readers(), &log).await??;
+    assert_eq!(head.position.sequence, 1);
+    Ok(())
+}
+
 /// What a process that dies leaves behind is what stands in its files: their copy, taken right
 /// after an answer, holds what was answered.
 #[tokio::test]
