@@ -37,7 +37,8 @@ pub(crate) use pages::{DevicePages, PartyPages};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// How many instants that have come one transaction deals with; the next takes the rest.
+/// How many instants that have come one transaction deals with; the next takes the rest, but for
+/// those of the MPxNs that its commands are about.
 const SETTLED_AT_ONCE: u32 = 1_000;
 
 /// The names of the logs.
@@ -246,11 +247,11 @@ impl Batch for Recorder {
         let requests = commands.iter().filter_map(Command::request);
         tx.look_up(requests.map(|request| &request.key)).await?;
         let now = tx.now().max(tx.head(devices)?.recorded_time);
-        let due = read::due(tx.conn(), now, SETTLED_AT_ONCE).await?;
         let mut needs = Needs::default();
         for command in commands {
             command.note(&mut needs);
         }
+        let due = read::due(tx.conn(), now, SETTLED_AT_ONCE, &needs.supplies).await?;
         for &(_, mpxn) in &due {
             needs.point(mpxn);
         }

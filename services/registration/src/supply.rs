@@ -176,6 +176,21 @@ impl Supply {
         }
         Some(Effect { begins, previous })
     }
+
+    /// What the registration that holds at `now` means to whoever took `told` for the party that
+    /// does: `None` if that is right.
+    #[must_use]
+    pub fn late_effect(&self, now: Timestamp, told: Option<&PartyId>) -> Option<Effect<'_>> {
+        let holds = self.at(now).filter(|r| Some(&r.party) != told)?;
+        let effect = self.effect_at(holds.interval.start());
+        // With the same party before, there was a time of which the end was told and not what
+        // followed it.
+        let previous = effect.and_then(|effect| effect.previous);
+        Some(Effect {
+            begins: Some(holds),
+            previous,
+        })
+    }
 }
 
 #[cfg(test)]

@@ -12,9 +12,10 @@ use std::any::Any;
 use std::error::Error;
 
 pub(super) use effects::{
-    a_replica_logs_an_effect_once, authority_follows_time_without_a_ticker,
-    late_effects_come_in_order_and_before_what_follows, nothing_due_stays_after_a_change_of_plan,
-    past_changes_take_effect_at_once,
+    a_replica_logs_an_effect_once, a_supplier_that_went_on_is_told_late,
+    authority_follows_time_without_a_ticker, late_effects_come_in_order_and_before_what_follows,
+    nothing_due_stays_after_a_change_of_plan, past_changes_take_effect_at_once,
+    what_is_due_is_told_before_what_replaces_it,
 };
 pub(super) use positions::{
     every_field_is_read_back, lists_show_one_position_while_records_change,
@@ -59,6 +60,8 @@ macro_rules! suite {
             past_changes_take_effect_at_once
             a_replica_logs_an_effect_once
             late_effects_come_in_order_and_before_what_follows
+            what_is_due_is_told_before_what_replaces_it
+            a_supplier_that_went_on_is_told_late
             nothing_due_stays_after_a_change_of_plan
             authority_follows_time_without_a_ticker
         );

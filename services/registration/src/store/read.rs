@@ -2,7 +2,7 @@
 //!
 //! Each function is one short read; several that must agree are given the same position.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use mesh_store::sqlite::{Conn, Db};
 use mesh_store::{MAX_BINDS, StoreError, sequence_to_db};
@@ -210,19 +210,26 @@ pub(crate) async fn supplies(
     Ok(supplies)
 }
 
-/// What was due up to and with `now`, the earliest first.
+/// What was due up to and with `now`, the earliest first: at most `limit`, and besides all of
+/// `points`, because what is about to change them must not be told before.
 pub(super) async fn due(
     conn: &mut Conn,
     now: Timestamp,
     limit: u32,
-) -> Result<Vec<(Timestamp, Mpxn)>, StoreError> {
-    let rows: Vec<(i64, String)> = sqlx::query_as(
+    points: &BTreeSet<Mpxn>,
+) -> Result<BTreeSet<(Timestamp, Mpxn)>, StoreError> {
+    let mut rows: Vec<(i64, String)> = sqlx::query_as(
         "SELECT at_time, mpxn FROM effect_due WHERE at_time <= $1 ORDER BY at_time, mpxn LIMIT $2",
     )
     .bind(now.micros())
     .bind(i64::from(limit))
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
+    if rows.len() as u64 == u64::from(limit) {
+        for chunk in texts(points).chunks(MAX_BINDS - 1) {
+            rows.extend(due_among(conn, now, chunk).await?);
+        }
+    }
     rows.into_iter()
         .map(|(at, mpxn)| {
             let mpxn = mpxn
@@ -231,6 +238,23 @@ pub(super) async fn due(
             Ok((Timestamp::from_micros(at), mpxn))
         })
         .collect()
+}
+
+async fn due_among(
+    conn: &mut Conn,
+    now: Timestamp,
+    points: &[String],
+) -> Result<Vec<(i64, String)>, StoreError> {
+    let mut query =
+        QueryBuilder::<Db>::new("SELECT at_time, mpxn FROM effect_due WHERE at_time <= ");
+    query.push_bind(now.micros()).push(" AND mpxn IN (");
+    let mut list = query.separated(", ");
+    for point in points {
+        list.push_bind(point.as_str());
+    }
+    query.push(")");
+    let rows = query.build_query_as().persistent(false);
+    Ok(rows.fetch_all(conn).await?)
 }
 
 /// The next instant at which something takes effect.

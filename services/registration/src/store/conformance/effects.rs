@@ -7,6 +7,7 @@ use mesh_types::Mpxn;
 use super::world::{Told, World, at, device, effect, id, mpan, mprn, put, registered};
 use super::{Checked, Database};
 use crate::device::{Device, DeviceType};
+use crate::store::SETTLED_AT_ONCE;
 
 /// An ESME whose import MPAN A supplies since second 0.
 async fn supplied(database: &Database) -> Result<(World, Mpxn), mesh_store::StoreError> {
@@ -121,6 +122,84 @@ pub(in super::super) async fn late_effects_come_in_order_and_before_what_follows
                 responsible: "A".to_owned(),
                 csp: String::new(),
             },
+        ]
+    );
+    world.stop().await;
+    Ok(())
+}
+
+/// More is due than the transactions of the changes deal with.
+pub(in super::super) async fn what_is_due_is_told_before_what_replaces_it(
+    database: &Database,
+) -> Checked {
+    let world = World::start(database).await?;
+    let others = 2 * u64::from(SETTLED_AT_ONCE);
+    let (meter, moved) = (others + 1, others + 2);
+    let (point, replaced) = (Mpxn::Mpan(mpan(meter)), Mpxn::Mpan(mpan(moved)));
+    let mut rows: Vec<_> = (1..=others)
+        .map(|n| registered(Mpxn::Mpan(mpan(n)), "B", 1_500, None))
+        .collect();
+    for (n, point) in [(meter, point), (moved, replaced)] {
+        rows.push(put(device(n, DeviceType::Esme)));
+        rows.push(registered(point, "A", 0, None));
+    }
+    world.load(rows).await;
+    for point in [point, replaced] {
+        world.change(point, "B", Some(1_500)).await?;
+    }
+    let before = world.told().await?.len();
+
+    world.clock.set(at(2_000));
+    let exported = Device {
+        export_mpan: Some(mpan(9_000)),
+        ..device(moved, DeviceType::Esme)
+    };
+    world.load(vec![put(exported)]).await;
+    world.change(point, "A", None).await?;
+    while world.settle().await > 0 {}
+    let told = world.told().await?.split_off(before);
+    let meters: Vec<_> = told
+        .into_iter()
+        .filter(|told| match told {
+            Told::Effect { devices, .. } => *devices == 1,
+            Told::Device { .. } => true,
+            Told::Registration { .. } => false,
+        })
+        .collect();
+    let put = Told::Device {
+        id: id(moved).to_string(),
+        responsible: "B".to_owned(),
+        csp: String::new(),
+    };
+    let effects = [effect("A", "B", 1_500, 1), effect("B", "A", 2_000, 1)];
+    let [came, left] = effects;
+    assert_eq!(meters, [came.clone(), put, came, left]);
+    world.stop().await;
+    Ok(())
+}
+
+/// The log said that nobody is responsible any more, and then it turns out that A went on.
+pub(in super::super) async fn a_supplier_that_went_on_is_told_late(database: &Database) -> Checked {
+    let world = World::start(database).await?;
+    let point = Mpxn::Mpan(mpan(1));
+    world
+        .load(vec![
+            put(device(1, DeviceType::Esme)),
+            registered(point, "A", 0, Some(1_500)),
+        ])
+        .await;
+    world.clock.set(at(1_600));
+    assert_eq!(world.settle().await, 1);
+    world.change(point, "A", Some(1_500)).await?;
+    // Said again, it is nothing new: A is responsible all the time.
+    world.change(point, "A", Some(1_550)).await?;
+    let effects = world.effects().await?;
+    assert_eq!(
+        effects,
+        [
+            effect("", "A", 0, 1),
+            effect("A", "", 1_500, 1),
+            effect("", "A", 1_500, 1),
         ]
     );
     world.stop().await;

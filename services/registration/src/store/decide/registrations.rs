@@ -1,17 +1,19 @@
 //! What do commands and the passing of time change about who is registered?
 
+use std::collections::BTreeSet;
+
 use mesh_api::convert::timestamp_to_wire;
 use mesh_api::registration::v1 as wire;
 use mesh_api::registration::v1::device_event::Change;
 use mesh_store::StoreError;
-use mesh_types::{Interval, Mpxn, PartyId, Position, Timestamp};
+use mesh_types::{DeviceId, Interval, Mpxn, PartyId, Position, Timestamp};
 
 use super::super::command::{Origin, Outcome};
 use super::super::rows::Recorded;
 use super::{Deciding, on_wire};
 use crate::contradiction::Contradiction;
 use crate::error::Error;
-use crate::supply::{Registration, RegistrationId, Room};
+use crate::supply::{Effect, Registration, RegistrationId, Room};
 use crate::wire::registration_to_wire;
 
 /// A registration that was made, and the one that it ended.
@@ -77,6 +79,8 @@ impl Deciding<'_> {
         room: &Room,
     ) -> Result<Registered, StoreError> {
         let interval = room.interval;
+        let told = self.known.supply(mpxn).at(self.now);
+        let told = told.map(|registration| registration.party.clone());
         let ended = match &room.ends {
             Some(id) => self.end(origin, mpxn, id, interval.start())?,
             None => None,
@@ -92,9 +96,12 @@ impl Deciding<'_> {
         let mut position = self.record_registration(origin, None, &registration)?;
         self.known
             .put_registration(registration.clone(), position.sequence);
-        if interval.contains(self.now) {
-            let told = self.take_effect(Some(origin), mpxn, interval.start())?;
-            position = told.unwrap_or(position);
+        let devices = self.known.devices_of(mpxn);
+        let effect = self.known.supply(mpxn).late_effect(self.now, told.as_ref());
+        if let Some(event) =
+            effect.map(|effect| took_effect(mpxn, effect, interval.start(), &devices))
+        {
+            position = self.append(Some(origin), |_| event)?.position;
         }
         let bounds = [Some(interval.start()), interval.closed_end()];
         for bound in bounds.into_iter().flatten().filter(|&at| at > self.now) {
@@ -153,32 +160,30 @@ impl Deciding<'_> {
         Ok(stamp.position)
     }
 
-    /// Logs that the supplier of an MPxN is another one from an instant on, if so.
-    pub(in super::super) fn take_effect(
-        &mut self,
-        origin: Option<&Origin>,
-        mpxn: Mpxn,
-        at: Timestamp,
-    ) -> Result<Option<Position>, StoreError> {
-        let devices = self.known.devices_of(mpxn);
-        let Some(effect) = self.known.supply(mpxn).effect_at(at) else {
-            return Ok(None);
-        };
-        let event = wire::SupplierTookEffect {
-            mpxn: mpxn.to_string(),
-            registration: effect.begins.map(registration_to_wire),
-            previous_party_id: effect.previous.map(ToString::to_string).unwrap_or_default(),
-            effective_time: Some(timestamp_to_wire(at)),
-            device_ids: devices.iter().map(ToString::to_string).collect(),
-        };
-        let stamp = self.append(origin, |_| Change::SupplierTookEffect(event))?;
-        Ok(Some(stamp.position))
-    }
-
-    /// Logs what was due at an instant that has come.
+    /// Logs what was due at an instant that has come, if the supplier of the MPxN is another one
+    /// from then on.
     pub(in super::super) fn settle(&mut self, at: Timestamp, mpxn: Mpxn) -> Result<(), StoreError> {
-        self.take_effect(None, mpxn, at)?;
+        let devices = self.known.devices_of(mpxn);
+        let effect = self.known.supply(mpxn).effect_at(at);
+        if let Some(event) = effect.map(|effect| took_effect(mpxn, effect, at, &devices)) {
+            self.append(None, |_| event)?;
+        }
         self.changes.settled(at, mpxn);
         Ok(())
     }
+}
+
+fn took_effect(
+    mpxn: Mpxn,
+    effect: Effect<'_>,
+    at: Timestamp,
+    devices: &BTreeSet<DeviceId>,
+) -> Change {
+    Change::SupplierTookEffect(wire::SupplierTookEffect {
+        mpxn: mpxn.to_string(),
+        registration: effect.begins.map(registration_to_wire),
+        previous_party_id: effect.previous.map(ToString::to_string).unwrap_or_default(),
+        effective_time: Some(timestamp_to_wire(at)),
+        device_ids: devices.iter().map(ToString::to_string).collect(),
+    })
 }
