@@ -152,7 +152,10 @@ impl Parties {
     fn put(&mut self, party: Party) {
         if let Some(old) = self.by_id.get(&party.id) {
             for (entity, _) in &old.identities {
-                self.by_entity.remove(entity);
+                // An identity that has gone over to another party stays that party's.
+                if self.by_entity.get(entity).is_some_and(|p| p.id == party.id) {
+                    self.by_entity.remove(entity);
+                }
             }
         }
         let party = Arc::new(party);
@@ -211,4 +214,43 @@ fn read(party: &wire::Party) -> Result<Party, MalformedParty> {
             .collect::<Result<_, _>>()
             .map_err(|_| MalformedParty)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENTITY: &str = "90-B3-D5-1F-30-01-00-00";
+
+    fn party(id: &str, entities: &[&str]) -> wire::Party {
+        let identity = |entity: &&str| wire::PartyIdentity {
+            entity_id: (*entity).into(),
+            roles: vec![Role::GasSupplier.into()],
+        };
+        wire::Party {
+            party_id: id.into(),
+            status: wire::PartyStatus::Active.into(),
+            identities: entities.iter().map(identity).collect(),
+            ..Default::default()
+        }
+    }
+
+    fn holder(directory: &Directory) -> Result<String, Refusal> {
+        let identity = Identity::Organisation(ENTITY.parse().unwrap());
+        let caller = directory.resolve(identity, None)?;
+        Ok(caller.party().unwrap().to_string())
+    }
+
+    #[test]
+    fn an_identity_is_the_partys_that_was_given_it_last() {
+        let directory = Directory::not_loaded();
+        directory.load([&party("A", &[ENTITY])]).unwrap();
+        assert_eq!(holder(&directory).unwrap(), "A");
+        directory.apply([&party("B", &[ENTITY])]).unwrap();
+        assert_eq!(holder(&directory).unwrap(), "B");
+        directory.apply([&party("A", &[])]).unwrap();
+        assert_eq!(holder(&directory).unwrap(), "B");
+        directory.apply([&party("B", &[])]).unwrap();
+        assert_eq!(holder(&directory), Err(Refusal::PartyUnknown));
+    }
 }
