@@ -58,7 +58,8 @@ pub enum RuleError {
     /// A condition on a field cannot be checked before a client stream has ended.
     #[error("{0} streams its requests: a rule of it can only name roles")]
     ConditionOnStream(String),
-    /// Two grants of a method name different Device fields, or a batch is scoped to a party or CSP.
+    /// Two grants of a method name Device fields, one names a Device and another a party or CSP, or
+    /// a batch is scoped to a party or CSP.
     #[error("the grants of {0} do not agree on their fields")]
     Disagreeing(String),
 }
@@ -199,7 +200,8 @@ fn grants(
             }
         }
     }
-    if grants.own.iter().any(|(_, _, field)| field.repeated) {
+    let mixed = grants.responsible.is_some() && !grants.own.is_empty();
+    if mixed || grants.own.iter().any(|(_, _, field)| field.repeated) {
         return Err(RuleError::Disagreeing(path.to_owned()));
     }
     if rule.allow.is_empty() {
@@ -299,6 +301,74 @@ mod tests {
             Rules::of_services(&["mp169.Missing"]).unwrap_err(),
             RuleError::NoSuchService("mp169.Missing".into())
         );
+    }
+
+    /// A role admitted by one kind of field must not be judged by the other.
+    #[test]
+    fn a_method_cannot_be_about_a_device_and_about_own_data() {
+        let own = wire::grant::Condition::OwnParty(wire::OwnParty {
+            party_id: "page_token".into(),
+        });
+        let grant = wire::Grant {
+            roles: vec![Role::RegisteredSupplierAgent.into()],
+            condition: Some(own),
+        };
+        let contracts = with_grant("ListFlagEvents", &grant);
+        let error = Rules::read(&contracts, &["mp169.flag_registry.v1.FlagService"]).unwrap_err();
+        let path = "/mp169.flag_registry.v1.FlagService/ListFlagEvents";
+        assert_eq!(error, RuleError::Disagreeing(path.into()));
+    }
+
+    /// The contracts with one more grant of a method.
+    fn with_grant(method: &str, grant: &wire::Grant) -> Vec<u8> {
+        use prost::Message;
+        use prost_reflect::ReflectMessage;
+        let pool = DescriptorPool::decode(mesh_api::FILE_DESCRIPTOR_SET).unwrap();
+        let extension = pool
+            .get_extension_by_name("mp169.authorization.v1.rule")
+            .unwrap();
+        let method = pool
+            .services()
+            .flat_map(|service| service.methods().collect::<Vec<_>>())
+            .find(|known| known.name() == method)
+            .unwrap();
+        let mut rule = rule_option(&pool, &method).unwrap();
+        rule.allow.push(grant.clone());
+        let set = pool
+            .get_message_by_name("google.protobuf.FileDescriptorSet")
+            .unwrap();
+        let mut set = DynamicMessage::decode(set, mesh_api::FILE_DESCRIPTOR_SET).unwrap();
+        let Value::Message(value) = method.options().get_extension(&extension).into_owned() else {
+            panic!("the rule is a message")
+        };
+        let rule = DynamicMessage::decode(value.descriptor(), rule.encode_to_vec().as_slice());
+        let options = option_of(&mut set, method.name());
+        options.set_extension(&extension, Value::Message(rule.unwrap()));
+        set.encode_to_vec()
+    }
+
+    fn option_of<'s>(set: &'s mut DynamicMessage, method: &str) -> &'s mut DynamicMessage {
+        let is_named = |message: &&mut DynamicMessage| {
+            message.get_field_by_name("name").unwrap().as_str() == Some(method)
+        };
+        let method = messages(set, "file")
+            .flat_map(|file| messages(file, "service"))
+            .flat_map(|service| messages(service, "method"))
+            .find(is_named)
+            .unwrap();
+        let options = method.get_field_by_name_mut("options").unwrap();
+        options.as_message_mut().unwrap()
+    }
+
+    fn messages<'m>(
+        message: &'m mut DynamicMessage,
+        field: &str,
+    ) -> impl Iterator<Item = &'m mut DynamicMessage> {
+        let list = message.get_field_by_name_mut(field).unwrap();
+        list.as_list_mut()
+            .unwrap()
+            .iter_mut()
+            .map(|item| item.as_message_mut().unwrap())
     }
 
     /// The same contracts through `FileDescriptorSet`, which drops custom options.
