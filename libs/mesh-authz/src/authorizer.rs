@@ -215,8 +215,8 @@ impl Authorizer {
                     let followed = self.inner.authority.followed(*device).await;
                     bases.push(match followed {
                         Some(party) if Some(&party) == caller.party() => Ok(Basis::Followed),
-                        Some(_) => Err(Refusal::NotResponsibleSupplier),
-                        None => Err(Refusal::AuthorityUnreachable),
+                        // A refusal would tell a stranger that the Device has a flag.
+                        Some(_) | None => Err(Refusal::AuthorityUnreachable),
                     });
                 }
                 Ok(bases)

@@ -290,10 +290,14 @@ async fn with_registration_out_of_reach_writes_stop_and_reads_rest_on_what_was_f
         .await
         .unwrap();
     assert!(matches!(read.device().unwrap().basis(), Basis::Followed));
-    let stranger = chain
-        .call("GetFlag", organisation(RIVAL), None, &get(DEVICE))
-        .await;
-    assert_eq!(reason(stranger), ErrorReason::NotResponsibleSupplier);
+    // Whether a Device has a flag at all is nobody else's business: a stranger is told the same of
+    // each.
+    for device in [DEVICE, OTHER_DEVICE] {
+        let stranger = chain
+            .call("GetFlag", organisation(RIVAL), None, &get(device))
+            .await;
+        assert_eq!(reason(stranger), ErrorReason::AuthorityUnreachable);
+    }
     let unknown = chain
         .call("GetFlag", organisation(ACME), None, &get(OTHER_DEVICE))
         .await;
