@@ -7,11 +7,14 @@ use mesh_api::convert::position_to_wire;
 use mesh_api::registration::v1 as wire;
 use mesh_api::registration::v1::authority_service_client::AuthorityServiceClient;
 use mesh_types::{DeviceId, PartyId, Position};
-use tonic::Code;
 use tonic::body::Body;
 use tonic::client::GrpcService;
+use tonic::{Code, Response, Status};
 
 use crate::authority::{Authority, AuthorityError, AuthoritySource};
+
+/// How a server says after how many milliseconds to try again, if at all.
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// Asks registration over a channel.
 pub struct RemoteAuthority<T, F> {
@@ -66,33 +69,30 @@ where
         at_least: Option<&Position>,
     ) -> Result<Vec<Authority>, AuthorityError> {
         let at_least = at_least.map(position_to_wire);
-        let mut client = self.client.clone();
         if let [device] = devices {
-            let device_id = device.to_string();
             let request = wire::GetAuthorityRequest {
-                device_id,
+                device_id: device.to_string(),
                 valid_time: None,
                 at_least,
             };
-            let answer = client
-                .get_authority(request)
-                .await
-                .map_err(|status| classify(&status))?
-                .into_inner();
+            let answer = twice(|| {
+                let (mut client, request) = (self.client.clone(), request.clone());
+                async move { client.get_authority(request).await }
+            });
+            let answer = answer.await?;
             let position = answer.position.ok_or(AuthorityError::Broken)?;
             return Ok(vec![read(answer.authority, &position)?]);
         }
-        let device_ids = devices.iter().map(ToString::to_string).collect();
         let request = wire::BatchGetAuthorityRequest {
-            device_ids,
+            device_ids: devices.iter().map(ToString::to_string).collect(),
             valid_time: None,
             at_least,
         };
-        let answer = client
-            .batch_get_authority(request)
-            .await
-            .map_err(|status| classify(&status))?
-            .into_inner();
+        let answer = twice(|| {
+            let (mut client, request) = (self.client.clone(), request.clone());
+            async move { client.batch_get_authority(request).await }
+        });
+        let answer = answer.await?;
         let position = answer.position.ok_or(AuthorityError::Broken)?;
         answer
             .results
@@ -111,6 +111,28 @@ where
     }
 }
 
+/// Asks, and once more if the connection was lost: that is how a channel learns that registration
+/// has started anew, and the second call gets a new connection. The question changes nothing, and
+/// the channel bounds both by the deadline of the call that is being served.
+async fn twice<R, A>(ask: impl Fn() -> A) -> Result<R, AuthorityError>
+where
+    A: Future<Output = Result<Response<R>, Status>>,
+{
+    let again = match ask().await {
+        Err(status) if may_be_asked_again(&status) => ask().await,
+        answer => answer,
+    };
+    match again {
+        Ok(answer) => Ok(answer.into_inner()),
+        Err(status) => Err(classify(&status)),
+    }
+}
+
+/// A server that sends a pushback has decided when it wants to be asked again.
+fn may_be_asked_again(status: &Status) -> bool {
+    status.code() == Code::Unavailable && !status.metadata().contains_key(PUSHBACK)
+}
+
 fn read(
     facts: Option<wire::Authority>,
     position: &mesh_api::common::v1::Position,
@@ -120,7 +142,7 @@ fn read(
 }
 
 /// What registration refuses is a defect of ours; everything else may pass.
-fn classify(status: &tonic::Status) -> AuthorityError {
+fn classify(status: &Status) -> AuthorityError {
     match status.code() {
         Code::InvalidArgument
         | Code::Unauthenticated
@@ -134,5 +156,88 @@ fn classify(status: &tonic::Status) -> AuthorityError {
             tracing::warn!(%code, "registration does not answer the authority question");
             AuthorityError::Unreachable
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use prost::Message as _;
+
+    use super::*;
+
+    const DEVICE: &str = "00-DB-12-34-56-78-90-A0";
+
+    fn answer() -> Response<Body> {
+        let message = wire::GetAuthorityResponse {
+            authority: Some(wire::Authority {
+                device_id: DEVICE.into(),
+                ..Default::default()
+            }),
+            position: Some(mesh_api::common::v1::Position {
+                log: "devices".into(),
+                epoch: 1,
+                sequence: 1,
+            }),
+            valid_time: None,
+        };
+        let message = message.encode_to_vec();
+        let mut frame = vec![0];
+        frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+        frame.extend(message);
+        let response = Response::builder().header("content-type", "application/grpc");
+        let response = response.header("grpc-status", "0");
+        response.body(Body::new(Full::from(frame))).unwrap()
+    }
+
+    /// Asks a registration that refuses so often before it answers; says how often it was asked.
+    async fn ask(refusals: usize, refusal: Status) -> (Result<usize, AuthorityError>, usize) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let registration = tower::service_fn(move |_: Request<Body>| {
+            let number = count.fetch_add(1, Ordering::SeqCst);
+            let refusal = refusal.clone();
+            async move {
+                let refused = (number < refusals).then(|| refusal.into_http());
+                Ok::<_, Infallible>(refused.unwrap_or_else(answer))
+            }
+        });
+        let authority = RemoteAuthority::new(registration, ());
+        let device = DEVICE.parse().unwrap();
+        let answers = authority.authorities(&[device], None).await;
+        (
+            answers.map(|answers| answers.len()),
+            asked.load(Ordering::SeqCst),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_lost_connection_is_tried_again_once() {
+        let lost = || Status::unavailable("lost");
+        assert_eq!(ask(0, lost()).await, (Ok(1), 1));
+        assert_eq!(ask(1, lost()).await, (Ok(1), 2));
+        assert_eq!(ask(9, lost()).await, (Err(AuthorityError::Unreachable), 2));
+    }
+
+    #[tokio::test]
+    async fn nothing_else_is_tried_again() {
+        let mut told = Status::unavailable("stay away");
+        let metadata = told.metadata_mut();
+        metadata.insert("grpc-retry-pushback-ms", "-1".parse().unwrap());
+        for status in [
+            told,
+            Status::deadline_exceeded("late"),
+            Status::resource_exhausted("full"),
+        ] {
+            let answer = ask(1, status).await;
+            assert_eq!(answer, (Err(AuthorityError::Unreachable), 1));
+        }
+        let refused = ask(1, Status::permission_denied("no")).await;
+        assert_eq!(refused, (Err(AuthorityError::Broken), 1));
     }
 }
