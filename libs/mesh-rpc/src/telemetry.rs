@@ -5,13 +5,16 @@
 
 use std::time::Duration;
 
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::trace::{Link, SpanKind, TraceContextExt as _, TraceId, TracerProvider as _};
+use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use opentelemetry_sdk::trace::{
+    Sampler, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample,
+};
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -19,6 +22,8 @@ use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry};
+
+use crate::traceparent::FromOutside;
 
 /// The target of events that say who read what of which Device. They are logged, and never part of a
 /// trace.
@@ -49,8 +54,9 @@ pub struct TelemetryOptions {
     pub format: LogFormat,
     /// Where spans and metrics go, such as `http://127.0.0.1:4317` (OTLP over gRPC).
     pub otlp_endpoint: Option<String>,
-    /// Share of the traces begun here that is kept, from 0 to 1. A trace that a caller began is
-    /// kept if the caller keeps it.
+    /// Share of the traces that is kept, from 0 to 1, of those begun here and of those that come
+    /// from outside. A trace that comes from another service of the mesh is kept if that one
+    /// keeps it.
     pub sample_ratio: f64,
     /// How often metrics are sent.
     pub metric_interval: Duration,
@@ -176,10 +182,9 @@ fn providers(
         .with_tonic()
         .with_endpoint(endpoint)
         .build()?;
-    let ratio = Sampler::TraceIdRatioBased(options.sample_ratio);
     let traces = SdkTracerProvider::builder()
         .with_resource(resource.clone())
-        .with_sampler(Sampler::ParentBased(Box::new(ratio)))
+        .with_sampler(MeshSampler::new(options.sample_ratio))
         .with_batch_exporter(spans)
         .build();
     let metrics = MetricExporter::builder()
@@ -196,6 +201,56 @@ fn providers(
     Ok(Some((traces, metrics)))
 }
 
+/// Keeps what the caller keeps if the caller is of the mesh. Whoever is not has no say: it could
+/// fill the tracing backend, or go unseen. Its trace id is its own choice, so that a decision by
+/// that would be too.
+#[derive(Debug, Clone)]
+struct MeshSampler {
+    ratio: f64,
+    inside: Sampler,
+}
+
+impl MeshSampler {
+    fn new(ratio: f64) -> Self {
+        let begun_here = Sampler::TraceIdRatioBased(ratio);
+        Self {
+            ratio,
+            inside: Sampler::ParentBased(Box::new(begun_here)),
+        }
+    }
+}
+
+impl ShouldSample for MeshSampler {
+    fn should_sample(
+        &self,
+        parent: Option<&Context>,
+        trace: TraceId,
+        name: &str,
+        kind: &SpanKind,
+        attributes: &[KeyValue],
+        links: &[Link],
+    ) -> SamplingResult {
+        let Some(parent) = parent.filter(|parent| came_from_outside(parent)) else {
+            let inside = &self.inside;
+            return inside.should_sample(parent, trace, name, kind, attributes, links);
+        };
+        SamplingResult {
+            decision: if rand::random::<f64>() < self.ratio {
+                SamplingDecision::RecordAndSample
+            } else {
+                SamplingDecision::Drop
+            },
+            attributes: Vec::new(),
+            trace_state: parent.span().span_context().trace_state().clone(),
+        }
+    }
+}
+
+/// Spans within the mesh inherit the mark, but their parent is one of ours.
+fn came_from_outside(parent: &Context) -> bool {
+    parent.get::<FromOutside>().is_some() && parent.span().span_context().is_remote()
+}
+
 fn log_layer<S>(format: LogFormat) -> Option<Box<dyn Layer<S> + Send + Sync>>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
@@ -205,5 +260,40 @@ where
         LogFormat::Text => Some(lines.boxed()),
         LogFormat::Json => Some(lines.json().boxed()),
         LogFormat::Off => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceState};
+
+    use super::*;
+
+    fn parent(flags: TraceFlags, remote: bool) -> Context {
+        let (trace, span) = (TraceId::from(1_u128), SpanId::from(1_u64));
+        let state = TraceState::default();
+        let span = SpanContext::new(trace, span, flags, remote, state);
+        Context::new().with_remote_span_context(span)
+    }
+
+    fn is_kept(ratio: f64, parent: &Context) -> bool {
+        let trace = parent.span().span_context().trace_id();
+        let sampler = MeshSampler::new(ratio);
+        let result = sampler.should_sample(Some(parent), trace, "", &SpanKind::Server, &[], &[]);
+        result.decision == SamplingDecision::RecordAndSample
+    }
+
+    #[test]
+    fn only_the_mesh_itself_decides_what_is_kept() {
+        let (kept, dropped) = (TraceFlags::SAMPLED, TraceFlags::NOT_SAMPLED);
+        for ratio in [0.0, 1.0] {
+            for flags in [kept, dropped] {
+                let outside = parent(flags, true).with_value(FromOutside);
+                assert_eq!(is_kept(ratio, &outside), ratio > 0.5, "from outside");
+                assert_eq!(is_kept(ratio, &parent(flags, true)), flags == kept);
+                let child = parent(flags, false).with_value(FromOutside);
+                assert_eq!(is_kept(ratio, &child), flags == kept, "a child of ours");
+            }
+        }
     }
 }

@@ -9,6 +9,7 @@ mod client;
 use std::task::{Context, Poll};
 
 use http::Request;
+use mesh_authz::Identity;
 use tonic::Code;
 use tonic::body::Body;
 use tower::{Layer, Service};
@@ -21,7 +22,7 @@ use crate::observe::{Call, CallEnd, Observer};
 use crate::peer::Peer;
 use crate::rpc::{Rpc, RpcFuture};
 use crate::status::code_name;
-use crate::traceparent;
+use crate::traceparent::{self, FromOutside};
 
 pub(crate) use client::{ClientTrace, ClientTraceLayer};
 
@@ -96,15 +97,24 @@ impl<S> Trace<S> {
             network.peer.port = Empty,
             mp169.service = self.service,
         );
+        let peer = request.extensions().get::<Peer>();
+        let mut parent = traceparent::extract(request.headers());
+        if !peer.is_some_and(is_of_the_mesh) {
+            parent = parent.with_value(FromOutside);
+        }
         // Fails where no telemetry is installed; then there is no trace to be part of.
-        let _ = span.set_parent(traceparent::extract(request.headers()));
-        if let Some(peer) = request.extensions().get::<Peer>() {
+        let _ = span.set_parent(parent);
+        if let Some(peer) = peer {
             let address = peer.address();
             span.record("network.peer.address", address.ip().to_string());
             span.record("network.peer.port", address.port());
         }
         span
     }
+}
+
+fn is_of_the_mesh(peer: &Peer) -> bool {
+    matches!(peer.identity(), Some(Ok(Identity::Internal(_))))
 }
 
 /// The span's name is the method's, or the system's where the method is not known.

@@ -19,6 +19,11 @@ const LENGTH: usize = 55;
 /// Longest tracestate that is carried on, in characters; the recommendation asks for at least this.
 const TRACESTATE_LIMIT: usize = 512;
 
+/// Marks a context whose sender is not of the mesh: it may say which trace a call belongs to, not
+/// whether the trace is kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FromOutside;
+
 /// The traceparent of the current span, to be stored beside what it causes later.
 ///
 /// `None` if no telemetry is installed or no span is entered.

@@ -163,6 +163,18 @@ async fn a_hostile_trace_context_starts_a_new_trace_and_the_call_succeeds() {
 }
 
 #[tokio::test]
+async fn a_caller_from_outside_cannot_go_unseen() {
+    let server = TestServer::start().await;
+    let (unsampled, hidden) = new_trace();
+    let unsampled = unsampled.replace("-01", "-00");
+    let ask = Ask::new(UNARY, "echo").header("traceparent", unsampled);
+    let party = certificates().organisation("90-B3-D5-1F-30-01-00-00".parse().unwrap());
+    ask.unary(server.foreign(Some(&party))).await.unwrap();
+    let span = spans(&hidden, 1).await.remove(0);
+    assert_eq!(hex(&span.parent_span_id), "00f067aa0ba902b7");
+}
+
+#[tokio::test]
 async fn telemetry_is_installed_once_and_only_with_a_readable_filter() {
     TestServer::start().await;
     let options = TelemetryOptions::new("second");
