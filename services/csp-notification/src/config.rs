@@ -1,75 +1,22 @@
 //! What can be set from outside?
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-
 use clap::Parser;
-use mesh_rpc::{TelemetryOptions, TlsFiles};
+use mesh_service::ProcessSettings;
 
 /// CSP notification: each CSP's own ordered, durable stream of flag changes.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "csp-notification", version)]
 pub struct Config {
-    /// Where to listen.
-    #[arg(
-        long,
-        env = "CSP_NOTIFICATION_LISTEN",
-        default_value = "127.0.0.1:50054"
-    )]
-    pub listen: SocketAddr,
+    /// What every service of the mesh needs.
+    #[command(flatten)]
+    pub process: ProcessSettings,
     /// The database: `sqlite://PATH`. Made if it is not there.
-    #[arg(long, env = "CSP_NOTIFICATION_DATABASE_URL")]
+    #[arg(long, env = "MP169_DATABASE_URL")]
     pub database_url: String,
-    /// The service's certificate, PEM. Read again when it changes; so are the next two.
-    #[arg(long, env = "CSP_NOTIFICATION_TLS_CERTIFICATE")]
-    pub tls_certificate: PathBuf,
-    /// The private key of the certificate, PEM.
-    #[arg(long, env = "CSP_NOTIFICATION_TLS_KEY")]
-    pub tls_key: PathBuf,
-    /// The authorities whose certificates are accepted, PEM.
-    #[arg(long, env = "CSP_NOTIFICATION_TLS_TRUST")]
-    pub tls_trust: PathBuf,
     /// Where the service registration listens: `host:port`.
-    #[arg(
-        long,
-        env = "CSP_NOTIFICATION_REGISTRATION",
-        default_value = "127.0.0.1:50051"
-    )]
+    #[arg(long, env = "MP169_REGISTRATION")]
     pub registration: String,
     /// Where the service flag-registry listens: `host:port`.
-    #[arg(
-        long,
-        env = "CSP_NOTIFICATION_FLAG_REGISTRY",
-        default_value = "127.0.0.1:50052"
-    )]
+    #[arg(long, env = "MP169_FLAG_REGISTRY")]
     pub flag_registry: String,
-    /// Where spans and metrics go (OTLP over gRPC), such as `http://127.0.0.1:4317`. Nowhere if
-    /// not given.
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
-    pub otlp_endpoint: Option<String>,
-    /// Which events are logged, such as `info` or `csp_notification=debug`.
-    #[arg(long, env = "CSP_NOTIFICATION_LOG", default_value = "info")]
-    pub log: String,
-}
-
-impl Config {
-    /// The three files.
-    #[must_use]
-    pub fn tls_files(&self) -> TlsFiles {
-        TlsFiles {
-            certificate: self.tls_certificate.clone(),
-            key: self.tls_key.clone(),
-            trust: self.tls_trust.clone(),
-        }
-    }
-
-    /// What to log and export.
-    #[must_use]
-    pub fn telemetry(&self) -> TelemetryOptions {
-        TelemetryOptions {
-            filter: self.log.clone(),
-            otlp_endpoint: self.otlp_endpoint.clone(),
-            ..TelemetryOptions::new("csp-notification")
-        }
-    }
 }

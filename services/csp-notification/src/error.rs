@@ -4,6 +4,7 @@ use mesh_api::common::v1::ErrorReason;
 use mesh_api::convert::FieldErrors;
 use mesh_api::status;
 use mesh_authz::Refusal;
+use mesh_service::store_refusal;
 use mesh_store::StoreError;
 use tonic::{Code, Status};
 
@@ -73,26 +74,7 @@ impl From<Error> for Status {
             Error::Superseded => status::refusal(Code::Aborted, R::Superseded, text),
             Error::Stale => status::internal(),
             Error::Refused(refusal) => refusal.into(),
-            Error::Store(error) => of_store(&error),
+            Error::Store(error) => store_refusal(&error),
         }
-    }
-}
-
-/// Nothing of what the driver said leaves the service.
-fn of_store(error: &StoreError) -> Status {
-    let source = std::error::Error::source(error).map(ToString::to_string);
-    tracing::error!(%error, source, "a call failed on the store");
-    match error {
-        StoreError::Stopped => status::refusal(
-            Code::Unavailable,
-            ErrorReason::Draining,
-            "the service is stopping",
-        ),
-        error if error.is_transient() => status::refusal(
-            Code::Unavailable,
-            ErrorReason::StorageUnavailable,
-            "the storage does not answer",
-        ),
-        _ => status::internal(),
     }
 }

@@ -37,5 +37,6 @@ mod serve;
 mod store;
 mod subscription;
 
-pub use serve::{Deps, RunError, SERVICE, run};
+pub use mesh_service::RunError;
+pub use serve::{Deps, SERVICE, run};
 pub use store::MIGRATIONS;

@@ -1,19 +1,15 @@
 //! Which parts make up the running service, and in which order do they start and stop?
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use mesh_api::csp_notification::v1::csp_notification_service_server::CspNotificationServiceServer;
-use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, RuleError, Rules};
+use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
 use mesh_follow::{FeedSettings, follow_directory};
-use mesh_rpc::{
-    ClientOptions, Drained, Draining, Health, ServeError, ServeOptions, Tls, connect, serve,
-};
-use mesh_store::{Store, StoreError, Writer, WriterSettings};
+use mesh_rpc::{ClientOptions, Drained, Draining, Health, ServeOptions, Tls, connect, serve};
+use mesh_service::{Background, RunError, watch_health};
+use mesh_store::{Store, Writer, WriterSettings};
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
 use crate::delivery::Attachments;
@@ -23,9 +19,6 @@ use crate::store::{CspLogs, MIGRATIONS, projected};
 
 /// The full name of the service in the contracts.
 pub const SERVICE: &str = "mp169.csp_notification.v1.CspNotificationService";
-
-/// How often the store is asked whether it still answers.
-const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the service needs from outside.
 #[derive(Clone)]
@@ -62,20 +55,6 @@ impl Deps {
     }
 }
 
-/// Why the service could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The database cannot be used.
-    #[error("the database cannot be used: {0}")]
-    Store(#[from] StoreError),
-    /// The contracts lack a rule.
-    #[error("the contracts' rules cannot be used: {0}")]
-    Rules(#[from] RuleError),
-    /// The server cannot be built.
-    #[error(transparent)]
-    Serve(#[from] ServeError),
-}
-
 /// Serves on `listener` until `shutdown` resolves, then drains and closes the database.
 pub async fn run(
     deps: Deps,
@@ -97,24 +76,32 @@ pub async fn run(
     let health = Health::new(&[SERVICE]).await;
     let draining = Draining::new();
 
-    let stop = CancellationToken::new();
-    let tasks = TaskTracker::new();
-    tasks.spawn(follow_directory(
+    let background = Background::default();
+    background.spawn(follow_directory(
         registration.clone(),
         directory.clone(),
-        stop.clone(),
+        background.stop(),
     ));
-    tasks.spawn(follow_flags(
+    background.spawn(follow_flags(
         flag_registry,
         store.clone(),
         writer.clone(),
-        stop.clone(),
+        background.stop(),
     ));
-    tasks.spawn(watch_health(
+    // Serving means that callers can be recognised and the store answers. The flag registry need not
+    // answer for that: CSPs get what is known.
+    let able = {
+        let store = store.clone();
+        move || {
+            let store = store.clone();
+            async move { projected(&store).await.is_ok() }
+        }
+    };
+    background.spawn(watch_health(
         health.clone(),
         directory.clone(),
-        store.clone(),
-        stop.clone(),
+        able,
+        background.stop(),
     ));
 
     let authority = RemoteAuthority::new(registration, ());
@@ -138,29 +125,8 @@ pub async fn run(
     );
     let served = serve(options, routes, shutdown).await;
 
-    stop.cancel();
-    tasks.close();
-    tasks.wait().await;
+    background.shutdown().await;
     writer_task.shutdown().await;
     store.close().await;
     Ok(served?)
-}
-
-/// Says SERVING while callers can be recognised and the store answers. The flag registry need not
-/// answer for that: CSPs get what is known.
-async fn watch_health(health: Health, directory: Directory, store: Store, stop: CancellationToken) {
-    let mut changes = directory.changes();
-    loop {
-        let ready = directory.is_loaded() && projected(&store).await.is_ok();
-        health.set_ready(ready).await;
-        tokio::select! {
-            () = stop.cancelled() => return,
-            changed = changes.changed() => {
-                if changed.is_err() {
-                    return;
-                }
-            }
-            () = tokio::time::sleep(HEALTH_INTERVAL) => {}
-        }
-    }
 }
