@@ -5,4 +5,5 @@ pub(crate) mod fixtures;
 mod history;
 mod lifecycle;
 mod preconditions;
+mod redaction;
 mod requests;

@@ -3,7 +3,7 @@
 use mesh_api::common::v1::DeviceType;
 use mesh_api::convert::{position_to_wire, timestamp_to_wire};
 use mesh_api::flag_registry::v1 as wire;
-use mesh_types::{DeviceId, Position};
+use mesh_types::{DeviceId, PartyId, Position};
 use prost::Message as _;
 
 use crate::flag::{Draft, Entry, Meter, NO_HISTORY, Place, Standing};
@@ -77,17 +77,30 @@ pub fn event_octets(event: &Draft, place: Place) -> Vec<u8> {
     event.encode_to_vec()
 }
 
-/// The event as a supplier sees it under whom it was not recorded: what happened, and nothing of
-/// what others said or who they were.
+/// The event as a supplier sees it: all of what it recorded itself; otherwise what happened, and
+/// nothing of what others said or who they were (decision 14).
 #[must_use]
-pub fn without_evidence(event: wire::FlagEvent) -> wire::FlagEvent {
+pub fn as_seen_by(party: &PartyId, event: wire::FlagEvent) -> wire::FlagEvent {
+    let recorded_by = event.actor.as_ref().map(|actor| actor.party_id.as_str());
+    if recorded_by == Some(party.as_str()) {
+        return event;
+    }
+    let without_others = |mut facts: wire::FlagFacts| {
+        if facts.responsible_party_id != party.as_str() {
+            facts.responsible_party_id.clear();
+        }
+        facts
+    };
     wire::FlagEvent {
+        previous: event.previous.map(without_others),
+        current: event.current.map(without_others),
         actor: None,
         trace_parent: String::new(),
         registration_id: String::new(),
         choice: None,
         reasonable_steps: None,
         site_declarations: None,
+        tenancy_start_time: None,
         request_id: String::new(),
         ..event
     }

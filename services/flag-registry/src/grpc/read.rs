@@ -13,7 +13,7 @@ use super::Flags;
 use crate::error::Error;
 use crate::paging::{Listing, Mark, page_size};
 use crate::store::EntryFilter;
-use crate::wire::{entry, entry_of, without_evidence};
+use crate::wire::{as_seen_by, entry, entry_of};
 
 impl Flags {
     pub(super) async fn get(&self, permit: &DevicePermit) -> Result<wire::GetFlagResponse, Error> {
@@ -119,19 +119,18 @@ impl Flags {
         let caller = authorization.caller();
         let events = page.events.into_iter();
         Ok(wire::ListFlagEventsResponse {
-            events: events.map(|event| as_seen_by(caller, event)).collect(),
+            events: events.map(|event| shown_to(caller, event)).collect(),
             next_page_token: listing.seal(next),
             position: Some(shown(&head, at)),
         })
     }
 }
 
-/// Internal roles see everything; a supplier sees only its own evidence (decision 14).
-fn as_seen_by(caller: &Caller, event: wire::FlagEvent) -> wire::FlagEvent {
-    let own = |party: &str| event.actor.as_ref().is_some_and(|by| by.party_id == party);
+/// Internal roles see everything.
+fn shown_to(caller: &Caller, event: wire::FlagEvent) -> wire::FlagEvent {
     match caller.party() {
-        Some(party) if !own(party.as_str()) => without_evidence(event),
-        Some(_) | None => event,
+        Some(party) => as_seen_by(party, event),
+        None => event,
     }
 }
 

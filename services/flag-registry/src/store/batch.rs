@@ -57,10 +57,12 @@ impl Batch for Registry {
             Command::Followed(_) => None,
         });
         tx.look_up(keys).await?;
+        let now = tx.now().max(tx.head(&self.log)?.recorded_time);
         let cursor = cursor::get(tx.conn(), DEVICES_FOLLOWER).await?;
         let (ledger, tenures) = load(tx, &self.log, commands).await?;
         let mut batch = Transaction {
             tx,
+            now,
             ledger,
             tenures,
             cursor,
@@ -78,7 +80,7 @@ impl Batch for Registry {
             tx,
             ledger,
             tenures,
-            cursor: _,
+            ..
         } = batch;
         ledger.write(tx).await?;
         tenures.write(tx.conn()).await?;
@@ -132,6 +134,8 @@ async fn load(
 
 struct Transaction<'t> {
     tx: &'t mut WriteTx,
+    /// Never before what the log has recorded.
+    now: Timestamp,
     ledger: Ledger,
     tenures: Tenures,
     /// Where the follower stands, batches of this transaction included.
@@ -144,8 +148,7 @@ impl Transaction<'_> {
         &mut self,
         command: &ChangeCommand,
     ) -> Result<Result<Answered, Declined>, StoreError> {
-        let now = self.tx.now();
-        if let Err(declined) = self.check(command, now) {
+        if let Err(declined) = self.check(command) {
             return Ok(Err(declined));
         }
         match self.tx.outcome(&command.key, &command.fingerprint)? {
@@ -154,7 +157,7 @@ impl Transaction<'_> {
             Outcome::New => {}
         }
         let entry = self.ledger.entry(command.device);
-        let decision = match judge(entry, command, now) {
+        let decision = match judge(entry, command, self.now) {
             Ok(decision) => decision,
             Err(error) => return Ok(Err(error.into())),
         };
@@ -167,9 +170,9 @@ impl Transaction<'_> {
     }
 
     /// Whether the permit still allows what it did when it was given.
-    fn check(&self, command: &ChangeCommand, now: Timestamp) -> Result<(), Declined> {
+    fn check(&self, command: &ChangeCommand) -> Result<(), Declined> {
         (command.still_allowed)()?;
-        if now >= command.expires {
+        if self.now >= command.expires {
             return Err(Declined::AskAgain(command.position.clone()));
         }
         let Some(cursor) = &self.cursor else {

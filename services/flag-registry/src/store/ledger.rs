@@ -67,10 +67,8 @@ impl Ledger {
         for entry in rows::of_devices(tx.conn(), &devices, CURRENT - 1).await? {
             slots.insert(entry.device, Slot::holding(Some(entry)));
         }
-        for &hub in hubs {
-            for entry in rows::on_hub(tx.conn(), hub).await? {
-                slots.insert(entry.device, Slot::holding(Some(entry)));
-            }
+        for entry in rows::on_hubs(tx.conn(), hubs).await? {
+            slots.insert(entry.device, Slot::holding(Some(entry)));
         }
         Ok(Self {
             log: log.clone(),

@@ -148,13 +148,28 @@ pub(super) async fn of_devices(
     Ok(entries)
 }
 
-/// The present entries of Devices on `hub`.
-pub(super) async fn on_hub(conn: &mut Conn, hub: DeviceId) -> Result<Vec<Entry>, StoreError> {
-    let mut query = QueryBuilder::<Db>::new(SELECT);
-    query.push("WHERE hub = ").push_bind(hub.to_string());
-    query.push(" AND to_sequence = ").push_bind(CURRENT);
-    let rows: Vec<EntryRow> = query.build_query_as().fetch_all(conn).await?;
-    rows.into_iter().map(EntryRow::read).collect()
+/// The present entries of Devices on `hubs`.
+pub(super) async fn on_hubs(conn: &mut Conn, hubs: &[DeviceId]) -> Result<Vec<Entry>, StoreError> {
+    let mut entries = Vec::new();
+    for chunk in hubs.chunks(MAX_BINDS - 1) {
+        let mut query = QueryBuilder::<Db>::new(SELECT);
+        query.push("WHERE to_sequence = ").push_bind(CURRENT);
+        query.push(" AND hub IN (");
+        let mut keys = query.separated(", ");
+        for hub in chunk {
+            keys.push_bind(hub.to_string());
+        }
+        query.push(")");
+        let rows: Vec<EntryRow> = query
+            .build_query_as()
+            .persistent(false)
+            .fetch_all(&mut *conn)
+            .await?;
+        for row in rows {
+            entries.push(row.read()?);
+        }
+    }
+    Ok(entries)
 }
 
 /// The log that entries rest on.

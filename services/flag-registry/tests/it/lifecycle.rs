@@ -59,6 +59,17 @@ async fn a_change_of_supplier_keeps_the_flag_and_moves_the_authority() {
     assert!(added.choice.is_none() && added.reasonable_steps.is_none());
     assert!(added.site_declarations.is_none() && added.actor.is_none());
     assert!(added.request_id.is_empty() && added.registration_id.is_empty());
+    let suppliers = seen
+        .iter()
+        .flat_map(|event| [&event.previous, &event.current]);
+    let suppliers: Vec<_> = suppliers
+        .map(|side| side.as_ref().unwrap().responsible_party_id.as_str())
+        .collect();
+    assert_eq!(
+        suppliers,
+        ["", "RIVAL", "", ""],
+        "who came before is not told"
+    );
     assert!(history[0].choice.is_some(), "an auditor sees all");
 }
 

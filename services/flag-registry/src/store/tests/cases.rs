@@ -187,6 +187,21 @@ pub(super) async fn a_permit_that_may_be_out_of_date_is_sent_back(database: &Dat
         .await;
 }
 
+/// What is recorded at an instant is allowed at that instant, whatever the clock says.
+pub(super) async fn a_clock_that_goes_back_revives_no_permit(database: &Database) {
+    let world = World::open(database).await;
+    world
+        .granted(command(authority(device(1), 1, None), add()))
+        .await;
+    world.clock.set(at(NOW - 10));
+    let ended = Some(at(NOW));
+    let answer = world
+        .change(command(authority(device(2), 1, ended), add()))
+        .await;
+    assert!(matches!(answer, Err(Declined::AskAgain(p)) if p == position(1)));
+    assert_eq!(world.head().await, 1);
+}
+
 pub(super) async fn a_caller_that_is_no_longer_allowed_writes_nothing(database: &Database) {
     let world = World::open(database).await;
     let suspended = command_of(authority(id(ESME), 1, None), add(), || {
