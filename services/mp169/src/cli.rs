@@ -12,6 +12,14 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// Send traces and metrics here, such as http://127.0.0.1:4317 (OTLP over gRPC).
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "OTEL_EXPORTER_OTLP_ENDPOINT"
+    )]
+    pub otlp: Option<String>,
 }
 
 const EXIT_CODES: &str = "Exit codes:\n  \
@@ -63,9 +71,6 @@ pub struct UpArgs {
     /// Load the sample inventory: three suppliers, about 1,000 Devices.
     #[arg(long)]
     pub sample: bool,
-    /// Send traces and metrics here, such as http://127.0.0.1:4317 (OTLP over gRPC).
-    #[arg(long, value_name = "URL")]
-    pub otlp: Option<String>,
     /// Which log lines to show on standard error, in the syntax of `RUST_LOG`.
     #[arg(long, default_value = "warn")]
     pub log: String,

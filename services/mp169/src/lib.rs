@@ -32,11 +32,12 @@ use tonic::{Code, Status};
 
 /// Carries out a command and says how the process should end.
 pub async fn run(cli: Cli) -> ExitCode {
+    let otlp = cli.otlp;
     let ended = match cli.command {
-        cli::Command::Demo(args) => demo(args).await,
-        cli::Command::Up(args) => up::run(args).await,
-        cli::Command::Flag(command) => flag::run(command).await,
-        cli::Command::Classify(args) => classify::run(args).await,
+        cli::Command::Demo(args) => demo(args, otlp).await,
+        cli::Command::Up(args) => up::run(args, otlp).await,
+        cli::Command::Flag(command) => traced(otlp, flag::run(command)).await,
+        cli::Command::Classify(args) => traced(otlp, classify::run(args)).await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -44,7 +45,7 @@ pub async fn run(cli: Cli) -> ExitCode {
     }
 }
 
-async fn demo(args: cli::DemoArgs) -> anyhow::Result<()> {
+async fn demo(args: cli::DemoArgs, otlp_endpoint: Option<String>) -> anyhow::Result<()> {
     let options = TelemetryOptions {
         format: if args.log.is_some() {
             LogFormat::Text
@@ -52,6 +53,7 @@ async fn demo(args: cli::DemoArgs) -> anyhow::Result<()> {
             LogFormat::Off
         },
         filter: args.log.unwrap_or_else(|| "off".to_owned()),
+        otlp_endpoint,
         ..TelemetryOptions::new("mp169")
     };
     let telemetry = Telemetry::install(&options)?;
@@ -63,6 +65,25 @@ async fn demo(args: cli::DemoArgs) -> anyhow::Result<()> {
     let told = story::tell(audience).await;
     telemetry.shutdown().await;
     told
+}
+
+/// Runs a client's command; its spans are sent if somebody wants them.
+async fn traced(
+    otlp_endpoint: Option<String>,
+    command: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    if otlp_endpoint.is_none() {
+        return command.await;
+    }
+    let options = TelemetryOptions {
+        format: LogFormat::Off,
+        otlp_endpoint,
+        ..TelemetryOptions::new("mp169")
+    };
+    let telemetry = Telemetry::install(&options)?;
+    let ended = command.await;
+    telemetry.shutdown().await;
+    ended
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {

@@ -14,10 +14,10 @@ use crate::output::print_table;
 use crate::sample;
 
 /// Carries out the command.
-pub(crate) async fn run(args: UpArgs) -> Result<()> {
+pub(crate) async fn run(args: UpArgs, otlp_endpoint: Option<String>) -> Result<()> {
     let options = TelemetryOptions {
         filter: args.log.clone(),
-        otlp_endpoint: args.otlp.clone(),
+        otlp_endpoint,
         ..TelemetryOptions::new("mp169")
     };
     let telemetry = Telemetry::install(&options)?;
