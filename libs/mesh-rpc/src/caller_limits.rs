@@ -17,10 +17,13 @@ use mesh_authz::Identity;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use crate::limits::hold;
+use crate::limits::{HEALTH_CHECK, hold};
 use crate::methods::Methods;
 use crate::rpc::{Rpc, RpcFuture, answer};
 use crate::status::shed;
+
+/// When a caller with too many open calls should come back. Calls take milliseconds.
+const CALL_RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// When a caller with too many streams should come back: streams are long.
 const STREAM_RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -35,6 +38,9 @@ pub struct CallerLimits {
     pub calls_per_second: NonZeroU32,
     /// Calls that a caller may make at once after a pause.
     pub burst: NonZeroU32,
+    /// Unary calls that a caller may have open at a time: fewer than the server takes on, so that
+    /// nobody can take every place with calls that never end.
+    pub calls: usize,
     /// Streaming calls that a caller may have open at a time.
     pub streams: usize,
 }
@@ -45,6 +51,7 @@ impl Default for CallerLimits {
         Self {
             calls_per_second: CALLS,
             burst: CALLS,
+            calls: 768,
             streams: 256,
         }
     }
@@ -67,13 +74,15 @@ type Caller = Option<Identity>;
 #[derive(Debug)]
 struct Budgets {
     rate: DefaultKeyedRateLimiter<Caller>,
-    streams: Streams,
+    calls: Arc<Open>,
+    streams: Arc<Open>,
 }
 
+/// Calls of one kind that are open now, by caller; those who have none open are not in it.
 #[derive(Debug)]
-struct Streams {
+struct Open {
     limit: usize,
-    open: Mutex<HashMap<Caller, usize>>,
+    counts: Mutex<HashMap<Caller, usize>>,
 }
 
 // === impl CallerLimitsLayer ===
@@ -84,10 +93,8 @@ impl CallerLimitsLayer {
         let quota = Quota::per_second(limits.calls_per_second).allow_burst(limits.burst);
         Self(Arc::new(Budgets {
             rate: RateLimiter::keyed(quota),
-            streams: Streams {
-                limit: limits.streams,
-                open: Mutex::default(),
-            },
+            calls: Open::new(limits.calls),
+            streams: Open::new(limits.streams),
         }))
     }
 }
@@ -115,20 +122,27 @@ impl<S: Rpc> Service<Request<Body>> for LimitCallers<S> {
     }
 
     fn call(&mut self, request: Request<Body>) -> RpcFuture {
+        let path = request.uri().path();
+        if path == HEALTH_CHECK {
+            return Box::pin(self.inner.call(request));
+        }
         let caller = request.extensions().get::<Identity>().copied();
         if let Err(wait) = self.budgets.spend(caller) {
             let message = "the caller makes more calls per second than it may";
             return answer(shed(ErrorReason::CallerLimit, message, wait));
         }
         let streaming = Methods::of_mesh()
-            .get(request.uri().path())
+            .get(path)
             .is_some_and(|method| method.client_streaming || method.server_streaming);
-        if !streaming {
-            return Box::pin(self.inner.call(request));
-        }
-        let Some(place) = OpenStream::new(&self.budgets, caller) else {
+        let (open, message, retry_after) = if streaming {
             let message = "the caller has more streams open than it may";
-            return answer(shed(ErrorReason::CallerLimit, message, STREAM_RETRY_AFTER));
+            (&self.budgets.streams, message, STREAM_RETRY_AFTER)
+        } else {
+            let message = "the caller has more calls open than it may";
+            (&self.budgets.calls, message, CALL_RETRY_AFTER)
+        };
+        let Some(place) = Place::take(open, caller) else {
+            return answer(shed(ErrorReason::CallerLimit, message, retry_after));
         };
         let pending = self.inner.call(request);
         Box::pin(async move { Ok(hold(pending.await?, place)) })
@@ -150,43 +164,50 @@ impl Budgets {
     }
 }
 
-/// One open stream of a caller; gives its place back when dropped.
-struct OpenStream {
-    budgets: Arc<Budgets>,
+/// One open call of a caller; gives its place back when dropped.
+struct Place {
+    open: Arc<Open>,
     caller: Caller,
 }
 
-impl OpenStream {
-    fn new(budgets: &Arc<Budgets>, caller: Caller) -> Option<Self> {
-        let mut open = budgets.streams.lock();
-        let count = open.get(&caller).copied().unwrap_or(0);
-        if count >= budgets.streams.limit {
+impl Place {
+    fn take(open: &Arc<Open>, caller: Caller) -> Option<Self> {
+        let mut counts = open.lock();
+        let count = counts.get(&caller).copied().unwrap_or(0);
+        if count >= open.limit {
             return None;
         }
-        open.insert(caller, count + 1);
+        counts.insert(caller, count + 1);
         Some(Self {
-            budgets: budgets.clone(),
+            open: open.clone(),
             caller,
         })
     }
 }
 
-impl Drop for OpenStream {
+impl Drop for Place {
     fn drop(&mut self) {
-        let mut open = self.budgets.streams.lock();
-        match open.get_mut(&self.caller) {
+        let mut counts = self.open.lock();
+        match counts.get_mut(&self.caller) {
             Some(count) if *count > 1 => *count -= 1,
             _ => {
-                open.remove(&self.caller);
+                counts.remove(&self.caller);
             }
         }
     }
 }
 
-impl Streams {
+impl Open {
+    fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            limit,
+            counts: Mutex::default(),
+        })
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Caller, usize>> {
         // Counts stay right even if a holder of the lock panicked between two statements.
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -201,19 +222,19 @@ mod tests {
         Some(Identity::Organisation(entity))
     }
 
-    fn budgets(calls: u32, streams: usize) -> Arc<Budgets> {
+    fn budgets(calls: u32) -> Arc<Budgets> {
         let calls = NonZeroU32::new(calls).unwrap();
         let limits = CallerLimits {
             calls_per_second: calls,
             burst: calls,
-            streams,
+            ..CallerLimits::default()
         };
         CallerLimitsLayer::new(&limits).0
     }
 
     #[test]
     fn one_callers_rate_is_not_anothers() {
-        let budgets = budgets(2, 1);
+        let budgets = budgets(2);
         assert_eq!(budgets.spend(organisation(1)), Ok(()));
         assert_eq!(budgets.spend(organisation(1)), Ok(()));
         let wait = budgets.spend(organisation(1)).unwrap_err();
@@ -224,7 +245,7 @@ mod tests {
 
     #[test]
     fn quiet_callers_are_forgotten() {
-        let budgets = budgets(1_000_000, 1);
+        let budgets = budgets(1_000_000);
         for number in 0..10 * REMEMBERED_CALLERS {
             let number = u64::try_from(number).unwrap();
             assert_eq!(budgets.spend(organisation(number)), Ok(()));
@@ -233,18 +254,15 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_gives_its_place_back() {
-        let budgets = budgets(1, 2);
-        let first = OpenStream::new(&budgets, organisation(1)).unwrap();
-        let second = OpenStream::new(&budgets, organisation(1)).unwrap();
-        assert!(OpenStream::new(&budgets, organisation(1)).is_none());
-        assert!(
-            OpenStream::new(&budgets, None).is_some(),
-            "given back at once"
-        );
+    fn a_call_gives_its_place_back() {
+        let open = Open::new(2);
+        let first = Place::take(&open, organisation(1)).unwrap();
+        let second = Place::take(&open, organisation(1)).unwrap();
+        assert!(Place::take(&open, organisation(1)).is_none());
+        assert!(Place::take(&open, None).is_some(), "given back at once");
         drop(first);
-        let third = OpenStream::new(&budgets, organisation(1)).unwrap();
+        let third = Place::take(&open, organisation(1)).unwrap();
         drop((second, third));
-        assert!(budgets.streams.lock().is_empty(), "nothing is left behind");
+        assert!(open.lock().is_empty(), "nothing is left behind");
     }
 }

@@ -14,7 +14,7 @@ use tower::Layer;
 pub use deadline::remaining;
 pub(crate) use deadline::{GRPC_TIMEOUT, timeout_of};
 
-pub(crate) use concurrency::hold;
+pub(crate) use concurrency::{HEALTH_CHECK, hold};
 
 use concurrency::{Concurrency, Slots};
 use deadline::Deadline;

@@ -23,7 +23,7 @@ use crate::status::shed;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Asked by load balancers and orchestrators: a server at its limit is not a dead one.
-const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
+pub(crate) const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 
 /// Free places, shared by all connections.
 #[derive(Debug, Clone)]

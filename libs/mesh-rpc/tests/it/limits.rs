@@ -228,6 +228,7 @@ async fn one_caller_at_its_rate_does_not_stop_another() {
             calls_per_second: NonZeroU32::new(1).unwrap(),
             burst: NonZeroU32::new(3).unwrap(),
             streams: 1,
+            ..CallerLimits::default()
         };
     })
     .await;
@@ -252,6 +253,62 @@ async fn one_caller_at_its_rate_does_not_stop_another() {
     let second = Ask::new(STREAM, "for ever").stream(operator).await;
     assert_shed(&second.unwrap_err(), ErrorReason::CallerLimit);
     drop(open);
+}
+
+#[tokio::test]
+async fn one_caller_cannot_take_every_place() {
+    let server = TestServer::start_with(|options| {
+        options.caller_limits = CallerLimits {
+            calls: 2,
+            ..CallerLimits::default()
+        };
+    })
+    .await;
+    let (dsp, operator) = (server.channel("dsp"), server.channel("operator"));
+    let waiting: Vec<_> = (0..2)
+        .map(|_| {
+            let channel = dsp.clone();
+            tokio::spawn(async move { Ask::new(UNARY, "wait").unary(channel).await })
+        })
+        .collect();
+    wait_until("both places to be taken", async || {
+        match server.handlers.waiting() {
+            2 => Ok(()),
+            waiting => Err(waiting),
+        }
+    })
+    .await;
+    let ask = Ask::new(UNARY, "echo");
+    // Another connection of the same caller, too.
+    for channel in [dsp.clone(), server.channel("dsp")] {
+        let third = ask.unary(channel).await.unwrap_err();
+        assert_shed(&third, ErrorReason::CallerLimit);
+    }
+    ask.unary(operator).await.unwrap();
+    let mut health = HealthClient::new(dsp.clone());
+    health.check(HealthCheckRequest::default()).await.unwrap();
+    server.handlers.open_gate(2);
+    for call in waiting {
+        call.await.unwrap().unwrap();
+    }
+    ask.unary(dsp).await.unwrap();
+}
+
+/// Whoever probes without a certificate shares a budget with everyone who has none.
+#[tokio::test]
+async fn health_is_answered_whoever_else_has_no_certificate() {
+    let server = TestServer::start_with(|options| {
+        options.caller_limits = CallerLimits {
+            calls_per_second: NonZeroU32::MIN,
+            burst: NonZeroU32::MIN,
+            ..CallerLimits::default()
+        };
+    })
+    .await;
+    let mut health = HealthClient::new(server.foreign(None));
+    for _ in 0..5 {
+        health.check(HealthCheckRequest::default()).await.unwrap();
+    }
 }
 
 #[tokio::test]
