@@ -27,7 +27,7 @@ pub struct Facts {
     pub exceptions: Vec<SiteException>,
     /// The Responsible Supplier.
     pub supplier: PartyId,
-    /// Since when it is registered.
+    /// Since when it is responsible without a break.
     pub supplier_since: Timestamp,
     /// The registration that says so.
     pub registration_id: String,
@@ -60,10 +60,11 @@ impl Facts {
             .registration
             .as_ref()
             .ok_or(MalformedRecord("registration"))?;
-        let start = registration
-            .start_time
-            .as_ref()
-            .ok_or(MalformedRecord("registration.start_time"))?;
+        // An earlier build of registration tells only when the present registration began.
+        let since = authority.responsible_since_time.as_ref();
+        let since = since
+            .or(registration.start_time.as_ref())
+            .ok_or(MalformedRecord("responsible_since_time"))?;
         let second_supplier = optional(
             &authority.secondary_responsible_party_id,
             "secondary_responsible_party_id",
@@ -81,8 +82,8 @@ impl Facts {
             )?,
             exceptions: device.site_exceptions().collect(),
             supplier: required(&authority.responsible_party_id, "responsible_party_id")?,
-            supplier_since: timestamp_from_wire(start)
-                .map_err(|_| MalformedRecord("registration.start_time"))?,
+            supplier_since: timestamp_from_wire(since)
+                .map_err(|_| MalformedRecord("responsible_since_time"))?,
             registration_id: registration.registration_id.clone(),
             second_element: (!device.secondary_import_mpan.is_empty()).then_some(second_supplier),
         })

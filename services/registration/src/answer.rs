@@ -41,6 +41,7 @@ pub(crate) struct Answered {
     device: Option<Recorded<Device>>,
     hub: Option<Recorded<Device>>,
     registration: Option<Registration>,
+    since: Option<Timestamp>,
     secondary: Option<PartyId>,
     ends: Option<Timestamp>,
     status: Option<Status>,
@@ -55,6 +56,7 @@ impl Answered {
             device: None,
             hub: None,
             registration: None,
+            since: None,
             secondary: None,
             ends: None,
             status: None,
@@ -69,6 +71,7 @@ impl Answered {
             id: device.value.id,
             hub: context.hub(&device.value).cloned(),
             registration: authority.registration.cloned(),
+            since: authority.since,
             secondary: authority.secondary.cloned(),
             ends: authority.ends,
             status: None,
@@ -106,6 +109,7 @@ impl Answered {
             secondary_responsible_party_id: text(self.secondary.as_ref()),
             authority_end_time: self.ends.map(timestamp_to_wire),
             responsible_party_status: self.status.map(Numbered::number).unwrap_or_default(),
+            responsible_since_time: self.since.map(timestamp_to_wire),
         }
     }
 }

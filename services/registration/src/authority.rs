@@ -14,6 +14,9 @@ use crate::supply::{Registration, Supply};
 pub struct Authority<'a> {
     /// The registration of the Responsible Supplier.
     pub registration: Option<&'a Registration>,
+    /// Since when that supplier is responsible, by this registration and those that it goes on
+    /// from.
+    pub since: Option<Timestamp>,
     /// The supplier of the second element of a twin-element ESME.
     pub secondary: Option<&'a PartyId>,
     /// The next instant at which a registration that matters here begins or ends.
@@ -61,6 +64,7 @@ pub fn authority<'a>(
         .filter_map(|mpxn| supply(mpxn)?.next_change(at));
     Authority {
         registration: registered(points.decisive),
+        since: points.decisive.and_then(|mpxn| supply(mpxn)?.since(at)),
         secondary: registered(points.secondary).map(|registration| &registration.party),
         ends: changes.min(),
     }

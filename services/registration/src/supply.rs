@@ -99,6 +99,22 @@ impl Supply {
             .filter(|registration| registration.interval.contains(at))
     }
 
+    /// Since when the party that is registered at an instant is so without a break.
+    #[must_use]
+    pub fn since(&self, at: Timestamp) -> Option<Timestamp> {
+        let after = self.0.partition_point(|r| r.interval.start() <= at);
+        let holds = self.at(at)?;
+        let earlier = self.0[..after].iter().rev().skip(1);
+        let mut since = holds.interval.start();
+        for registration in earlier {
+            if registration.party != holds.party || registration.interval.end() != since {
+                break;
+            }
+            since = registration.interval.start();
+        }
+        Some(since)
+    }
+
     /// The next instant after `at` at which a registration begins or ends.
     #[must_use]
     pub fn next_change(&self, at: Timestamp) -> Option<Timestamp> {

@@ -62,6 +62,27 @@ fn intervals_hold_from_their_start_and_not_at_their_end() {
 }
 
 #[test]
+fn a_party_goes_on_through_registrations_without_a_gap() {
+    let supply = Supply::of(vec![
+        registration(1, 2, between(0, Some(10))),
+        registration(2, 1, between(10, Some(20))),
+        registration(3, 1, between(20, Some(30))),
+        registration(4, 1, between(30, Some(40))),
+        registration(5, 1, between(41, None)),
+    ]);
+    for (t, expected) in [
+        (-1, None),
+        (5, Some(0)),
+        (10, Some(10)),
+        (39, Some(10)),
+        (40, None),
+        (41, Some(41)),
+    ] {
+        assert_eq!(supply.since(at(t)), expected.map(at), "{t}");
+    }
+}
+
+#[test]
 fn the_next_change_is_the_next_start_or_end() {
     let supply = supply();
     for (t, expected) in [(-5, Some(0)), (0, Some(10)), (9, Some(10)), (10, Some(20))] {

@@ -49,12 +49,15 @@ async fn an_answer_is_about_an_instant() {
     let world = World::with_inventory().await;
     world.change(mpan(1), "BOLT", Some(NOW - 10)).await.unwrap();
     world.change(mpan(1), "ACME", Some(NOW + 10)).await.unwrap();
-    for (seconds, responsible, ends) in [
-        (-1, "", Some(0)),
-        (0, "ACME", Some(NOW - 10)),
-        (NOW - 11, "ACME", Some(NOW - 10)),
-        (NOW - 10, "BOLT", Some(NOW + 10)),
-        (NOW + 10, "ACME", None),
+    // Registered once more, ACME goes on.
+    world.change(mpan(1), "ACME", Some(NOW + 20)).await.unwrap();
+    for (seconds, responsible, since, ends) in [
+        (-1, "", None, Some(0)),
+        (0, "ACME", Some(0), Some(NOW - 10)),
+        (NOW - 11, "ACME", Some(0), Some(NOW - 10)),
+        (NOW - 10, "BOLT", Some(NOW - 10), Some(NOW + 10)),
+        (NOW + 10, "ACME", Some(NOW + 10), Some(NOW + 20)),
+        (NOW + 20, "ACME", Some(NOW + 10), None),
     ] {
         let told = world.ask_at(ESME, Some(seconds)).await;
         assert_eq!(told.valid_time, instant(seconds));
@@ -63,6 +66,11 @@ async fn an_answer_is_about_an_instant() {
         assert_eq!(
             authority.authority_end_time,
             ends.and_then(instant),
+            "{seconds}"
+        );
+        assert_eq!(
+            authority.responsible_since_time,
+            since.and_then(instant),
             "{seconds}"
         );
     }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
+use mesh_api::convert::{position_to_wire, timestamp_to_wire};
 use mesh_api::flag_registry::v1::{Cause, FlagEvent};
-use mesh_authz::Refusal;
+use mesh_authz::{Authority, Refusal};
 use mesh_store::conformance::Database;
 use mesh_store::cursor::Advance;
 use mesh_store::log::{self, PageLimit};
@@ -188,6 +189,19 @@ pub(super) async fn a_permit_that_may_be_out_of_date_is_sent_back(database: &Dat
 }
 
 /// What is recorded at an instant is allowed at that instant, whatever the clock says.
+/// A supplier that is registered once more for the same Device asked its consumer long ago.
+pub(super) async fn a_supplier_that_goes_on_keeps_its_choices(database: &Database) {
+    let world = World::open(database).await;
+    let known = authority(id(ESME), 1, None);
+    let mut facts = known.facts().clone();
+    let registered = facts.registration.as_mut().unwrap();
+    facts.responsible_since_time = registered
+        .start_time
+        .replace(timestamp_to_wire(at(NOW - 1)));
+    let known = Authority::from_wire(facts, &position_to_wire(known.position())).unwrap();
+    assert_eq!(world.granted(command(known, add())).await, 1);
+}
+
 pub(super) async fn a_clock_that_goes_back_revives_no_permit(database: &Database) {
     let world = World::open(database).await;
     world
