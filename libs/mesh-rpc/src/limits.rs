@@ -35,6 +35,9 @@ pub struct GlobalLimits {
     pub upload_deadline: Duration,
     /// Largest message, in octets.
     pub message_octets: usize,
+    /// Connections at a time whose peers have not said who they are, in their handshake or without
+    /// a certificate. When one more comes, the oldest of them goes.
+    pub guests: usize,
 }
 
 impl Default for GlobalLimits {
@@ -46,6 +49,7 @@ impl Default for GlobalLimits {
             longest_deadline: Duration::from_secs(60),
             upload_deadline: Duration::from_secs(15 * 60),
             message_octets: 4 * 1024 * 1024,
+            guests: 256,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod connection;
 mod drain;
+mod guests;
 mod health;
 
 use std::time::Duration;
@@ -156,6 +157,7 @@ where
             routes,
         ),
         tls: options.tls,
+        guests: guests::Guests::new(options.limits.guests),
         draining: options.draining.clone(),
         cut: CancellationToken::new(),
         connections: TaskTracker::new(),

@@ -5,7 +5,6 @@
 //! neither, nor an end to streams at shutdown.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
@@ -14,7 +13,6 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -23,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tower::ServiceExt as _;
 
+use super::guests::{Guest, Guests};
 use super::{Drained, Draining};
 use crate::peer::Peer;
 use crate::rpc::Rpc;
@@ -30,8 +29,6 @@ use crate::tls::{HandshakeOutcome, Tls};
 
 /// Longest time for a TLS handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
-/// Handshakes at a time; further connections wait in the listener's queue.
-const HANDSHAKES: usize = 256;
 /// Pause after an error of the listener, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A quiet peer is asked for a sign of life so often.
@@ -50,6 +47,7 @@ const NEVER: Duration = Duration::from_secs(365 * 86_400);
 pub(super) struct Server<S> {
     pub(super) chain: S,
     pub(super) tls: Tls,
+    pub(super) guests: Guests,
     pub(super) draining: Draining,
     /// Ends what has not ended by itself.
     pub(super) cut: CancellationToken,
@@ -59,11 +57,7 @@ pub(super) struct Server<S> {
 impl<S: Rpc> Server<S> {
     /// Accepts connections for ever. The listener closes when the future is dropped.
     pub(super) async fn accept(&self, listener: TcpListener) {
-        let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
         loop {
-            let Ok(permit) = handshakes.clone().acquire_owned().await else {
-                return;
-            };
             let (tcp, address) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -72,14 +66,17 @@ impl<S: Rpc> Server<S> {
                     continue;
                 }
             };
+            let Some(guest) = self.guests.enter().await else {
+                return;
+            };
             let server = self.clone();
             self.connections.spawn(async move {
-                let shaken = server.handshake(tcp).await;
-                drop(permit);
-                if let Some(tls) = shaken {
+                if let Some(tls) = server.handshake(tcp, &guest).await {
                     let chain = tls.get_ref().1.peer_certificates();
                     let peer = Peer::new(address, chain);
-                    server.connection(tls, peer).await;
+                    let known = matches!(peer.identity(), Some(Ok(_)));
+                    let guest = (!known).then_some(guest);
+                    server.connection(tls, peer, guest).await;
                 }
             });
         }
@@ -98,29 +95,30 @@ impl<S: Rpc> Server<S> {
         Drained { clean }
     }
 
-    async fn handshake(&self, tcp: TcpStream) -> Option<TlsStream<TcpStream>> {
+    async fn handshake(&self, tcp: TcpStream, guest: &Guest) -> Option<TlsStream<TcpStream>> {
         // Small messages must not wait for more; a socket that refuses this has gone.
         let _ = tcp.set_nodelay(true);
         let acceptor = TlsAcceptor::from(self.tls.server_config());
         let limit = Instant::now() + HANDSHAKE_LIMIT;
         let shaken = tokio::select! {
-            shaken = timeout_at(limit, acceptor.accept(tcp)) => shaken,
+            shaken = timeout_at(limit, acceptor.accept(tcp)) => shaken.ok(),
+            () = guest.has_to_go() => None,
             () = self.draining.started() => return None,
         };
         let (outcome, stream) = match shaken {
-            Ok(Ok(stream)) => (HandshakeOutcome::Accepted, Some(stream)),
-            Ok(Err(error)) => {
+            Some(Ok(stream)) => (HandshakeOutcome::Accepted, Some(stream)),
+            Some(Err(error)) => {
                 let outcome = HandshakeOutcome::of(&error);
                 tracing::info!(%error, outcome = outcome.as_str(), "handshake failed");
                 (outcome, None)
             }
-            Err(_) => (HandshakeOutcome::TimedOut, None),
+            None => (HandshakeOutcome::TimedOut, None),
         };
         self.tls.handshakes().add(outcome);
         stream
     }
 
-    async fn connection(self, tls: TlsStream<TcpStream>, peer: Peer) {
+    async fn connection(self, tls: TlsStream<TcpStream>, peer: Peer, guest: Option<Guest>) {
         let remaining = peer.remaining().unwrap_or(NEVER).min(NEVER);
         let mut expired = pin!(sleep_until(Instant::now() + remaining));
         let before = remaining - RETIRE_BEFORE.min(remaining / 10);
@@ -149,6 +147,10 @@ impl<S: Rpc> Server<S> {
                     leaving = true;
                     http.as_mut().graceful_shutdown();
                 }
+                () = has_to_go(guest.as_ref()) => {
+                    tracing::debug!("a connection without an identity makes room for another");
+                    return;
+                }
                 () = expired.as_mut() => {
                     tracing::info!("connection ended with its peer's certificate");
                     return;
@@ -156,6 +158,14 @@ impl<S: Rpc> Server<S> {
                 () = self.cut.cancelled() => return,
             }
         }
+    }
+}
+
+/// A peer that is known may stay.
+async fn has_to_go(guest: Option<&Guest>) {
+    match guest {
+        Some(guest) => guest.has_to_go().await,
+        None => std::future::pending().await,
     }
 }
 

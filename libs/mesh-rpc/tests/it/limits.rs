@@ -7,8 +7,9 @@ use futures::future::Either;
 use futures::stream;
 use mesh_api::common::v1::ErrorReason;
 use mesh_api::status::reason_of;
-use mesh_rpc::{CallerLimits, GlobalLimits};
+use mesh_rpc::{CallerLimits, GlobalLimits, HandshakeOutcome};
 use mesh_testkit::{LIMIT, certificates, wait_until};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
@@ -309,6 +310,37 @@ async fn health_is_answered_whoever_else_has_no_certificate() {
     for _ in 0..5 {
         health.check(HealthCheckRequest::default()).await.unwrap();
     }
+}
+
+/// Those who connect and say nothing, and those who show no certificate, keep nobody out.
+#[tokio::test]
+async fn a_crowd_of_strangers_makes_room() {
+    let server = with_limits(GlobalLimits {
+        guests: 4,
+        ..GlobalLimits::default()
+    })
+    .await;
+    let known = server.channel("operator");
+    let ask = Ask::new(UNARY, "echo");
+    ask.unary(known.clone()).await.unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..8 {
+        silent.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    ask.unary(server.channel("dsp")).await.unwrap();
+    let mut strangers = Vec::new();
+    for _ in 0..8 {
+        let mut health = HealthClient::new(server.foreign(None));
+        health.check(HealthCheckRequest::default()).await.unwrap();
+        strangers.push(health);
+    }
+    ask.unary(server.channel("dsp")).await.unwrap();
+    let pushed_out = server.tls.handshakes().get(HandshakeOutcome::TimedOut);
+    assert!(pushed_out >= 4, "{pushed_out} handshakes");
+    let before = server.tls.handshakes().get(HandshakeOutcome::Accepted);
+    ask.unary(known).await.unwrap();
+    let after = server.tls.handshakes().get(HandshakeOutcome::Accepted);
+    assert_eq!(before, after, "who is known keeps its connection");
 }
 
 #[tokio::test]
