@@ -4,6 +4,7 @@
 //! that however long the stream is, one request of it is in memory. A malformed outcome is refused
 //! by itself; what is wrong with a request as a whole ends the stream, and what came before stays.
 
+use mesh_api::convert::FieldErrors;
 use mesh_api::reporting::v1 as wire;
 use mesh_api::status::item_status;
 use mesh_authz::Authorization;
@@ -73,6 +74,11 @@ impl<'a> Intake<'a> {
                 Some(Disposition::Reused) => {
                     self.refuse(&outcome.outcome_id, Error::OutcomeIdReused);
                 }
+                Some(Disposition::Outside) => {
+                    let mut errors = FieldErrors::default();
+                    errors.add("device_id", "is a SMETS1 meter, which reports leave out");
+                    self.refuse(&outcome.outcome_id, Error::Fields(errors));
+                }
                 None => {}
             }
         }
@@ -86,7 +92,7 @@ impl<'a> Intake<'a> {
 
     /// The producer of this request, which is that of the stream.
     fn producer(&mut self, text: &str) -> Result<Producer, Error> {
-        let mut errors = mesh_api::convert::FieldErrors::default();
+        let mut errors = FieldErrors::default();
         let producer: Option<Producer> = errors.parse("producer", text);
         let Some(producer) = producer else {
             return Err(Error::Fields(errors));

@@ -65,6 +65,8 @@ pub enum Disposition {
     Duplicate,
     /// Its producer used its id before for another one.
     Reused,
+    /// Its Device is a SMETS1 meter, of which no report tells.
+    Outside,
 }
 
 /// The cursor does not stand where the step began: another replica took it. Nothing was written.

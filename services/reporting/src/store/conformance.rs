@@ -17,6 +17,7 @@ macro_rules! suite {
             outcomes::an_id_with_another_content_is_told_apart
             outcomes::what_arrives_first_does_not_matter
             outcomes::a_device_covered_twice_is_excepted_once
+            outcomes::smets1_is_outside
             outcomes::pages_make_up_the_report
             followed::a_stale_step_writes_nothing
             followed::a_new_history_replaces_the_old_one

@@ -1,6 +1,6 @@
-//! Which outcomes are new, which were sent before, and which only pretend to be?
+//! Which outcomes are new, which were sent before, which only pretend to be, and which are outside?
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use mesh_store::sqlite::{Conn, Db};
 use mesh_store::{MAX_BINDS, StoreError, insert_rows};
@@ -47,6 +47,8 @@ type TallyKey = (String, String, String, i64, i64);
 /// The outcomes of one transaction: those found stored, and those that it adds.
 pub(super) struct Ledger {
     known: HashMap<Key, Content>,
+    /// SMETS1 meters, by their ids.
+    outside: HashSet<String>,
     rows: Vec<Row>,
     tally: BTreeMap<TallyKey, i64>,
 }
@@ -58,7 +60,8 @@ impl Ledger {
         conn: &mut Conn,
         recordings: impl Iterator<Item = &'a [Recording]>,
     ) -> Result<Self, StoreError> {
-        let keys: Vec<Key> = recordings.flatten().map(key).collect();
+        let recordings: Vec<&Recording> = recordings.flatten().collect();
+        let keys: Vec<Key> = recordings.iter().map(|one| key(one)).collect();
         let mut known = HashMap::new();
         if !keys.is_empty() {
             sqlx::query("UPDATE outcome_total SET outcomes = outcomes WHERE id = 1")
@@ -84,6 +87,7 @@ impl Ledger {
         }
         Ok(Self {
             known,
+            outside: smets1_among(conn, &recordings).await?,
             rows: Vec::new(),
             tally: BTreeMap::new(),
         })
@@ -99,6 +103,7 @@ impl Ledger {
         match self.known.get(&key) {
             Some(known) if *known == content => return Disposition::Duplicate,
             Some(_) => return Disposition::Reused,
+            None if self.outside.contains(&content.device_id) => return Disposition::Outside,
             None => {}
         }
         let tally_key = (
@@ -171,6 +176,33 @@ impl Ledger {
             .await?;
         Ok(())
     }
+}
+
+/// The Devices of `recordings` that are SMETS1 meters, as far as the log `devices` was followed.
+async fn smets1_among(
+    conn: &mut Conn,
+    recordings: &[&Recording],
+) -> Result<HashSet<String>, StoreError> {
+    let devices: BTreeSet<_> = recordings.iter().map(|one| one.permit.device()).collect();
+    let devices: Vec<_> = devices.into_iter().collect();
+    let mut found = HashSet::new();
+    for chunk in devices.chunks(MAX_BINDS) {
+        let mut query = QueryBuilder::<Db>::new(
+            "SELECT device_id FROM meter WHERE smets_major = 1 AND device_id IN (",
+        );
+        let mut ids = query.separated(", ");
+        for device in chunk {
+            ids.push_bind(device.to_string());
+        }
+        query.push(")");
+        let rows: Vec<String> = query
+            .build_query_scalar()
+            .persistent(false)
+            .fetch_all(&mut *conn)
+            .await?;
+        found.extend(rows);
+    }
+    Ok(found)
 }
 
 fn key(recording: &Recording) -> Key {

@@ -3,11 +3,12 @@
 use mesh_store::conformance::Database;
 
 use super::Checked;
-use super::world::{World, flag, hour, of_month, on_demand, party, read};
+use super::world::{World, cursor, flag, hour, meter, of_month, on_demand, party, read};
 use crate::figures::Counts;
+use crate::obligation::{Fuel, MeterChange};
 use crate::outcome::{Ending, Origin};
-use crate::store::Disposition::{Duplicate, Recorded, Reused};
-use crate::store::FiguresQuery;
+use crate::store::Disposition::{Duplicate, Outside, Recorded, Reused};
+use crate::store::{FiguresQuery, Step};
 
 /// Sent again, in the same request or in a later one, an outcome changes nothing.
 pub(in crate::store) async fn an_outcome_is_recorded_once(database: &Database) -> Checked {
@@ -95,6 +96,32 @@ pub(in crate::store) async fn what_arrives_first_does_not_matter(database: &Data
         ..Counts::default()
     };
     assert_eq!(world.november().await?.totals, on_demand(expected));
+    Ok(())
+}
+
+/// SMETS1 is outside of every figure; a meter that nobody knows yet counts.
+pub(in crate::store) async fn smets1_is_outside(database: &Database) -> Checked {
+    let world = World::open(database).await?;
+    let mut old = meter(1, Fuel::Electricity, "ONE");
+    old.facts.smets_major = 1;
+    let meters = [old, meter(2, Fuel::Gas, "ONE")];
+    let step = Step {
+        from: None,
+        to: cursor("devices", 1, 2),
+    };
+    let changes = meters.map(MeterChange::Recorded).to_vec();
+    assert_eq!(world.store.apply_meters(step, changes).await?, Ok(()));
+    let outcomes = [1, 2, 3].map(|n| read(&format!("o{n}"), n, hour(1)));
+    assert_eq!(
+        world.record(outcomes.clone()).await?,
+        [Outside, Recorded, Recorded]
+    );
+    assert_eq!(
+        world.record(outcomes).await?,
+        [Outside, Duplicate, Duplicate]
+    );
+    let page = world.november().await?;
+    assert_eq!((page.basis.outcomes, page.totals.total().sent()), (2, 2));
     Ok(())
 }
 
