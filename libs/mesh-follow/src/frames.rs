@@ -14,6 +14,9 @@ pub trait FollowResponse: Send + 'static {
     /// The response that carries a part of the snapshot.
     fn from_snapshot(part: Self::Snapshot) -> Self;
 
+    /// How many items a part of the snapshot has.
+    fn items(part: &Self::Snapshot) -> usize;
+
     /// What the response carries; `None` if it is of a kind that this build does not know.
     fn into_body(self) -> Option<Body<Self::Snapshot>>;
 }
@@ -28,7 +31,7 @@ pub enum Body<S> {
 }
 
 macro_rules! follow_response {
-    ($response:path, $body:path, $snapshot:path) => {
+    ($response:path, $body:path, $snapshot:path, $items:ident) => {
         impl FollowResponse for $response {
             type Snapshot = $snapshot;
 
@@ -46,6 +49,10 @@ macro_rules! follow_response {
                 }
             }
 
+            fn items(part: &Self::Snapshot) -> usize {
+                part.$items.len()
+            }
+
             fn into_body(self) -> Option<Body<Self::Snapshot>> {
                 use $body as Wire;
                 match self.body? {
@@ -60,20 +67,24 @@ macro_rules! follow_response {
 follow_response!(
     registration::v1::FollowPartiesResponse,
     registration::v1::follow_parties_response::Body,
-    registration::v1::PartySnapshot
+    registration::v1::PartySnapshot,
+    parties
 );
 follow_response!(
     registration::v1::FollowDevicesResponse,
     registration::v1::follow_devices_response::Body,
-    registration::v1::DeviceSnapshot
+    registration::v1::DeviceSnapshot,
+    devices
 );
 follow_response!(
     flag_registry::v1::FollowFlagsResponse,
     flag_registry::v1::follow_flags_response::Body,
-    flag_registry::v1::FlagSnapshot
+    flag_registry::v1::FlagSnapshot,
+    entries
 );
 follow_response!(
     csp_notification::v1::FollowFlagChangesResponse,
     csp_notification::v1::follow_flag_changes_response::Body,
-    csp_notification::v1::CspSnapshot
+    csp_notification::v1::CspSnapshot,
+    devices
 );

@@ -164,8 +164,8 @@ struct Session {
 enum Stage {
     /// The hello.
     Opened,
-    /// Parts of a snapshot of the log that the hello named, and its end.
-    Snapshot(Position),
+    /// Parts of a snapshot of the log that the hello named, so many items so far, and its end.
+    Snapshot(Position, u64),
     /// Events after this one.
     Tail(Cursor),
 }
@@ -183,8 +183,16 @@ impl Session {
                 self.hello(hello)?;
                 follower.connected(self.silence);
             }
-            (Body::Snapshot(part), Stage::Snapshot(_)) => follower.snapshot_part(part).await?,
-            (Body::Frame(Frame::SnapshotComplete(complete)), Stage::Snapshot(log)) => {
+            (Body::Snapshot(part), Stage::Snapshot(_, items)) => {
+                *items += F::Response::items(&part) as u64;
+                follower.snapshot_part(part).await?;
+            }
+            (Body::Frame(Frame::SnapshotComplete(complete)), Stage::Snapshot(log, items)) => {
+                if complete.items != *items {
+                    return Err(FollowError::Malformed(
+                        "a snapshot with another number of items",
+                    ));
+                }
                 let hash = complete.hash.as_slice().try_into();
                 let cursor = Cursor {
                     position: position(complete.position)?,
@@ -223,7 +231,7 @@ impl Session {
         self.silence = (interval * 3).clamp(Duration::from_secs(1), Duration::from_secs(300));
         let head = position(hello.head)?;
         self.stage = match &self.begin {
-            Begin::Snapshot => Stage::Snapshot(head),
+            Begin::Snapshot => Stage::Snapshot(head, 0),
             Begin::After(cursor) => Stage::Tail(cursor.clone()),
             Begin::Start => {
                 let hash = chain::genesis(&head.log, head.epoch);

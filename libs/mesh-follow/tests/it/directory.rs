@@ -62,7 +62,7 @@ async fn a_directory_follows_snapshot_events_and_a_new_history() {
         let seen = told.load(std::sync::atomic::Ordering::SeqCst);
         match (seen, start.start.as_ref().unwrap()) {
             (0, Start::Snapshot(_)) => {
-                vec![old.hello(), part(&parties.0), old.complete(1)]
+                vec![old.hello(), part(&parties.0), old.complete(1, 1)]
             }
             (0, Start::After(_)) => vec![old.hello(), old.checkpoint(1)],
             (1, Start::After(_)) => vec![old.hello(), old.entries([2])],
@@ -75,7 +75,7 @@ async fn a_directory_follows_snapshot_events_and_a_new_history() {
                 vec![
                     restored.hello(),
                     part(&parties.1),
-                    restored.complete(1),
+                    restored.complete(1, 1),
                     Step::Hang,
                 ]
             }

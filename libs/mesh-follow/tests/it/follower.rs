@@ -99,7 +99,7 @@ async fn frames_out_of_turn_are_refused() {
         ),
         (
             "the end of a snapshot that nobody asked for",
-            chain.complete(3),
+            chain.complete(3, 0),
         ),
     ] {
         check_refused(what, &chain, vec![bad]).await;
@@ -132,15 +132,20 @@ async fn a_snapshot_is_whole_before_the_tail_begins() {
     let chain = events(3);
     let other = Chain::new(8, [vec![], vec![]]);
     let script = chain.clone();
-    let part = || Step::Part(wire::PartySnapshot::default());
+    let part = || {
+        Step::Part(wire::PartySnapshot {
+            parties: vec![wire::Party::default()],
+        })
+    };
     let following = Following::begin(Begin::Snapshot, move |number, _| match number {
         0 => vec![script.hello(), part(), script.entries([1]), Step::Hang],
         1 => vec![script.hello(), part(), script.checkpoint(0), Step::Hang],
-        2 => vec![script.hello(), part(), other.complete(2), Step::Hang],
+        2 => vec![script.hello(), part(), other.complete(2, 1), Step::Hang],
+        3 => vec![script.hello(), part(), script.complete(2, 2), Step::Hang],
         _ => vec![
             script.hello(),
             part(),
-            script.complete(2),
+            script.complete(2, 1),
             script.entries([3]),
             script.checkpoint(3),
             Step::Hang,
@@ -148,9 +153,9 @@ async fn a_snapshot_is_whole_before_the_tail_begins() {
     })
     .await;
     following.checkpoint(3).await;
-    assert_eq!(following.record.lock().unwrap().parts, 4);
+    assert_eq!(following.record.lock().unwrap().parts, 5);
     let (applied, starts) = following.stop().await;
-    assert_eq!((applied, starts), (vec![3], vec![None; 4]));
+    assert_eq!((applied, starts), (vec![3], vec![None; 5]));
 }
 
 #[tokio::test]
@@ -258,7 +263,7 @@ async fn another_history_is_told_to_the_follower() {
                 ))],
                 None => vec![
                     new.hello(),
-                    new.complete(2),
+                    new.complete(2, 0),
                     new.entries([3]),
                     new.checkpoint(3),
                     Step::Hang,

@@ -183,11 +183,11 @@ impl Chain {
         }))
     }
 
-    pub(crate) fn complete(&self, sequence: usize) -> Step {
+    pub(crate) fn complete(&self, sequence: usize, items: u64) -> Step {
         Step::Frame(Frame::SnapshotComplete(common::SnapshotComplete {
             position: Some(self.position(sequence as u64)),
             hash: self.cursors[sequence].hash.to_vec(),
-            items: 0,
+            items,
         }))
     }
 }

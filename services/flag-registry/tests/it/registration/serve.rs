@@ -12,6 +12,7 @@ use mesh_api::registration::v1::authority_service_server::{
 use mesh_api::registration::v1::device_service_server::{DeviceService, DeviceServiceServer};
 use mesh_api::registration::v1::party_service_server::{PartyService, PartyServiceServer};
 use mesh_api::status::refusal;
+use mesh_follow::FollowResponse;
 use mesh_testkit::certificates;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -45,18 +46,16 @@ impl Registration {
 
     /// The stream of a log: hello, the snapshot if one is asked for, and then the tail for as long
     /// as the log keeps its epoch.
-    fn follow<R: Send + 'static>(
+    fn follow<R: FollowResponse>(
         &self,
         start: Option<common::FollowStart>,
         log: fn(&State) -> &Log,
-        snapshot: impl FnOnce(&State) -> R,
-        frame: fn(common::StreamFrame) -> R,
+        snapshot: impl FnOnce(&State) -> R::Snapshot,
     ) -> Result<Response<FrameStream<R>>, Status> {
-        let frame = move |one| frame(common::StreamFrame { frame: Some(one) });
         let (mut opening, mut after, epoch) = {
             let state = self.state();
             let log = log(&state);
-            let hello = frame(Frame::Hello(common::StreamHello {
+            let hello = R::from_frame(Frame::Hello(common::StreamHello {
                 head: Some(log.head()),
                 checkpoint_interval_ms: 60_000,
             }));
@@ -66,12 +65,14 @@ impl Registration {
                 }
                 Some(Start::After(_)) => return Err(other_epoch()),
                 Some(Start::Snapshot(_)) | None => {
-                    let complete = frame(Frame::SnapshotComplete(common::SnapshotComplete {
-                        position: Some(log.head()),
-                        hash: log.hash.to_vec(),
-                        items: 1,
-                    }));
-                    let opening = vec![hello, snapshot(&state), complete];
+                    let part = snapshot(&state);
+                    let complete =
+                        R::from_frame(Frame::SnapshotComplete(common::SnapshotComplete {
+                            position: Some(log.head()),
+                            hash: log.hash.to_vec(),
+                            items: R::items(&part) as u64,
+                        }));
+                    let opening = vec![hello, R::from_snapshot(part), complete];
                     (opening, log.head().sequence, log.epoch)
                 }
             }
@@ -91,7 +92,9 @@ impl Registration {
                     }
                     let entries = log.entries[usize::try_from(after).unwrap()..].to_vec();
                     if !entries.is_empty() {
-                        batch.push(frame(Frame::Entries(common::LogEntries { entries })));
+                        batch.push(R::from_frame(Frame::Entries(common::LogEntries {
+                            entries,
+                        })));
                     }
                     after = log.head().sequence;
                 }
@@ -158,7 +161,7 @@ impl AuthorityService for Registration {
     }
 }
 
-fn device_snapshot(state: &State) -> wire::FollowDevicesResponse {
+fn device_snapshot(state: &State) -> wire::DeviceSnapshot {
     let devices = state.authorities.values().map(|authority| {
         let hub = authority.communications_hub.as_ref();
         wire::DeviceState {
@@ -167,20 +170,14 @@ fn device_snapshot(state: &State) -> wire::FollowDevicesResponse {
             responsible_party_id: authority.responsible_party_id.clone(),
         }
     });
-    let part = wire::DeviceSnapshot {
+    wire::DeviceSnapshot {
         devices: devices.collect(),
-    };
-    wire::FollowDevicesResponse {
-        body: Some(wire::follow_devices_response::Body::Snapshot(part)),
     }
 }
 
-fn party_snapshot(state: &State) -> wire::FollowPartiesResponse {
-    let part = wire::PartySnapshot {
+fn party_snapshot(state: &State) -> wire::PartySnapshot {
+    wire::PartySnapshot {
         parties: state.parties.values().cloned().collect(),
-    };
-    wire::FollowPartiesResponse {
-        body: Some(wire::follow_parties_response::Body::Snapshot(part)),
     }
 }
 
@@ -194,14 +191,7 @@ impl DeviceService for Registration {
         request: Request<wire::FollowDevicesRequest>,
     ) -> Result<Response<Self::FollowDevicesStream>, Status> {
         let start = request.into_inner().start;
-        self.follow(
-            start,
-            |state| &state.device_log,
-            device_snapshot,
-            |frame| wire::FollowDevicesResponse {
-                body: Some(wire::follow_devices_response::Body::Frame(frame)),
-            },
-        )
+        self.follow(start, |state| &state.device_log, device_snapshot)
     }
 
     async fn put_device(
@@ -256,14 +246,7 @@ impl PartyService for Registration {
         request: Request<wire::FollowPartiesRequest>,
     ) -> Result<Response<Self::FollowPartiesStream>, Status> {
         let start = request.into_inner().start;
-        self.follow(
-            start,
-            |state| &state.party_log,
-            party_snapshot,
-            |frame| wire::FollowPartiesResponse {
-                body: Some(wire::follow_parties_response::Body::Frame(frame)),
-            },
-        )
+        self.follow(start, |state| &state.party_log, party_snapshot)
     }
 
     async fn put_party(
