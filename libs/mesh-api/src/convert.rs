@@ -7,14 +7,24 @@ use mesh_types::{Epoch, LogName, Position, Timestamp};
 use crate::common::v1 as wire;
 
 /// What is wrong with a request: every field that is missing or malformed, gathered so that the
-/// caller learns of all of them at once.
+/// caller learns of all of them at once; of very many the first [`FieldErrors::MOST`], because a
+/// refusal travels in headers, which clients bound.
 #[derive(Debug, Default)]
 pub struct FieldErrors(Vec<(String, String)>);
 
+/// Longest name of a field and longest description, in characters.
+const LONGEST: usize = 100;
+
 impl FieldErrors {
+    /// How many are told.
+    pub const MOST: usize = 32;
+
     /// Notes what is wrong with `field`.
     pub fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        self.0.push((field.into(), description.into()));
+        if self.0.len() < Self::MOST {
+            self.0
+                .push((short(field.into()), short(description.into())));
+        }
     }
 
     /// The value, or `None` after noting what is wrong with `field`.
@@ -44,6 +54,13 @@ impl FieldErrors {
     pub fn violations(&self) -> &[(String, String)] {
         &self.0
     }
+}
+
+fn short(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(end);
+    }
+    text
 }
 
 /// Why a wire value is none of the domain's.

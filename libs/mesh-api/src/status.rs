@@ -174,6 +174,27 @@ mod tests {
         assert_eq!(subjects, ["device_id", "choice"]);
     }
 
+    /// Most clients take no more than 16 KiB of headers, and end the call if they get more.
+    #[test]
+    fn however_much_is_wrong_the_refusal_can_be_received() {
+        let mut errors = FieldErrors::default();
+        for number in 0..10_000 {
+            errors.add(
+                format!("reasonable_steps.steps[{number}].taken_time"),
+                "no ".repeat(1_000),
+            );
+        }
+        let headers = invalid_fields(&errors).into_http::<()>();
+        let octets = headers.headers().iter();
+        let octets: usize = octets
+            .map(|(name, value)| name.as_str().len() + value.len() + 32)
+            .sum();
+        assert!(octets < 16 << 10, "{octets} octets");
+        let subjects = errors.violations();
+        assert_eq!(subjects[0].0, "reasonable_steps.steps[0].taken_time");
+        assert!(!errors.is_empty());
+    }
+
     #[test]
     fn a_pushback_stands_in_details_and_metadata() {
         let later = Duration::from_millis(250);
