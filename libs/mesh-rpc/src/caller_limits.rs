@@ -43,6 +43,8 @@ pub struct CallerLimits {
     pub calls: usize,
     /// Streaming calls that a caller may have open at a time.
     pub streams: usize,
+    /// Connections that a caller may have open at a time; a further one is closed.
+    pub connections: usize,
 }
 
 impl Default for CallerLimits {
@@ -53,6 +55,7 @@ impl Default for CallerLimits {
             burst: CALLS,
             calls: 768,
             streams: 256,
+            connections: 256,
         }
     }
 }
@@ -69,7 +72,7 @@ pub(crate) struct LimitCallers<S> {
 }
 
 /// `None` stands for everyone without a certificate.
-type Caller = Option<Identity>;
+pub(crate) type Caller = Option<Identity>;
 
 #[derive(Debug)]
 struct Budgets {
@@ -78,9 +81,10 @@ struct Budgets {
     streams: Arc<Open>,
 }
 
-/// Calls of one kind that are open now, by caller; those who have none open are not in it.
+/// Calls of one kind, or connections, that are open now, by caller; those who have none open are
+/// not in it.
 #[derive(Debug)]
-struct Open {
+pub(crate) struct Open {
     limit: usize,
     counts: Mutex<HashMap<Caller, usize>>,
 }
@@ -164,14 +168,14 @@ impl Budgets {
     }
 }
 
-/// One open call of a caller; gives its place back when dropped.
-struct Place {
+/// One open call or connection of a caller; gives its place back when dropped.
+pub(crate) struct Place {
     open: Arc<Open>,
     caller: Caller,
 }
 
 impl Place {
-    fn take(open: &Arc<Open>, caller: Caller) -> Option<Self> {
+    pub(crate) fn take(open: &Arc<Open>, caller: Caller) -> Option<Self> {
         let mut counts = open.lock();
         let count = counts.get(&caller).copied().unwrap_or(0);
         if count >= open.limit {
@@ -198,7 +202,7 @@ impl Drop for Place {
 }
 
 impl Open {
-    fn new(limit: usize) -> Arc<Self> {
+    pub(crate) fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self {
             limit,
             counts: Mutex::default(),

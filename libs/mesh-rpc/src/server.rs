@@ -18,7 +18,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
 use tower::{Layer, ServiceBuilder};
 
-use crate::caller_limits::{CallerLimits, CallerLimitsLayer};
+use crate::caller_limits::{CallerLimits, CallerLimitsLayer, Open};
 use crate::identity::IdentityLayer;
 use crate::limits::{GlobalLimits, GlobalLimitsLayer};
 use crate::metrics::MetricsLayer;
@@ -158,6 +158,7 @@ where
         ),
         tls: options.tls,
         guests: guests::Guests::new(options.limits.guests),
+        known: Open::new(options.caller_limits.connections),
         draining: options.draining.clone(),
         cut: CancellationToken::new(),
         connections: TaskTracker::new(),

@@ -5,6 +5,7 @@
 //! neither, nor an end to streams at shutdown.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
@@ -23,6 +24,7 @@ use tower::ServiceExt as _;
 
 use super::guests::{Guest, Guests};
 use super::{Drained, Draining};
+use crate::caller_limits::{Open, Place};
 use crate::peer::Peer;
 use crate::rpc::Rpc;
 use crate::tls::{HandshakeOutcome, Tls};
@@ -48,6 +50,8 @@ pub(super) struct Server<S> {
     pub(super) chain: S,
     pub(super) tls: Tls,
     pub(super) guests: Guests,
+    /// The connections of those who said who they are.
+    pub(super) known: Arc<Open>,
     pub(super) draining: Draining,
     /// Ends what has not ended by itself.
     pub(super) cut: CancellationToken,
@@ -74,9 +78,15 @@ impl<S: Rpc> Server<S> {
                 if let Some(tls) = server.handshake(tcp, &guest).await {
                     let chain = tls.get_ref().1.peer_certificates();
                     let peer = Peer::new(address, chain);
-                    let known = matches!(peer.identity(), Some(Ok(_)));
-                    let guest = (!known).then_some(guest);
-                    server.connection(tls, peer, guest).await;
+                    let Some(Ok(identity)) = peer.identity() else {
+                        return server.connection(tls, peer, Some(guest)).await;
+                    };
+                    drop(guest);
+                    let Some(_place) = Place::take(&server.known, Some(identity)) else {
+                        tracing::warn!(%identity, "has more connections open than it may");
+                        return;
+                    };
+                    server.connection(tls, peer, None).await;
                 }
             });
         }
@@ -118,16 +128,19 @@ impl<S: Rpc> Server<S> {
         stream
     }
 
-    async fn connection(self, tls: TlsStream<TcpStream>, peer: Peer, guest: Option<Guest>) {
+    async fn connection(&self, tls: TlsStream<TcpStream>, peer: Peer, guest: Option<Guest>) {
         let remaining = peer.remaining().unwrap_or(NEVER).min(NEVER);
         let mut expired = pin!(sleep_until(Instant::now() + remaining));
         let before = remaining - RETIRE_BEFORE.min(remaining / 10);
         let mut retire = pin!(sleep_until(Instant::now() + before));
-        let chain = self.chain.map_request(move |request: Request<Incoming>| {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(peer.clone());
-            request
-        });
+        let chain = self
+            .chain
+            .clone()
+            .map_request(move |request: Request<Incoming>| {
+                let mut request = request.map(Body::new);
+                request.extensions_mut().insert(peer.clone());
+                request
+            });
         let http = http2().serve_connection(TokioIo::new(tls), TowerToHyperService::new(chain));
         let mut http = pin!(http);
         let mut leaving = false;

@@ -344,6 +344,29 @@ async fn a_crowd_of_strangers_makes_room() {
 }
 
 #[tokio::test]
+async fn one_caller_has_only_so_many_connections() {
+    let server = TestServer::start_with(|options| {
+        options.caller_limits = CallerLimits {
+            connections: 2,
+            ..CallerLimits::default()
+        };
+    })
+    .await;
+    let ask = Ask::new(UNARY, "echo");
+    let (first, second) = (server.channel("dsp"), server.channel("dsp"));
+    ask.unary(first.clone()).await.unwrap();
+    ask.unary(second.clone()).await.unwrap();
+    ask.unary(server.channel("dsp")).await.unwrap_err();
+    ask.unary(server.channel("operator")).await.unwrap();
+    ask.unary(second).await.unwrap();
+    drop(first);
+    wait_until("the place to be free", async || {
+        ask.unary(server.channel("dsp")).await
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_panic_is_internal_and_the_server_goes_on() {
     let server = TestServer::start().await;
     let channel = server.channel("dsp");
