@@ -2,44 +2,58 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use mesh_api::classification::v1::{self as wire, decision_result, message::Content};
+use mesh_api::common::v1::ItemStatus;
 
 use crate::cli::{ClassifyArgs, Output};
 use crate::clients::Clients;
 use crate::home::Folder;
-use crate::output::{json, print_table, short};
+use crate::output::{json, print_line, print_table, short};
 
 /// How many messages are asked about at once.
 const BATCH: usize = 100;
 
-/// Carries out the command. It succeeds if every message could be decided, whatever the verdicts.
+/// Not every message could be decided.
+#[derive(Debug, thiserror::Error)]
+#[error("{undecided} of {all} messages could not be decided")]
+pub(crate) struct Undecided {
+    undecided: usize,
+    all: usize,
+}
+
+/// Carries out the command. It succeeds if every message could be decided, whatever the verdicts; a
+/// file that cannot be read does not keep the others from being decided.
 pub(crate) async fn run(args: ClassifyArgs) -> Result<()> {
     let clients = Clients::of(&Folder::open(&args.home)?, &args.identity)?;
     let mut client = clients.classification()?;
     let mut rows = Vec::new();
-    let mut undecided = 0_usize;
+    let mut undecided = 0;
     for files in args.files.chunks(BATCH) {
-        let messages = files
-            .iter()
-            .map(|file| read(file))
-            .collect::<Result<Vec<_>>>()?;
+        let contents: Vec<_> = files.iter().map(|file| read(file)).collect();
+        let messages = contents.iter().flatten().cloned().map(message).collect();
         let request = wire::BatchClassifyRequest {
             messages,
             at_least: None,
         };
-        let results = client.batch_classify(request).await?.into_inner().results;
-        for (file, result) in files.iter().zip(results) {
-            undecided += usize::from(!matches!(
-                result.result,
-                Some(decision_result::Result::Decision(_))
-            ));
+        let mut results = client
+            .batch_classify(request)
+            .await?
+            .into_inner()
+            .results
+            .into_iter();
+        for (file, content) in files.iter().zip(contents) {
+            let result = match content {
+                Ok(_) => results.next().unwrap_or_default(),
+                Err(problem) => unread(problem),
+            };
+            let decided = matches!(result.result, Some(decision_result::Result::Decision(_)));
+            undecided += usize::from(!decided);
             match args.output {
                 Output::Table => rows.push(row(file, result)),
                 Output::Json => {
                     let result = json("mp169.classification.v1.DecisionResult", &result)?;
-                    let line = serde_json::json!({ "file": file, "result": result });
-                    println!("{line}");
+                    print_line(&serde_json::json!({ "file": file, "result": result }));
                 }
             }
         }
@@ -51,39 +65,56 @@ pub(crate) async fn run(args: ClassifyArgs) -> Result<()> {
         );
     }
     if undecided > 0 {
-        anyhow::bail!(
-            "{undecided} of {} messages could not be decided",
-            args.files.len()
-        );
+        return Err(Undecided {
+            undecided,
+            all: args.files.len(),
+        }
+        .into());
     }
     Ok(())
 }
 
-fn read(file: &Path) -> Result<wire::Message> {
-    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    Ok(wire::Message {
-        content: Some(content(bytes)),
+fn message(content: Content) -> wire::Message {
+    wire::Message {
+        content: Some(content),
         origin: wire::Origin::Unspecified.into(),
-    })
+    }
+}
+
+fn unread(problem: String) -> wire::DecisionResult {
+    let status = ItemStatus {
+        message: problem,
+        ..ItemStatus::default()
+    };
+    wire::DecisionResult {
+        result: Some(decision_result::Result::Status(status)),
+    }
+}
+
+fn read(file: &Path) -> Result<Content, String> {
+    let bytes = std::fs::read(file).map_err(|error| format!("cannot be read: {error}"))?;
+    content(bytes)
 }
 
 /// XML begins with an angle bracket, GBCS in binary with 0xDD or 0xDF; hexadecimal digits are ASCII.
-fn content(bytes: Vec<u8>) -> Content {
+fn content(bytes: Vec<u8>) -> Result<Content, String> {
     let text = bytes
         .strip_prefix(b"\xEF\xBB\xBF")
         .unwrap_or(&bytes)
         .trim_ascii();
-    if text.first() == Some(&b'<') {
-        return Content::DuisXml(bytes.into());
-    }
-    let digits: Vec<u8> = text
-        .iter()
-        .copied()
-        .filter(|byte| !byte.is_ascii_whitespace())
-        .collect();
-    match hex::decode(&digits) {
-        Ok(octets) if !octets.is_empty() => Content::Gbcs(octets.into()),
-        _ => Content::Gbcs(bytes.into()),
+    let digits = || {
+        text.iter()
+            .copied()
+            .filter(|byte| !byte.is_ascii_whitespace())
+    };
+    match text.first() {
+        None => Err("the file is empty".into()),
+        Some(b'<') => Ok(Content::DuisXml(bytes.into())),
+        Some(0xDD | 0xDF) => Ok(Content::Gbcs(bytes.into())),
+        Some(_) => match hex::decode(digits().collect::<Vec<u8>>()) {
+            Ok(octets) => Ok(Content::Gbcs(octets.into())),
+            Err(_) => Err("neither DUIS XML nor GBCS, in binary or hexadecimal digits".into()),
+        },
     }
 }
 
@@ -105,18 +136,54 @@ fn row(file: &Path, result: wire::DecisionResult) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use classification::codes::{AlertCode, MessageCode};
+    use classification::policy::Policy;
+    use classification::samples;
+
     use super::*;
+    use crate::sample::{ALBION, Home};
 
     #[test]
     fn the_form_of_a_file_is_found() {
-        assert!(matches!(
-            content(b"\xEF\xBB\xBF <a/>".to_vec()),
-            Content::DuisXml(_)
-        ));
-        assert!(matches!(content(b"\n<a/>".to_vec()), Content::DuisXml(_)));
-        let hex = content(b"DF 09\n01".to_vec());
-        assert!(matches!(hex, Content::Gbcs(octets) if octets.as_ref() == [0xDF, 9, 1]));
-        let binary = content(vec![0xDF, 0x09, 0x01]);
-        assert!(matches!(binary, Content::Gbcs(octets) if octets.as_ref() == [0xDF, 9, 1]));
+        for xml in [&b"\xEF\xBB\xBF <a/>"[..], b"\n<a/>"] {
+            assert!(matches!(content(xml.to_vec()), Ok(Content::DuisXml(_))));
+        }
+        for gbcs in [&b"DF 09\n01"[..], &[0xDF, 0x09, 0x01]] {
+            let octets = content(gbcs.to_vec());
+            assert!(matches!(octets, Ok(Content::Gbcs(octets)) if octets.as_ref() == [0xDF, 9, 1]));
+        }
+        for neither in [&b""[..], b" \n", b"a letter", b"DF0"] {
+            assert!(content(neither.to_vec()).is_err());
+        }
+    }
+
+    /// The files that the README names, for a Device of the sample.
+    #[test]
+    fn the_examples_are_messages_of_the_samples_device() {
+        let policy = Policy::builtin();
+        let (supplier, meter) = (ALBION.entity().eui64(), Home::new(8).esme());
+        let request = |variant: &str| {
+            let variant = variant.parse().unwrap();
+            samples::duis_request(&policy, variant, supplier, meter, 1_000).unwrap()
+        };
+        let registers = samples::gbcs_response(MessageCode(0x0027), meter, supplier, 1_001);
+        let encoding = samples::AlertEncoding::Dlms;
+        let (message, alert) = (MessageCode(0x0067), AlertCode(0x8F36));
+        let restored = samples::gbcs_alert(message, alert, encoding, meter, supplier, 2_000);
+        for (file, text) in [
+            ("read-half-hours.xml", request("4.8.1")),
+            ("top-up.xml", request("2.2")),
+            (
+                "registers-response.hex",
+                hex::encode_upper(registers.octets()),
+            ),
+            (
+                "supply-restored-alert.hex",
+                hex::encode_upper(restored.octets()),
+            ),
+        ] {
+            let path = format!("../../examples/messages/{file}");
+            mesh_testkit::assert_golden(path, &format!("{}\n", text.trim_end()));
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use mesh_types::DeviceId;
 
 /// Reduced communications by consumer choice (SEC modification MP169): the mesh on one machine, and
 /// the client of a mesh that runs.
@@ -95,7 +96,7 @@ pub struct Connection {
 pub enum Output {
     /// For people.
     Table,
-    /// The response message as canonical JSON of protobuf.
+    /// One line of JSON per answer: the response message as protobuf has it in JSON.
     Json,
 }
 
@@ -128,9 +129,10 @@ pub struct ChoiceArgs {
     pub evidence: String,
     /// When the consumer said so, such as 2026-11-23T10:00:00Z; now if not given.
     #[arg(long, value_name = "TIME")]
-    pub captured: Option<String>,
-    /// A UUID to be able to send the same request again; drawn if not given.
-    #[arg(long, value_name = "UUID")]
+    pub captured: Option<jiff::Timestamp>,
+    /// A UUID to be able to send the same request again, with the same `--captured`; drawn if not
+    /// given.
+    #[arg(long, value_name = "UUID", requires = "captured")]
     pub request_id: Option<String>,
 }
 
@@ -168,11 +170,12 @@ pub enum StepArg {
 #[derive(Debug, Args)]
 pub struct AddArgs {
     /// The ESME or GSME, an EUI-64 such as 02-DC-C0-00-00-00-08-E0.
-    pub device: String,
+    #[arg(value_parser = device)]
+    pub device: DeviceId,
     /// What the consumer chose.
     #[command(flatten)]
     pub choice: ChoiceArgs,
-    /// A reasonable step that was taken (now); give it once for each.
+    /// A reasonable step that was taken, when the choice was captured; give it once for each.
     #[arg(long = "step", value_enum)]
     pub steps: Vec<StepArg>,
     /// Where the supplier keeps the record of the contact: no personal data.
@@ -199,7 +202,8 @@ pub struct AddArgs {
 #[derive(Debug, Args)]
 pub struct RemoveArgs {
     /// The Device.
-    pub device: String,
+    #[arg(value_parser = device)]
+    pub device: DeviceId,
     /// What the consumer chose.
     #[command(flatten)]
     pub choice: ChoiceArgs,
@@ -215,7 +219,8 @@ pub struct RemoveArgs {
 #[derive(Debug, Args)]
 pub struct GetArgs {
     /// The Device.
-    pub device: String,
+    #[arg(value_parser = device)]
+    pub device: DeviceId,
     /// Where to ask.
     #[command(flatten)]
     pub connection: Connection,
@@ -225,9 +230,10 @@ pub struct GetArgs {
 #[derive(Debug, Args)]
 pub struct HistoryArgs {
     /// The Device.
-    pub device: String,
+    #[arg(value_parser = device)]
+    pub device: DeviceId,
     /// At most this many events.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i32).range(1..=1_000))]
     pub limit: i32,
     /// Where to ask.
     #[command(flatten)]
@@ -254,4 +260,47 @@ pub struct ClassifyArgs {
     /// How to show the answer.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
+}
+
+/// Reads an EUI-64 as people type it: with dashes, with colons, or with nothing between the octets.
+fn device(text: &str) -> Result<DeviceId, String> {
+    let digits: Vec<char> = text.chars().filter(|&c| c != '-' && c != ':').collect();
+    let octets: Vec<String> = digits
+        .chunks(2)
+        .map(|octet| octet.iter().collect())
+        .collect();
+    let device = octets.join("-").parse();
+    device.map_err(|_| "a Device is named by eight octets, such as 02-DC-C0-00-00-00-08-E0".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn devices_are_read_as_people_type_them() {
+        let expected = "02-DC-C0-00-00-00-08-E0".parse();
+        for text in [
+            "02-DC-C0-00-00-00-08-E0",
+            "02:dc:c0:00:00:00:08:e0",
+            "02DCC000000008E0",
+        ] {
+            assert_eq!(device(text).ok(), expected.ok(), "{text}");
+        }
+        for text in [
+            "",
+            "02DCC000000008E",
+            "02-DC-C0-00-00-00-08-E0-00",
+            "an ESME",
+        ] {
+            assert!(device(text).is_err(), "{text}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! `mp169 flag`: the supplier's commands.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use mesh_api::convert::timestamp_to_wire;
 use mesh_api::flag_registry::v1 as wire;
 use mesh_types::{Clock as _, SystemClock};
@@ -11,7 +11,7 @@ use crate::cli::{
 };
 use crate::clients::Clients;
 use crate::home::Folder;
-use crate::output::{instant, json, print_table, short};
+use crate::output::{instant, print_json, print_line, print_table, short};
 
 /// Carries out a command.
 pub(crate) async fn run(command: FlagCommand) -> Result<()> {
@@ -32,12 +32,13 @@ async fn add(args: AddArgs) -> Result<()> {
         &args.choice,
         wire::Preference::Reduced,
         &args.connection.identity,
-    )?;
+    );
     let request = wire::AddFlagRequest {
         request_id: request_id(&args.choice),
-        device_id: args.device,
+        device_id: args.device.to_string(),
         choice: Some(choice),
-        reasonable_steps: (!args.steps.is_empty()).then(|| steps(&args.steps, args.contact)),
+        reasonable_steps: (!args.steps.is_empty())
+            .then(|| steps(&args.steps, captured(&args.choice), args.contact)),
         site_declarations: Some(wire::SiteDeclarations {
             economy_7_or_similar: absent(args.no_economy_7),
             radio_teleswitch: absent(args.no_radio_teleswitch),
@@ -58,8 +59,8 @@ async fn add(args: AddArgs) -> Result<()> {
     say_changed(answer.changed, answer.replayed, args.validate_only);
     for advice in answer.advice() {
         if advice == wire::Advice::BillingCalendarMayPushRegisters {
-            println!(
-                "Advice: a billing calendar on the meter may still push registers with the critical alert 0x8F0A; SRV 6.8 changes it."
+            print_line(
+                &"Advice: a billing calendar on the meter may still push registers with the critical alert 0x8F0A; SRV 6.8 changes it.",
             );
         }
     }
@@ -71,10 +72,10 @@ async fn remove(args: RemoveArgs) -> Result<()> {
         &args.choice,
         wire::Preference::Full,
         &args.connection.identity,
-    )?;
+    );
     let request = wire::RemoveFlagRequest {
         request_id: request_id(&args.choice),
-        device_id: args.device,
+        device_id: args.device.to_string(),
         choice: Some(choice),
         validate_only: args.validate_only,
         ..Default::default()
@@ -94,7 +95,7 @@ async fn remove(args: RemoveArgs) -> Result<()> {
 
 async fn get(args: GetArgs) -> Result<()> {
     let request = wire::GetFlagRequest {
-        device_id: args.device,
+        device_id: args.device.to_string(),
         at_least: None,
     };
     let answer = clients(&args.connection)?
@@ -112,13 +113,17 @@ async fn get(args: GetArgs) -> Result<()> {
 async fn history(args: HistoryArgs) -> Result<()> {
     let mut client = clients(&args.connection)?.flags()?;
     let request = wire::ListFlagEventsRequest {
-        device_id: args.device,
+        device_id: args.device.to_string(),
         page_size: args.limit,
         page_token: String::new(),
     };
     let answer = client.list_flag_events(request).await?.into_inner();
     if args.connection.output == Output::Json {
         return print_json("mp169.flag_registry.v1.ListFlagEventsResponse", &answer);
+    }
+    if answer.events.is_empty() {
+        print_line(&"The Device was never flagged: it has no history.");
+        return Ok(());
     }
     let rows = answer.events.iter().map(|event| {
         let state = event
@@ -150,23 +155,7 @@ async fn history(args: HistoryArgs) -> Result<()> {
     Ok(())
 }
 
-fn choice(
-    args: &ChoiceArgs,
-    preference: wire::Preference,
-    party: &str,
-) -> Result<wire::ConsumerChoice> {
-    let captured = match &args.captured {
-        None => timestamp_to_wire(SystemClock.now()),
-        Some(text) => {
-            let at: jiff::Timestamp = text
-                .parse()
-                .with_context(|| format!("{text} is not a time such as 2026-11-23T10:00:00Z"))?;
-            prost_types::Timestamp {
-                seconds: at.as_second(),
-                nanos: at.subsec_nanosecond(),
-            }
-        }
-    };
+fn choice(args: &ChoiceArgs, preference: wire::Preference, party: &str) -> wire::ConsumerChoice {
     let channel = match args.channel {
         ChannelArg::Telephone => wire::Channel::Telephone,
         ChannelArg::Online => wire::Channel::Online,
@@ -174,17 +163,33 @@ fn choice(
         ChannelArg::InPerson => wire::Channel::InPerson,
         ChannelArg::Representative => wire::Channel::Representative,
     };
-    Ok(wire::ConsumerChoice {
+    wire::ConsumerChoice {
         preference: preference.into(),
-        captured_time: Some(captured),
+        captured_time: Some(captured(args)),
         channel: channel.into(),
         captured_by_party_id: party.to_owned(),
         evidence_reference: args.evidence.clone(),
-    })
+    }
 }
 
-fn steps(steps: &[StepArg], contact_reference: String) -> wire::ReasonableSteps {
-    let taken_time = Some(timestamp_to_wire(SystemClock.now()));
+/// When the consumer said so, and when the steps were taken: one instant, so that the same command
+/// line with the same `--captured` is the same request.
+fn captured(args: &ChoiceArgs) -> prost_types::Timestamp {
+    args.captured.map_or_else(
+        || timestamp_to_wire(SystemClock.now()),
+        |at| prost_types::Timestamp {
+            seconds: at.as_second(),
+            nanos: at.subsec_nanosecond(),
+        },
+    )
+}
+
+fn steps(
+    steps: &[StepArg],
+    taken: prost_types::Timestamp,
+    contact_reference: String,
+) -> wire::ReasonableSteps {
+    let taken_time = Some(taken);
     let steps = steps.iter().map(|step| {
         let kind = match step {
             StepArg::BenefitsExplained => wire::StepKind::BenefitsExplained,
@@ -221,6 +226,11 @@ fn request_id(args: &ChoiceArgs) -> String {
 
 fn show_entry(entry: Option<&wire::FlagEntry>) {
     let Some(entry) = entry else { return };
+    let known = |text: &str| if text.is_empty() { "–" } else { text }.to_owned();
+    let cause = match entry.cause() {
+        wire::Cause::Unspecified => "never flagged",
+        cause => short(cause.as_str_name(), "CAUSE_"),
+    };
     let rows = [
         ("Device", entry.device_id.clone()),
         (
@@ -228,14 +238,11 @@ fn show_entry(entry: Option<&wire::FlagEntry>) {
             short(entry.state().as_str_name(), "FLAG_STATE_").to_owned(),
         ),
         ("since", instant(entry.since_time.as_ref())),
-        (
-            "cause",
-            short(entry.cause().as_str_name(), "CAUSE_").to_owned(),
-        ),
-        ("also covers", entry.covered_device_ids.join(", ")),
-        ("Responsible Supplier", entry.responsible_party_id.clone()),
-        ("CSP", entry.csp_id.clone()),
-        ("Communications Hub", entry.communications_hub_id.clone()),
+        ("cause", cause.to_owned()),
+        ("also covers", known(&entry.covered_device_ids.join(", "))),
+        ("Responsible Supplier", known(&entry.responsible_party_id)),
+        ("CSP", known(&entry.csp_id)),
+        ("Communications Hub", known(&entry.communications_hub_id)),
     ];
     print_table(
         &["", "value"],
@@ -251,17 +258,10 @@ fn say_changed(changed: bool, replayed: bool, validate_only: bool) {
         (false, true) => "The flag was changed.",
         (false, false) => "The flag was so already; the preference was recorded.",
     };
-    println!(
-        "{said}{}",
-        if replayed {
-            " (The answer to an earlier request.)"
-        } else {
-            ""
-        }
-    );
-}
-
-fn print_json<M: prost::Message>(name: &str, message: &M) -> Result<()> {
-    println!("{}", serde_json::to_string_pretty(&json(name, message)?)?);
-    Ok(())
+    let origin = if replayed {
+        " (The answer to an earlier request.)"
+    } else {
+        ""
+    };
+    print_line(&format_args!("{said}{origin}"));
 }

@@ -2,6 +2,7 @@
 //! its services listen.
 
 use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -110,6 +111,25 @@ impl Folder {
             "sqlite://{}",
             self.0.join(format!("{}.db", service.name())).display()
         )
+    }
+
+    /// Claims the folder for the one mesh that may run in it, for as long as the file is held.
+    pub fn claim(&self) -> Result<File> {
+        let path = self.0.join("mesh.lock");
+        let lock =
+            File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(lock),
+            Err(TryLockError::WouldBlock) => {
+                bail!(
+                    "a mesh runs already in {}; stop it, or name another folder with --home",
+                    self.0.display()
+                )
+            }
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot lock {}", path.display()))
+            }
+        }
     }
 
     /// Notes where the services listen, for the commands that talk to them.

@@ -19,6 +19,7 @@ pub mod mesh;
 mod outcome;
 mod output;
 pub mod sample;
+mod signals;
 mod story;
 mod up;
 
@@ -62,7 +63,11 @@ async fn demo(args: cli::DemoArgs, otlp_endpoint: Option<String>) -> anyhow::Res
     } else {
         Audience::People
     };
-    let told = story::tell(audience).await;
+    // Dropping the story removes its folder, keys included.
+    let told = tokio::select! {
+        told = story::tell(audience) => told,
+        stop = signals::told_to_stop() => stop.and(Err(anyhow::anyhow!("interrupted"))),
+    };
     telemetry.shutdown().await;
     told
 }
@@ -97,6 +102,12 @@ fn failed(error: &anyhow::Error) -> ExitCode {
             );
         }
         None => eprintln!("mp169: {error:#}"),
+    }
+    if status.is_some_and(|status| status.code() == Code::Unavailable) {
+        eprintln!("Is the mesh running (`mp169 up`)? If it is: try again in a moment.");
+    }
+    if error.is::<classify::Undecided>() {
+        return ExitCode::from(5);
     }
     ExitCode::from(match status.map(Status::code) {
         Some(Code::Unauthenticated | Code::PermissionDenied) => 3,

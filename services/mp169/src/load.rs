@@ -12,7 +12,7 @@ use crate::home::Folder;
 const ROWS_PER_REQUEST: usize = 500;
 
 /// What became of the rows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Loaded {
     /// Recorded now.
     pub recorded: u64,
@@ -20,6 +20,8 @@ pub struct Loaded {
     pub unchanged: u64,
     /// Refused.
     pub refused: u64,
+    /// Why the first of them was refused; empty if none was.
+    pub first_refusal: String,
 }
 
 impl fmt::Display for Loaded {
@@ -28,11 +30,17 @@ impl fmt::Display for Loaded {
             recorded,
             unchanged,
             refused,
+            first_refusal,
         } = self;
         write!(
             f,
             "{recorded} recorded, {unchanged} unchanged, {refused} refused"
-        )
+        )?;
+        if first_refusal.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " (first: {first_refusal})")
+        }
     }
 }
 
@@ -59,7 +67,12 @@ pub async fn load(
             match result.outcome() {
                 Outcome::Recorded => loaded.recorded += 1,
                 Outcome::Unchanged => loaded.unchanged += 1,
-                Outcome::Unspecified => loaded.refused += 1,
+                Outcome::Unspecified => {
+                    if let (0, Some(status)) = (loaded.refused, &result.status) {
+                        loaded.first_refusal.clone_from(&status.message);
+                    }
+                    loaded.refused += 1;
+                }
             }
         }
         done(u64::try_from(answer.results.len()).unwrap_or_default());

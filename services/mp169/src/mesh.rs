@@ -2,9 +2,11 @@
 //! database.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
+use futures::FutureExt as _;
 use mesh_rpc::Tls;
 use mesh_types::Clock;
 use tokio::net::TcpListener;
@@ -77,11 +79,14 @@ pub struct Mesh {
     tls: BTreeMap<Service, Tls>,
     stop: CancellationToken,
     running: Mutex<JoinSet<(Service, Result<bool>)>>,
+    /// Holds the folder until every service has ended.
+    _claim: File,
 }
 
 impl Mesh {
-    /// Binds all listeners, notes their addresses in the folder, and starts the services.
+    /// Claims the folder, binds all listeners, notes their addresses in it, and starts the services.
     pub async fn start(folder: &Folder, listen: &Listen, clock: Arc<dyn Clock>) -> Result<Self> {
+        let claim = folder.claim()?;
         let mut listeners = BTreeMap::new();
         let mut addresses = BTreeMap::new();
         let mut tls = BTreeMap::new();
@@ -105,6 +110,7 @@ impl Mesh {
             tls,
             stop: CancellationToken::new(),
             running: Mutex::new(JoinSet::new()),
+            _claim: claim,
         };
         for (service, listener) in listeners {
             mesh.spawn(service, folder, listener, Arc::clone(&clock))
@@ -128,65 +134,41 @@ impl Mesh {
         let registration = self.address(Service::Registration).to_owned();
         let flags = self.address(Service::FlagRegistry).to_owned();
         let stop = self.stop.clone().cancelled_owned();
-        let mut running = self.running.lock().await;
-        // Each service has its own types of dependencies and errors: one arm each.
-        match service {
+        // Each service has its own type of dependencies: one arm each.
+        let run = match service {
             Service::Registration => {
                 let mut deps = registration::Deps::new(&database, tls);
                 deps.clock = clock;
-                running.spawn(async move {
-                    let ended = registration::run(deps, listener, stop).await;
-                    (
-                        service,
-                        ended.map(|drained| drained.clean).map_err(Into::into),
-                    )
-                });
+                registration::run(deps, listener, stop).boxed()
             }
             Service::FlagRegistry => {
                 let mut deps = flag_registry::Deps::new(&database, &registration, tls);
                 deps.clock = clock;
-                running.spawn(async move {
-                    let ended = flag_registry::run(deps, listener, stop).await;
-                    (
-                        service,
-                        ended.map(|drained| drained.clean).map_err(Into::into),
-                    )
-                });
+                flag_registry::run(deps, listener, stop).boxed()
             }
             Service::Classification => {
                 let mut deps = classification::Deps::new(&registration, &flags, tls);
                 deps.clock = clock;
-                running.spawn(async move {
-                    let ended = classification::run(deps, listener, stop).await;
-                    (
-                        service,
-                        ended.map(|drained| drained.clean).map_err(Into::into),
-                    )
-                });
+                classification::run(deps, listener, stop).boxed()
             }
             Service::CspNotification => {
                 let mut deps = csp_notification::Deps::new(&database, &registration, &flags, tls);
                 deps.clock = clock;
-                running.spawn(async move {
-                    let ended = csp_notification::run(deps, listener, stop).await;
-                    (
-                        service,
-                        ended.map(|drained| drained.clean).map_err(Into::into),
-                    )
-                });
+                csp_notification::run(deps, listener, stop).boxed()
             }
             Service::Reporting => {
                 let mut deps = reporting::Deps::new(&database, &registration, &flags, tls);
                 deps.clock = clock;
-                running.spawn(async move {
-                    let ended = reporting::run(deps, listener, stop).await;
-                    (
-                        service,
-                        ended.map(|drained| drained.clean).map_err(Into::into),
-                    )
-                });
+                reporting::run(deps, listener, stop).boxed()
             }
-        }
+        };
+        self.running.lock().await.spawn(async move {
+            let ended = run.await;
+            (
+                service,
+                ended.map(|drained| drained.clean).map_err(Into::into),
+            )
+        });
         Ok(())
     }
 

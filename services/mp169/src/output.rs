@@ -1,5 +1,8 @@
 //! How answers are shown: a table for people, canonical JSON for programs.
 
+use std::fmt::Display;
+use std::io::Write as _;
+
 use anyhow::{Context as _, Result};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
@@ -20,14 +23,17 @@ pub(crate) fn json<M: Message>(name: &str, message: &M) -> Result<Value> {
     Ok(dynamic.serialize_with_options(serde_json::value::Serializer, &options)?)
 }
 
-/// An empty table that fits the terminal, or 120 columns where there is none.
+/// An empty table that fits the terminal, or `COLUMNS` (120 if unset) where there is none.
 #[must_use]
 pub(crate) fn new_table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
     table.set_content_arrangement(ContentArrangement::Dynamic);
     if table.width().is_none() {
-        table.set_width(120);
+        let columns = std::env::var("COLUMNS")
+            .ok()
+            .and_then(|columns| columns.parse().ok());
+        table.set_width(columns.unwrap_or(120));
     }
     table.set_header(header.to_vec());
     table
@@ -37,7 +43,19 @@ pub(crate) fn new_table(header: &[&str]) -> Table {
 pub(crate) fn print_table(header: &[&str], rows: Vec<Vec<String>>) {
     let mut table = new_table(header);
     table.add_rows(rows);
-    println!("{table}");
+    print_line(&table);
+}
+
+/// Prints a line. A reader who went away, as `head` does, is no failure of ours.
+pub(crate) fn print_line(line: &impl Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Prints a protobuf message as one line of JSON, so that the answers to many commands are JSON
+/// Lines.
+pub(crate) fn print_json<M: Message>(name: &str, message: &M) -> Result<()> {
+    print_line(&json(name, message)?);
+    Ok(())
 }
 
 /// An instant for people: RFC 3339, or a dash.

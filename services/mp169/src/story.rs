@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use mesh_api::common::v1::Position;
-use mesh_types::{Clock, Timestamp};
+use mesh_types::Timestamp;
 
 pub(crate) use narrator::Audience;
 
@@ -65,7 +65,7 @@ pub(crate) async fn tell(audience: Audience) -> Result<()> {
 }
 
 async fn acts(mut narrator: Narrator, clock: Arc<StoryClock>, folder: Folder) -> Result<usize> {
-    start::inventory(&mut narrator, &folder, clock.now()).await?;
+    start::inventory(&mut narrator, &folder).await?;
     let csp_north = CspWatch::start(&folder, "CSP-NORTH", "north")?;
     let mut story = Story {
         narrator,

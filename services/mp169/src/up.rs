@@ -1,17 +1,23 @@
-//! `mp169 up`: the five services on this machine until Ctrl-C.
+//! `mp169 up`: the five services on this machine until they are told to stop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use mesh_rpc::{Telemetry, TelemetryOptions};
-use mesh_types::{Clock as _, SystemClock, Timestamp};
+use mesh_types::SystemClock;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
 use crate::cli::UpArgs;
+use crate::clients::Clients;
 use crate::home::Folder;
 use crate::load::load;
 use crate::mesh::{Listen, Mesh, Service};
-use crate::output::print_table;
-use crate::sample;
+use crate::output::{print_line, print_table};
+use crate::{sample, signals};
+
+/// How long the services may take until they serve.
+const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// Carries out the command.
 pub(crate) async fn run(args: UpArgs, otlp_endpoint: Option<String>) -> Result<()> {
@@ -27,39 +33,60 @@ pub(crate) async fn run(args: UpArgs, otlp_endpoint: Option<String>) -> Result<(
         first_port: args.port,
     };
     let mesh = Mesh::start(&folder, &listen, Arc::new(SystemClock)).await?;
-    let rows = Service::ALL.map(|service| {
-        let name = service.name();
-        vec![
-            name.to_owned(),
-            mesh.address(service).to_owned(),
-            mesh_pki::spiffe_uri(name),
-        ]
-    });
-    print_table(&["service", "address", "identity"], rows.to_vec());
-    if args.sample {
-        let since = SystemClock.now().micros() - 365 * 86_400 * 1_000_000;
-        let loaded = load(
-            &folder,
-            sample::rows(Timestamp::from_micros(since))?,
-            |_| {},
-        )
-        .await?;
-        println!("Sample inventory: {loaded}.");
-    }
-    println!(
-        "The mesh is up in {}. Stop it with Ctrl-C.",
-        args.home.display()
-    );
-    let failed = tokio::select! {
-        signal = tokio::signal::ctrl_c() => signal.context("cannot wait for Ctrl-C").err(),
-        failed = mesh.failed() => Some(failed),
+    let ended = tokio::select! {
+        stop = signals::told_to_stop() => stop,
+        failed = mesh.failed() => Err(failed),
+        failed = serve(&folder, &mesh, &args) => Err(failed),
     };
-    println!("Draining.");
+    print_line(&"Draining.");
     let clean = mesh.stop().await;
     telemetry.shutdown().await;
-    match failed {
-        Some(error) => Err(error),
-        None if !clean => bail!("some calls had to be cut off"),
-        None => Ok(()),
+    ended?;
+    if clean {
+        Ok(())
+    } else {
+        bail!("some calls had to be cut off")
     }
+}
+
+/// Says what is up once all of it is, and then waits; resolves only if that fails.
+async fn serve(folder: &Folder, mesh: &Mesh, args: &UpArgs) -> anyhow::Error {
+    match announce(folder, mesh, args).await {
+        Ok(()) => std::future::pending().await,
+        Err(error) => error,
+    }
+}
+
+async fn announce(folder: &Folder, mesh: &Mesh, args: &UpArgs) -> Result<()> {
+    let rows = Service::ALL.map(|service| {
+        let name = service.name();
+        let identity = mesh_pki::spiffe_uri(name);
+        vec![name.to_owned(), mesh.address(service).to_owned(), identity]
+    });
+    print_table(&["service", "address", "identity"], rows.to_vec());
+    for service in Service::ALL {
+        until_it_serves(folder, service).await?;
+    }
+    if args.sample {
+        let loaded = load(folder, sample::rows(sample::SINCE)?, |_| {}).await?;
+        print_line(&format_args!("Sample inventory: {loaded}."));
+    }
+    let home = args.home.display();
+    print_line(&format_args!(
+        "The mesh is up in {home}. Stop it with Ctrl-C."
+    ));
+    Ok(())
+}
+
+async fn until_it_serves(folder: &Folder, service: Service) -> Result<()> {
+    let mut health = Clients::of(folder, "operator")?.health(service)?;
+    let deadline = tokio::time::Instant::now() + START_LIMIT;
+    while tokio::time::Instant::now() < deadline {
+        let answer = health.check(HealthCheckRequest::default()).await;
+        if answer.is_ok_and(|answer| answer.get_ref().status() == ServingStatus::Serving) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    bail!("{} does not serve; --log info says more", service.name())
 }

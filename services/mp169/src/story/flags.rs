@@ -14,7 +14,7 @@ impl Story {
     pub(super) async fn flags_are_set(&mut self) -> Result<()> {
         self.narrator.act(
             "Act 4: a supplier sets the flag",
-            "The consumer at home 0 keeps the smart meters and refuses remote reading. Albion has\n\
+            "A consumer in the north keeps the smart meters and refuses remote reading. Albion has\n\
              taken all reasonable steps and sets the flag on both meters.",
         );
         let mut client = self.clients(ALBION.id)?.flags()?;
@@ -23,11 +23,11 @@ impl Story {
         self.step(
             ALBION.id,
             "adds the flag to the ESME",
-            "FLAGGED, changed, covers nothing else",
+            "FLAGGED, changed, covers only itself",
             line(answer, say_added),
         );
         let answer = client.add_flag(request).await;
-        let expected = "FLAGGED, changed, covers nothing else, replayed";
+        let expected = "FLAGGED, changed, covers only itself, replayed";
         self.step(
             ALBION.id,
             "sends the same request again",
@@ -126,7 +126,7 @@ impl Story {
         );
         let told = self.csp_north.told(2).await;
         let expected = format!(
-            "SET {} covering nothing else; SET {} covering {}",
+            "SET {} covering only itself; SET {} covering {}",
             HOME.esme(),
             HOME.gsme(),
             HOME.gpf()
@@ -211,7 +211,7 @@ impl Story {
             }),
         );
         let told = self.csp_north.told(3).await;
-        let lifted = format!("LIFTED {} covering nothing else", HOME.esme());
+        let lifted = format!("LIFTED {} covering only itself", HOME.esme());
         self.step(
             "CSP-NORTH",
             "is told",
@@ -299,7 +299,7 @@ pub(super) fn say_state(entry: Option<&flags::FlagEntry>, changed: bool) -> Stri
 
 fn say_covered(covered: &[String]) -> String {
     if covered.is_empty() {
-        "nothing else".into()
+        "only itself".into()
     } else {
         covered.join(" and ")
     }

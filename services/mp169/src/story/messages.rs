@@ -28,7 +28,7 @@ impl Story {
     pub(super) async fn messages_before(&mut self) -> Result<()> {
         self.narrator.act(
             "Act 3: messages before the flag",
-            "Real DUIS requests and GBCS messages, written by this program: everything is delivered.",
+            "Requests and alerts in the formats of DUIS and GBCS: everything is delivered.",
         );
         for told in messages()? {
             self.classify(told.what, told.content, DELIVER).await?;

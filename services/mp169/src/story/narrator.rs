@@ -4,7 +4,7 @@ use comfy_table::Table;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use crate::output::{new_table, print_table};
+use crate::output::{new_table, print_line, print_table};
 
 /// For whom the story is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,13 +51,21 @@ impl Narrator {
         }
     }
 
+    /// Says something that is no step, to people.
+    pub(super) fn remark(&mut self, text: &str) {
+        self.end_act();
+        if self.audience == Audience::People {
+            print_line(&text);
+        }
+    }
+
     /// Begins an act.
     pub(super) fn act(&mut self, title: &str, about: &str) {
         self.end_act();
         title.clone_into(&mut self.act);
         self.table = new_table(&["who", "does what", "what came out", ""]);
         if self.audience == Audience::People {
-            println!("\n── {title} ──\n{about}");
+            print_line(&format_args!("\n── {title} ──\n{about}"));
         }
     }
 
@@ -76,7 +84,7 @@ impl Narrator {
                     "came_out": step.came_out,
                     "ok": as_told,
                 });
-                println!("{line}");
+                print_line(&line);
             }
             Audience::People => {
                 let (outcome, mark) = if as_told {
@@ -118,7 +126,7 @@ impl Narrator {
 
     fn end_act(&mut self) {
         if self.audience == Audience::People && !self.table.is_empty() {
-            println!("{}", self.table);
+            print_line(&self.table);
         }
         self.table = Table::new();
     }
@@ -129,13 +137,13 @@ impl Narrator {
         match self.audience {
             Audience::People => {
                 let told = self.steps - self.surprises;
-                println!("\n{told} of {} steps came out as told.", self.steps);
+                print_line(&format_args!(
+                    "\n{told} of {} steps came out as told.",
+                    self.steps
+                ));
             }
             Audience::Programs => {
-                println!(
-                    "{}",
-                    json!({ "steps": self.steps, "surprises": self.surprises })
-                );
+                print_line(&json!({ "steps": self.steps, "surprises": self.surprises }));
             }
         }
         (self.steps, self.surprises)

@@ -6,7 +6,7 @@ use anyhow::Result;
 use mesh_api::flag_registry::v1 as flags;
 use mesh_api::registration::v1 as registration;
 use mesh_api::{csp_notification::v1 as csp, reporting::v1 as reporting};
-use mesh_types::{Clock, Timestamp};
+use mesh_types::Clock;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
 use super::narrator::{Narrator, Step};
@@ -23,6 +23,11 @@ pub(super) async fn mesh(
     folder: &Folder,
     clock: Arc<dyn Clock>,
 ) -> Result<Mesh> {
+    narrator.remark(
+        "ESME: electricity meter. GSME: gas meter. GPF: the gas meter's mirror on the Communications Hub.\n\
+         SRV: Service Request Variant, the kind of a request. DSP: the Data Service Provider, which\n\
+         asks before it sends. CSP: the communications provider of a hub.",
+    );
     narrator.act(
         "Act 1: the mesh starts",
         "Five services on this machine, each with its own certificate and database.",
@@ -61,17 +66,12 @@ pub(super) async fn mesh(
 }
 
 /// Act 2.
-pub(super) async fn inventory(
-    narrator: &mut Narrator,
-    folder: &Folder,
-    now: Timestamp,
-) -> Result<()> {
+pub(super) async fn inventory(narrator: &mut Narrator, folder: &Folder) -> Result<()> {
     narrator.act(
         "Act 2: the inventory is loaded",
         "Parties, Devices and registrations come in one stream, with a result for each row.",
     );
-    let a_year_ago = Timestamp::from_micros(now.micros() - 365 * 86_400 * 1_000_000);
-    let rows = sample::rows(a_year_ago)?;
+    let rows = sample::rows(sample::SINCE)?;
     let everything = rows.len();
     let who = "registration-data";
     let first = load_all(narrator, folder, rows.clone()).await?;
