@@ -3,6 +3,7 @@
 //! Logs go to standard error; spans and metrics to an OTLP endpoint if there is one. Installed once
 //! per process, first thing in `main`: instruments that were made earlier measure nothing.
 
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use opentelemetry::trace::{Link, SpanKind, TraceContextExt as _, TraceId, TracerProvider as _};
@@ -255,7 +256,9 @@ fn log_layer<S>(format: LogFormat) -> Option<Box<dyn Layer<S> + Send + Sync>>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => Some(lines.boxed()),
         LogFormat::Json => Some(lines.json().boxed()),
