@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use mesh_api::classification::v1::{self as wire, decision_result, message::Content};
 use mesh_api::common::v1::ItemStatus;
+use mesh_rpc::Retry;
 
 use crate::cli::{ClassifyArgs, Output};
 use crate::clients::Clients;
@@ -36,8 +37,8 @@ pub(crate) async fn run(args: ClassifyArgs) -> Result<()> {
             messages,
             at_least: None,
         };
-        let mut results = client
-            .batch_classify(request)
+        let mut results = Retry::default()
+            .idempotent(async || client.batch_classify(request.clone()).await)
             .await?
             .into_inner()
             .results

@@ -1,8 +1,11 @@
 //! `mp169 flag`: the supplier's commands.
+//!
+//! All of them may be sent again after a connection was lost: a change carries its request id.
 
 use anyhow::Result;
 use mesh_api::convert::timestamp_to_wire;
 use mesh_api::flag_registry::v1 as wire;
+use mesh_rpc::Retry;
 use mesh_types::{Clock as _, SystemClock};
 
 use crate::cli::{
@@ -47,9 +50,9 @@ async fn add(args: AddArgs) -> Result<()> {
         validate_only: args.validate_only,
         ..Default::default()
     };
-    let answer = clients(&args.connection)?
-        .flags()?
-        .add_flag(request)
+    let mut flags = clients(&args.connection)?.flags()?;
+    let answer = Retry::default()
+        .idempotent(async || flags.add_flag(request.clone()).await)
         .await?
         .into_inner();
     if args.connection.output == Output::Json {
@@ -80,9 +83,9 @@ async fn remove(args: RemoveArgs) -> Result<()> {
         validate_only: args.validate_only,
         ..Default::default()
     };
-    let answer = clients(&args.connection)?
-        .flags()?
-        .remove_flag(request)
+    let mut flags = clients(&args.connection)?.flags()?;
+    let answer = Retry::default()
+        .idempotent(async || flags.remove_flag(request.clone()).await)
         .await?
         .into_inner();
     if args.connection.output == Output::Json {
@@ -98,9 +101,9 @@ async fn get(args: GetArgs) -> Result<()> {
         device_id: args.device.to_string(),
         at_least: None,
     };
-    let answer = clients(&args.connection)?
-        .flags()?
-        .get_flag(request)
+    let mut flags = clients(&args.connection)?.flags()?;
+    let answer = Retry::default()
+        .idempotent(async || flags.get_flag(request.clone()).await)
         .await?
         .into_inner();
     if args.connection.output == Output::Json {
@@ -111,13 +114,16 @@ async fn get(args: GetArgs) -> Result<()> {
 }
 
 async fn history(args: HistoryArgs) -> Result<()> {
-    let mut client = clients(&args.connection)?.flags()?;
+    let mut flags = clients(&args.connection)?.flags()?;
     let request = wire::ListFlagEventsRequest {
         device_id: args.device.to_string(),
         page_size: args.limit,
         page_token: String::new(),
     };
-    let answer = client.list_flag_events(request).await?.into_inner();
+    let answer = Retry::default()
+        .idempotent(async || flags.list_flag_events(request.clone()).await)
+        .await?
+        .into_inner();
     if args.connection.output == Output::Json {
         return print_json("mp169.flag_registry.v1.ListFlagEventsResponse", &answer);
     }
