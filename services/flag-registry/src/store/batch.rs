@@ -1,9 +1,9 @@
 //! How is a batch of commands decided?
 //!
-//! Check and commit: a permit was given at a position of the log `devices`. If the follower has
-//! come further than that by the time of the transaction, or the permit has ended, the caller must
-//! ask again; the facts that a change rests on are therefore never older than those that the log
-//! `flags` already shows.
+//! Check and commit: a permit was given at a position of the log `devices`. If the follower or the
+//! Device's entry has come further than that by the time of the transaction, or the permit has
+//! ended, the caller must ask again; the facts that a change rests on are therefore never older than
+//! those that the log `flags` already shows.
 
 use mesh_api::flag_registry::v1::{Cause, RemoveFlagResponse};
 use mesh_authz::Authorized;
@@ -175,17 +175,21 @@ impl Transaction<'_> {
         if self.now >= command.expires {
             return Err(Declined::AskAgain(command.position.clone()));
         }
-        let Some(cursor) = &self.cursor else {
-            return Ok(());
-        };
-        if !cursor.position.comparable(&command.position) {
+        let followed = self.cursor.as_ref().map(|cursor| &cursor.position);
+        if followed.is_some_and(|followed| !followed.comparable(&command.position)) {
             // Registration was restored from a backup, and the follower has not yet noticed.
             return Err(Error::AuthorityChanged.into());
         }
-        if cursor.position.sequence > command.position.sequence {
-            return Err(Declined::AskAgain(cursor.position.clone()));
-        }
-        Ok(())
+        // Another write may have been given newer facts of the Device than the follower has.
+        let entry = self.ledger.entry(command.device);
+        let shown = followed
+            .into_iter()
+            .chain(entry.map(|entry| &entry.rests_on));
+        let newer = shown
+            .filter(|shown| shown.comparable(&command.position))
+            .filter(|shown| shown.sequence > command.position.sequence)
+            .max_by_key(|shown| shown.sequence);
+        newer.map_or(Ok(()), |newer| Err(Declined::AskAgain(newer.clone())))
     }
 
     fn commit(

@@ -25,6 +25,7 @@ suite!(sqlite;
     the_cursor_moves_with_the_effects_or_not_at_all
     what_an_entry_knows_already_is_skipped
     a_permit_that_may_be_out_of_date_is_sent_back
+    a_permit_older_than_the_entry_is_sent_back
     a_supplier_that_goes_on_keeps_its_choices
     a_clock_that_goes_back_revives_no_permit
     a_caller_that_is_no_longer_allowed_writes_nothing

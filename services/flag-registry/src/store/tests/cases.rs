@@ -189,6 +189,22 @@ pub(super) async fn a_permit_that_may_be_out_of_date_is_sent_back(database: &Dat
 }
 
 /// What is recorded at an instant is allowed at that instant, whatever the clock says.
+/// Another write was given newer facts and was faster; the follower has seen neither yet.
+pub(super) async fn a_permit_older_than_the_entry_is_sent_back(database: &Database) {
+    let world = World::open(database).await;
+    world
+        .granted(command(authority(id(ESME), 10, None), add()))
+        .await;
+    let older = command(authority(id(ESME), 8, None), remove());
+    let answer = world.change(older).await;
+    assert!(matches!(answer, Err(Declined::AskAgain(p)) if p == position(10)));
+    // Of another Device nothing newer is known.
+    let other = command(authority(device(1), 8, None), add());
+    assert_eq!(world.granted(other).await, 2);
+    let renewed = command(authority(id(ESME), 10, None), remove());
+    assert_eq!(world.granted(renewed).await, 3);
+}
+
 /// A supplier that is registered once more for the same Device asked its consumer long ago.
 pub(super) async fn a_supplier_that_goes_on_keeps_its_choices(database: &Database) {
     let world = World::open(database).await;
