@@ -43,6 +43,19 @@ impl FieldErrors {
         self.keep(field, text.parse())
     }
 
+    /// The items of a page: 100 if the caller does not say, at most 1,000, as every list of the
+    /// contracts has it.
+    pub fn page_size(&mut self, asked: i32) -> Option<u16> {
+        match u16::try_from(asked.min(1_000)) {
+            Ok(0) => Some(100),
+            Ok(size) => Some(size),
+            Err(_) => {
+                self.add("page_size", "is negative");
+                None
+            }
+        }
+    }
+
     /// Whether nothing is wrong.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -142,6 +155,16 @@ mod tests {
         ] {
             assert!(timestamp_from_wire(&prost_types::Timestamp { seconds, nanos }).is_err());
         }
+    }
+
+    #[test]
+    fn a_page_has_a_size_within_bounds() {
+        let mut errors = FieldErrors::default();
+        let sizes = [0, 1, 1_000, 1_001, i32::MAX].map(|asked| errors.page_size(asked));
+        assert_eq!(sizes, [100, 1, 1_000, 1_000, 1_000].map(Some));
+        assert!(errors.is_empty());
+        assert_eq!(errors.page_size(-1), None);
+        assert_eq!(errors.violations().len(), 1);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::stream::BoxStream;
-use mesh_api::convert::{position_from_wire, timestamp_from_wire};
+use mesh_api::convert::{FieldErrors, position_from_wire, timestamp_from_wire};
 use mesh_api::csp_notification::v1 as wire;
 use mesh_api::csp_notification::v1::csp_notification_service_server::CspNotificationService;
 use mesh_authz::{Authorization, Refusal};
@@ -17,9 +17,6 @@ use crate::delivery::{Attachments, Delivery, deliver};
 use crate::error::Error;
 use crate::store::{self, Command, CspLogs, ReducedDevices};
 use crate::subscription::{OwnCsp, Subscription, log_of};
-
-const DEFAULT_PAGE: u32 = 100;
-const LARGEST_PAGE: u32 = 1_000;
 
 /// The handlers, and what they need.
 pub(crate) struct CspNotification {
@@ -203,11 +200,9 @@ fn position(
 }
 
 fn page_size(asked: i32) -> Result<u32, Error> {
-    match u32::try_from(asked) {
-        Ok(0) => Ok(DEFAULT_PAGE),
-        Ok(size) => Ok(size.min(LARGEST_PAGE)),
-        Err(_) => Err(Error::field("page_size", "is negative")),
-    }
+    let size = FieldErrors::default().page_size(asked);
+    size.map(u32::from)
+        .ok_or_else(|| Error::field("page_size", "is negative"))
 }
 
 fn scope<'a>(authorization: &'a Authorization, filter: &'a Fingerprint) -> Scope<'a> {

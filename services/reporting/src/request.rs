@@ -8,11 +8,6 @@ use mesh_types::PartyId;
 
 use crate::store::FiguresQuery;
 
-/// Rows of a page if the caller does not say.
-const DEFAULT_ROWS: usize = 100;
-/// The most rows of a page.
-const MOST_ROWS: usize = 1_000;
-
 /// A page of the Service Request report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FiguresRequest {
@@ -40,7 +35,7 @@ pub fn figures(
     let party = optional(&mut errors, "party_id", &request.party_id);
     let variant = &request.service_reference_variant;
     let variant = optional(&mut errors, "service_reference_variant", variant);
-    let size = page_size(&mut errors, request.page_size);
+    let size = errors.page_size(request.page_size).map(usize::from);
     match (month, size) {
         (Some(month), Some(size)) if errors.is_empty() => Ok(FiguresRequest {
             query: FiguresQuery {
@@ -60,7 +55,7 @@ pub fn obligations(
 ) -> Result<ObligationsRequest, FieldErrors> {
     let mut errors = FieldErrors::default();
     let party = optional(&mut errors, "party_id", &request.party_id);
-    let size = page_size(&mut errors, request.page_size);
+    let size = errors.page_size(request.page_size).map(usize::from);
     match size {
         Some(size) if errors.is_empty() => Ok(ObligationsRequest { party, size }),
         _ => Err(errors),
@@ -80,17 +75,6 @@ where
     }
 }
 
-fn page_size(errors: &mut FieldErrors, asked: i32) -> Option<usize> {
-    match usize::try_from(asked) {
-        Ok(0) => Some(DEFAULT_ROWS),
-        Ok(rows) => Some(rows.min(MOST_ROWS)),
-        Err(_) => {
-            errors.add("page_size", "is negative");
-            None
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,7 +89,7 @@ mod tests {
         let read = figures(&request).unwrap();
         assert_eq!(
             (read.query.party, read.query.variant, read.size),
-            (None, None, MOST_ROWS)
+            (None, None, 1_000)
         );
         let wrong = wire::GetServiceRequestReportRequest {
             month: String::new(),
@@ -133,6 +117,6 @@ mod tests {
         };
         assert!(obligations(&wrong).is_err());
         let read = obligations(&wire::GetObligationReportRequest::default()).unwrap();
-        assert_eq!((read.party, read.size), (None, DEFAULT_ROWS));
+        assert_eq!((read.party, read.size), (None, 100));
     }
 }

@@ -1,19 +1,15 @@
 //! How is the policy in force listed?
 
 use mesh_api::classification::v1 as wire;
+use mesh_api::convert::FieldErrors;
 use mesh_authz::Authorization;
 use mesh_store::{Scope, Tokens};
 use sha2::{Digest as _, Sha256};
 
-use super::{Classification, invalid};
+use super::Classification;
 use crate::policy::Policy;
 use crate::problem::Error;
 use crate::wire::rule;
-
-/// Rows of a page if the caller does not say.
-const DEFAULT_ROWS: usize = 100;
-/// The most rows of a page.
-const MOST_ROWS: usize = 1_000;
 
 /// The page tokens of a policy.
 ///
@@ -34,10 +30,9 @@ impl Classification {
         request: &wire::ListRulesRequest,
     ) -> Result<wire::ListRulesResponse, Error> {
         let policy = self.classifier.policy();
-        let rows = match usize::try_from(request.page_size) {
-            Ok(0) => DEFAULT_ROWS,
-            Ok(rows) => rows.min(MOST_ROWS),
-            Err(_) => return Err(invalid("page_size", "is negative")),
+        let mut errors = FieldErrors::default();
+        let Some(rows) = errors.page_size(request.page_size).map(usize::from) else {
+            return Err(Error::Fields(errors));
         };
         let scope = Scope {
             rpc: authorization.method(),

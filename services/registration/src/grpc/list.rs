@@ -6,11 +6,6 @@ use mesh_types::{Epoch, Position, Sequence};
 
 use crate::error::Error;
 
-/// Items of a page if the caller does not say.
-const DEFAULT_ITEMS: u32 = 100;
-/// The most items of a page.
-const MOST_ITEMS: u32 = 1_000;
-
 /// Where a page begins: the position that all pages show, and the last key of the page before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mark {
@@ -87,14 +82,6 @@ impl<'a> Listing<'a> {
             sequence: at,
             ..self.head.clone()
         }
-    }
-}
-
-/// How many items a page has: what is asked for, within bounds.
-pub(super) fn page_size(asked: i32) -> Option<u32> {
-    match u32::try_from(asked).ok()? {
-        0 => Some(DEFAULT_ITEMS),
-        items => Some(items.min(MOST_ITEMS)),
     }
 }
 

@@ -8,7 +8,7 @@ use mesh_follow::{FrameStream, Start};
 use mesh_store::fingerprint;
 use tonic::{Request, Response, Status};
 
-use super::list::{Listing, cut, page_size};
+use super::list::{Listing, cut};
 use super::{Registry, complete, on_wire, origin, request, store_failed};
 use crate::error::Error;
 use crate::store::PartyPages;
@@ -103,8 +103,7 @@ impl PartyService for Registry {
 /// The size of a page, or that it is no size.
 pub(super) fn read_page_size(asked: i32) -> Result<u32, Error> {
     let mut errors = FieldErrors::default();
-    let size = page_size(asked).ok_or("is negative");
-    let size = errors.keep("page_size", size);
+    let size = errors.page_size(asked).map(u32::from);
     complete(size, errors)
 }
 
