@@ -78,7 +78,7 @@ pub struct Change {
 pub struct By {
     /// The caller.
     pub actor: Actor,
-    /// The registration that its authority rests on.
+    /// The registration that its authority rests on; empty if it was permitted by its role.
     pub registration_id: String,
     /// Its request.
     pub request_id: String,
@@ -184,6 +184,12 @@ impl Entry {
     #[must_use]
     pub fn etag(&self) -> String {
         self.last_sequence.to_string()
+    }
+
+    /// Whether a flag on the entry's Device means `device` too.
+    #[must_use]
+    pub fn covers(&self, device: DeviceId) -> bool {
+        self.device == device || self.standing.covered.contains(&device)
     }
 
     /// Whether facts at `position` are news to the entry. Another history of the log always is.

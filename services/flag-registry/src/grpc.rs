@@ -79,6 +79,16 @@ impl FlagService for Flags {
         }))
     }
 
+    async fn note_tenancy_restriction(
+        &self,
+        request: Request<wire::NoteTenancyRestrictionRequest>,
+    ) -> Result<Response<wire::NoteTenancyRestrictionResponse>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let restriction = request::restriction(request.get_ref()).map_err(Error::Fields)?;
+        let answer = self.note(&authorization, restriction).await?;
+        Ok(Response::new(answer))
+    }
+
     async fn get_flag(
         &self,
         request: Request<wire::GetFlagRequest>,

@@ -3,6 +3,7 @@
 //! | RPC | Who | Beside the refusals of the chain |
 //! |---|---|---|
 //! | AddFlag, RemoveFlag, RecordTenancyChange | the Responsible Supplier | `FAILED_PRECONDITION`, `INVALID_ARGUMENT`, `ALREADY_EXISTS`, `ABORTED`, `UNAVAILABLE` |
+//! | NoteTenancyRestriction | the DSP | `INVALID_ARGUMENT`, `ALREADY_EXISTS` |
 //! | GetFlag, BatchGetFlags | the Responsible Supplier, internal readers | `OUT_OF_RANGE` |
 //! | ListFlags | a supplier its own, internal readers all | `INVALID_ARGUMENT` |
 //! | ListFlagEvents | the Responsible Supplier, operators, auditors | `INVALID_ARGUMENT` |
@@ -16,8 +17,10 @@
 //!   [`store`].
 //! - Supplier, hub and coverage of every Device with a history are followed, flagged or not: see
 //!   [`lifecycle`].
-//! - The domain ([`flag`], [`decide`], [`preconditions`], [`lifecycle`]) reads no clock, draws no
-//!   lots and does no I/O.
+//! - A caller that is permitted by its role alone can have a supplier asked for a review, and change
+//!   nothing: see [`restriction`].
+//! - The domain ([`flag`], [`decide`], [`preconditions`], [`lifecycle`], [`restriction`]) reads no
+//!   clock, draws no lots and does no I/O.
 
 pub mod config;
 pub mod decide;
@@ -31,6 +34,7 @@ mod paging;
 pub mod preconditions;
 pub mod preference;
 pub mod request;
+pub mod restriction;
 mod serve;
 pub mod store;
 #[cfg(test)]

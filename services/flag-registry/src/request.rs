@@ -12,6 +12,7 @@ use mesh_types::Timestamp;
 use crate::preference::{
     Attestation, Choice, Declarations, Given, MAX_STEPS, Reference, Step, Wish, WishKind,
 };
+use crate::restriction::Restriction;
 
 /// A well-formed request, without its Device: that comes from the permit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +94,19 @@ pub fn tenancy(
         etag: request.etag,
         validate_only: request.validate_only,
     })
+}
+
+/// Reads that SRV 3.2 was sent to a Device.
+pub fn restriction(
+    request: &wire::NoteTenancyRestrictionRequest,
+) -> Result<Restriction, FieldErrors> {
+    let mut errors = FieldErrors::default();
+    let request_id = request_id(&mut errors, &request.request_id);
+    let device = errors.parse("device_id", &request.device_id);
+    match (request_id, device) {
+        (Some(request_id), Some(device)) => Ok(Restriction { request_id, device }),
+        _ => Err(errors),
+    }
 }
 
 fn wish(kind: WishKind, given: Given) -> Wish {

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | What is asked of the store? | [`Command`] (`store/command.rs`) |
 //! | How is a batch of commands decided? | `store/batch.rs` |
+//! | How is a prompt of the DSP decided? | `store/note.rs` |
 //! | What has changed in this transaction so far? | `store/ledger.rs` |
 //! | What is read? | `store/read.rs` |
 //! | How does an entry look as a row? | `store/rows.rs` |
@@ -16,6 +17,7 @@
 mod batch;
 mod command;
 mod ledger;
+mod note;
 mod read;
 mod rows;
 mod tenure;
@@ -24,13 +26,17 @@ mod tests;
 
 use std::sync::Arc;
 
+use mesh_api::flag_registry::v1::NoteTenancyRestrictionResponse;
 use mesh_store::cursor::Advance;
 use mesh_store::{Migrator, Store, StoreError, Writer, WriterSettings, WriterTask, log};
 use mesh_types::{Clock, LogName};
 
-pub use command::{Answered, ChangeCommand, Command, Declined, FollowedBatch, StillAllowed};
+pub use command::{
+    Answered, ChangeCommand, Command, Declined, FollowedBatch, NoteCommand, StillAllowed,
+};
 pub use read::{EntryFilter, HistoryPage};
 
+use crate::error::Error;
 use batch::{Answer, Registry};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -88,9 +94,23 @@ impl FlagStore {
         let command = Command::Change(Box::new(command));
         Ok(match self.writer.submit(command).await? {
             Ok(Answer::Changed(answered)) => Ok(*answered),
-            Ok(Answer::Followed(_)) => return Err(mixed_up()),
+            Ok(Answer::Noted(_) | Answer::Followed(_)) => return Err(mixed_up()),
             Err(declined) => Err(declined),
         })
+    }
+
+    /// Has a review asked for and committed, if the Device that SRV 3.2 was sent to is flagged.
+    pub async fn note(
+        &self,
+        command: NoteCommand,
+    ) -> Result<NoteTenancyRestrictionResponse, Error> {
+        match self.writer.submit(Command::Note(Box::new(command))).await? {
+            Ok(Answer::Noted(answer)) => Ok(answer),
+            Err(Declined::Refused(error)) => Err(error),
+            Ok(Answer::Changed(_) | Answer::Followed(_)) | Err(Declined::AskAgain(_)) => {
+                Err(mixed_up().into())
+            }
+        }
     }
 
     /// Has what a batch of followed events does committed together with the cursor, unless another
@@ -98,7 +118,7 @@ impl FlagStore {
     pub async fn follow(&self, batch: FollowedBatch) -> Result<Advance, StoreError> {
         match self.writer.submit(Command::Followed(batch)).await? {
             Ok(Answer::Followed(advance)) => Ok(advance),
-            Ok(Answer::Changed(_)) | Err(_) => Err(mixed_up()),
+            Ok(Answer::Changed(_) | Answer::Noted(_)) | Err(_) => Err(mixed_up()),
         }
     }
 }

@@ -7,3 +7,4 @@ mod lifecycle;
 mod preconditions;
 mod redaction;
 mod requests;
+mod restriction;

@@ -129,6 +129,16 @@ pub fn wish_octets(device: DeviceId, wish: &Wish, etag: &str, validate_only: boo
     octets
 }
 
+/// The same octets for every request that tells of SRV 3.2 to `device`.
+#[must_use]
+pub fn restriction_octets(device: DeviceId) -> Vec<u8> {
+    let canonical = wire::NoteTenancyRestrictionRequest {
+        request_id: String::new(),
+        device_id: device.to_string(),
+    };
+    canonical.encode_to_vec()
+}
+
 /// What a change is answered: `AddFlagResponse`, `RemoveFlagResponse` and
 /// `RecordTenancyChangeResponse` agree in these fields.
 #[must_use]

@@ -160,6 +160,10 @@ fn flag_service(method: &str, about: &About) -> Option<Vec<u8>> {
             choice: Some(choice(flags::Preference::Full, about)),
             ..Default::default()
         }),
+        "NoteTenancyRestriction" => encoded(flags::NoteTenancyRestrictionRequest {
+            request_id: request_id(),
+            device_id,
+        }),
         "GetFlag" => encoded(flags::GetFlagRequest {
             device_id,
             at_least: None,

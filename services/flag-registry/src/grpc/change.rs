@@ -8,7 +8,8 @@ use mesh_authz::Authorization;
 use super::Flags;
 use crate::error::Error;
 use crate::request::Request;
-use crate::store::{Answered, ChangeCommand, Declined};
+use crate::restriction::Restriction;
+use crate::store::{Answered, ChangeCommand, Declined, NoteCommand};
 
 /// How often authority is asked anew when facts change between check and commit.
 const RENEWALS: usize = 5;
@@ -38,6 +39,21 @@ impl Flags {
             }
         }
         Err(Error::AuthorityChanged)
+    }
+
+    /// Asks for a review of the flag that covers a Device which SRV 3.2 was sent to.
+    pub(super) async fn note(
+        &self,
+        authorization: &Authorization,
+        restriction: Restriction,
+    ) -> Result<wire::NoteTenancyRestrictionResponse, Error> {
+        let trace_parent = mesh_rpc::current_traceparent().unwrap_or_default();
+        let permit = authorization.permit_by_role(restriction.device)?;
+        let caller = authorization.clone();
+        let still_allowed = Arc::new(move || caller.still_allowed());
+        let request_id = restriction.request_id;
+        let command = NoteCommand::new(permit, request_id, trace_parent, still_allowed);
+        self.store.note(command).await
     }
 }
 

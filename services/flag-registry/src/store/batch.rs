@@ -5,7 +5,7 @@
 //! ended, the caller must ask again; the facts that a change rests on are therefore never older than
 //! those that the log `flags` already shows.
 
-use mesh_api::flag_registry::v1::{Cause, RemoveFlagResponse};
+use mesh_api::flag_registry::v1::{Cause, NoteTenancyRestrictionResponse, RemoveFlagResponse};
 use mesh_authz::Authorized;
 use mesh_store::cursor::{self, Advance, Cursor};
 use mesh_store::{Answers, Batch, Outcome, StoreError, WriteTx};
@@ -32,6 +32,7 @@ pub(super) struct Registry {
 #[derive(Debug)]
 pub(super) enum Answer {
     Changed(Box<Answered>),
+    Noted(NoteTenancyRestrictionResponse),
     Followed(Advance),
 }
 
@@ -54,6 +55,7 @@ impl Batch for Registry {
         tx.lock(&self.log).await?;
         let keys = commands.iter().filter_map(|command| match command {
             Command::Change(change) => Some(&change.key),
+            Command::Note(note) => Some(&note.key),
             Command::Followed(_) => None,
         });
         tx.look_up(keys).await?;
@@ -73,6 +75,7 @@ impl Batch for Registry {
                 Command::Change(change) => batch
                     .change(change)?
                     .map(|answered| Answer::Changed(Box::new(answered))),
+                Command::Note(note) => batch.note(note)?.map(Answer::Noted),
                 Command::Followed(followed) => Ok(Answer::Followed(batch.follow(followed).await?)),
             });
         }
@@ -89,7 +92,7 @@ impl Batch for Registry {
 
     fn weight(&self, command: &Command) -> usize {
         match command {
-            Command::Change(_) => 1,
+            Command::Change(_) | Command::Note(_) => 1,
             Command::Followed(followed) => followed.events.len().max(1),
         }
     }
@@ -102,12 +105,18 @@ async fn load(
     commands: &[Command],
 ) -> Result<(Ledger, Tenures), StoreError> {
     let mut devices = Vec::new();
+    let mut covered = Vec::new();
     let mut hubs = Vec::new();
     let mut registrations = Vec::new();
     for command in commands {
         let events = match command {
             Command::Change(change) => {
                 devices.push(change.device);
+                continue;
+            }
+            Command::Note(note) => {
+                devices.push(note.device);
+                covered.push(note.device);
                 continue;
             }
             Command::Followed(followed) => &followed.events,
@@ -128,15 +137,15 @@ async fn load(
     hubs.dedup();
     let tenures = Tenures::load(tx.conn(), &registrations).await?;
     devices.extend(tenures.devices());
-    let ledger = Ledger::load(tx, log, devices, &hubs).await?;
+    let ledger = Ledger::load(tx, log, devices, &covered, &hubs).await?;
     Ok((ledger, tenures))
 }
 
-struct Transaction<'t> {
-    tx: &'t mut WriteTx,
+pub(super) struct Transaction<'t> {
+    pub(super) tx: &'t mut WriteTx,
     /// Never before what the log has recorded.
     now: Timestamp,
-    ledger: Ledger,
+    pub(super) ledger: Ledger,
     tenures: Tenures,
     /// Where the follower stands, batches of this transaction included.
     cursor: Option<Cursor>,

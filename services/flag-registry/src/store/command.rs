@@ -15,13 +15,15 @@ use crate::flag::By;
 use crate::lifecycle::DeviceEvent;
 use crate::preference::Wish;
 use crate::request::Request;
-use crate::wire::wish_octets;
+use crate::wire::{restriction_octets, wish_octets};
 
 /// One thing to be written.
 #[derive(Debug)]
 pub enum Command {
     /// A caller asks for a change.
     Change(Box<ChangeCommand>),
+    /// The DSP tells that SRV 3.2 was sent to a Device.
+    Note(Box<NoteCommand>),
     /// The log `devices` has gone on.
     Followed(FollowedBatch),
 }
@@ -94,6 +96,58 @@ impl ChangeCommand {
 impl fmt::Debug for ChangeCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChangeCommand")
+            .field("device", &self.device)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// SRV 3.2 was sent to a Device. The permit may rest on the caller's role: whatever it rests on,
+/// all that comes of the command is a prompt for a review.
+pub struct NoteCommand {
+    pub(super) authorized: Authorized,
+    /// The Device that SRV 3.2 was sent to, which need not be the one that is flagged.
+    pub(super) device: DeviceId,
+    pub(super) by: By,
+    pub(super) key: RequestKey,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) trace_parent: String,
+    pub(super) still_allowed: StillAllowed,
+}
+
+impl NoteCommand {
+    /// What `permit` allows to be told of its Device.
+    #[must_use]
+    pub fn new(
+        permit: DevicePermit,
+        request_id: String,
+        trace_parent: String,
+        still_allowed: StillAllowed,
+    ) -> Self {
+        let octets = restriction_octets(permit.device());
+        Self {
+            device: permit.device(),
+            by: By {
+                actor: permit.caller().actor(),
+                registration_id: String::new(),
+                request_id: request_id.clone(),
+            },
+            key: RequestKey {
+                party: permit.caller().key().to_owned(),
+                rpc: permit.method().to_owned().into(),
+                request_id,
+            },
+            fingerprint: fingerprint([octets.as_slice()]),
+            trace_parent,
+            still_allowed,
+            authorized: Authorized::Caller(permit),
+        }
+    }
+}
+
+impl fmt::Debug for NoteCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NoteCommand")
             .field("device", &self.device)
             .field("key", &self.key)
             .finish_non_exhaustive()

@@ -5,12 +5,13 @@
 
 use std::collections::HashMap;
 
-use mesh_authz::Authorized;
+use mesh_authz::{Authorized, Basis};
 use mesh_store::{CURRENT, EventStamp, StoreError, WriteTx, sequence_to_db};
 use mesh_types::{DeviceId, LogName, Position};
 
 use super::rows::{self, Version};
 use crate::flag::{By, Change, Draft, Entry, Meter, Place};
+use crate::restriction::only_prompts;
 use crate::wire::event_octets;
 
 /// The entries of one transaction.
@@ -51,11 +52,13 @@ impl Slot {
 }
 
 impl Ledger {
-    /// Reads the present entries of `devices` and of all Devices on `hubs`.
+    /// Reads the present entries of `devices`, of those whose flag covers one of `covered`, and of
+    /// all Devices on `hubs`.
     pub(super) async fn load(
         tx: &mut WriteTx,
         log: &LogName,
         mut devices: Vec<DeviceId>,
+        covered: &[DeviceId],
         hubs: &[DeviceId],
     ) -> Result<Self, StoreError> {
         devices.sort_unstable();
@@ -65,6 +68,9 @@ impl Ledger {
             .map(|&device| (device, Slot::holding(None)))
             .collect();
         for entry in rows::of_devices(tx.conn(), &devices, CURRENT - 1).await? {
+            slots.insert(entry.device, Slot::holding(Some(entry)));
+        }
+        for entry in rows::covering(tx.conn(), covered).await? {
             slots.insert(entry.device, Slot::holding(Some(entry)));
         }
         for entry in rows::on_hubs(tx.conn(), hubs).await? {
@@ -92,6 +98,14 @@ impl Ledger {
         devices
     }
 
+    /// The entries whose flag means `device`, its own and those that cover it, in order.
+    pub(super) fn covering(&self, device: DeviceId) -> Vec<&Entry> {
+        let entries = self.slots.values().filter_map(Slot::current);
+        let mut covering: Vec<&Entry> = entries.filter(|entry| entry.covers(device)).collect();
+        covering.sort_unstable_by_key(|entry| entry.device);
+        covering
+    }
+
     /// Appends the event that does `change` to the Device, and makes it the Device's entry. What
     /// it rests on is what allows it.
     pub(super) fn record(
@@ -100,12 +114,12 @@ impl Ledger {
         authorized: &Authorized,
         news: Recorded,
     ) -> Result<Position, StoreError> {
-        let rests_on = allowed(authorized, news.device)?;
         let slot = self
             .slots
             .get_mut(&news.device)
             .ok_or_else(|| inconsistent("an entry was changed before it was read"))?;
         let before = slot.current();
+        let rests_on = allowed(authorized, before, &news)?;
         let event = Draft {
             device: news.device,
             meter: news.meter,
@@ -146,17 +160,30 @@ impl Ledger {
     }
 }
 
-/// The position in the log `devices` that a change of `device` rests on, if it is allowed.
-fn allowed(authorized: &Authorized, device: DeviceId) -> Result<Position, StoreError> {
-    match authorized {
-        Authorized::Caller(permit) if permit.device() == device => permit
-            .authority()
-            .map(|authority| authority.position().clone())
-            .ok_or_else(|| inconsistent("a permit without authority cannot change a flag")),
-        Authorized::Caller(_) => Err(inconsistent("a permit is for another Device")),
-        Authorized::Followed(position) => Ok(position.clone()),
+/// The position in the log `devices` that the news rests on, if it is allowed. `before` is what the
+/// Device's entry was.
+fn allowed(
+    authorized: &Authorized,
+    before: Option<&Entry>,
+    news: &Recorded,
+) -> Result<Position, StoreError> {
+    let permit = match authorized {
+        Authorized::Caller(permit) => permit,
+        Authorized::Followed(position) => return Ok(position.clone()),
         // No change of a flag is made by the passing of time.
-        Authorized::Scheduled(_) => Err(inconsistent("nothing is scheduled for a flag")),
+        Authorized::Scheduled(_) => return Err(inconsistent("nothing is scheduled for a flag")),
+    };
+    match permit.basis() {
+        Basis::Responsible(authority) if permit.device() == news.device => {
+            Ok(authority.position().clone())
+        }
+        Basis::Responsible(_) => Err(inconsistent("a permit is for another Device")),
+        // A role says nothing of the Device: the facts are those that the entry shows.
+        Basis::Role => before
+            .filter(|entry| entry.covers(permit.device()) && only_prompts(&news.change, entry))
+            .map(|entry| entry.rests_on.clone())
+            .ok_or_else(|| inconsistent("a permit without authority cannot change a flag")),
+        Basis::Followed => Err(inconsistent("a permit to read cannot change a flag")),
     }
 }
 

@@ -150,14 +150,32 @@ pub(super) async fn of_devices(
 
 /// The present entries of Devices on `hubs`.
 pub(super) async fn on_hubs(conn: &mut Conn, hubs: &[DeviceId]) -> Result<Vec<Entry>, StoreError> {
+    present(conn, "hub", hubs).await
+}
+
+/// The present entries of Devices whose flag covers one of `devices` besides. A meter covers at
+/// most one other Device, its GPF, so that the column holds that Device and nothing else.
+pub(super) async fn covering(
+    conn: &mut Conn,
+    devices: &[DeviceId],
+) -> Result<Vec<Entry>, StoreError> {
+    present(conn, "covered", devices).await
+}
+
+/// The present entries that have one of `values` in `column`, which is part of an index.
+async fn present(
+    conn: &mut Conn,
+    column: &'static str,
+    values: &[DeviceId],
+) -> Result<Vec<Entry>, StoreError> {
     let mut entries = Vec::new();
-    for chunk in hubs.chunks(MAX_BINDS - 1) {
+    for chunk in values.chunks(MAX_BINDS - 1) {
         let mut query = QueryBuilder::<Db>::new(SELECT);
         query.push("WHERE to_sequence = ").push_bind(CURRENT);
-        query.push(" AND hub IN (");
+        query.push(" AND ").push(column).push(" IN (");
         let mut keys = query.separated(", ");
-        for hub in chunk {
-            keys.push_bind(hub.to_string());
+        for value in chunk {
+            keys.push_bind(value.to_string());
         }
         query.push(")");
         let rows: Vec<EntryRow> = query

@@ -31,6 +31,8 @@ suite!(sqlite;
     a_caller_that_is_no_longer_allowed_writes_nothing
     a_hub_that_changes_its_csp_takes_its_devices_along
     thousands_of_events_fit_in_a_batch
+    one_prompt_is_written_however_often_it_is_told
+    a_role_alone_writes_nothing_but_prompts
 );
 
 fn sqlite() -> Database {

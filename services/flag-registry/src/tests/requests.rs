@@ -3,7 +3,7 @@
 use mesh_api::convert::{FieldErrors, timestamp_to_wire};
 use mesh_api::flag_registry::v1 as wire;
 
-use super::fixtures::{NOW, at};
+use super::fixtures::{GPF, NOW, at, id};
 use crate::request;
 
 const ID: &str = "0190d5a0-0000-7000-8000-000000000001";
@@ -137,4 +137,18 @@ fn a_tenancy_has_begun() {
         let errors = tenancy(start).unwrap_err();
         assert_eq!(fields(&errors), ["tenancy_start_time"]);
     }
+}
+
+#[test]
+fn a_restriction_names_its_device() {
+    let restriction = |request_id: &str, device_id: &str| {
+        request::restriction(&wire::NoteTenancyRestrictionRequest {
+            request_id: request_id.into(),
+            device_id: device_id.into(),
+        })
+    };
+    let read = restriction(&ID.to_uppercase(), &GPF.to_lowercase()).unwrap();
+    assert_eq!((read.request_id.as_str(), read.device), (ID, id(GPF)));
+    let errors = restriction("1", "").unwrap_err();
+    assert_eq!(fields(&errors), ["request_id", "device_id"]);
 }

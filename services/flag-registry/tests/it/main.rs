@@ -10,5 +10,6 @@ mod races;
 mod reads;
 mod refusals;
 mod registration;
+mod restriction;
 mod trace;
 mod world;

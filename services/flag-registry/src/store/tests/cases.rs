@@ -1,20 +1,27 @@
 //! The cases. None knows an engine.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::future::join_all;
 use mesh_api::convert::{position_to_wire, timestamp_to_wire};
 use mesh_api::flag_registry::v1::{Cause, FlagEvent};
-use mesh_authz::{Authority, Refusal};
+use mesh_authz::{Authority, Authorized, Refusal};
 use mesh_store::conformance::Database;
 use mesh_store::cursor::Advance;
 use mesh_store::log::{self, PageLimit};
 use mesh_types::{DeviceId, Eui64};
 use prost::Message as _;
 
-use super::world::{World, authority, command, command_of, cursor, hub_of, moved};
+use super::world::{
+    World, authority, command, command_of, cursor, hub_of, moved, note, of_the_dsp,
+};
 use crate::error::Error;
-use crate::store::{Answered, Declined, EntryFilter};
+use crate::flag::{Change, Meter};
+use crate::request::Request;
+use crate::restriction::prompt;
+use crate::store::ledger::{Ledger, Recorded};
+use crate::store::{Answered, ChangeCommand, Declined, EntryFilter, NoteCommand};
 use crate::tests::fixtures::{CHF, ESME, NOW, OTHER_CHF, add, at, id, position, remove};
 use crate::wire;
 
@@ -296,4 +303,88 @@ pub(super) async fn thousands_of_events_fit_in_a_batch(database: &Database) {
             .values()
             .all(|entry| entry.standing.hub == Some(id(OTHER_CHF)))
     );
+}
+
+/// What it rests on is what the entry rested on: the DSP brings no facts of registration.
+pub(super) async fn one_prompt_is_written_however_often_it_is_told(database: &Database) {
+    let world = World::open(database).await;
+    let never = world.store.note(note(id(ESME))).await.unwrap();
+    assert!(!never.noted && never.position.is_none());
+    world
+        .granted(command(authority(id(ESME), 3, None), add()))
+        .await;
+    let told = join_all((0..20).map(|_| world.store.note(note(id(ESME))))).await;
+    let noted: Vec<_> = told.into_iter().map(Result::unwrap).collect();
+    assert_eq!(noted.iter().filter(|answer| answer.noted).count(), 1);
+    let events = events(&world).await;
+    assert_eq!(events.len(), 2);
+    assert_eq!(events[1].cause(), Cause::ReviewNeeded);
+    assert_eq!(events[1].previous, events[1].current);
+    let rests_on = events[1].registration_position.clone();
+    assert_eq!(rests_on, Some(position_to_wire(&position(3))));
+    // A permit that the entry was not older than before is not older than it now.
+    world
+        .granted(command(authority(id(ESME), 3, None), remove()))
+        .await;
+}
+
+/// The type of the command refuses it first, and the ledger if that should fail.
+pub(super) async fn a_role_alone_writes_nothing_but_prompts(database: &Database) {
+    let world = World::open(database).await;
+    world
+        .granted(command(authority(id(ESME), 1, None), add()))
+        .await;
+    let request = Request {
+        request_id: uuid::Uuid::now_v7().to_string(),
+        wish: remove(),
+        etag: String::new(),
+        validate_only: false,
+    };
+    let permit = of_the_dsp(id(ESME));
+    let refused = ChangeCommand::new(permit.clone(), request, String::new(), Arc::new(|| Ok(())));
+    assert!(matches!(refused, Err(Error::Refused(Refusal::Internal))));
+    let suspended = Arc::new(|| Err(Refusal::RoleNotPermitted));
+    let late = NoteCommand::new(permit.clone(), "1".into(), String::new(), suspended);
+    let late = world.store.note(late).await;
+    assert!(matches!(
+        late,
+        Err(Error::Refused(Refusal::RoleNotPermitted))
+    ));
+
+    let mut tx = world.store.database().begin_write(at(NOW)).await.unwrap();
+    tx.lock(world.store.log()).await.unwrap();
+    let ledger = Ledger::load(&mut tx, world.store.log(), vec![id(ESME)], &[], &[]).await;
+    let mut ledger = ledger.unwrap();
+    let entry = ledger.entry(id(ESME)).unwrap().clone();
+    let asks = prompt(&entry, id(ESME)).unwrap();
+    let mut record = |permit, change| {
+        let news = Recorded {
+            device: id(ESME),
+            meter: Meter::Esme,
+            change,
+            by: None,
+            trace_parent: String::new(),
+        };
+        let authorized = Authorized::Caller(permit);
+        ledger.record(&mut tx, &authorized, news).is_ok()
+    };
+    let lifts = entry.standing.with_flag(false);
+    for change in [
+        Change::of_facts(Cause::FlagRemoved, lifts.clone(), at(NOW)),
+        Change {
+            current: lifts,
+            ..asks.clone()
+        },
+        Change {
+            given: Some(add().given),
+            ..asks.clone()
+        },
+    ] {
+        assert!(!record(permit.clone(), change));
+    }
+    assert!(
+        !record(of_the_dsp(device(1)), asks.clone()),
+        "another Device"
+    );
+    assert!(record(permit, asks));
 }

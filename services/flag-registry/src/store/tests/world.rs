@@ -6,7 +6,7 @@ use mesh_api::authorization::v1::Role;
 use mesh_api::common::v1::DeviceType;
 use mesh_api::convert::{position_to_wire, timestamp_to_wire};
 use mesh_api::registration::v1 as registration;
-use mesh_authz::{Authority, Caller, DevicePermit, Directory, Identity, Refusal};
+use mesh_authz::{Authority, Caller, DevicePermit, Directory, Identity, InternalRole, Refusal};
 use mesh_store::conformance::Database;
 use mesh_store::cursor::Cursor;
 use mesh_store::{WriterSettings, WriterTask};
@@ -15,7 +15,7 @@ use mesh_types::{CspId, DeviceId, ManualClock, Timestamp};
 use crate::lifecycle::{DeviceEvent, MeterRecord, News};
 use crate::preference::Wish;
 use crate::request::Request;
-use crate::store::{Answered, ChangeCommand, Declined, FlagStore, FollowedBatch};
+use crate::store::{Answered, ChangeCommand, Declined, FlagStore, FollowedBatch, NoteCommand};
 use crate::tests::fixtures::{CHF, NOW, REGISTERED, at, id, party, position};
 
 const ENTITY: &str = "90-B3-D5-1F-30-01-00-00";
@@ -144,6 +144,21 @@ pub(super) fn command_of(
     let permit = DevicePermit::unchecked(acme(), "/AddFlag", authority);
     let still_allowed = Arc::new(still_allowed);
     ChangeCommand::new(permit, request, String::new(), still_allowed).unwrap()
+}
+
+/// A permit that rests on the DSP's role.
+pub(super) fn of_the_dsp(device: DeviceId) -> DevicePermit {
+    let directory = Directory::not_loaded();
+    let dsp = Identity::Internal(InternalRole::Dsp);
+    let dsp = directory.resolve(dsp, None).unwrap();
+    DevicePermit::unchecked_by_role(dsp, "/NoteTenancyRestriction", device)
+}
+
+/// The DSP tells that SRV 3.2 was sent to `device`.
+pub(super) fn note(device: DeviceId) -> NoteCommand {
+    let request_id = uuid::Uuid::now_v7().to_string();
+    let still_allowed = Arc::new(|| Ok(()));
+    NoteCommand::new(of_the_dsp(device), request_id, String::new(), still_allowed)
 }
 
 /// Registration recorded `device` on `hub` of `csp`.
