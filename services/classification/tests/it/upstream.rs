@@ -271,6 +271,8 @@ only_follows! {
     add_flag(wire::AddFlagRequest) -> wire::AddFlagResponse;
     remove_flag(wire::RemoveFlagRequest) -> wire::RemoveFlagResponse;
     record_tenancy_change(wire::RecordTenancyChangeRequest) -> wire::RecordTenancyChangeResponse;
+    note_tenancy_restriction(wire::NoteTenancyRestrictionRequest)
+        -> wire::NoteTenancyRestrictionResponse;
     get_flag(wire::GetFlagRequest) -> wire::GetFlagResponse;
     batch_get_flags(wire::BatchGetFlagsRequest) -> wire::BatchGetFlagsResponse;
     list_flags(wire::ListFlagsRequest) -> wire::ListFlagsResponse;

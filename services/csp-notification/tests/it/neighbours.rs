@@ -169,6 +169,13 @@ impl FlagService for FlagRegistry {
         Err(not_played())
     }
 
+    async fn note_tenancy_restriction(
+        &self,
+        _request: Request<flags::NoteTenancyRestrictionRequest>,
+    ) -> Result<Response<flags::NoteTenancyRestrictionResponse>, Status> {
+        Err(not_played())
+    }
+
     async fn get_flag(
         &self,
         _request: Request<flags::GetFlagRequest>,

@@ -202,6 +202,8 @@ only_follows! {
     remove_flag(flag_wire::RemoveFlagRequest) -> flag_wire::RemoveFlagResponse;
     record_tenancy_change(flag_wire::RecordTenancyChangeRequest)
         -> flag_wire::RecordTenancyChangeResponse;
+    note_tenancy_restriction(flag_wire::NoteTenancyRestrictionRequest)
+        -> flag_wire::NoteTenancyRestrictionResponse;
     get_flag(flag_wire::GetFlagRequest) -> flag_wire::GetFlagResponse;
     batch_get_flags(flag_wire::BatchGetFlagsRequest) -> flag_wire::BatchGetFlagsResponse;
     list_flags(flag_wire::ListFlagsRequest) -> flag_wire::ListFlagsResponse;
