@@ -8,7 +8,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use crate::subject::{ExchangingKey, Identifiers};
 use crate::{PkiError, Validity, spiffe_uri};
@@ -221,13 +221,6 @@ impl Issued {
     #[must_use]
     pub fn certificate_der(&self) -> CertificateDer<'static> {
         CertificateDer::from_pem_slice(self.certificate_pem.as_bytes())
-            .expect("the authority wrote this PEM itself")
-    }
-
-    /// The private key in DER form (PKCS #8).
-    #[must_use]
-    pub fn key_der(&self) -> PrivateKeyDer<'static> {
-        PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes())
             .expect("the authority wrote this PEM itself")
     }
 }

@@ -21,12 +21,6 @@ impl Draining {
         self.0.cancelled()
     }
 
-    /// Whether the server has begun to stop.
-    #[must_use]
-    pub fn has_started(&self) -> bool {
-        self.0.is_cancelled()
-    }
-
     /// The same as a token, for what knows nothing of this crate. Cancelling it starts nothing.
     #[must_use]
     pub fn token(&self) -> CancellationToken {
