@@ -7,7 +7,8 @@ use mesh_api::classification::v1::{self as wire, decision_result, message::Conte
 use mesh_api::common::v1::ItemStatus;
 use mesh_rpc::Retry;
 
-use crate::cli::{ClassifyArgs, Output};
+use crate::cli::classify::ClassifyArgs;
+use crate::cli::connection::Output;
 use crate::clients::Clients;
 use crate::home::Folder;
 use crate::output::{json, print_line, print_table, short};

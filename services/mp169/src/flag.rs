@@ -8,9 +8,9 @@ use mesh_api::flag_registry::v1 as wire;
 use mesh_rpc::Retry;
 use mesh_types::{Clock as _, SystemClock};
 
-use crate::cli::{
-    AddArgs, ChannelArg, ChoiceArgs, Connection, FlagCommand, GetArgs, HistoryArgs, Output,
-    RemoveArgs, StepArg,
+use crate::cli::connection::{Connection, Output};
+use crate::cli::flag::{
+    AddArgs, ChannelArg, ChoiceArgs, FlagCommand, GetArgs, HistoryArgs, RemoveArgs, StepArg,
 };
 use crate::clients::Clients;
 use crate::home::Folder;

@@ -46,7 +46,7 @@ pub async fn run(cli: Cli) -> ExitCode {
     }
 }
 
-async fn demo(args: cli::DemoArgs, otlp_endpoint: Option<String>) -> anyhow::Result<()> {
+async fn demo(args: cli::services::DemoArgs, otlp_endpoint: Option<String>) -> anyhow::Result<()> {
     let options = TelemetryOptions {
         format: if args.log.is_some() {
             LogFormat::Text

@@ -8,7 +8,7 @@ use mesh_rpc::{Telemetry, TelemetryOptions};
 use mesh_types::SystemClock;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
-use crate::cli::UpArgs;
+use crate::cli::services::UpArgs;
 use crate::clients::Clients;
 use crate::home::Folder;
 use crate::load::load;
