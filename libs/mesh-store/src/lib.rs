@@ -7,6 +7,7 @@
 //! | How do many requests become one transaction? | [`Writer`], [`Batch`] (`writer.rs`) |
 //! | What does one transaction write? | [`WriteTx`] (`tx.rs`) |
 //! | What stands in a log, and is it whole? | [`log`], [`verify`](mod@verify) |
+//! | And in a copy of a database file? | [`sqlite::offline`] |
 //! | Was this request answered before? | [`RequestKey`], [`Outcome`] (`idempotency.rs`) |
 //! | How far has a follower come? | [`cursor`] |
 //! | Is this page token ours? | [`Tokens`] (`token.rs`) |

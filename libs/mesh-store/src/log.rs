@@ -167,7 +167,7 @@ pub async fn known_at(
     sequence_from_db(EVENTS, sequence.unwrap_or(0))
 }
 
-type HeadRow = (i64, i64, Vec<u8>, i64);
+pub(crate) type HeadRow = (i64, i64, Vec<u8>, i64);
 pub(crate) type EventRow = (i64, i64, Vec<u8>, Vec<u8>, Vec<u8>);
 
 /// The rows that follow `after` as they stand, holes and all.
@@ -258,7 +258,7 @@ pub(crate) async fn extend(
     }
 }
 
-fn head_from_db(log: &LogName, row: HeadRow) -> Result<Head, StoreError> {
+pub(crate) fn head_from_db(log: &LogName, row: HeadRow) -> Result<Head, StoreError> {
     let (epoch, sequence, hash, recorded_time) = row;
     let epoch = u64::try_from(epoch)
         .ok()

@@ -8,6 +8,8 @@
 //! nothing is corrupted: `BEGIN IMMEDIATE` lets one write at a time, and the head row is read anew
 //! in every transaction. Only the wake-ups of one would not reach the other.
 
+pub mod offline;
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -102,14 +104,19 @@ fn path(rest: &str) -> Result<PathBuf, StoreError> {
 }
 
 fn lock(path: &Path) -> Result<File, StoreError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let file = private(Path::new(&name))?;
+    let file = private(&beside(path, ".lock"))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse),
         Err(TryLockError::Error(error)) => Err(error.into()),
     }
+}
+
+/// The file whose name is that of `path` and `suffix`.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 /// Makes the file if it is not there. SQLite gives its side files the mode of the main one.

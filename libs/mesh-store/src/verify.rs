@@ -5,7 +5,7 @@
 
 use futures::TryStreamExt as _;
 use mesh_types::chain::{self, Hash};
-use mesh_types::{LogName, Sequence, Timestamp};
+use mesh_types::{Epoch, LogName, Sequence, Timestamp};
 
 use crate::StoreError;
 use crate::log::{self, Head, StoredEvent};
@@ -29,12 +29,18 @@ pub enum What {
     /// No event has this number.
     #[error("it is missing")]
     Missing,
+    /// Its row cannot be read: the storage is damaged there.
+    #[error("it cannot be read")]
+    Unreadable,
     /// The previous hash that it carries is not the hash of the event before it.
     #[error("its previous hash is not the hash before it")]
     PreviousHash,
     /// Its hash is not that of its octets, its number and the previous hash.
     #[error("its hash is not that of what is stored")]
     Hash,
+    /// The number or the time beside it is not the one in it.
+    #[error("the number or time beside it is not the one in it")]
+    Stamp,
     /// It was recorded before the event before it.
     #[error("it was recorded before its predecessor")]
     RecordedTime,
@@ -44,67 +50,122 @@ pub enum What {
     /// It stands behind the head.
     #[error("it stands behind the head")]
     BehindHead,
+    /// No head that can be read names the log.
+    #[error("its log has no head")]
+    NoHead,
 }
 
-/// Reads `log` from its first event to its head and checks every link.
-///
-/// Reads page by page, each its own short read, while writers go on; the head returned is the one
-/// that the last page reached. A log that does not exist is [`StoreError::Inconsistent`].
-pub async fn verify(readers: &Pool, log: &LogName) -> Result<Result<Head, Misfit>, StoreError> {
-    let start = head(readers, log).await?;
-    let mut at = Link {
-        sequence: 0,
-        hash: chain::genesis(log, start.position.epoch),
-        recorded_time: Timestamp::from_micros(i64::MIN),
-    };
-    // The head is read before the page: all that it promises must then be found.
-    let mut promised = start;
-    loop {
-        let events = page(readers, log, at.sequence).await?;
-        for event in &events {
-            match at.next(event) {
-                Ok(next) => at = next,
-                Err(misfit) => return Ok(Err(misfit)),
-            }
+/// What an event says of itself, which is repeated beside it in the storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// Its number in the log.
+    pub sequence: Sequence,
+    /// When it was recorded.
+    pub recorded_time: Timestamp,
+}
+
+/// Reads what an event says of itself; `None` if its octets are no event. This crate knows no
+/// encoding.
+pub type ReadStamp = fn(&[u8]) -> Option<Stamp>;
+
+/// An event as it was found, nothing of it believed yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<'a> {
+    /// Its number in the log.
+    pub sequence: Sequence,
+    /// When it was recorded.
+    pub recorded_time: Timestamp,
+    /// The chain's hash before it.
+    pub previous_hash: &'a [u8],
+    /// The chain's hash after it.
+    pub hash: &'a [u8],
+    /// The octets of which that is the hash.
+    pub event: &'a [u8],
+}
+
+impl<'a> From<&'a StoredEvent> for Found<'a> {
+    fn from(event: &'a StoredEvent) -> Self {
+        Self {
+            sequence: event.sequence,
+            recorded_time: event.recorded_time,
+            previous_hash: &event.previous_hash,
+            hash: &event.hash,
+            event: &event.event,
         }
-        if !events.is_empty() {
-            promised = head(readers, log).await?;
-            continue;
-        }
-        return Ok(at.ends(promised));
     }
 }
 
-/// How far the check has come.
-struct Link {
+/// Checks the events of one log in their order, wherever they come from.
+#[derive(Debug, Clone)]
+pub struct Checker {
     sequence: Sequence,
     hash: Hash,
     recorded_time: Timestamp,
+    read_stamp: Option<ReadStamp>,
 }
 
-impl Link {
-    fn next(&self, event: &StoredEvent) -> Result<Self, Misfit> {
+impl Checker {
+    /// Before the first event of `log`. Without `read_stamp` what stands beside an event is not
+    /// compared with what stands in it.
+    #[must_use]
+    pub fn new(log: &LogName, epoch: Epoch, read_stamp: Option<ReadStamp>) -> Self {
+        Self {
+            sequence: 0,
+            hash: chain::genesis(log, epoch),
+            recorded_time: Timestamp::from_micros(i64::MIN),
+            read_stamp,
+        }
+    }
+
+    /// Takes the next event, unless it does not fit.
+    pub fn take(&mut self, found: Found<'_>) -> Result<(), Misfit> {
         let sequence = self.sequence + 1;
-        let what = if event.sequence != sequence {
+        let hash = chain::link(&self.hash, sequence, found.event);
+        let what = if found.sequence != sequence {
             What::Missing
-        } else if event.previous_hash != self.hash {
+        } else if found.previous_hash != self.hash {
             What::PreviousHash
-        } else if event.hash != chain::link(&self.hash, sequence, &event.event) {
+        } else if found.hash != hash {
             What::Hash
-        } else if event.recorded_time < self.recorded_time {
+        } else if !self.stamped(&found) {
+            What::Stamp
+        } else if found.recorded_time < self.recorded_time {
             What::RecordedTime
         } else {
-            return Ok(Self {
-                sequence,
-                hash: event.hash,
-                recorded_time: event.recorded_time,
-            });
+            self.sequence = sequence;
+            self.hash = hash;
+            self.recorded_time = found.recorded_time;
+            return Ok(());
         };
         Err(Misfit { sequence, what })
     }
 
-    /// Whether the head, which is not younger than the last event read, names that event.
-    fn ends(&self, head: Head) -> Result<Head, Misfit> {
+    fn stamped(&self, found: &Found<'_>) -> bool {
+        let beside = Stamp {
+            sequence: found.sequence,
+            recorded_time: found.recorded_time,
+        };
+        self.read_stamp
+            .is_none_or(|read_stamp| read_stamp(found.event) == Some(beside))
+    }
+
+    /// How many events fitted, from the first on.
+    #[must_use]
+    pub const fn reached(&self) -> Sequence {
+        self.sequence
+    }
+
+    /// The event after those that fitted, and what is the matter with it.
+    #[must_use]
+    pub const fn next_is(&self, what: What) -> Misfit {
+        Misfit {
+            sequence: self.sequence + 1,
+            what,
+        }
+    }
+
+    /// Whether `head`, which is not younger than the last event taken, names that event.
+    pub fn ends_at(&self, head: &Head) -> Result<(), Misfit> {
         let promised = head.position.sequence;
         let (sequence, what) = if promised > self.sequence {
             (self.sequence + 1, What::Missing)
@@ -113,9 +174,31 @@ impl Link {
         } else if head.hash != self.hash || head.recorded_time != self.recorded_time {
             (self.sequence, What::Head)
         } else {
-            return Ok(head);
+            return Ok(());
         };
         Err(Misfit { sequence, what })
+    }
+}
+
+/// Reads `log` from its first event to its head and checks every link.
+///
+/// Reads page by page, each its own short read, while writers go on; the head returned is the one
+/// that the last page reached. A log that does not exist is [`StoreError::Inconsistent`].
+pub async fn verify(readers: &Pool, log: &LogName) -> Result<Result<Head, Misfit>, StoreError> {
+    // The head is read before the page: all that it promises must then be found.
+    let mut promised = head(readers, log).await?;
+    let mut checker = Checker::new(log, promised.position.epoch, None);
+    loop {
+        let events = page(readers, log, checker.reached()).await?;
+        for event in &events {
+            if let Err(misfit) = checker.take(event.into()) {
+                return Ok(Err(misfit));
+            }
+        }
+        if events.is_empty() {
+            return Ok(checker.ends_at(&promised).map(|()| promised));
+        }
+        promised = head(readers, log).await?;
     }
 }
 

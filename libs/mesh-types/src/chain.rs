@@ -52,4 +52,21 @@ mod tests {
         assert_ne!(first, link(&start, 1, b"b"));
         assert_ne!(first, link(&first, 1, b"a"));
     }
+
+    /// A log of two events, for whoever writes the chain in another language.
+    #[test]
+    fn the_hashes_of_a_small_log_are_these() {
+        let hex = |hash: &Hash| hash.map(|octet| format!("{octet:02x}")).concat();
+        let before = genesis(&"flags".parse().unwrap(), Epoch::new(7).unwrap());
+        let first = link(&before, 1, b"first");
+        let second = link(&first, 2, b"second");
+        assert_eq!(
+            [before, first, second].map(|hash| hex(&hash)),
+            [
+                "853c902dad03ae7cce485ac35e34b0403f9668c674443c5159dba1e4987d1946",
+                "2319d6a4194a70bacf08c07df1588d0d42b37e68b483e65e1893471ff2a9fc49",
+                "04343880a3987fc5bc6dadf347b66eb6ae1733675236079f1c13170e0a55def0",
+            ]
+        );
+    }
 }

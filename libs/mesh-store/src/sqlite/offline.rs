@@ -1,0 +1,318 @@
+//! How are the logs read in a database file that no service has open: a backup, an auditor's copy?
+//!
+//! Nothing is believed of the file: not that its schema is the present one, not that its indexes
+//! say what its tables say, not that a column holds its type. Nothing is written into the file or
+//! beside it.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use futures::TryStreamExt as _;
+use futures::stream::BoxStream;
+use mesh_types::{LogName, Sequence, Timestamp};
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::SqliteConnectOptions;
+use tempfile::TempDir;
+
+use super::{Conn, beside};
+use crate::StoreError;
+use crate::log::{Head, head_from_db};
+use crate::verify::{Checker, Found, Misfit, ReadStamp, What};
+
+const FILE: &str = "the database file";
+/// What SQLite keeps beside a file whose last transactions are not in it yet.
+const SIDE_FILES: [&str; 2] = ["-wal", "-journal"];
+
+// Tables are read in the order of their rows, never through an index: an index repeats columns and
+// could hide that the table says otherwise. Events were appended, so that this is also the order of
+// every log. `sound` is false if a column does not hold its type.
+const HEADS: &str = "SELECT CAST(log AS BLOB), CAST(epoch AS INTEGER), CAST(sequence AS INTEGER), \
+     CAST(hash AS BLOB), CAST(recorded_time AS INTEGER), \
+     typeof(log) || typeof(epoch) || typeof(sequence) || typeof(hash) || typeof(recorded_time) \
+     = 'textintegerintegerblobinteger' AS sound \
+     FROM log_head NOT INDEXED ORDER BY rowid";
+const EVENTS: &str = "SELECT CAST(log AS BLOB), CAST(sequence AS INTEGER), \
+     CAST(recorded_time AS INTEGER), CAST(previous_hash AS BLOB), CAST(hash AS BLOB), \
+     CAST(event AS BLOB), \
+     typeof(log) || typeof(sequence) || typeof(recorded_time) || typeof(previous_hash) \
+     || typeof(hash) || typeof(event) = 'textintegerintegerblobblobblob' AS sound \
+     FROM log_event NOT INDEXED ORDER BY rowid";
+
+type Octets = Option<Vec<u8>>;
+type HeadRow = (Octets, Option<i64>, Option<i64>, Octets, Option<i64>, bool);
+type EventRow = (
+    Octets,
+    Option<i64>,
+    Option<i64>,
+    Octets,
+    Octets,
+    Octets,
+    bool,
+);
+
+/// A database file that is only read.
+#[derive(Debug)]
+pub struct OfflineFile {
+    conn: Conn,
+    /// Keeps a service from opening the file meanwhile.
+    _claim: Option<File>,
+    /// Removed at the end.
+    _copied: Option<TempDir>,
+}
+
+/// An event as it stands in the file.
+#[derive(Debug, Clone)]
+pub struct OfflineEvent {
+    /// The name of its log, whatever it is.
+    pub log: String,
+    /// Its number, whatever it is.
+    pub sequence: i64,
+    /// When it was recorded, as the column says.
+    pub recorded_time: Timestamp,
+    /// The chain's hash before it.
+    pub previous_hash: Vec<u8>,
+    /// The chain's hash after it.
+    pub hash: Vec<u8>,
+    /// The octets that were hashed.
+    pub event: Vec<u8>,
+    /// Whether every column holds its type.
+    pub sound: bool,
+}
+
+/// What was found out about one log of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The log's name, whatever it is.
+    pub log: String,
+    /// How many of its events fit, from the first on.
+    pub fit: Sequence,
+    /// Its head if all of it fits, or the first event that does not.
+    pub found: Result<Head, Misfit>,
+}
+
+impl OfflineFile {
+    /// Opens the file at `path`, with what SQLite keeps beside it if that is there.
+    ///
+    /// A file that a service has open is [`StoreError::InUse`]; one that is no database, is damaged
+    /// at its beginning or has no tables of logs is [`StoreError::Inconsistent`].
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        // SQLite's own error would not say which of the two it is: missing or not permitted.
+        File::open(path)?;
+        let claim = claim(path)?;
+        let copied = copied(path)?;
+        let name = path.file_name().unwrap_or_default();
+        let options = match &copied {
+            Some(folder) => SqliteConnectOptions::new().filename(folder.path().join(name)),
+            // Without locks and without side files of SQLite's own.
+            None => SqliteConnectOptions::new().filename(path).immutable(true),
+        };
+        let mut conn = options.read_only(true).connect().await?;
+        let tables: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM sqlite_master \
+             WHERE type = 'table' AND name IN ('log_head', 'log_event')",
+        )
+        .fetch_one(&mut conn)
+        .await?;
+        if tables != 2 {
+            return Err(StoreError::inconsistent(FILE, "it has no tables of logs"));
+        }
+        Ok(Self {
+            conn,
+            _claim: claim,
+            _copied: copied,
+        })
+    }
+
+    /// The names of all logs with their heads; `None` for a head that cannot be read.
+    pub async fn heads(&mut self) -> Result<BTreeMap<String, Option<Head>>, StoreError> {
+        let rows: Vec<HeadRow> = sqlx::query_as(HEADS).fetch_all(&mut self.conn).await?;
+        Ok(rows.into_iter().map(head).collect())
+    }
+
+    /// The events of all logs, in the order in which they were appended.
+    pub fn events(&mut self) -> BoxStream<'_, Result<OfflineEvent, StoreError>> {
+        let rows = sqlx::query_as(EVENTS).fetch(&mut self.conn);
+        Box::pin(rows.map_ok(event).map_err(StoreError::from))
+    }
+
+    /// Checks every log from its first event to its head. `seen` hears of each event.
+    pub async fn verify(
+        &mut self,
+        read_stamp: ReadStamp,
+        mut seen: impl FnMut(),
+    ) -> Result<Vec<Verified>, StoreError> {
+        let heads = self.heads().await?.into_iter();
+        let mut logs: BTreeMap<_, _> = heads
+            .map(|(log, head)| (log, head.map(|head| Walk::new(head, read_stamp))))
+            .collect();
+        let mut events = self.events();
+        let rest = loop {
+            match events.try_next().await {
+                Ok(Some(event)) => {
+                    if let Some(walk) = logs.entry(event.log.clone()).or_default() {
+                        walk.take(&event);
+                    }
+                    seen();
+                }
+                Ok(None) => break What::Missing,
+                // What stands behind a damaged page cannot be reached.
+                Err(StoreError::Inconsistent { .. }) => break What::Unreadable,
+                Err(error) => return Err(error),
+            }
+        };
+        let logs = logs.into_iter();
+        Ok(logs.map(|(log, walk)| verified(log, walk, rest)).collect())
+    }
+
+    /// What is wrong with the file beyond the events that could be read, such as an index that
+    /// contradicts its table; `None` if SQLite finds nothing.
+    pub async fn damage(&mut self) -> Result<Option<String>, StoreError> {
+        let found = sqlx::query_scalar("PRAGMA integrity_check(1)")
+            .fetch_one(&mut self.conn)
+            .await
+            .map_err(StoreError::from);
+        match found {
+            Ok(found) => Ok(Some(found).filter(|found| found != "ok")),
+            Err(StoreError::Inconsistent { what, .. }) => Ok(Some(what.into_owned())),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// How far the check of one log has come.
+struct Walk {
+    head: Head,
+    checker: Checker,
+    misfit: Option<Misfit>,
+}
+
+impl Walk {
+    fn new(head: Head, read_stamp: ReadStamp) -> Self {
+        let checker = Checker::new(&head.position.log, head.position.epoch, Some(read_stamp));
+        Self {
+            head,
+            checker,
+            misfit: None,
+        }
+    }
+
+    fn take(&mut self, event: &OfflineEvent) {
+        if self.misfit.is_none() {
+            let taken = if event.sound {
+                self.checker.take(event.found())
+            } else {
+                Err(self.checker.next_is(What::Unreadable))
+            };
+            self.misfit = taken.err();
+        }
+    }
+}
+
+/// Judges a log at its end; `None` is a log without a head. `rest` is what became of events that
+/// the head promises and that did not come.
+fn verified(log: String, walk: Option<Walk>, rest: What) -> Verified {
+    let Some(walk) = walk else {
+        let misfit = Misfit {
+            sequence: 1,
+            what: What::NoHead,
+        };
+        return Verified {
+            log,
+            fit: 0,
+            found: Err(misfit),
+        };
+    };
+    let misfit = walk.misfit.or_else(|| {
+        let misfit = walk.checker.ends_at(&walk.head).err()?;
+        let missing = misfit.what == What::Missing;
+        Some(if missing {
+            walk.checker.next_is(rest)
+        } else {
+            misfit
+        })
+    });
+    Verified {
+        log,
+        fit: walk.checker.reached(),
+        found: misfit.map_or(Ok(walk.head), Err),
+    }
+}
+
+impl OfflineEvent {
+    fn found(&self) -> Found<'_> {
+        Found {
+            // No event has the number zero, so that a negative one fits nowhere either.
+            sequence: self.sequence.try_into().unwrap_or(0),
+            recorded_time: self.recorded_time,
+            previous_hash: &self.previous_hash,
+            hash: &self.hash,
+            event: &self.event,
+        }
+    }
+}
+
+fn head(row: HeadRow) -> (String, Option<Head>) {
+    let (log, epoch, sequence, hash, recorded_time, sound) = row;
+    let name = text(log);
+    let read = || {
+        let log: LogName = name.parse().ok()?;
+        head_from_db(&log, (epoch?, sequence?, hash?, recorded_time?)).ok()
+    };
+    let head = read().filter(|_| sound);
+    (name, head)
+}
+
+fn event(row: EventRow) -> OfflineEvent {
+    let (log, sequence, recorded_time, previous_hash, hash, event, sound) = row;
+    OfflineEvent {
+        log: text(log),
+        sequence: sequence.unwrap_or_default(),
+        recorded_time: Timestamp::from_micros(recorded_time.unwrap_or_default()),
+        previous_hash: previous_hash.unwrap_or_default(),
+        hash: hash.unwrap_or_default(),
+        event: event.unwrap_or_default(),
+        sound,
+    }
+}
+
+/// Octets that are no text become one that names no log.
+fn text(octets: Octets) -> String {
+    String::from_utf8_lossy(&octets.unwrap_or_default()).into_owned()
+}
+
+/// Shares the lock that a service takes, if there is one to share.
+fn claim(path: &Path) -> Result<Option<File>, StoreError> {
+    let lock = beside(path, ".lock");
+    if !lock.exists() {
+        return Ok(None);
+    }
+    let lock = File::open(lock)?;
+    match lock.try_lock_shared() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+/// Copies the file with its side files into a folder that goes away, if it has any with something in
+/// them: SQLite would bring a file up to date, or make files beside it, while it reads them.
+fn copied(path: &Path) -> Result<Option<TempDir>, StoreError> {
+    let filled = |file: &PathBuf| file.metadata().is_ok_and(|file| file.len() > 0);
+    let sides = SIDE_FILES.map(|suffix| beside(path, suffix));
+    let sides: Vec<_> = sides.into_iter().filter(filled).collect();
+    if sides.is_empty() {
+        return Ok(None);
+    }
+    let folder = tempfile::tempdir()?;
+    for file in sides.iter().map(PathBuf::as_path).chain([path]) {
+        std::fs::copy(
+            file,
+            folder.path().join(file.file_name().unwrap_or_default()),
+        )?;
+    }
+    Ok(Some(folder))
+}
