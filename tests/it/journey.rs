@@ -7,7 +7,6 @@
 mod suspension;
 mod town;
 mod views;
-mod watch;
 
 use mesh_api::common::v1::{DeviceType, ErrorReason};
 use mesh_api::csp_notification::v1::{self as csp, CauseClass};
@@ -21,8 +20,9 @@ use mp169::mesh::Service;
 use mp169::sample::{ALBION, CSP_SOUTH, Home};
 use tonic::{Code, Status};
 
+use crate::downstream::Read::{Deliver, Suppress};
 use crate::requests::{add, now, remove, rows};
-use views::{Journey, Read::Deliver, Read::Suppress, told};
+use views::{Journey, told};
 
 /// The home that the journey is about. Albion supplies both fuels; its CSP is that of the north.
 const HOME: Home = Home::new(8);

@@ -5,9 +5,12 @@
 mod authorization;
 mod bad_input;
 mod contracts;
+mod downstream;
 mod handshakes;
 mod journey;
 mod mesh;
 mod reference_messages;
 mod requests;
+mod storm;
+mod tape;
 mod tidy;

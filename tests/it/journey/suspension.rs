@@ -17,8 +17,9 @@ use mp169::sample::{ALBION, CSP_SOUTH};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use super::views::{Journey, Read::Suppress};
+use super::views::Journey;
 use super::{HOME, assert_refused};
+use crate::downstream::Read::Suppress;
 use crate::requests::new_id;
 
 /// How long a suspension may take to act everywhere.

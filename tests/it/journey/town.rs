@@ -3,9 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use mesh_api::common::v1::{ErrorReason, Position};
+use mesh_api::common::v1::ErrorReason;
 use mesh_api::registration::v1 as wire;
-use mesh_api::reporting::v1::{GetObligationReportRequest, ObligationRow};
 use mesh_api::status::reason_of;
 use mesh_testkit::{TempDir, temp_dir, wait_until};
 use mp169::clients::Clients;
@@ -150,6 +149,11 @@ impl Town {
         .await;
     }
 
+    /// Where certificates, databases and addresses are.
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
     /// The services as the holder of the certificate named `identity` sees them.
     pub(crate) fn clients(&self, identity: &str) -> Clients {
         Clients::of(&self.folder, identity).unwrap()
@@ -172,29 +176,5 @@ impl Town {
             .await;
         }
         loaded
-    }
-
-    /// Waits until reporting has applied both logs up to here, and gives its obligation report.
-    pub(crate) async fn obligations(
-        &self,
-        flags: &Position,
-        devices: &Position,
-    ) -> Vec<ObligationRow> {
-        let mut reports = self.clients("analyst").reporting().unwrap();
-        wait_until("reporting to catch up", async || {
-            let request = GetObligationReportRequest::default();
-            let answer = reports.get_obligation_report(request).await;
-            let answer = answer.map_err(|status| format!("{status:?}"))?.into_inner();
-            let basis = answer.basis.unwrap();
-            let reached = |at: &Option<Position>, wanted: &Position| {
-                at.as_ref().is_some_and(|at| at.sequence >= wanted.sequence)
-            };
-            if reached(&basis.flags, flags) && reached(&basis.devices, devices) {
-                Ok(answer.rows)
-            } else {
-                Err(format!("{basis:?}"))
-            }
-        })
-        .await
     }
 }

@@ -1,9 +1,6 @@
 //! What the journey does to a home, and how it looks from each service downstream.
 
-use mesh_api::classification::v1::{
-    self as classification, Freshness, Verdict, decision_result, message::Content,
-    structured_message::Code as MessageCode,
-};
+use mesh_api::classification::v1::Freshness;
 use mesh_api::common::v1::Position;
 use mesh_api::csp_notification::v1::{CauseClass, CspFlagChange};
 use mesh_api::flag_registry::v1 as flags;
@@ -14,15 +11,9 @@ use mp169::sample::{ALBION, CSP_NORTH, CSP_SOUTH};
 use tonic::Status;
 
 use super::town::Town;
-use super::watch::Watch;
+use crate::downstream::{Read, classify, obligations};
 use crate::requests::{add, new_id, now};
-
-/// What becomes of a read of consumption.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Read {
-    Deliver,
-    Suppress,
-}
+use crate::tape::Tape;
 
 /// What a CSP is told of a Device: why, which, and what the flag covers besides.
 pub(super) type Told = (CauseClass, String, Vec<String>);
@@ -38,8 +29,8 @@ pub(super) fn told(cause: CauseClass, device: DeviceId, covered: &[DeviceId]) ->
 /// The mesh, both CSPs attached to their streams, and how far the journey has come.
 pub(super) struct Journey {
     pub(super) town: Town,
-    pub(super) south: Watch,
-    north: Watch,
+    pub(super) south: Tape<CspFlagChange>,
+    north: Tape<CspFlagChange>,
     /// What either CSP has been told in the acts so far.
     north_known: usize,
     south_known: usize,
@@ -51,8 +42,8 @@ pub(super) struct Journey {
 impl Journey {
     pub(super) async fn begin() -> Self {
         let town = Town::start().await;
-        let north = Watch::start(&town.clients(CSP_NORTH.id), CSP_NORTH.csp);
-        let south = Watch::start(&town.clients(CSP_SOUTH.id), CSP_SOUTH.csp);
+        let north = Tape::of_csp(town.folder(), CSP_NORTH.id, CSP_NORTH.csp);
+        let south = Tape::of_csp(town.folder(), CSP_SOUTH.id, CSP_SOUTH.csp);
         let (flags, devices) = (Position::default(), Position::default());
         Self {
             town,
@@ -201,32 +192,8 @@ impl Journey {
         devices: &[(DeviceId, Read)],
         at_least: Option<Position>,
     ) -> Result<Vec<(Read, Freshness)>, Status> {
-        let messages = devices.iter().map(|(device, _)| classification::Message {
-            content: Some(Content::Structured(classification::StructuredMessage {
-                device_ids: vec![device.to_string()],
-                code: Some(MessageCode::ServiceReferenceVariant("4.8.1".into())),
-                ..Default::default()
-            })),
-            origin: classification::Origin::OnDemand.into(),
-        });
-        let request = classification::BatchClassifyRequest {
-            messages: messages.collect(),
-            at_least,
-        };
-        let mut client = self.town.clients("dsp").classification().unwrap();
-        let results = client.batch_classify(request).await?.into_inner().results;
-        let decisions = results.into_iter().map(|result| match result.result {
-            Some(decision_result::Result::Decision(decision)) => {
-                let read = match decision.verdict() {
-                    Verdict::Deliver => Read::Deliver,
-                    Verdict::Suppress => Read::Suppress,
-                    Verdict::Unspecified => panic!("{decision:?}"),
-                };
-                (read, decision.freshness())
-            }
-            other => panic!("{other:?}"),
-        });
-        Ok(decisions.collect())
+        let devices = devices.iter().map(|(device, _)| device.to_string());
+        classify(self.town.folder(), devices, at_least).await
     }
 
     /// What the CSP of the north is told in this act, in order, and nothing else.
@@ -241,7 +208,7 @@ impl Journey {
 
     /// Albion's row of the obligation report: ESMEs, of which reduced, GSMEs, of which reduced.
     pub(super) async fn albion_has(&self, expected: [u64; 4]) {
-        let rows = self.town.obligations(&self.flags, &self.devices).await;
+        let rows = obligations(self.town.folder(), &self.flags, &self.devices).await;
         let row = rows.iter().find(|row| row.party_id == ALBION.id).unwrap();
         let found = [
             row.electricity,
@@ -253,9 +220,9 @@ impl Journey {
     }
 }
 
-async fn check_told(watch: &Watch, known: &mut usize, expected: &[Told]) {
-    let changes = watch.told(*known, expected.len()).await;
-    let found = changes.into_iter().map(|change: CspFlagChange| {
+async fn check_told(csp: &Tape<CspFlagChange>, known: &mut usize, expected: &[Told]) {
+    let changes = csp.after(*known, expected.len()).await;
+    let found = changes.into_iter().map(|change| {
         (
             change.cause_class(),
             change.device_id,
