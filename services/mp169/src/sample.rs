@@ -253,7 +253,8 @@ impl Home {
         Mprn::with_check_digits(10_000_000 + u64::from(self.0))
     }
 
-    fn rows(self, since: Timestamp) -> Result<Vec<wire::inventory_row::Row>, MpxnError> {
+    /// Its Devices and their registrations, in the order in which they can be loaded.
+    pub fn rows(self, since: Timestamp) -> Result<Vec<wire::InventoryRow>, MpxnError> {
         use wire::inventory_row::Row;
         let mut rows = vec![
             Row::Device(self.hub_record(since)),
@@ -285,7 +286,7 @@ impl Home {
             }));
             rows.push(registered(self.mprn()?.to_string(), self.gas()));
         }
-        Ok(rows)
+        Ok(rows.into_iter().map(row).collect())
     }
 
     fn hub_record(self, since: Timestamp) -> wire::Device {
@@ -343,15 +344,22 @@ pub const SINCE: Timestamp = Timestamp::from_micros(1_735_689_600_000_000);
 
 /// All rows of the sample in the order in which they can be loaded; everything holds `since` then.
 pub fn rows(since: Timestamp) -> Result<Vec<wire::InventoryRow>, MpxnError> {
-    let parties = PARTIES.map(|party| wire::inventory_row::Row::Party(party.to_wire()));
-    let mut rows = parties.to_vec();
+    let mut rows = parties();
     for number in 0..HOMES {
         rows.extend(Home::new(number).rows(since)?);
     }
-    Ok(rows
-        .into_iter()
-        .map(|row| wire::InventoryRow { row: Some(row) })
-        .collect())
+    Ok(rows)
+}
+
+/// The rows of the parties alone.
+#[must_use]
+pub fn parties() -> Vec<wire::InventoryRow> {
+    let parties = PARTIES.map(|party| wire::inventory_row::Row::Party(party.to_wire()));
+    parties.into_iter().map(row).collect()
+}
+
+const fn row(row: wire::inventory_row::Row) -> wire::InventoryRow {
+    wire::InventoryRow { row: Some(row) }
 }
 
 #[cfg(test)]

@@ -1,0 +1,192 @@
+//! Which figures are there, and how is each measured beside its baseline?
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+use mesh_api::classification::v1 as wire;
+use mp169::mesh::Service;
+
+use crate::classify::{Frames, Streamed, Unary};
+use crate::commits::Commits;
+use crate::echo::{Answers, Echo};
+use crate::flags::Adds;
+use crate::machine::Processors;
+use crate::messages::{Exchange, Form, exchanges};
+use crate::report::{Comparison, Measured, Spread};
+use crate::town::Town;
+use crate::turn::{Side, Turn};
+
+/// The identity that asks for decisions.
+const ASKER: &str = "dsp";
+/// Meters that are asked about, half of them flagged, four messages each.
+const METERS: usize = 250;
+/// Structured messages in a request of a stream: as many as the contract allows.
+const STRUCTURED: usize = 1_000;
+/// Raw messages in a request of a stream, which is about 100 KiB then.
+const RAW: usize = 100;
+/// Streams side by side.
+const STREAMS: usize = 2;
+/// Callers that set flags at a time, and rows that are committed at a time beside them.
+const MANY: usize = 64;
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Figure {
+    /// One raw message per call through the whole chain, 64 calls in flight.
+    Classify,
+    /// Structured messages in streams.
+    Stream,
+    /// Raw messages in streams.
+    StreamRaw,
+    /// Flags set by one caller, through the whole mesh.
+    Add,
+    /// Flags set by 64 callers.
+    #[value(name = "add-64")]
+    Add64,
+}
+
+/// How long is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Effort {
+    pub(crate) rounds: u32,
+    pub(crate) turn: Duration,
+}
+
+impl Figure {
+    /// Measures it on `town`.
+    pub(crate) async fn measure(self, town: &Town, effort: Effort) -> Result<Comparison> {
+        match self {
+            Self::Classify => self.unary(town, effort).await,
+            Self::Stream => {
+                let exchanges = some_exchanges(town, Form::Structured)?;
+                let frames = Frames::of(&exchanges, STRUCTURED);
+                self.streams(town, frames, effort).await
+            }
+            Self::StreamRaw => {
+                let exchanges = some_exchanges(town, Form::Raw)?;
+                let frames = Frames::of(&exchanges, RAW);
+                self.streams(town, frames, effort).await
+            }
+            Self::Add => self.adds(town, 1, effort).await,
+            Self::Add64 => self.adds(town, MANY, effort).await,
+        }
+    }
+
+    async fn unary(self, town: &Town, effort: Effort) -> Result<Comparison> {
+        let exchanges = some_exchanges(town, Form::Raw)?;
+        let channels = town.channels(Service::Classification, ASKER)?;
+        let mesh = Unary::new(&channels, &exchanges);
+        let (expected, answer) = mesh.typical().await?;
+        let echo = echo(town, answer, Vec::new()).await?;
+        let channels = town.channels_to(Service::Classification, &echo.address, ASKER)?;
+        let bare = mesh.always(&channels, &expected);
+        self.compare(mesh, bare, effort).await
+    }
+
+    async fn streams(self, town: &Town, frames: Frames, effort: Effort) -> Result<Comparison> {
+        let mut channels = town.channels(Service::Classification, ASKER)?;
+        channels.truncate(STREAMS);
+        let answers = frames.answers(channels[0].clone()).await?;
+        let echo = echo(town, wire::ClassifyResponse::default(), answers).await?;
+        let mut bare = town.channels_to(Service::Classification, &echo.address, ASKER)?;
+        bare.truncate(STREAMS);
+        let streamed = |channels| Streamed {
+            channels,
+            frames: frames.clone(),
+        };
+        let (mesh, bare) = (streamed(channels), streamed(bare));
+        self.compare(mesh, bare, effort).await
+    }
+
+    async fn adds(self, town: &Town, callers: usize, effort: Effort) -> Result<Comparison> {
+        let mesh = Adds::new(town, callers)?;
+        let commits = Commits::open(town.path(), callers).await?;
+        self.compare(mesh, commits, effort).await
+    }
+
+    /// Measures both sides in turns, after a short turn of each that does not count.
+    async fn compare(
+        self,
+        mut mesh: impl Side,
+        mut baseline: impl Side,
+        effort: Effort,
+    ) -> Result<Comparison> {
+        let name = self.name();
+        let short = effort.turn / 4;
+        one_turn(&mut mesh, short).await.context(name.clone())?;
+        one_turn(&mut baseline, short).await.context(name.clone())?;
+        let start = Processors::now();
+        let (mut ours, mut bare) = (Vec::new(), Vec::new());
+        for round in 1..=effort.rounds {
+            let turn = one_turn(&mut mesh, effort.turn).await;
+            ours.push(turn.context(name.clone())?);
+            let turn = one_turn(&mut baseline, effort.turn).await;
+            bare.push(turn.context(name.clone())?);
+            eprintln!("{name}: round {round} of {}", effort.rounds);
+        }
+        let ratios = ours.iter().zip(&bare);
+        let ratios = ratios.map(|(ours, bare)| ours.rate() / bare.rate());
+        Ok(Comparison {
+            figure: name,
+            unit: self.unit(),
+            baseline_is: self.baseline(),
+            mesh: Measured::of(&ours),
+            baseline: Measured::of(&bare),
+            ratio: Spread::of(ratios),
+            others: start
+                .zip(Processors::now())
+                .map(|(start, end)| end.others_since(start)),
+        })
+    }
+
+    fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    const fn unit(self) -> &'static str {
+        match self {
+            Self::Classify => "decisions, 64 calls in flight",
+            Self::Stream => "decisions, 1,000 structured messages per request",
+            Self::StreamRaw => "decisions, 100 DUIS and GBCS messages per request",
+            Self::Add => "flags set by 1 caller",
+            Self::Add64 => "flags set by 64 callers",
+        }
+    }
+
+    const fn baseline(self) -> &'static str {
+        match self {
+            Self::Classify => "a bare tonic server over mTLS",
+            Self::Stream | Self::StreamRaw => "bare tonic streams over mTLS",
+            Self::Add => "rows of SQLite, 1 per commit",
+            Self::Add64 => "rows of SQLite, 64 per commit",
+        }
+    }
+}
+
+async fn one_turn(side: &mut impl Side, time: Duration) -> Result<Turn> {
+    let turn = side.turn(time).await?;
+    side.settle().await?;
+    Ok(turn)
+}
+
+fn some_exchanges(town: &Town, form: Form) -> Result<Vec<Exchange>> {
+    let flagged = town.flagged().into_iter().map(|meter| (meter, true));
+    let others = town.unflagged().into_iter().map(|meter| (meter, false));
+    let meters = flagged.zip(others).flat_map(|(one, other)| [one, other]);
+    exchanges(form, meters.take(METERS))
+}
+
+async fn echo(
+    town: &Town,
+    unary: wire::ClassifyResponse,
+    streamed: Vec<wire::ClassifyStreamResponse>,
+) -> Result<Echo> {
+    let answers = Answers {
+        unary: Arc::new(unary),
+        streamed: streamed.into_iter().map(Arc::new).collect(),
+    };
+    Echo::start(town.server_tls(Service::Classification)?, answers).await
+}

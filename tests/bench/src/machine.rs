@@ -1,0 +1,102 @@
+//! Where was it measured, and how much of the machine had others?
+
+use std::fs;
+use std::process::Command;
+
+use serde::Serialize;
+
+/// What a figure cannot be read without.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Machine {
+    cpu: String,
+    cores: usize,
+    commit: String,
+    build: &'static str,
+}
+
+impl Machine {
+    /// This one.
+    pub(crate) fn this() -> Self {
+        let cores = std::thread::available_parallelism();
+        Self {
+            cpu: cpu().unwrap_or_else(unknown),
+            cores: cores.map_or(1, usize::from),
+            commit: commit().unwrap_or_else(unknown),
+            build: if cfg!(debug_assertions) {
+                "not optimised: the figures mean nothing"
+            } else {
+                "release"
+            },
+        }
+    }
+
+    /// In one line.
+    pub(crate) fn line(&self) -> String {
+        let Self {
+            cpu,
+            cores,
+            commit,
+            build,
+        } = self;
+        format!("{cpu}, {cores} cores; commit {commit}; {build}")
+    }
+}
+
+fn unknown() -> String {
+    "unknown".to_owned()
+}
+
+fn cpu() -> Option<String> {
+    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+/// The commit of the sources, marked if they differ from it.
+fn commit() -> Option<String> {
+    let describe = ["describe", "--always", "--dirty", "--abbrev=10"];
+    let told = Command::new("git")
+        .args(["-C", env!("CARGO_MANIFEST_DIR")])
+        .args(describe)
+        .output()
+        .ok()?;
+    let text = String::from_utf8(told.stdout).ok()?;
+    (told.status.success() && !text.is_empty()).then(|| text.trim().to_owned())
+}
+
+/// The time that the processors have spent, as Linux counts it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Processors {
+    all: u64,
+    idle: u64,
+    ours: u64,
+}
+
+impl Processors {
+    /// Up to now; `None` on other systems.
+    pub(crate) fn now() -> Option<Self> {
+        let all = fs::read_to_string("/proc/stat").ok()?;
+        let all = numbers(all.lines().next()?);
+        let ours = fs::read_to_string("/proc/self/stat").ok()?;
+        // The name of the process is in brackets and may hold anything.
+        let ours = numbers(ours.rsplit_once(')')?.1);
+        Some(Self {
+            all: all.iter().take(8).sum(),
+            idle: all.get(3)? + all.get(4)?,
+            ours: ours.get(10)? + ours.get(11)?,
+        })
+    }
+
+    /// The share, from 0 to 1, that other processes and machines have had since `start`.
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    pub(crate) fn others_since(self, start: Self) -> f64 {
+        let all = self.all - start.all;
+        let taken = (self.idle - start.idle) + (self.ours - start.ours);
+        all.saturating_sub(taken) as f64 / all.max(1) as f64
+    }
+}
+
+fn numbers(line: &str) -> Vec<u64> {
+    let words = line.split_ascii_whitespace().skip(1);
+    words.map(|word| word.parse().unwrap_or_default()).collect()
+}

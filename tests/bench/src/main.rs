@@ -1,0 +1,116 @@
+//! How fast is the mesh, beside what the machine could do without it?
+//!
+//! `cargo run --release -p mesh-bench`. Every figure stands beside a baseline that is measured in the
+//! same run, in turns, so that a busy machine slows both. A wrong answer ends the run with exit code 1.
+//!
+//! | question | file |
+//! |---|---|
+//! | which figures are there, and what are they compared with | `figure.rs` |
+//! | which mesh is measured | `town.rs` |
+//! | how are calls kept in flight | `turn.rs` |
+//! | which messages, and what must be decided | `messages.rs` |
+//! | one by one, and in streams | `classify.rs`, `codec.rs` |
+//! | beside which bare server | `echo.rs` |
+//! | flags, beside which commits | `flags.rs`, `commits.rs` |
+//! | what came out, and where | `report.rs`, `machine.rs` |
+
+mod classify;
+mod codec;
+mod commits;
+mod echo;
+mod figure;
+mod flags;
+mod machine;
+mod messages;
+mod report;
+mod town;
+mod turn;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use mesh_rpc::{Telemetry, TelemetryOptions};
+
+use figure::{Effort, Figure};
+use machine::Machine;
+use report::Report;
+use town::Town;
+
+/// Measures the mesh on this machine, each figure beside a baseline of the same run.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Turns of each side of a figure.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// How long a turn lasts.
+    #[arg(long, default_value_t = 2.5)]
+    seconds: f64,
+    /// Measure only this; may be given several times.
+    #[arg(long, value_enum)]
+    only: Vec<Figure>,
+    /// Homes with a meter whose flag can be set.
+    #[arg(long, default_value_t = 8_000, value_parser = clap::value_parser!(u16).range(8..=30_000))]
+    homes: u16,
+    /// Where to make the folder of the databases, which goes away at the end.
+    #[arg(long, default_value_os_t = std::env::temp_dir())]
+    folder: PathBuf,
+    /// How to show what came out.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+/// How to show what came out.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Output {
+    /// For people.
+    Table,
+    /// One JSON object.
+    Json,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mesh-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<()> {
+    let turn = Duration::try_from_secs_f64(args.seconds)?;
+    let (rounds, seconds) = (args.rounds, args.seconds);
+    let effort = Effort { rounds, turn };
+    // As `mp169 up` logs by default.
+    let telemetry = Telemetry::install(&TelemetryOptions {
+        filter: "warn".to_owned(),
+        ..TelemetryOptions::new("mesh-bench")
+    })?;
+    let town = Town::build(&args.folder, args.homes).await?;
+    flags::set_all(&town, town.flagged()).await?;
+    let mut figures = Vec::new();
+    for figure in Figure::value_variants() {
+        if args.only.is_empty() || args.only.contains(figure) {
+            figures.push(figure.measure(&town, effort).await?);
+        }
+    }
+    town.stop().await?;
+    telemetry.shutdown().await;
+    let machine = Machine::this();
+    let report = Report {
+        machine,
+        rounds,
+        seconds,
+        figures,
+    };
+    match args.output {
+        Output::Table => println!("{report}"),
+        Output::Json => println!("{}", serde_json::to_string(&report)?),
+    }
+    Ok(())
+}

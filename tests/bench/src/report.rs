@@ -1,0 +1,219 @@
+//! What came out, as a table or as JSON?
+
+use std::fmt;
+
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::machine::Machine;
+use crate::turn::{self, Turn};
+
+/// All of a run.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) machine: Machine,
+    pub(crate) rounds: u32,
+    pub(crate) seconds: f64,
+    pub(crate) figures: Vec<Comparison>,
+}
+
+/// A figure beside its baseline.
+#[derive(Debug, Serialize)]
+pub(crate) struct Comparison {
+    pub(crate) figure: String,
+    pub(crate) unit: &'static str,
+    pub(crate) baseline_is: &'static str,
+    pub(crate) mesh: Measured,
+    pub(crate) baseline: Measured,
+    /// Mesh to baseline, of the two turns of each round.
+    pub(crate) ratio: Spread,
+    /// The share of the processors that others had meanwhile, from 0 to 1, where it is known.
+    pub(crate) others: Option<f64>,
+}
+
+/// One side of a figure.
+#[derive(Debug, Serialize)]
+pub(crate) struct Measured {
+    per_second: Spread,
+    /// Half of the answers came so soon, in milliseconds.
+    p50_ms: f64,
+    /// All but one in a hundred.
+    p99_ms: f64,
+}
+
+/// What several rounds gave.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Spread {
+    median: f64,
+    least: f64,
+    most: f64,
+}
+
+impl Spread {
+    /// Of one value per round; all zero if there was none.
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        let at = |index: usize| values.get(index).copied().unwrap_or_default();
+        let median = if values.len().is_multiple_of(2) {
+            f64::midpoint(at(middle.saturating_sub(1)), at(middle))
+        } else {
+            at(middle)
+        };
+        Self {
+            median,
+            least: at(0),
+            most: values.last().copied().unwrap_or_default(),
+        }
+    }
+}
+
+impl Measured {
+    pub(crate) fn of(turns: &[Turn]) -> Self {
+        let mut latencies = turn::latencies();
+        for turn in turns {
+            // All of them have the same bounds.
+            latencies += &turn.latencies;
+        }
+        Self {
+            per_second: Spread::of(turns.iter().map(Turn::rate)),
+            p50_ms: millis(&latencies, 0.50),
+            p99_ms: millis(&latencies, 0.99),
+        }
+    }
+
+    fn cells(&self) -> [String; 2] {
+        let Spread {
+            median,
+            least,
+            most,
+        } = self.per_second;
+        [
+            format!("{}\n{}–{}", Count(median), Count(least), Count(most)),
+            format!("{:.2}\n{:.2}", self.p50_ms, self.p99_ms),
+        ]
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "microseconds of a minute at most"
+)]
+fn millis(latencies: &Histogram<u64>, quantile: f64) -> f64 {
+    latencies.value_at_quantile(quantile) as f64 / 1_000.0
+}
+
+/// A number that people read: whole, with its thousands apart.
+struct Count(f64);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = format!("{:.0}", self.0);
+        for (at, digit) in digits.chars().enumerate() {
+            if at > 0 && (digits.len() - at).is_multiple_of(3) {
+                f.write_str(",")?;
+            }
+            write!(f, "{digit}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.machine.line())?;
+        let (rounds, seconds) = (self.rounds, self.seconds);
+        writeln!(
+            f,
+            "{rounds} rounds of {seconds} s for each side, in turns. Rates and ratios: the median, and\n\
+             from the least to the most. Latencies of one request: the median, and of 99 in 100."
+        )?;
+        writeln!(f, "{}", self.table())?;
+        write!(
+            f,
+            "Services, clients and bare servers share this process and its cores. Others: the share of\n\
+             the machine that other processes had; compare ratios, not rates, where it is not near 0."
+        )
+    }
+}
+
+impl Report {
+    fn table(&self) -> Table {
+        let mut table = Table::new();
+        table.load_style(UTF8_FULL_CONDENSED);
+        table.set_content_arrangement(ContentArrangement::Disabled);
+        table.set_header([
+            "figure",
+            "mesh, per s",
+            "ms",
+            "baseline, per s",
+            "ms",
+            "ratio",
+            "others",
+        ]);
+        for figure in &self.figures {
+            let [mesh, mesh_ms] = figure.mesh.cells();
+            let [baseline, baseline_ms] = figure.baseline.cells();
+            let Spread {
+                median,
+                least,
+                most,
+            } = figure.ratio;
+            let others = figure.others.map(|share| format!("{:.0} %", share * 100.0));
+            table.add_row([
+                format!(
+                    "{}: {}\nbeside {}",
+                    figure.figure, figure.unit, figure.baseline_is
+                ),
+                mesh,
+                mesh_ms,
+                baseline,
+                baseline_ms,
+                format!("{median:.2}\n{least:.2}–{most:.2}"),
+                others.unwrap_or_else(|| "–".to_owned()),
+            ]);
+        }
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        let spread = Spread::of([5.0, 1.0, 3.0]);
+        let (median, least, most) = (3.0, 1.0, 5.0);
+        assert_eq!(
+            spread,
+            Spread {
+                median,
+                least,
+                most
+            }
+        );
+        let (median, least, most) = (2.5, 1.0, 4.0);
+        let spread = Spread::of([4.0, 1.0, 3.0, 2.0]);
+        assert_eq!(
+            spread,
+            Spread {
+                median,
+                least,
+                most
+            }
+        );
+    }
+
+    #[test]
+    fn thousands_stand_apart() {
+        let texts = [0.4, 999.0, 1_000.0, 1_234_567.0].map(|count| Count(count).to_string());
+        assert_eq!(texts, ["0", "999", "1,000", "1,234,567"]);
+    }
+}

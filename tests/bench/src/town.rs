@@ -1,0 +1,177 @@
+//! Which mesh is measured, and what is in it?
+//!
+//! The five services in this process, as `mp169 up` runs them, on loopback and SQLite. Clients and
+//! the bare servers share the process and its runtime with them: whatever that costs, it costs both
+//! sides of a figure.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use mesh_api::classification::v1::BatchClassifyRequest;
+use mesh_api::csp_notification::v1::GetSubscriptionRequest;
+use mesh_api::reporting::v1::GetObligationReportRequest;
+use mesh_pki::{CA_CERTIFICATE_FILE, IssuedPaths};
+use mesh_testkit::wait_until;
+use mesh_types::{DeviceId, SystemClock};
+use mp169::clients::Clients;
+use mp169::home::Folder;
+use mp169::load::load;
+use mp169::mesh::{Listen, Mesh, Service};
+use mp169::sample::{self, Home};
+use tempfile::TempDir;
+use tonic::transport::{
+    Certificate, Channel, ClientTlsConfig, Endpoint, Identity, ServerTlsConfig,
+};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+
+/// Connections of a client to a server.
+const CONNECTIONS: usize = 4;
+/// From this number on every second home is an ordinary one in the north, supplied by Albion.
+const FIRST_HOME: u16 = 8;
+
+/// The running mesh.
+pub(crate) struct Town {
+    mesh: Mesh,
+    folder: Folder,
+    home: TempDir,
+    homes: u16,
+}
+
+impl Town {
+    /// Starts the services in a folder within `parent` that goes away, and loads so many homes.
+    pub(crate) async fn build(parent: &Path, homes: u16) -> Result<Self> {
+        let home = TempDir::new_in(parent)?;
+        let folder = Folder::open_or_make(home.path())?;
+        let mesh = Mesh::start(&folder, &Listen::default(), Arc::new(SystemClock)).await?;
+        let town = Self {
+            mesh,
+            folder,
+            home,
+            homes,
+        };
+        for service in Service::ALL {
+            town.serves(service).await?;
+        }
+        let mut rows = sample::parties();
+        for home in town.homes() {
+            rows.extend(home.rows(sample::SINCE)?);
+        }
+        let loaded = load(&town.folder, rows, |_| {}).await?;
+        ensure!(loaded.refused == 0, "the inventory was refused: {loaded}");
+        Ok(town)
+    }
+
+    fn homes(&self) -> impl Iterator<Item = Home> {
+        (0..self.homes).map(|number| Home::new(FIRST_HOME + 2 * number))
+    }
+
+    /// The meters whose flag is set before anything is measured, and stays so: one in four.
+    pub(crate) fn flagged(&self) -> Vec<DeviceId> {
+        self.homes().step_by(4).map(Home::esme).collect()
+    }
+
+    /// Three in four.
+    pub(crate) fn unflagged(&self) -> Vec<DeviceId> {
+        let homes = self.homes().enumerate();
+        homes
+            .filter(|(number, _)| number % 4 != 0)
+            .map(|(_, home)| home.esme())
+            .collect()
+    }
+
+    /// The folder of the mesh: a database in it is on the same disk.
+    pub(crate) fn path(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Connections of tonic's own client to a service of the mesh, shown `identity`'s certificate.
+    pub(crate) fn channels(&self, service: Service, identity: &str) -> Result<Vec<Channel>> {
+        self.channels_to(service, self.mesh.address(service), identity)
+    }
+
+    /// The same to whatever listens at `address` with the certificate of `service`.
+    pub(crate) fn channels_to(
+        &self,
+        service: Service,
+        address: &str,
+        identity: &str,
+    ) -> Result<Vec<Channel>> {
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(self.authority()?)
+            .domain_name(service.name())
+            .identity(self.identity(identity)?);
+        let endpoint = Endpoint::from_shared(format!("https://{address}"))?.tls_config(tls)?;
+        Ok((0..CONNECTIONS).map(|_| endpoint.connect_lazy()).collect())
+    }
+
+    /// The TLS of a server that shows the certificate of `service` and asks callers for theirs.
+    pub(crate) fn server_tls(&self, service: Service) -> Result<ServerTlsConfig> {
+        Ok(ServerTlsConfig::new()
+            .identity(self.identity(service.name())?)
+            .client_ca_root(self.authority()?))
+    }
+
+    fn authority(&self) -> Result<Certificate> {
+        let file = self.path().join("authority").join(CA_CERTIFICATE_FILE);
+        Ok(Certificate::from_pem(std::fs::read(file)?))
+    }
+
+    fn identity(&self, name: &str) -> Result<Identity> {
+        let files = IssuedPaths::of(&self.path().join("certificates"), name);
+        let certificate = std::fs::read(files.certificate)?;
+        Ok(Identity::from_pem(certificate, std::fs::read(files.key)?))
+    }
+
+    /// Waits until every service has applied the log `flags` up to `sequence`.
+    pub(crate) async fn follows(&self, sequence: u64) -> Result<()> {
+        let operator = Clients::of(&self.folder, "operator")?;
+        let mut classification = operator.classification()?;
+        let mut csp = operator.csp()?;
+        let mut reporting = operator.reporting()?;
+        wait_until(&format!("all to follow up to {sequence}"), async || {
+            let ask = BatchClassifyRequest::default();
+            let answer = classification.batch_classify(ask).await?.into_inner();
+            let classified = answer.basis.and_then(|basis| basis.position);
+            // Every Device is in the north, so each event of `flags` is one of that CSP's log too.
+            let ask = GetSubscriptionRequest {
+                csp_id: sample::CSP_NORTH.csp.to_owned(),
+            };
+            let answer = csp.get_subscription(ask).await?.into_inner();
+            let told = answer.subscription.and_then(|north| north.head);
+            let ask = GetObligationReportRequest::default();
+            let answer = reporting.get_obligation_report(ask).await?.into_inner();
+            let reported = answer.basis.and_then(|basis| basis.flags);
+            let at = [classified, told, reported]
+                .map(|position| position.map_or(0, |position| position.sequence));
+            if at.iter().all(|&at| at >= sequence) {
+                Ok(())
+            } else {
+                Err(anyhow::anyhow!("{at:?}"))
+            }
+        })
+        .await;
+        Ok(())
+    }
+
+    async fn serves(&self, service: Service) -> Result<()> {
+        let mut health = Clients::of(&self.folder, "operator")?.health(service)?;
+        wait_until(service.name(), async || {
+            let answer = health.check(HealthCheckRequest::default()).await?;
+            match answer.get_ref().status() {
+                ServingStatus::Serving => Ok(()),
+                status => Err(anyhow::anyhow!("{status:?}")),
+            }
+        })
+        .await;
+        Ok(())
+    }
+
+    /// Ends the services; fails if they did not end in good order.
+    pub(crate) async fn stop(self) -> Result<()> {
+        let clean = self.mesh.stop().await;
+        ensure!(clean, "the services did not end in good order");
+        Ok(())
+    }
+}

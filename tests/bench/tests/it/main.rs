@@ -1,0 +1,23 @@
+//! Does the benchmark still run to its end, and are its answers right?
+
+use std::process::Command;
+
+#[test]
+fn every_figure_is_measured_beside_its_baseline() {
+    let ran = Command::new(env!("CARGO_BIN_EXE_mesh-bench"))
+        .args(["--rounds", "1", "--seconds", "0.2"])
+        .args(["--homes", "600", "--output", "json"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{said}");
+    let report: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let figures = report["figures"].as_array().unwrap();
+    let names: Vec<_> = figures.iter().map(|f| f["figure"].as_str()).collect();
+    let expected = ["classify", "stream", "stream-raw", "add", "add-64"];
+    assert_eq!(names, expected.map(Some));
+    for figure in figures {
+        let ratio = figure["ratio"]["median"].as_f64();
+        assert!(ratio.is_some_and(|ratio| ratio > 0.0), "{figure}");
+    }
+}
