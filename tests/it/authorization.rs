@@ -73,7 +73,7 @@ async fn attach(mesh: &TestMesh) -> common::Position {
     let request = csp::FollowFlagChangesRequest {
         csp_id: CSP_ID.to_owned(),
         start: Some(csp::follow_flag_changes_request::Start::Snapshot(
-            common::SnapshotStart {},
+            common::SnapshotStart::default(),
         )),
     };
     let mut client = mesh.clients(CSP).csp().unwrap();

@@ -246,7 +246,7 @@ async fn registration_is_down(journey: &mut Journey) {
     // A flagged Device is read by whoever its own history says is responsible.
     let get = |home: Home| flags::GetFlagRequest {
         device_id: home.esme().to_string(),
-        at_least: None,
+        ..Default::default()
     };
     let entry = albion
         .get_flag(get(HOME))

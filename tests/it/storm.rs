@@ -82,6 +82,7 @@ async fn quiesce(mesh: &TestMesh, storm: &Storm) -> (Position, Position) {
     let mut inventory = mesh.clients("operator").devices().unwrap();
     let request = registration::GetDeviceRequest {
         device_id: CALM.esme().to_string(),
+        ..Default::default()
     };
     let device = inventory.get_device(request).await.unwrap();
     let moved = registration::Device {

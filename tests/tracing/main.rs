@@ -91,7 +91,7 @@ impl Traced {
         wait_until("the supplier to be known", async || {
             let request = GetFlagRequest {
                 device_id: device_id.clone(),
-                at_least: None,
+                ..Default::default()
             };
             flags.get_flag(request).await
         })
@@ -102,7 +102,12 @@ impl Traced {
     async fn record_an_exception(&self) {
         let mut devices = self.clients("registration-data").devices().unwrap();
         let device_id = HOME.esme().to_string();
-        let answer = devices.get_device(GetDeviceRequest { device_id }).await;
+        let answer = devices
+            .get_device(GetDeviceRequest {
+                device_id,
+                ..Default::default()
+            })
+            .await;
         let mut device = answer.unwrap().into_inner().device.unwrap();
         device.site_exceptions = vec![SiteException::RadioTeleswitch.into()];
         let request = PutDeviceRequest {

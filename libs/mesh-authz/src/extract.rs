@@ -147,7 +147,7 @@ mod tests {
         let ids = vec!["a".to_owned(), String::new(), "b".to_owned()];
         let batch = BatchGetFlagsRequest {
             device_ids: ids,
-            at_least: None,
+            ..Default::default()
         };
         assert_eq!(
             path(&[1], true).values(&batch.encode_to_vec()).unwrap(),

@@ -72,8 +72,8 @@ where
         if let [device] = devices {
             let request = wire::GetAuthorityRequest {
                 device_id: device.to_string(),
-                valid_time: None,
                 at_least,
+                ..Default::default()
             };
             let answer = twice(|| {
                 let (mut client, request) = (self.client.clone(), request.clone());
@@ -85,8 +85,8 @@ where
         }
         let request = wire::BatchGetAuthorityRequest {
             device_ids: devices.iter().map(ToString::to_string).collect(),
-            valid_time: None,
             at_least,
+            ..Default::default()
         };
         let answer = twice(|| {
             let (mut client, request) = (self.client.clone(), request.clone());

@@ -246,7 +246,7 @@ async fn a_batch_has_a_permit_or_a_refusal_per_item() {
     ];
     let request = flags::BatchGetFlagsRequest {
         device_ids: ids,
-        at_least: None,
+        ..Default::default()
     };
     let call = chain
         .call("BatchGetFlags", organisation(ACME), None, &request)
@@ -266,7 +266,7 @@ async fn a_batch_has_a_permit_or_a_refusal_per_item() {
     let device_ids = vec![DEVICE.to_owned(); 1_001];
     let request = flags::BatchGetFlagsRequest {
         device_ids,
-        at_least: None,
+        ..Default::default()
     };
     let call = chain
         .call("BatchGetFlags", organisation(ACME), None, &request)
@@ -283,7 +283,7 @@ async fn with_registration_out_of_reach_writes_stop_and_reads_rest_on_what_was_f
     assert_eq!(reason(write), ErrorReason::AuthorityUnreachable);
     let get = |device: &str| flags::GetFlagRequest {
         device_id: device.into(),
-        at_least: None,
+        ..Default::default()
     };
     let read = chain
         .call("GetFlag", organisation(ACME), None, &get(DEVICE))

@@ -1,5 +1,6 @@
 //! Serving a log: snapshot, tail, checkpoints, and an end that says where to go on.
 
+mod as_of;
 mod reader;
 mod snapshot;
 
@@ -10,6 +11,7 @@ use mesh_api::common::v1::{self as wire, ErrorReason};
 use mesh_api::convert::position_from_wire;
 use mesh_api::status;
 use mesh_authz::Authorization;
+use mesh_store::cursor::Cursor;
 use mesh_store::log::{self, Head};
 use mesh_store::{Store, StoreError};
 use mesh_types::{Clock, LogName, Position, Sequence};
@@ -19,8 +21,9 @@ use tonic::{Code, Status};
 use tracing::Instrument as _;
 
 use crate::FollowResponse;
-use reader::{End, Reader};
+use reader::{End, Opening, Reader};
 
+pub use as_of::AsOf;
 pub use reader::FrameStream;
 pub use snapshot::{NoSnapshot, SnapshotPage, SnapshotPages};
 
@@ -55,8 +58,10 @@ impl Default for FeedSettings {
 pub enum Start {
     /// After a position.
     After(Position),
-    /// With a snapshot.
+    /// With a snapshot of the last position.
     Snapshot,
+    /// With a snapshot of an earlier position.
+    SnapshotAt(Position),
 }
 
 impl Start {
@@ -66,8 +71,18 @@ impl Start {
             Some(wire::follow_start::Start::After(position)) => {
                 Ok(Self::After(read_position("start.after", &position)?))
             }
-            Some(wire::follow_start::Start::Snapshot(_)) => Ok(Self::Snapshot),
+            Some(wire::follow_start::Start::Snapshot(snapshot)) => {
+                Self::snapshot("start.snapshot.position", &snapshot)
+            }
             None => Err(invalid("start", "is missing")),
+        }
+    }
+
+    /// Reads which snapshot a follower asks for; `field` is the path of its position.
+    pub fn snapshot(field: &str, asked: &wire::SnapshotStart) -> Result<Self, Status> {
+        match &asked.position {
+            Some(position) => Ok(Self::SnapshotAt(read_position(field, position)?)),
+            None => Ok(Self::Snapshot),
         }
     }
 }
@@ -123,13 +138,16 @@ impl Feed {
         let Some(at_least) = at_least else {
             return Ok(());
         };
-        let wanted = read_position("at_least", at_least)?;
+        self.reach(&read_position("at_least", at_least)?).await
+    }
+
+    async fn reach(&self, wanted: &Position) -> Result<(), Status> {
         let mut committed = self.store.committed().subscribe(&self.log);
         let reached = async {
             loop {
                 committed.borrow_and_update();
                 let head = self.position().await.map_err(|error| unavailable(&error))?;
-                if !head.comparable(&wanted) {
+                if !head.comparable(wanted) {
                     return Err(other_epoch());
                 }
                 if head.sequence >= wanted.sequence {
@@ -160,15 +178,7 @@ impl Feed {
         R: FollowResponse,
         S: SnapshotPages<Part = R::Snapshot>,
     {
-        let head = self.head().await.map_err(|error| unavailable(&error))?;
-        if let Start::After(position) = &start {
-            if !position.comparable(&head.position) {
-                return Err(other_epoch());
-            }
-            if position.sequence > head.position.sequence {
-                return Err(not_reached());
-            }
-        }
+        let (head, opening) = self.open(start).await?;
         // Two frames on the way: one that the transport takes, one that is being read.
         let (frames, receiver) = mpsc::channel(2);
         let end = Arc::new(OnceLock::new());
@@ -185,7 +195,7 @@ impl Feed {
             let ended = tokio::select! {
                 biased;
                 refusal = reader.revoked() => Err(End::Status(refusal)),
-                ended = reader.run(head, start, &snapshots) => ended,
+                ended = reader.run(head, opening, &snapshots) => ended,
             };
             let status = match ended {
                 Ok(()) | Err(End::Gone) => None,
@@ -197,6 +207,42 @@ impl Feed {
         };
         tokio::spawn(task.in_current_span());
         Ok(stream)
+    }
+
+    /// The head, and where a stream that starts at `start` begins.
+    async fn open(&self, start: Start) -> Result<(Position, Opening), Status> {
+        if let Start::SnapshotAt(position) = &start {
+            self.reach(position).await?;
+        }
+        let failed = |error: StoreError| unavailable(&error);
+        let head = self.head().await.map_err(failed)?;
+        let opening = match start {
+            Start::After(position) if !position.comparable(&head.position) => {
+                return Err(other_epoch());
+            }
+            Start::After(position) if position.sequence > head.position.sequence => {
+                return Err(not_reached());
+            }
+            Start::After(position) => Opening::After(position),
+            Start::Snapshot => Opening::Snapshot(Cursor {
+                position: head.position.clone(),
+                hash: head.hash,
+            }),
+            Start::SnapshotAt(position) => {
+                Opening::Snapshot(self.cursor_at(position).await.map_err(failed)?)
+            }
+        };
+        Ok((head.position, opening))
+    }
+
+    async fn cursor_at(&self, position: Position) -> Result<Cursor, StoreError> {
+        let mut conn = self.store.readers().acquire().await?;
+        let hash = log::hash_at(&mut conn, &self.log, position.sequence).await?;
+        let missing = || StoreError::inconsistent("log_event", "a reached position is missing");
+        Ok(Cursor {
+            hash: hash.ok_or_else(missing)?,
+            position,
+        })
     }
 }
 

@@ -16,7 +16,9 @@ mod frames;
 mod run;
 
 pub use directory::follow_directory;
-pub use feed::{Feed, FeedSettings, FrameStream, NoSnapshot, SnapshotPage, SnapshotPages, Start};
+pub use feed::{
+    AsOf, Feed, FeedSettings, FrameStream, NoSnapshot, SnapshotPage, SnapshotPages, Start,
+};
 pub use follower::{Begin, FollowError, Follower, LogEvent};
 pub use frames::{Body, FollowResponse};
 pub use run::follow;

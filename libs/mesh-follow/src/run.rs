@@ -132,10 +132,10 @@ where
 {
     use wire::follow_start::Start;
     let start = match begin {
-        Begin::Snapshot => Start::Snapshot(wire::SnapshotStart {}),
+        Begin::Snapshot => Start::Snapshot(wire::SnapshotStart::default()),
         Begin::After(cursor) => Start::After(mesh_api::convert::position_to_wire(&cursor.position)),
         Begin::Start => {
-            let start = Some(Start::Snapshot(wire::SnapshotStart {}));
+            let start = Some(Start::Snapshot(wire::SnapshotStart::default()));
             let stream = connect(wire::FollowStart { start }).await;
             let mut stream = stream.map_err(Ended::Remote)?;
             let hello = next(&mut stream, HELLO_TIMEOUT).await?;

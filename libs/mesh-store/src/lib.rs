@@ -8,6 +8,7 @@
 //! | What does one transaction write? | [`WriteTx`] (`tx.rs`) |
 //! | What stands in a log, and is it whole? | [`log`], [`verify`](mod@verify) |
 //! | And in a copy of a database file? | [`sqlite::offline`] |
+//! | What was known at a time, for good? | [`Store::known_at`] (`known.rs`) |
 //! | Was this request answered before? | [`RequestKey`], [`Outcome`] (`idempotency.rs`) |
 //! | How far has a follower come? | [`cursor`] |
 //! | Is this page token ours? | [`Tokens`] (`token.rs`) |
@@ -73,6 +74,7 @@ pub mod conformance;
 pub mod cursor;
 mod error;
 mod idempotency;
+mod known;
 pub mod log;
 mod open;
 mod rows;

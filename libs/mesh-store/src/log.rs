@@ -149,9 +149,26 @@ pub async fn hash_at(
     hash.map(|hash| hash_from_db(EVENTS, hash)).transpose()
 }
 
-/// The last event of `log` that was recorded at `time` or before: what was known then. Zero if
-/// there was none yet.
-pub async fn known_at(
+/// When event `sequence` of `log` was recorded; `None` for zero, or if the log has not come so far or
+/// does not exist.
+pub async fn recorded_at(
+    conn: &mut Conn,
+    log: &LogName,
+    sequence: Sequence,
+) -> Result<Option<Timestamp>, StoreError> {
+    let recorded: Option<i64> =
+        sqlx::query_scalar("SELECT recorded_time FROM log_event WHERE log = $1 AND sequence = $2")
+            .bind(log.as_str())
+            .bind(sequence_to_db(sequence))
+            .fetch_optional(conn)
+            .await?;
+    Ok(recorded.map(Timestamp::from_micros))
+}
+
+/// The last event of `log` that was recorded at `time` or before, of those that are there: zero if
+/// there is none. A transaction under way may add one; [`Store::known_at`](crate::Store::known_at)
+/// waits for it.
+pub(crate) async fn known_at(
     conn: &mut Conn,
     log: &LogName,
     time: Timestamp,

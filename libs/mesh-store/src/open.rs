@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use mesh_types::Timestamp;
+use mesh_types::{Clock, ManualClock, Timestamp};
 use sqlx::Transaction;
 use sqlx::migrate::{Migration, Migrator};
 
@@ -26,6 +27,8 @@ struct Inner {
     readers: Pool,
     committed: Committed,
     tokens: Tokens,
+    /// The latest time of a write transaction, in microseconds.
+    latest: AtomicI64,
     _lock: File,
 }
 
@@ -61,6 +64,7 @@ impl Store {
             readers: opened.readers,
             committed: Committed::default(),
             tokens,
+            latest: AtomicI64::new(i64::MIN),
             _lock: opened.lock,
         }));
         store.refresh().await?;
@@ -83,7 +87,17 @@ impl Store {
 
     /// A write transaction outside the [`Writer`](crate::Writer), for what happens once at start.
     pub async fn begin_write(&self, now: Timestamp) -> Result<WriteTx, StoreError> {
+        self.begin_write_by(&ManualClock::new(now)).await
+    }
+
+    /// A write transaction with the time that `clock` shows once it has the write lock. In one
+    /// process that time never goes back, whatever the clock does: what was known at a time that is
+    /// over stays as it is (see `docs/adr/2026-11-24-what-was-known-at-a-time-is-final.md`).
+    pub(crate) async fn begin_write_by(&self, clock: &dyn Clock) -> Result<WriteTx, StoreError> {
         let tx = self.0.writer.begin_with(sqlite::BEGIN_WRITE).await?;
+        let now = clock.now().micros();
+        let now = self.0.latest.fetch_max(now, Ordering::SeqCst).max(now);
+        let now = Timestamp::from_micros(now);
         Ok(WriteTx::new(tx, now, self.0.committed.clone()))
     }
 

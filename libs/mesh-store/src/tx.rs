@@ -57,7 +57,7 @@ impl WriteTx {
         &mut self.tx
     }
 
-    /// The clock's time when the transaction began.
+    /// The clock's time when the transaction had got the write lock.
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.now

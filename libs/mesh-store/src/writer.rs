@@ -248,7 +248,7 @@ impl<B: Batch> Worker<B> {
         &self,
         commands: &[B::Command],
     ) -> Result<Answers<B::Answer, B::Error>, StoreError> {
-        let mut tx = self.store.begin_write(self.clock.now()).await?;
+        let mut tx = self.store.begin_write_by(self.clock.as_ref()).await?;
         let applied = AssertUnwindSafe(self.batch.apply(&mut tx, commands))
             .catch_unwind()
             .await

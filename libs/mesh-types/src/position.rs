@@ -82,6 +82,15 @@ pub struct Position {
 }
 
 impl Position {
+    /// The place of another event in the same history of the log.
+    #[must_use]
+    pub fn at(&self, sequence: Sequence) -> Self {
+        Self {
+            sequence,
+            ..self.clone()
+        }
+    }
+
     /// Whether `other` counts in the same history of the same log, so that the two can be compared.
     #[must_use]
     pub fn comparable(&self, other: &Self) -> bool {

@@ -166,11 +166,11 @@ fn own_csp(authorization: &Authorization) -> Result<OwnCsp, Error> {
 fn start(
     start: Option<wire::follow_flag_changes_request::Start>,
     subscription: &Subscription,
-) -> Result<Start, Error> {
+) -> Result<Start, Status> {
     use wire::follow_flag_changes_request::Start as Asked;
     Ok(match start {
-        None => return Err(Error::field("start", "is missing")),
-        Some(Asked::Snapshot(_)) => Start::Snapshot,
+        None => return Err(Error::field("start", "is missing").into()),
+        Some(Asked::Snapshot(snapshot)) => Start::snapshot("snapshot.position", &snapshot)?,
         Some(Asked::Acknowledged(_)) => Start::After(subscription.at(subscription.acknowledged)),
         Some(Asked::After(after)) => Start::After(position("after", &after)?),
     })

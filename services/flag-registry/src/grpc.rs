@@ -94,9 +94,10 @@ impl FlagService for Flags {
         request: Request<wire::GetFlagRequest>,
     ) -> Result<Response<wire::GetFlagResponse>, Status> {
         let permit = Authorization::of(&request)?.device()?;
-        let at_least = request.into_inner().at_least;
-        self.feed.wait_for(at_least.as_ref()).await?;
-        Ok(Response::new(self.get(&permit).await?))
+        let asked = request.get_ref();
+        self.feed.wait_for(asked.at_least.as_ref()).await?;
+        let shown = self.shown(asked.as_of.as_ref(), asked.valid_time).await?;
+        Ok(Response::new(self.get(&permit, &shown).await?))
     }
 
     async fn batch_get_flags(
@@ -104,9 +105,10 @@ impl FlagService for Flags {
         request: Request<wire::BatchGetFlagsRequest>,
     ) -> Result<Response<wire::BatchGetFlagsResponse>, Status> {
         let authorization = Authorization::of(&request)?;
-        let at_least = request.into_inner().at_least;
-        self.feed.wait_for(at_least.as_ref()).await?;
-        let answer = self.batch_get(authorization.batch()?).await?;
+        let asked = request.get_ref();
+        self.feed.wait_for(asked.at_least.as_ref()).await?;
+        let shown = self.shown(asked.as_of.as_ref(), asked.valid_time).await?;
+        let answer = self.batch_get(authorization.batch()?, &shown).await?;
         Ok(Response::new(answer))
     }
 
@@ -115,7 +117,7 @@ impl FlagService for Flags {
         request: Request<wire::ListFlagsRequest>,
     ) -> Result<Response<wire::ListFlagsResponse>, Status> {
         let authorization = Authorization::of(&request)?;
-        let answer = self.list(&authorization, &request.into_inner()).await?;
+        let answer = self.list(&authorization, request.get_ref()).await?;
         Ok(Response::new(answer))
     }
 
@@ -124,7 +126,7 @@ impl FlagService for Flags {
         request: Request<wire::ListFlagEventsRequest>,
     ) -> Result<Response<wire::ListFlagEventsResponse>, Status> {
         let authorization = Authorization::of(&request)?;
-        let answer = self.history(&authorization, &request.into_inner()).await?;
+        let answer = self.history(&authorization, request.get_ref()).await?;
         Ok(Response::new(answer))
     }
 

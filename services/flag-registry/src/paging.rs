@@ -6,11 +6,6 @@ use mesh_types::{Epoch, Position, Sequence};
 
 use crate::error::Error;
 
-/// Items of a page if the caller does not say.
-const DEFAULT_ITEMS: u32 = 100;
-/// The most items of a page.
-const MOST_ITEMS: u32 = 1_000;
-
 /// What a page token carries: the position that all pages show, and the last key of the page
 /// before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,13 +80,5 @@ impl Mark {
             at: u64::from_be_bytes(*at),
             key: u64::from_be_bytes(*key),
         })
-    }
-}
-
-/// How many items a page has: what is asked for, within bounds.
-pub(crate) fn page_size(asked: i32) -> Option<u32> {
-    match u32::try_from(asked).ok()? {
-        0 => Some(DEFAULT_ITEMS),
-        items => Some(items.min(MOST_ITEMS)),
     }
 }

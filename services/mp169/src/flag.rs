@@ -99,7 +99,7 @@ async fn remove(args: RemoveArgs) -> Result<()> {
 async fn get(args: GetArgs) -> Result<()> {
     let request = wire::GetFlagRequest {
         device_id: args.device.to_string(),
-        at_least: None,
+        ..Default::default()
     };
     let mut flags = clients(&args.connection)?.flags()?;
     let answer = Retry::default()
@@ -119,6 +119,7 @@ async fn history(args: HistoryArgs) -> Result<()> {
         device_id: args.device.to_string(),
         page_size: args.limit,
         page_token: String::new(),
+        ..Default::default()
     };
     let answer = Retry::default()
         .idempotent(async || flags.list_flag_events(request.clone()).await)

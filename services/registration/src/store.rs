@@ -31,7 +31,7 @@ use crate::answer::{Answered, Asked};
 use crate::device::Device;
 use crate::error::Error;
 use crate::party::Party;
-use crate::supply::{Registration, Supply};
+use crate::supply::Supply;
 
 pub(crate) use pages::{DevicePages, PartyPages};
 
@@ -56,6 +56,15 @@ pub(crate) struct Inventory {
     store: Store,
     writer: Writer<Recorder>,
     logs: Logs,
+}
+
+/// What an answer about authority rests on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Basis {
+    /// Up to where, in the log `devices`.
+    pub(crate) devices: Sequence,
+    /// Up to where, in the log `parties`; `None` if nothing is said of parties.
+    pub(crate) parties: Option<Sequence>,
 }
 
 /// Decides and writes what commands change.
@@ -131,6 +140,12 @@ impl Inventory {
         Ok(head.ok_or_else(no_log)?.position)
     }
 
+    /// When an event of the log `devices` was recorded; `None` before the first.
+    pub(crate) async fn recorded_at(&self, at: Sequence) -> Result<Option<Timestamp>, StoreError> {
+        let mut conn = self.store.readers().acquire().await?;
+        log::recorded_at(&mut conn, &self.logs.devices, at).await
+    }
+
     /// A party as it is at a sequence of the log `parties`.
     pub(crate) async fn party(
         &self,
@@ -171,15 +186,10 @@ impl Inventory {
     }
 
     /// The registrations of an MPxN as they are at a sequence of the log `devices`.
-    pub(crate) async fn registrations(
-        &self,
-        mpxn: Mpxn,
-        at: Sequence,
-    ) -> Result<Vec<Registration>, StoreError> {
+    pub(crate) async fn supply(&self, mpxn: Mpxn, at: Sequence) -> Result<Supply, StoreError> {
         let mut conn = self.store.readers().acquire().await?;
         let mut supplies = read::supplies(&mut conn, [&mpxn], at).await?;
-        let supply = supplies.remove(&mpxn).unwrap_or_default();
-        Ok(Supply::registrations(&supply).to_vec())
+        Ok(supplies.remove(&mpxn).unwrap_or_default())
     }
 
     /// The next instant at which something takes effect.
@@ -189,15 +199,22 @@ impl Inventory {
     }
 
     /// Who is responsible for Devices at an instant, with the parties as they are: all read from
-    /// one committed state, whose position in the log `devices` is returned.
+    /// one committed state, whose position in the log `devices` is returned. With `basis`, what was
+    /// recorded up to there.
     pub(crate) async fn authorities(
         &self,
         ids: &[DeviceId],
+        basis: Option<Basis>,
         valid: Timestamp,
     ) -> Result<(Vec<Answered>, Position), StoreError> {
         let mut snapshot = self.store.snapshot().await?;
         let head = log::head(&mut snapshot, &self.logs.devices).await?;
-        let position = head.ok_or_else(no_log)?.position;
+        let head = head.ok_or_else(no_log)?.position;
+        let basis = basis.unwrap_or(Basis {
+            devices: head.sequence,
+            parties: Some(read::STANDING),
+        });
+        let position = head.at(basis.devices);
         let asked: BTreeSet<&DeviceId> = ids.iter().collect();
         let devices = read::devices(&mut snapshot, asked, position.sequence).await?;
         let context = Context::of(&mut snapshot, &devices, position.sequence).await?;
@@ -205,12 +222,15 @@ impl Inventory {
             .into_iter()
             .map(|device| (device.value.id, Answered::of(device, &context, valid)))
             .collect();
-        let suppliers: BTreeSet<&PartyId> = answers.values().filter_map(Answered::party).collect();
-        let suppliers = read::parties(&mut snapshot, suppliers, read::STANDING).await?;
-        snapshot.rollback().await?;
-        for answer in answers.values_mut() {
-            answer.set_status(&suppliers);
+        if let Some(at) = basis.parties {
+            let suppliers: BTreeSet<&PartyId> =
+                answers.values().filter_map(Answered::party).collect();
+            let suppliers = read::parties(&mut snapshot, suppliers, at).await?;
+            for answer in answers.values_mut() {
+                answer.set_status(&suppliers);
+            }
         }
+        snapshot.rollback().await?;
         let in_order = ids.iter().map(|id| {
             let found = answers.get(id).cloned();
             found.unwrap_or_else(|| Answered::unknown(*id))

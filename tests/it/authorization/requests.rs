@@ -72,6 +72,7 @@ fn party_service(method: &str, about: &About) -> Option<Vec<u8>> {
         }),
         "GetParty" => encoded(registration::GetPartyRequest {
             party_id: about.party.into(),
+            ..Default::default()
         }),
         "ListParties" => encoded(registration::ListPartiesRequest::default()),
         "FollowParties" => encoded(registration::FollowPartiesRequest {
@@ -90,6 +91,7 @@ fn device_service(method: &str, about: &About) -> Option<Vec<u8>> {
         }),
         "GetDevice" => encoded(registration::GetDeviceRequest {
             device_id: about.device.to_string(),
+            ..Default::default()
         }),
         "ListDevices" => encoded(registration::ListDevicesRequest::default()),
         "ChangeSupplier" => encoded(registration::ChangeSupplierRequest {
@@ -98,7 +100,10 @@ fn device_service(method: &str, about: &About) -> Option<Vec<u8>> {
             party_id: RIGHT.into(),
             start_time: None,
         }),
-        "ListRegistrations" => encoded(registration::ListRegistrationsRequest { mpxn: new_mpan() }),
+        "ListRegistrations" => encoded(registration::ListRegistrationsRequest {
+            mpxn: new_mpan(),
+            ..Default::default()
+        }),
         "ImportInventory" => {
             let row = registration::inventory_row::Row::Device(new_hub());
             encoded(registration::ImportInventoryRequest {
@@ -166,11 +171,11 @@ fn flag_service(method: &str, about: &About) -> Option<Vec<u8>> {
         }),
         "GetFlag" => encoded(flags::GetFlagRequest {
             device_id,
-            at_least: None,
+            ..Default::default()
         }),
         "BatchGetFlags" => encoded(flags::BatchGetFlagsRequest {
             device_ids: vec![device_id],
-            at_least: None,
+            ..Default::default()
         }),
         "ListFlags" => encoded(flags::ListFlagsRequest {
             party_id: about.party.into(),
@@ -216,7 +221,7 @@ fn csp_notification_service(method: &str, about: &About) -> Option<Vec<u8>> {
     Some(match method {
         "FollowFlagChanges" => encoded(csp::FollowFlagChangesRequest {
             csp_id,
-            start: Some(Start::Snapshot(common::SnapshotStart {})),
+            start: Some(Start::Snapshot(common::SnapshotStart::default())),
         }),
         "AcknowledgeFlagChanges" => encoded(csp::AcknowledgeFlagChangesRequest {
             csp_id,
@@ -282,7 +287,7 @@ fn now() -> Timestamp {
 fn from_snapshot() -> common::FollowStart {
     use common::follow_start::Start;
     common::FollowStart {
-        start: Some(Start::Snapshot(common::SnapshotStart {})),
+        start: Some(Start::Snapshot(common::SnapshotStart::default())),
     }
 }
 

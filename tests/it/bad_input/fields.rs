@@ -64,7 +64,7 @@ pub(super) async fn of_flag_registry(table: &mut Table) {
         for who in [ALBION.id, "operator"] {
             let request = flags::GetFlagRequest {
                 device_id: text.into(),
-                at_least: None,
+                ..Default::default()
             };
             let answer = calls::get(&table.mesh, who, request).await;
             table.refused(
@@ -277,7 +277,7 @@ async fn of_lists_of_flags(table: &mut Table) {
     let device_ids = vec![HOME.esme().to_string(); 1_001];
     let request = flags::BatchGetFlagsRequest {
         device_ids,
-        at_least: None,
+        ..Default::default()
     };
     let answer = client.batch_get_flags(request).await;
     table.refused(
@@ -289,7 +289,7 @@ async fn of_lists_of_flags(table: &mut Table) {
     let device_ids = NO_EUI_64.map(str::to_owned).to_vec();
     let request = flags::BatchGetFlagsRequest {
         device_ids,
-        at_least: None,
+        ..Default::default()
     };
     let answer = client.batch_get_flags(request).await.unwrap().into_inner();
     for (text, result) in NO_EUI_64.iter().zip(answer.results) {

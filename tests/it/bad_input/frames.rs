@@ -140,7 +140,7 @@ pub(super) async fn that_are_no_grpc(table: &mut Table) {
     let get = METHODS[2];
     let request = GetFlagRequest {
         device_id: HOME.esme().to_string(),
-        at_least: None,
+        ..Default::default()
     };
     let request = framed(0, &request.encode_to_vec());
     send(&table.mesh, get, request.clone()).await.unwrap();

@@ -173,6 +173,7 @@ fn get_flag(mesh: &TestMesh, at: Position) -> BoxFuture<'_, Result<(), Status>> 
         let request = flags::GetFlagRequest {
             device_id: HOME.esme().to_string(),
             at_least: Some(at),
+            ..Default::default()
         };
         client.get_flag(request).await.map(drop)
     })
@@ -184,6 +185,7 @@ fn batch_get_flags(mesh: &TestMesh, at: Position) -> BoxFuture<'_, Result<(), St
         let request = flags::BatchGetFlagsRequest {
             device_ids: vec![HOME.esme().to_string()],
             at_least: Some(at),
+            ..Default::default()
         };
         client.batch_get_flags(request).await.map(drop)
     })
@@ -194,8 +196,8 @@ fn get_authority(mesh: &TestMesh, at: Position) -> BoxFuture<'_, Result<(), Stat
         let channel = mesh.channel(Service::Registration, "operator");
         let request = registration::GetAuthorityRequest {
             device_id: HOME.esme().to_string(),
-            valid_time: None,
             at_least: Some(at),
+            ..Default::default()
         };
         AuthorityServiceClient::new(channel)
             .get_authority(request)
@@ -209,8 +211,8 @@ fn batch_get_authority(mesh: &TestMesh, at: Position) -> BoxFuture<'_, Result<()
         let channel = mesh.channel(Service::Registration, "operator");
         let request = registration::BatchGetAuthorityRequest {
             device_ids: vec![HOME.esme().to_string()],
-            valid_time: None,
             at_least: Some(at),
+            ..Default::default()
         };
         AuthorityServiceClient::new(channel)
             .batch_get_authority(request)

@@ -98,6 +98,7 @@ fn parties(
         let request = registration::ListPartiesRequest {
             page_size: 1,
             page_token,
+            ..Default::default()
         };
         let page = clients.parties().unwrap().list_parties(request).await?;
         Ok(page.into_inner().next_page_token)
@@ -152,6 +153,7 @@ fn events(
             page_size: 1,
             page_token,
             device_id: HOME.esme().to_string(),
+            ..Default::default()
         };
         if filtered {
             request.device_id = HOME.gsme().to_string();

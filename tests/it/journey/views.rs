@@ -77,6 +77,7 @@ impl Journey {
         let mut client = self.town.clients("operator").devices().unwrap();
         let request = registration::GetDeviceRequest {
             device_id: device.to_string(),
+            ..Default::default()
         };
         let mut device = client
             .get_device(request)
@@ -115,7 +116,7 @@ impl Journey {
         let (entry, position) = wait_until("the entry to change", async || {
             let request = flags::GetFlagRequest {
                 device_id: device.to_string(),
-                at_least: None,
+                ..Default::default()
             };
             let answer = client
                 .get_flag(request)

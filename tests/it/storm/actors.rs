@@ -312,6 +312,7 @@ async fn move_meters(
         let meter = meters.choose(&mut rng).unwrap();
         let request = registration::GetDeviceRequest {
             device_id: meter.device().to_string(),
+            ..Default::default()
         };
         let device = client.get_device(request).await.unwrap();
         let mut device = device.into_inner().device.unwrap();

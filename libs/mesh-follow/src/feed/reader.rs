@@ -10,12 +10,13 @@ use mesh_api::convert::{position_to_wire, timestamp_to_wire};
 use mesh_api::status;
 use mesh_authz::Authorization;
 use mesh_store::StoreError;
-use mesh_store::log::{self, Head, PageLimit, StoredEvent};
+use mesh_store::cursor::Cursor;
+use mesh_store::log::{self, PageLimit, StoredEvent};
 use mesh_types::Position;
 use tokio::sync::mpsc;
 use tonic::{Code, Status};
 
-use super::{Feed, SnapshotPages, Start, unavailable};
+use super::{Feed, SnapshotPages, unavailable};
 use crate::FollowResponse;
 
 /// Why a stream ends.
@@ -32,6 +33,14 @@ impl From<StoreError> for End {
     }
 }
 
+/// Where a stream begins.
+pub(super) enum Opening {
+    /// After a position.
+    After(Position),
+    /// With a snapshot of the position.
+    Snapshot(Cursor),
+}
+
 /// Sends one stream, in a task of its own.
 pub(super) struct Reader<R> {
     pub(super) feed: Feed,
@@ -40,7 +49,12 @@ pub(super) struct Reader<R> {
 }
 
 impl<R: FollowResponse> Reader<R> {
-    pub(super) async fn run<S>(&self, head: Head, start: Start, snapshots: &S) -> Result<(), End>
+    pub(super) async fn run<S>(
+        &self,
+        head: Position,
+        opening: Opening,
+        snapshots: &S,
+    ) -> Result<(), End>
     where
         S: SnapshotPages<Part = R::Snapshot>,
     {
@@ -48,13 +62,13 @@ impl<R: FollowResponse> Reader<R> {
         let interval = interval.mul_f64(rand::random_range(0.9..=1.0));
         let mut committed = self.feed.store.committed().subscribe(&self.feed.log);
         self.send(Frame::Hello(wire::StreamHello {
-            head: Some(position_to_wire(&head.position)),
+            head: Some(position_to_wire(&head)),
             checkpoint_interval_ms: u32::try_from(interval.as_millis()).unwrap_or(u32::MAX),
         }))
         .await?;
-        let mut at = match start {
-            Start::After(position) => position,
-            Start::Snapshot => match self.snapshot(head, snapshots).await? {
+        let mut at = match opening {
+            Opening::After(position) => position,
+            Opening::Snapshot(shown) => match self.snapshot(shown, snapshots).await? {
                 Some(position) => position,
                 None => return self.drain(None).await,
             },
@@ -98,7 +112,7 @@ impl<R: FollowResponse> Reader<R> {
 
     /// Sends the whole snapshot and says where the tail begins; `None` if the server began to stop
     /// before it was whole.
-    async fn snapshot<S>(&self, head: Head, snapshots: &S) -> Result<Option<Position>, End>
+    async fn snapshot<S>(&self, shown: Cursor, snapshots: &S) -> Result<Option<Position>, End>
     where
         S: SnapshotPages<Part = R::Snapshot>,
     {
@@ -109,7 +123,7 @@ impl<R: FollowResponse> Reader<R> {
                 return Ok(None);
             }
             let page = snapshots
-                .page(head.position.sequence, after.as_deref())
+                .page(shown.position.sequence, after.as_deref())
                 .await?;
             items += page.items;
             if page.items > 0 {
@@ -121,12 +135,12 @@ impl<R: FollowResponse> Reader<R> {
             }
         }
         self.send(Frame::SnapshotComplete(wire::SnapshotComplete {
-            position: Some(position_to_wire(&head.position)),
-            hash: head.hash.to_vec(),
+            position: Some(position_to_wire(&shown.position)),
+            hash: shown.hash.to_vec(),
             items,
         }))
         .await?;
-        Ok(Some(head.position))
+        Ok(Some(shown.position))
     }
 
     /// Sends what follows `at` up to the head; says whether there was anything.

@@ -8,9 +8,9 @@ use mesh_api::common::v1::{ErrorReason, LogEntry};
 use mesh_api::convert::position_to_wire;
 use mesh_api::csp_notification::v1::CspFlagChange;
 use mesh_api::status::reason_of;
-use mesh_follow::{Feed, FeedSettings, Start};
+use mesh_follow::{AsOf, Feed, FeedSettings, Start};
 use mesh_types::chain::{self, Hash};
-use mesh_types::{Epoch, Position, Sequence, SystemClock};
+use mesh_types::{Epoch, ManualClock, Position, Sequence, SystemClock, Timestamp};
 use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
@@ -43,7 +43,7 @@ impl Copy {
                     items: count,
                 } => {
                     assert_eq!(items.len() as u64, count);
-                    assert!(position.comparable(&head) && position.sequence == head.sequence);
+                    assert!(position.comparable(&head) && position.sequence <= head.sequence);
                     let (at, hash) = (position.sequence, hash.try_into().unwrap());
                     return Self { items, at, hash };
                 }
@@ -129,6 +129,43 @@ async fn snapshot_and_tail_have_no_seam_while_a_writer_runs() {
     let mut copy = Copy::of_snapshot(&mut reader).await;
     copy.until(&mut reader, last).await;
     assert_eq!(copy.at, last);
+}
+
+#[tokio::test]
+async fn a_snapshot_shows_an_earlier_position_and_the_tail_goes_on_from_there() {
+    let log = TestLog::with_events(9).await;
+    log.put(&item(3), None).await;
+    log.put(&item(4), Some("elsewhere")).await;
+    let server = TestServer::start(&log).await;
+    let head = log.head().await;
+    for at in [0, 1, 9, 10, 11] {
+        let mut reader = server.open(Start::SnapshotAt(head.at(at))).await.unwrap();
+        let mut copy = Copy::of_snapshot(&mut reader).await;
+        assert_eq!((copy.at, &copy.items), (at, &log.items_at(at).await));
+        copy.until(&mut reader, 11).await;
+        assert_eq!(copy.items, log.items_at(11).await);
+    }
+    // One that is about to be reached is waited for, and none for ever.
+    let name = item(0);
+    let next = server.open(Start::SnapshotAt(head.at(12)));
+    let (reader, _) = tokio::join!(next, log.put(&name, None));
+    let copy = Copy::of_snapshot(&mut reader.unwrap()).await;
+    assert_eq!(copy.items, log.items_at(12).await);
+    let epoch = Epoch::new(head.epoch.get() ^ 1).unwrap();
+    for (position, reason) in [
+        (head.at(13), ErrorReason::PositionNotReached),
+        (
+            Position { epoch, ..head },
+            ErrorReason::PositionOfAnotherEpoch,
+        ),
+    ] {
+        let refused = server
+            .open(Start::SnapshotAt(position))
+            .await
+            .err()
+            .unwrap();
+        assert_eq!(reason_of(&refused), Some(reason));
+    }
 }
 
 #[tokio::test]
@@ -260,4 +297,37 @@ async fn reads_wait_for_a_position_and_not_for_ever() {
     assert_eq!(reason_of(&refused), Some(ErrorReason::FieldInvalid));
     let refused = feed.wait_for(Some(&at(4))).await.unwrap_err();
     assert_eq!(reason_of(&refused), Some(ErrorReason::PositionNotReached));
+}
+
+#[tokio::test]
+async fn reads_show_what_they_ask_for() {
+    let log = TestLog::with_events(2).await;
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(3)));
+    let feed = Feed::new(
+        log.store.clone(),
+        log.name.clone(),
+        clock.clone(),
+        CancellationToken::new(),
+    );
+    let head = log.head().await;
+    let shown = async |as_of: AsOf| {
+        feed.shown(Some(&as_of))
+            .await
+            .map_err(|status| reason_of(&status).unwrap())
+    };
+    let known = |micros| AsOf::Known(Timestamp::from_micros(micros));
+    assert_eq!(feed.shown(None).await.unwrap(), head);
+    assert_eq!(shown(AsOf::Position(head.at(1))).await, Ok(head.at(1)));
+    // The events of this log are recorded at 2.
+    assert_eq!(shown(known(1)).await, Ok(head.at(0)));
+    assert_eq!(shown(known(2)).await, Ok(head.clone()));
+    assert_eq!(shown(known(3)).await, Err(ErrorReason::FieldInvalid));
+    let log = "flags".parse().unwrap();
+    let of_another_log = AsOf::Position(Position {
+        log,
+        ..head.clone()
+    });
+    assert_eq!(shown(of_another_log).await, Err(ErrorReason::FieldInvalid));
+    let beyond = AsOf::Position(head.at(3));
+    assert_eq!(shown(beyond).await, Err(ErrorReason::PositionNotReached));
 }

@@ -287,6 +287,21 @@ impl World {
         }
     }
 
+    /// When the log's events were recorded, in their order, in microseconds.
+    pub(super) async fn times(&self) -> Result<Vec<i64>, StoreError> {
+        let events = self.events().await?;
+        let time = |event: &StoredEvent| event.recorded_time.micros();
+        Ok(events.iter().map(time).collect())
+    }
+
+    /// The last event that was known at a time, in microseconds.
+    pub(super) async fn known_at(&self, time: i64) -> Result<Option<Sequence>, StoreError> {
+        let time = Timestamp::from_micros(time);
+        let clock = self.clock.as_ref();
+        let known = self.store.known_at(&self.log, time, clock).await?;
+        Ok(known.map(|position| position.sequence))
+    }
+
     /// The items of the log's events, in their order.
     pub(super) async fn told(&self) -> Result<Vec<i64>, StoreError> {
         let events = self.events().await?;

@@ -1,8 +1,10 @@
 //! How logs are read, by whom, and when.
 
+use std::sync::Arc;
+
 use mesh_types::{LogName, Timestamp, chain};
 
-use super::ledger::{Command, World};
+use super::ledger::{Command, Deed, Gate, World};
 use super::{Checked, Database};
 use crate::log::{self, PageLimit};
 use crate::{StoreError, WriterSettings, verify};
@@ -78,13 +80,8 @@ pub async fn recorded_time_never_goes_back(database: &Database) -> Checked {
         world.writer.submit(Command::put(item)).await??;
         expected.push(recorded);
     }
-    let events = world.events().await?;
-    let times: Vec<i64> = events
-        .iter()
-        .map(|event| event.recorded_time.micros())
-        .collect();
-    assert_eq!(times, expected);
-    for event in events {
+    assert_eq!(world.times().await?, expected);
+    for event in world.events().await? {
         let own = format!("{} {} ", event.sequence, event.recorded_time.micros());
         assert!(String::from_utf8(event.event)?.starts_with(&own), "{own}");
     }
@@ -99,11 +96,75 @@ pub async fn what_was_known_at_a_time_is_one_position(database: &Database) -> Ch
         world.clock.set(Timestamp::from_micros(clock));
         world.writer.submit(Command::put(item)).await??;
     }
-    let mut conn = world.store.readers().acquire().await?;
-    for (time, sequence) in [(99, 0), (100, 2), (199, 2), (200, 4), (i64::MAX, 4)] {
-        let time = Timestamp::from_micros(time);
-        assert_eq!(log::known_at(&mut conn, &world.log, time).await?, sequence);
+    for (time, known) in [
+        (99, Some(0)),
+        (100, Some(2)),
+        (199, Some(2)),
+        (200, None),
+        (i64::MAX, None),
+    ] {
+        assert_eq!(world.known_at(time).await?, known, "{time}");
     }
+    // A time is over when the clock shows a later one.
+    world.clock.set(Timestamp::from_micros(201));
+    assert_eq!(world.known_at(200).await?, Some(4));
+    assert_eq!(world.known_at(201).await?, None);
+    Ok(())
+}
+
+/// Neither a transaction that has its time and commits later, nor a clock that goes back, changes
+/// what was known.
+pub async fn what_was_known_at_a_time_stays_so(database: &Database) -> Checked {
+    let world = World::start(database, WriterSettings::default()).await?;
+    world.clock.set(Timestamp::from_micros(100));
+    let (first, held) = world.hold().await;
+    let under_way = Arc::new(Gate::default());
+    let holding = world
+        .queue(Command::new(-200, Deed::Hold(under_way.clone())))
+        .await;
+    let put = world.queue(Command::put(1)).await;
+    first.open.notify_one();
+    held.await???;
+    under_way.entered.notified().await;
+
+    world.clock.set(Timestamp::from_micros(200));
+    let committed = async {
+        // Time enough to answer without waiting for the transaction.
+        for _ in 0..50 {
+            assert_eq!(world.events().await?, []);
+        }
+        under_way.open.notify_one();
+        Ok::<_, StoreError>(())
+    };
+    let (known, committed) = futures::join!(world.known_at(150), committed);
+    committed?;
+    assert_eq!(known?, Some(1));
+    holding.await???;
+    put.await???;
+
+    world.clock.set(Timestamp::from_micros(50));
+    world.writer.submit(Command::put(2)).await??;
+    assert_eq!(world.known_at(150).await?, Some(1));
+    let times: Vec<i64> = world.times().await?;
+    assert_eq!(times, [100, 200]);
+    Ok(())
+}
+
+/// A command that waits for another transaction is recorded at the time when it has its turn.
+pub async fn an_event_has_the_time_at_which_the_log_was_locked(database: &Database) -> Checked {
+    let world = World::start(database, WriterSettings::default()).await?;
+    world.clock.set(Timestamp::from_micros(100));
+    let other = world.store.begin_write(Timestamp::from_micros(100)).await?;
+    let writer = world.writer.clone();
+    let put = tokio::spawn(async move { writer.submit(Command::put(1)).await });
+    // The writer takes it, and then waits for the lock.
+    for _ in 0..50 {
+        assert_eq!(world.events().await?, []);
+    }
+    world.clock.set(Timestamp::from_micros(200));
+    other.rollback().await?;
+    put.await???;
+    assert_eq!(world.times().await?, [200]);
     Ok(())
 }
 

@@ -300,7 +300,7 @@ pub(crate) fn set(number: u8, csp: &str) -> FlagEvent {
 }
 
 pub(crate) fn snapshot() -> Start {
-    Start::Snapshot(SnapshotStart {})
+    Start::Snapshot(SnapshotStart::default())
 }
 
 pub(crate) fn acknowledged() -> Start {

@@ -1,37 +1,60 @@
 //! How are flags and their history read?
 
+use mesh_api::common::v1 as common;
 use mesh_api::convert::{FieldErrors, position_to_wire};
 use mesh_api::flag_registry::v1 as wire;
 use mesh_api::flag_registry::v1::flag_result;
 use mesh_api::status::item_status;
 use mesh_authz::{Authorization, Caller, DevicePermit, Refusal};
+use mesh_follow::AsOf;
 use mesh_store::fingerprint;
 use mesh_types::{DeviceId, Eui64, Position};
+use prost::Message as _;
 use tonic::Status;
 
 use super::Flags;
 use crate::error::Error;
-use crate::paging::{Listing, Mark, page_size};
+use crate::paging::{Listing, Mark};
 use crate::store::EntryFilter;
 use crate::wire::{as_seen_by, entry, entry_of};
 
 impl Flags {
-    pub(super) async fn get(&self, permit: &DevicePermit) -> Result<wire::GetFlagResponse, Error> {
+    /// The position that an answer shows.
+    pub(super) async fn shown(
+        &self,
+        as_of: Option<&common::AsOf>,
+        valid_time: Option<prost_types::Timestamp>,
+    ) -> Result<Position, Status> {
+        let mut errors = FieldErrors::default();
+        let as_of = AsOf::read(&mut errors, as_of);
+        if valid_time.is_some() {
+            errors.add("valid_time", "cannot be asked about yet");
+        }
+        if !errors.is_empty() {
+            return Err(Error::Fields(errors).into());
+        }
+        self.feed.shown(as_of.as_ref()).await
+    }
+
+    pub(super) async fn get(
+        &self,
+        permit: &DevicePermit,
+        position: &Position,
+    ) -> Result<wire::GetFlagResponse, Error> {
         let device = permit.device();
-        let position = self.store.head().await?.position;
         let entries = self.store.entries(&[device], position.sequence).await?;
         Ok(wire::GetFlagResponse {
             entry: Some(entry_of(device, entries.get(&device))),
-            position: Some(position_to_wire(&position)),
+            position: Some(position_to_wire(position)),
         })
     }
 
     pub(super) async fn batch_get(
         &self,
         permits: &[Result<DevicePermit, Refusal>],
+        position: &Position,
     ) -> Result<wire::BatchGetFlagsResponse, Error> {
         let devices: Vec<DeviceId> = permits.iter().flatten().map(DevicePermit::device).collect();
-        let position = self.store.head().await?.position;
         let entries = self.store.entries(&devices, position.sequence).await?;
         let results = permits.iter().map(|permit| match permit {
             Ok(permit) => {
@@ -48,7 +71,7 @@ impl Flags {
                     result: Some(result),
                 })
                 .collect(),
-            position: Some(position_to_wire(&position)),
+            position: Some(position_to_wire(position)),
         })
     }
 
@@ -56,33 +79,39 @@ impl Flags {
         &self,
         authorization: &Authorization,
         request: &wire::ListFlagsRequest,
-    ) -> Result<wire::ListFlagsResponse, Error> {
-        let (filter, limit) = read_filter(request).map_err(Error::Fields)?;
+    ) -> Result<wire::ListFlagsResponse, Status> {
+        let mut errors = FieldErrors::default();
+        let filter = read_filter(&mut errors, request);
+        let as_of = AsOf::read(&mut errors, request.as_of.as_ref());
+        let limit = read_limit(errors, request.page_size)?;
+        let first = as_of.filter(|_| request.page_token.is_empty());
+        let shown = self.feed.shown(first.as_ref()).await?;
         let bound = fingerprint([
             request.party_id.as_bytes(),
             request.csp_id.as_bytes(),
             &request.state.to_be_bytes(),
+            &octets(request.as_of.as_ref()),
         ]);
         let listing = Listing::new(self.store.database().tokens(), authorization, &bound);
-        let head = self.store.head().await?.position;
-        let mark = listing.open(&request.page_token, &head)?;
-        let at = mark.map_or(head.sequence, |mark| mark.at);
+        let mark = listing.open(&request.page_token, &shown)?;
+        let at = mark.map_or(shown.sequence, |mark| mark.at);
         let after = mark.map(|mark| DeviceId::new(Eui64::from_u64(mark.key)));
         // One more than asked tells whether there is another page.
-        let mut entries = self.store.list(&filter, at, after, limit + 1).await?;
+        let found = self.store.list(&filter, at, after, limit + 1).await;
+        let mut entries = found.map_err(Error::from)?;
         let more = entries.len() > usize::try_from(limit).unwrap_or(usize::MAX);
         if more {
             entries.pop();
         }
         let next = entries.last().filter(|_| more).map(|last| Mark {
-            epoch: head.epoch,
+            epoch: shown.epoch,
             at,
             key: last.device.eui64().to_u64(),
         });
         Ok(wire::ListFlagsResponse {
             entries: entries.iter().map(entry).collect(),
             next_page_token: listing.seal(next),
-            position: Some(shown(&head, at)),
+            position: Some(position_to_wire(&shown.at(at))),
         })
     }
 
@@ -90,20 +119,23 @@ impl Flags {
         &self,
         authorization: &Authorization,
         request: &wire::ListFlagEventsRequest,
-    ) -> Result<wire::ListFlagEventsResponse, Error> {
-        let limit = page_size(request.page_size).ok_or_else(|| {
-            let mut errors = FieldErrors::default();
-            errors.add("page_size", "is negative");
-            Error::Fields(errors)
-        })?;
+    ) -> Result<wire::ListFlagEventsResponse, Status> {
+        let mut errors = FieldErrors::default();
+        let as_of = AsOf::read(&mut errors, request.as_of.as_ref());
+        let limit = read_limit(errors, request.page_size)?;
+        let first = as_of.filter(|_| request.page_token.is_empty());
+        let shown = self.feed.shown(first.as_ref()).await?;
         let device = authorization.device()?.device();
-        let bound = fingerprint([device.eui64().octets().as_slice()]);
+        let bound = fingerprint([
+            device.eui64().octets().as_slice(),
+            &octets(request.as_of.as_ref()),
+        ]);
         let listing = Listing::new(self.store.database().tokens(), authorization, &bound);
-        let head = self.store.head().await?.position;
-        let mark = listing.open(&request.page_token, &head)?;
-        let at = mark.map_or(head.sequence, |mark| mark.at);
+        let mark = listing.open(&request.page_token, &shown)?;
+        let at = mark.map_or(shown.sequence, |mark| mark.at);
         let before = mark.map(|mark| mark.key);
-        let page = self.store.history(device, at, before, limit).await?;
+        let page = self.store.history(device, at, before, limit).await;
+        let page = page.map_err(Error::from)?;
         tracing::info!(
             target: "audit",
             caller = authorization.caller().key(),
@@ -112,7 +144,7 @@ impl Flags {
             "history of a flag read"
         );
         let next = page.next_before.map(|key| Mark {
-            epoch: head.epoch,
+            epoch: shown.epoch,
             at,
             key,
         });
@@ -121,7 +153,7 @@ impl Flags {
         Ok(wire::ListFlagEventsResponse {
             events: events.map(|event| shown_to(caller, event)).collect(),
             next_page_token: listing.seal(next),
-            position: Some(shown(&head, at)),
+            position: Some(position_to_wire(&shown.at(at))),
         })
     }
 }
@@ -134,15 +166,20 @@ fn shown_to(caller: &Caller, event: wire::FlagEvent) -> wire::FlagEvent {
     }
 }
 
-fn shown(head: &Position, at: u64) -> mesh_api::common::v1::Position {
-    position_to_wire(&Position {
-        sequence: at,
-        ..head.clone()
-    })
+/// What all pages of a list rest on.
+fn octets(as_of: Option<&common::AsOf>) -> Vec<u8> {
+    as_of.map(common::AsOf::encode_to_vec).unwrap_or_default()
 }
 
-fn read_filter(request: &wire::ListFlagsRequest) -> Result<(EntryFilter, u32), FieldErrors> {
-    let mut errors = FieldErrors::default();
+/// How many items a page has, unless that or anything before was found wrong.
+fn read_limit(mut errors: FieldErrors, page_size: i32) -> Result<u32, Error> {
+    match errors.page_size(page_size) {
+        Some(limit) if errors.is_empty() => Ok(limit.into()),
+        _ => Err(Error::Fields(errors)),
+    }
+}
+
+fn read_filter(errors: &mut FieldErrors, request: &wire::ListFlagsRequest) -> EntryFilter {
     let mut filter = EntryFilter::default();
     if !request.party_id.is_empty() {
         filter.supplier = errors.parse("party_id", &request.party_id);
@@ -155,12 +192,5 @@ fn read_filter(request: &wire::ListFlagsRequest) -> Result<(EntryFilter, u32), F
         Ok(state) => filter.flagged = Some(state == wire::FlagState::Flagged),
         Err(_) => errors.add("state", "is a value that is not known"),
     }
-    let limit = page_size(request.page_size);
-    if limit.is_none() {
-        errors.add("page_size", "is negative");
-    }
-    match limit {
-        Some(limit) if errors.is_empty() => Ok((filter, limit)),
-        _ => Err(errors),
-    }
+    filter
 }

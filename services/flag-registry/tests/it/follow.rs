@@ -23,7 +23,7 @@ async fn a_snapshot_of_what_is_flagged_and_then_the_tail() {
     let mut acme = world.acme();
     let lifted = acme.remove_flag(remove(METER)).await.unwrap().into_inner();
     let mut classification = world.internal("classification");
-    let snapshot = from(Start::Snapshot(SnapshotStart {}));
+    let snapshot = from(Start::Snapshot(SnapshotStart::default()));
     let stream = classification.follow_flags(snapshot).await.unwrap();
     let mut reader = LogReader::new(stream.into_inner());
     reader.read_to(&lifted.position.unwrap()).await;
@@ -102,7 +102,7 @@ async fn a_place_that_is_not_in_the_log_is_refused() {
         refused(
             world
                 .internal("operator")
-                .follow_flags(from(Start::Snapshot(SnapshotStart {})))
+                .follow_flags(from(Start::Snapshot(SnapshotStart::default())))
                 .await
         ),
         (Code::PermissionDenied, ErrorReason::RoleNotPermitted)

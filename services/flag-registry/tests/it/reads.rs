@@ -26,7 +26,7 @@ async fn a_batch_answers_each_device_for_itself() {
             "rubbish".into(),
             METER.to_lowercase(),
         ],
-        at_least: None,
+        ..Default::default()
     };
     let answer = world
         .acme()
@@ -61,7 +61,7 @@ async fn a_batch_answers_each_device_for_itself() {
 
     let many = wire::BatchGetFlagsRequest {
         device_ids: vec![METER.into(); 1001],
-        at_least: None,
+        ..Default::default()
     };
     assert_eq!(
         refused(world.acme().batch_get_flags(many).await),
@@ -265,6 +265,7 @@ async fn page_tokens_are_good_for_their_caller_and_request_only() {
         device_id: device(1),
         page_token: token,
         page_size: 0,
+        ..Default::default()
     };
     assert_eq!(refused(acme.list_flag_events(events).await), invalid);
 }
@@ -284,6 +285,7 @@ async fn a_history_is_paged_newest_first() {
         device_id: METER.into(),
         page_size: 4,
         page_token: String::new(),
+        ..Default::default()
     };
     let mut seen = Vec::new();
     let first = acme

@@ -320,7 +320,7 @@ pub(crate) fn remove(device: &str) -> wire::RemoveFlagRequest {
 pub(crate) fn get(device: &str) -> wire::GetFlagRequest {
     wire::GetFlagRequest {
         device_id: device.into(),
-        at_least: None,
+        ..Default::default()
     }
 }
 

@@ -65,7 +65,7 @@ impl Story {
                 let device_id = HOME.esme().to_string();
                 let get = flags::GetFlagRequest {
                     device_id: device_id.clone(),
-                    at_least: None,
+                    ..Default::default()
                 };
                 let list = flags::ListFlagEventsRequest {
                     device_id,

@@ -6,12 +6,14 @@ use mesh_api::registration::v1 as wire;
 use mesh_api::registration::v1::authority_service_server::AuthorityService;
 use mesh_api::status::item_status;
 use mesh_authz::{Authority, AuthorityError, AuthoritySource, MAX_BATCH};
-use mesh_types::{DeviceId, Position};
+use mesh_follow::AsOf;
+use mesh_types::{DeviceId, Position, Timestamp};
 use tonic::{Request, Response, Status};
 
 use super::{Registry, complete, on_wire, store_failed};
 use crate::answer::Answered;
 use crate::error::Error;
+use crate::store::Basis;
 use crate::wire::Fields;
 
 #[tonic::async_trait]
@@ -25,10 +27,11 @@ impl AuthorityService for Registry {
         let mut fields = Fields::of_request(&mut errors);
         let device: Option<DeviceId> = fields.required("device_id", &asked.device_id);
         let valid = fields.instant("valid_time", asked.valid_time.as_ref());
+        let as_of = AsOf::read(&mut errors, asked.as_of.as_ref());
         let device = complete(device, errors)?;
         self.devices.wait_for(asked.at_least.as_ref()).await?;
-        let valid = valid.unwrap_or_else(|| self.clock.now());
-        let answers = self.inventory.authorities(&[device], valid).await;
+        let (basis, valid) = self.asked_about(as_of, valid).await?;
+        let answers = self.inventory.authorities(&[device], basis, valid).await;
         let (answers, position) = answers.map_err(store_failed)?;
         Ok(Response::new(wire::GetAuthorityResponse {
             authority: answers.first().map(Answered::to_wire),
@@ -48,6 +51,7 @@ impl AuthorityService for Registry {
         let mut errors = FieldErrors::default();
         let mut fields = Fields::of_request(&mut errors);
         let valid = fields.instant("valid_time", asked.valid_time.as_ref());
+        let as_of = AsOf::read(&mut errors, asked.as_of.as_ref());
         complete(Some(()), errors)?;
         let devices: Vec<Result<DeviceId, Error>> = asked
             .device_ids
@@ -59,14 +63,43 @@ impl AuthorityService for Registry {
             .filter_map(|id| id.as_ref().ok().copied())
             .collect();
         self.devices.wait_for(asked.at_least.as_ref()).await?;
-        let valid = valid.unwrap_or_else(|| self.clock.now());
-        let answers = self.inventory.authorities(&sound, valid).await;
+        let (basis, valid) = self.asked_about(as_of, valid).await?;
+        let answers = self.inventory.authorities(&sound, basis, valid).await;
         let (answers, position) = answers.map_err(store_failed)?;
         Ok(Response::new(wire::BatchGetAuthorityResponse {
             results: results(devices, &answers),
             position: on_wire(&position),
             valid_time: Some(timestamp_to_wire(valid)),
         }))
+    }
+}
+
+impl Registry {
+    /// What an answer rests on, and the instant that it is about: if the caller does not say, the one
+    /// as of which it is given.
+    async fn asked_about(
+        &self,
+        as_of: Option<AsOf>,
+        valid: Option<Timestamp>,
+    ) -> Result<(Option<Basis>, Timestamp), Status> {
+        let now = || self.clock.now();
+        let Some(as_of) = as_of else {
+            return Ok((None, valid.unwrap_or_else(now)));
+        };
+        let devices = self.devices.shown(Some(&as_of)).await?.sequence;
+        let (parties, then) = match &as_of {
+            AsOf::Known(time) => {
+                let parties = self.parties.shown(Some(&as_of)).await?;
+                (Some(parties.sequence), Some(*time))
+            }
+            AsOf::Position(_) => {
+                let recorded = self.inventory.recorded_at(devices).await;
+                (None, recorded.map_err(store_failed)?)
+            }
+        };
+        let basis = Basis { devices, parties };
+        // Before the first event nothing is known of any time.
+        Ok((Some(basis), valid.or(then).unwrap_or_else(now)))
     }
 }
 
@@ -122,7 +155,7 @@ impl AuthoritySource for OwnAuthority {
         let at_least = at_least.map(position_to_wire);
         let reached = feed.wait_for(at_least.as_ref()).await;
         reached.map_err(|_| AuthorityError::Unreachable)?;
-        let answers = inventory.authorities(devices, clock.now()).await;
+        let answers = inventory.authorities(devices, None, clock.now()).await;
         let (answers, position) = answers.map_err(|error| {
             tracing::error!(%error, "authority cannot be read");
             AuthorityError::Unreachable

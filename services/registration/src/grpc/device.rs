@@ -4,15 +4,13 @@ use mesh_api::convert::FieldErrors;
 use mesh_api::registration::v1 as wire;
 use mesh_api::registration::v1::device_service_server::DeviceService;
 use mesh_authz::{Authorization, Authorized};
-use mesh_follow::{FrameStream, Start};
-use mesh_store::fingerprint;
-use mesh_types::DeviceId;
+use mesh_follow::{AsOf, FrameStream, Start};
+use mesh_types::{DeviceId, Timestamp};
 use prost::Message as _;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::import::{self, Results};
-use super::list::{Listing, cut};
-use super::party::read_page_size;
+use super::list::{Listing, cut, filter};
 use super::{Registry, complete, on_wire, origin, request, store_failed};
 use crate::error::Error;
 use crate::store::DevicePages;
@@ -39,13 +37,16 @@ impl DeviceService for Registry {
         request: Request<wire::GetDeviceRequest>,
     ) -> Result<Response<wire::GetDeviceResponse>, Status> {
         let permit = Authorization::of(&request)?.device()?;
-        let head = self.inventory.devices_head().await.map_err(store_failed)?;
-        let found = self.inventory.device(permit.device(), head.sequence).await;
+        let mut errors = FieldErrors::default();
+        let as_of = AsOf::read(&mut errors, request.get_ref().as_of.as_ref());
+        complete(Some(()), errors)?;
+        let shown = self.devices.shown(as_of.as_ref()).await?;
+        let found = self.inventory.device(permit.device(), shown.sequence).await;
         let device = found.map_err(store_failed)?;
         let device = device.ok_or(Error::NotFound("Device"))?;
         Ok(Response::new(wire::GetDeviceResponse {
             device: Some(device_to_wire(&device.value, device.since)),
-            position: on_wire(&head),
+            position: on_wire(&shown),
         }))
     }
 
@@ -55,16 +56,18 @@ impl DeviceService for Registry {
     ) -> Result<Response<wire::ListDevicesResponse>, Status> {
         let authorization = Authorization::of(&request)?;
         let asked = request.get_ref();
-        let limit = read_page_size(asked.page_size)?;
         let mut errors = FieldErrors::default();
         let hub = Fields::of_request(&mut errors)
             .optional("communications_hub_id", &asked.communications_hub_id);
-        complete(Some(()), errors)?;
-        let head = self.inventory.devices_head().await.map_err(store_failed)?;
-        let filter = hub.map(|hub: DeviceId| hub.eui64().octets());
-        let filter = fingerprint(filter.as_ref().map(<[u8; 8]>::as_slice));
+        let as_of = AsOf::read(&mut errors, asked.as_of.as_ref());
+        let limit = complete(errors.page_size(asked.page_size), errors)?.into();
+        let first = as_of.filter(|_| asked.page_token.is_empty());
+        let shown = self.devices.shown(first.as_ref()).await?;
+        let on_hub = hub.map(|hub: DeviceId| hub.eui64().octets());
+        let on_hub = on_hub.as_ref().map_or(&[][..], |hub| hub);
+        let filter = filter(on_hub, asked.as_of.as_ref());
         let tokens = self.inventory.store().tokens();
-        let listing = Listing::new(tokens, &authorization, &filter, &head);
+        let listing = Listing::new(tokens, &authorization, &filter, &shown);
         let mark = listing.open(&asked.page_token)?;
         let page = Page {
             at: mark.at,
@@ -97,16 +100,31 @@ impl DeviceService for Registry {
         &self,
         request: Request<wire::ListRegistrationsRequest>,
     ) -> Result<Response<wire::ListRegistrationsResponse>, Status> {
+        let asked = request.get_ref();
         let mut errors = FieldErrors::default();
-        let mpxn = Fields::of_request(&mut errors).required("mpxn", &request.get_ref().mpxn);
+        let mut fields = Fields::of_request(&mut errors);
+        let mpxn = fields.required("mpxn", &asked.mpxn);
+        let valid: Option<Timestamp> = fields.instant("valid_time", asked.valid_time.as_ref());
+        let as_of = AsOf::read(&mut errors, asked.as_of.as_ref());
         let mpxn = complete(mpxn, errors)?;
-        let head = self.inventory.devices_head().await.map_err(store_failed)?;
-        let found = self.inventory.registrations(mpxn, head.sequence).await;
-        let found = found.map_err(store_failed)?;
-        let latest = found.len().saturating_sub(MOST_REGISTRATIONS);
+        let shown = self.devices.shown(as_of.as_ref()).await?;
+        let supply = self.inventory.supply(mpxn, shown.sequence).await;
+        let supply = supply.map_err(store_failed)?;
+        let registrations = match valid {
+            Some(valid) => supply
+                .at(valid)
+                .map(registration_to_wire)
+                .into_iter()
+                .collect(),
+            None => {
+                let all = supply.registrations();
+                let latest = all.len().saturating_sub(MOST_REGISTRATIONS);
+                all[latest..].iter().map(registration_to_wire).collect()
+            }
+        };
         Ok(Response::new(wire::ListRegistrationsResponse {
-            registrations: found[latest..].iter().map(registration_to_wire).collect(),
-            position: on_wire(&head),
+            registrations,
+            position: on_wire(&shown),
         }))
     }
 

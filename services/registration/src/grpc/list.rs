@@ -1,8 +1,10 @@
 //! Where does the next page of a list begin?
 
+use mesh_api::common::v1::AsOf;
 use mesh_authz::Authorization;
-use mesh_store::{Fingerprint, Scope, Tokens};
+use mesh_store::{Fingerprint, Scope, Tokens, fingerprint};
 use mesh_types::{Epoch, Position, Sequence};
+use prost::Message as _;
 
 use crate::error::Error;
 
@@ -13,11 +15,12 @@ pub(super) struct Mark {
     pub(super) after: Option<String>,
 }
 
-/// A list as one caller asks for it, over a log whose head was just read.
+/// A list as one caller asks for it. Its first page shows `shown`; its others show an earlier position
+/// of that history of the log.
 pub(super) struct Listing<'a> {
     tokens: &'a Tokens,
     scope: Scope<'a>,
-    head: &'a Position,
+    shown: &'a Position,
 }
 
 impl<'a> Listing<'a> {
@@ -26,7 +29,7 @@ impl<'a> Listing<'a> {
         tokens: &'a Tokens,
         authorization: &'a Authorization,
         filter: &'a Fingerprint,
-        head: &'a Position,
+        shown: &'a Position,
     ) -> Self {
         let scope = Scope {
             rpc: authorization.method(),
@@ -36,16 +39,16 @@ impl<'a> Listing<'a> {
         Self {
             tokens,
             scope,
-            head,
+            shown,
         }
     }
 
-    /// Where the page that `token` asks for begins; the first page shows the head. A list that
-    /// began before the database was restored cannot go on.
+    /// Where the page that `token` asks for begins. A list that began before the database was restored
+    /// cannot go on.
     pub(super) fn open(&self, token: &str) -> Result<Mark, Error> {
         if token.is_empty() {
             return Ok(Mark {
-                at: self.head.sequence,
+                at: self.shown.sequence,
                 after: None,
             });
         }
@@ -62,7 +65,7 @@ impl<'a> Listing<'a> {
         let epoch = Epoch::new(u64::from_be_bytes(*epoch))?;
         let at = u64::from_be_bytes(*at);
         let after = Some(String::from_utf8(key.to_vec()).ok()?);
-        (epoch == self.head.epoch && at <= self.head.sequence).then_some(Mark { at, after })
+        (epoch == self.shown.epoch && at <= self.shown.sequence).then_some(Mark { at, after })
     }
 
     /// The token of the page after `key` in the list at `at`; empty if there is none.
@@ -70,7 +73,7 @@ impl<'a> Listing<'a> {
         let Some(key) = key else {
             return String::new();
         };
-        let mut payload = self.head.epoch.get().to_be_bytes().to_vec();
+        let mut payload = self.shown.epoch.get().to_be_bytes().to_vec();
         payload.extend(at.to_be_bytes());
         payload.extend(key.into_bytes());
         self.tokens.seal(&self.scope, &payload)
@@ -78,11 +81,14 @@ impl<'a> Listing<'a> {
 
     /// The position that the list shows.
     pub(super) fn position(&self, at: Sequence) -> Position {
-        Position {
-            sequence: at,
-            ..self.head.clone()
-        }
+        self.shown.at(at)
     }
+}
+
+/// Of everything that stays the same from page to page: a field, and what all pages rest on.
+pub(super) fn filter(field: &[u8], as_of: Option<&AsOf>) -> Fingerprint {
+    let as_of = as_of.map(AsOf::encode_to_vec).unwrap_or_default();
+    fingerprint([field, &as_of])
 }
 
 /// The key after which the next page begins, if one more item than a page has was found; that one

@@ -4,11 +4,10 @@ use mesh_api::convert::FieldErrors;
 use mesh_api::registration::v1 as wire;
 use mesh_api::registration::v1::party_service_server::PartyService;
 use mesh_authz::Authorization;
-use mesh_follow::{FrameStream, Start};
-use mesh_store::fingerprint;
+use mesh_follow::{AsOf, FrameStream, Start};
 use tonic::{Request, Response, Status};
 
-use super::list::{Listing, cut};
+use super::list::{Listing, cut, filter};
 use super::{Registry, complete, on_wire, origin, request, store_failed};
 use crate::error::Error;
 use crate::store::PartyPages;
@@ -43,16 +42,18 @@ impl PartyService for Registry {
         &self,
         request: Request<wire::GetPartyRequest>,
     ) -> Result<Response<wire::GetPartyResponse>, Status> {
+        let asked = request.get_ref();
         let mut errors = FieldErrors::default();
-        let id = Fields::of_request(&mut errors).required("party_id", &request.get_ref().party_id);
+        let as_of = AsOf::read(&mut errors, asked.as_of.as_ref());
+        let id = Fields::of_request(&mut errors).required("party_id", &asked.party_id);
         let id = complete(id, errors)?;
-        let head = self.inventory.parties_head().await.map_err(store_failed)?;
-        let found = self.inventory.party(&id, head.sequence).await;
+        let shown = self.parties.shown(as_of.as_ref()).await?;
+        let found = self.inventory.party(&id, shown.sequence).await;
         let party = found.map_err(store_failed)?;
         let party = party.ok_or(Error::NotFound("party"))?;
         Ok(Response::new(wire::GetPartyResponse {
             party: Some(party_to_wire(&party.value, party.since)),
-            position: on_wire(&head),
+            position: on_wire(&shown),
         }))
     }
 
@@ -62,11 +63,14 @@ impl PartyService for Registry {
     ) -> Result<Response<wire::ListPartiesResponse>, Status> {
         let authorization = Authorization::of(&request)?;
         let asked = request.get_ref();
-        let limit = read_page_size(asked.page_size)?;
-        let head = self.inventory.parties_head().await.map_err(store_failed)?;
-        let filter = fingerprint([]);
+        let mut errors = FieldErrors::default();
+        let as_of = AsOf::read(&mut errors, asked.as_of.as_ref());
+        let limit = complete(errors.page_size(asked.page_size), errors)?.into();
+        let first = as_of.filter(|_| asked.page_token.is_empty());
+        let shown = self.parties.shown(first.as_ref()).await?;
+        let filter = filter(&[], asked.as_of.as_ref());
         let tokens = self.inventory.store().tokens();
-        let listing = Listing::new(tokens, &authorization, &filter, &head);
+        let listing = Listing::new(tokens, &authorization, &filter, &shown);
         let mark = listing.open(&asked.page_token)?;
         let page = Page {
             at: mark.at,
@@ -98,13 +102,6 @@ impl PartyService for Registry {
         let stream = self.parties.serve(start, authorization, snapshots).await?;
         Ok(Response::new(stream))
     }
-}
-
-/// The size of a page, or that it is no size.
-pub(super) fn read_page_size(asked: i32) -> Result<u32, Error> {
-    let mut errors = FieldErrors::default();
-    let size = errors.page_size(asked).map(u32::from);
-    complete(size, errors)
 }
 
 fn read_put(

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use mesh_api::registration::v1 as wire;
 use mesh_follow::{SnapshotPage, SnapshotPages};
 use mesh_store::StoreError;
-use mesh_store::log::{self, PageLimit};
+use mesh_store::log;
 use mesh_types::{Sequence, Timestamp};
 
 use super::Inventory;
@@ -84,17 +84,11 @@ impl DevicePages {
         conn: &mut mesh_store::sqlite::Conn,
         at: Sequence,
     ) -> Result<Timestamp, StoreError> {
-        let one = PageLimit {
-            events: 1,
-            ..PageLimit::default()
-        };
-        let Some(before) = at.checked_sub(1) else {
+        if at == 0 {
             return Ok(Timestamp::from_micros(i64::MIN));
-        };
-        let event = log::read(conn, &self.0.logs.devices, before, one)
-            .await?
-            .pop();
-        event.map(|event| event.recorded_time).ok_or_else(|| {
+        }
+        let recorded = log::recorded_at(conn, &self.0.logs.devices, at).await?;
+        recorded.ok_or_else(|| {
             StoreError::inconsistent("log_event", "a snapshot was asked for beyond the head")
         })
     }

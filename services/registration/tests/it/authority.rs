@@ -84,8 +84,7 @@ async fn a_batch_is_answered_in_order_and_at_one_position() {
     let asked = [GPF, ESME, "rubbish", UNKNOWN, "", ESME];
     let request = wire::BatchGetAuthorityRequest {
         device_ids: asked.iter().map(|&id| id.to_owned()).collect(),
-        valid_time: None,
-        at_least: None,
+        ..Default::default()
     };
     let answer = world
         .authority()
@@ -109,8 +108,8 @@ async fn a_batch_is_answered_in_order_and_at_one_position() {
 
     let request = |count: usize| wire::BatchGetAuthorityRequest {
         device_ids: vec![ESME.to_owned(); count],
-        valid_time: None,
         at_least: Some(position.clone()),
+        ..Default::default()
     };
     let full = world
         .authority()
@@ -144,8 +143,8 @@ async fn an_answer_waits_for_the_position_that_must_have_been_seen() {
     let ask = async |at_least: Position| {
         let request = wire::GetAuthorityRequest {
             device_id: ESME.to_owned(),
-            valid_time: None,
             at_least: Some(at_least),
+            ..Default::default()
         };
         world
             .authority()

@@ -163,6 +163,7 @@ async fn only_the_responsible_supplier_and_internal_readers_see_a_device() {
     let get = async |role: &str, device: &str| {
         let request = wire::GetDeviceRequest {
             device_id: device.to_owned(),
+            ..Default::default()
         };
         world.devices(role).get_device(request).await
     };
@@ -211,6 +212,7 @@ async fn lists_go_by_pages_and_by_hub() {
             page_size: 2,
             page_token: token.to_owned(),
             communications_hub_id: hub.to_owned(),
+            ..Default::default()
         };
         world
             .devices(role)
@@ -301,7 +303,10 @@ async fn a_supplier_changes_now_later_or_late() {
     assert_eq!(late.ended.unwrap().end_time.unwrap().seconds, NOW - 43_200);
     assert_eq!(world.ask(TWIN).await.responsible_party_id, "BOLT");
 
-    let request = wire::ListRegistrationsRequest { mpxn: mpan(1) };
+    let request = wire::ListRegistrationsRequest {
+        mpxn: mpan(1),
+        ..Default::default()
+    };
     let listed = world
         .devices("auditor")
         .list_registrations(request)
@@ -350,7 +355,10 @@ async fn a_change_is_replayed_by_its_request_id() {
         .unwrap()
         .into_inner();
     assert!(!own.replayed);
-    let request = wire::ListRegistrationsRequest { mpxn: mpan(1) };
+    let request = wire::ListRegistrationsRequest {
+        mpxn: mpan(1),
+        ..Default::default()
+    };
     let listed = operator.list_registrations(request).await.unwrap();
     assert_eq!(listed.into_inner().registrations.len(), 3);
     world.stop().await;

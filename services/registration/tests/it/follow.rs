@@ -13,7 +13,7 @@ use crate::world::{ESME, GPF, GSME, NOW, World, at, mpan, mprn};
 
 fn snapshot() -> Option<FollowStart> {
     Some(FollowStart {
-        start: Some(follow_start::Start::Snapshot(SnapshotStart {})),
+        start: Some(follow_start::Start::Snapshot(SnapshotStart::default())),
     })
 }
 

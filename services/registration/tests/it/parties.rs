@@ -209,6 +209,7 @@ async fn a_party_reads_itself_and_nobody_else() {
     let get = async |id: &str| {
         let request = wire::GetPartyRequest {
             party_id: id.to_owned(),
+            ..Default::default()
         };
         let mut acme = world.parties_as(&entity(1));
         acme.get_party(request)
@@ -225,6 +226,7 @@ async fn a_party_reads_itself_and_nobody_else() {
     }
     let request = wire::GetPartyRequest {
         party_id: "NOBODY".to_owned(),
+        ..Default::default()
     };
     let status = world
         .parties("auditor")
@@ -245,6 +247,7 @@ async fn pages_show_one_position_and_belong_to_one_caller() {
         let request = wire::ListPartiesRequest {
             page_size: size,
             page_token: token.to_owned(),
+            ..Default::default()
         };
         world
             .parties(role)

@@ -120,7 +120,7 @@ impl World {
         let request = wire::GetAuthorityRequest {
             device_id: device.to_owned(),
             valid_time: seconds.and_then(instant),
-            at_least: None,
+            ..Default::default()
         };
         self.authority()
             .get_authority(request)
@@ -186,6 +186,7 @@ impl World {
         wait_until("the chain to know the party", async || {
             let request = wire::GetDeviceRequest {
                 device_id: device.to_owned(),
+                ..Default::default()
             };
             let answer = devices.clone().get_device(request).await;
             let found = answer.err().map(|status| reason_of(&status));

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use mesh_api::common::v1::{FollowStart, LogEntry, follow_start, stream_frame::Frame};
+use mesh_api::common::v1::{
+    FollowStart, LogEntry, SnapshotStart, follow_start, stream_frame::Frame,
+};
 use mesh_api::convert::position_from_wire;
 use mesh_api::csp_notification::v1 as wire;
 use mesh_api::csp_notification::v1::csp_notification_service_client::CspNotificationServiceClient;
@@ -123,7 +125,10 @@ impl TestServer {
         use wire::follow_flag_changes_request::Start as Asked;
         let start = match start {
             Start::After(after) => Asked::After(mesh_api::convert::position_to_wire(&after)),
-            Start::Snapshot => Asked::Snapshot(mesh_api::common::v1::SnapshotStart {}),
+            Start::Snapshot => Asked::Snapshot(SnapshotStart::default()),
+            Start::SnapshotAt(position) => Asked::Snapshot(SnapshotStart {
+                position: Some(mesh_api::convert::position_to_wire(&position)),
+            }),
         };
         let request = wire::FollowFlagChangesRequest {
             csp_id: "north".into(),

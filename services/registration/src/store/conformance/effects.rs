@@ -252,7 +252,7 @@ pub(in super::super) async fn authority_follows_time_without_a_ticker(
     }
     let (answers, _) = world
         .inventory
-        .authorities(&[id(1), id(99), id(1)], at(1_000))
+        .authorities(&[id(1), id(99), id(1)], None, at(1_000))
         .await?;
     let [first, unknown, again] = answers.as_slice() else {
         return Err("one answer for each".into());

@@ -132,7 +132,10 @@ impl World {
     }
 
     pub(super) async fn responsible(&self, device: DeviceId, seconds: i64) -> Option<String> {
-        let answers = self.inventory.authorities(&[device], at(seconds)).await;
+        let answers = self
+            .inventory
+            .authorities(&[device], None, at(seconds))
+            .await;
         let (answers, _) = answers.unwrap();
         answers[0].party().map(ToString::to_string)
     }

@@ -151,7 +151,8 @@ pub(in super::super) async fn concurrent_changes_never_overlap(database: &Databa
         }
     }
     let at = head(&world).await.sequence;
-    let all = world.inventory.registrations(point, at).await?;
+    let supply = world.inventory.supply(point, at).await?;
+    let all = supply.registrations();
     assert_eq!(all.len(), made);
     for pair in all.windows(2) {
         assert_eq!(pair[0].interval.end(), pair[1].interval.start());

@@ -1,0 +1,41 @@
+//! What was known at a time, so that the answer never changes?
+//!
+//! A transaction takes its time when it has the write lock and commits later: what is there now may
+//! not be all that will have been recorded by now. Once the lock was had by somebody else after a time
+//! was over, nothing can be recorded at that time any more (see
+//! `docs/adr/2026-11-24-what-was-known-at-a-time-is-final.md`).
+
+use mesh_types::{Clock, LogName, Position, Timestamp};
+
+use crate::{Store, StoreError, log};
+
+impl Store {
+    /// The last event of `log` that was recorded at `time` or before; sequence zero if there was none
+    /// yet. Whoever asks again gets the same answer. `None` if `time` is not over by `clock`.
+    ///
+    /// A log that does not exist is [`StoreError::Inconsistent`].
+    pub async fn known_at(
+        &self,
+        log: &LogName,
+        time: Timestamp,
+        clock: &dyn Clock,
+    ) -> Result<Option<Position>, StoreError> {
+        let mut conn = self.readers().acquire().await?;
+        let head = log::head(&mut conn, log).await?;
+        if let Some(head) = head.filter(|head| head.recorded_time > time) {
+            let sequence = log::known_at(&mut conn, log, time).await?;
+            return Ok(Some(head.position.at(sequence)));
+        }
+        drop(conn);
+        let mut tx = self.begin_write_by(clock).await?;
+        tx.lock(log).await?;
+        let known = if tx.now() > time {
+            let sequence = log::known_at(tx.conn(), log, time).await?;
+            Some(tx.head(log)?.position.at(sequence))
+        } else {
+            None
+        };
+        tx.rollback().await?;
+        Ok(known)
+    }
+}
