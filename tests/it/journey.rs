@@ -5,7 +5,7 @@
 //! either CSP was told, and how the meters stand in the obligation report.
 
 mod suspension;
-mod town;
+pub(crate) mod town;
 mod views;
 
 use mesh_api::common::v1::{DeviceType, ErrorReason};

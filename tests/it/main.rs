@@ -9,6 +9,7 @@ mod downstream;
 mod handshakes;
 mod journey;
 mod mesh;
+mod model;
 mod reference_messages;
 mod requests;
 mod storm;

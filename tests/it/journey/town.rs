@@ -2,11 +2,13 @@
 //! each where it listened before.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use mesh_api::common::v1::ErrorReason;
 use mesh_api::registration::v1 as wire;
 use mesh_api::status::reason_of;
 use mesh_testkit::{TempDir, temp_dir, wait_until};
+use mesh_types::{Clock, SystemClock};
 use mp169::clients::Clients;
 use mp169::home::Folder;
 use mp169::load::{Loaded, load};
@@ -24,6 +26,7 @@ pub(crate) struct Town {
     folder: Folder,
     addresses: BTreeMap<Service, String>,
     running: Mutex<BTreeMap<Service, Running>>,
+    clock: Arc<dyn Clock>,
     _scratch: TempDir,
 }
 
@@ -36,12 +39,18 @@ struct Running {
 impl Town {
     /// Starts all services on free ports, with nothing recorded.
     pub(crate) async fn start() -> Self {
+        Self::with_clock(Arc::new(SystemClock)).await
+    }
+
+    /// The same, with services that go by `clock`.
+    pub(crate) async fn with_clock(clock: Arc<dyn Clock>) -> Self {
         let scratch = temp_dir();
         let folder = Folder::open_or_make(scratch.path()).unwrap();
         let mut town = Self {
             folder,
             addresses: BTreeMap::new(),
             running: Mutex::default(),
+            clock,
             _scratch: scratch,
         };
         let mut listeners = Vec::new();
@@ -66,13 +75,15 @@ impl Town {
         let database = self.folder.database_url(service);
         let registration = self.addresses[&Service::Registration].clone();
         let flags = self.addresses[&Service::FlagRegistry].clone();
+        let clock = Arc::clone(&self.clock);
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async {
             let _ = stopped.await;
         };
         let ended = match service {
             Service::Registration => {
-                let deps = registration::Deps::new(&database, tls);
+                let mut deps = registration::Deps::new(&database, tls);
+                deps.clock = clock;
                 tokio::spawn(async {
                     registration::run(deps, listener, stopped)
                         .await
@@ -81,7 +92,8 @@ impl Town {
                 })
             }
             Service::FlagRegistry => {
-                let deps = flag_registry::Deps::new(&database, &registration, tls);
+                let mut deps = flag_registry::Deps::new(&database, &registration, tls);
+                deps.clock = clock;
                 tokio::spawn(async {
                     flag_registry::run(deps, listener, stopped)
                         .await
@@ -90,7 +102,8 @@ impl Town {
                 })
             }
             Service::Classification => {
-                let deps = classification::Deps::new(&registration, &flags, tls);
+                let mut deps = classification::Deps::new(&registration, &flags, tls);
+                deps.clock = clock;
                 tokio::spawn(async {
                     classification::run(deps, listener, stopped)
                         .await
@@ -99,7 +112,8 @@ impl Town {
                 })
             }
             Service::CspNotification => {
-                let deps = csp_notification::Deps::new(&database, &registration, &flags, tls);
+                let mut deps = csp_notification::Deps::new(&database, &registration, &flags, tls);
+                deps.clock = clock;
                 tokio::spawn(async {
                     csp_notification::run(deps, listener, stopped)
                         .await
@@ -108,7 +122,8 @@ impl Town {
                 })
             }
             Service::Reporting => {
-                let deps = reporting::Deps::new(&database, &registration, &flags, tls);
+                let mut deps = reporting::Deps::new(&database, &registration, &flags, tls);
+                deps.clock = clock;
                 tokio::spawn(async { reporting::run(deps, listener, stopped).await.unwrap().clean })
             }
         };

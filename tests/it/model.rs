@@ -1,0 +1,48 @@
+//! Does the mesh answer as a small, obvious reference does, whatever happens in whatever order?
+//!
+//! A case is a random sequence of steps on a mesh of its own: suppliers change, now, later or as from
+//! an earlier time; hubs, GPFs and sites change; flags are set and lifted; tenants and parties come and
+//! go; requests come again, services start anew, and time passes. Each step is a call that is put to the
+//! running services and to the reference, and both answers must be equal, refusals included. What
+//! happens at the same time is not looked at here: each step waits until the mesh has taken it in.
+//!
+//! `MODEL_CASES` in the environment says how many cases are run instead of the usual number.
+
+mod calls;
+mod case;
+mod cast;
+mod ending;
+mod reference;
+mod script;
+mod step;
+
+use proptest::test_runner::{Config, TestRunner};
+
+use case::Case;
+
+/// How many cases are run unless somebody asks for more.
+const CASES: u32 = 8;
+/// How long a case that failed is made smaller, in milliseconds.
+const SHRINKING: u32 = 300_000;
+
+#[test]
+fn the_mesh_answers_as_the_reference_does() {
+    let cases = std::env::var("MODEL_CASES").map_or(CASES, |cases| cases.parse().unwrap());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut runner = TestRunner::new(Config {
+        cases,
+        max_shrink_time: SHRINKING,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let all_equal = runner.run(&step::steps(), |steps| {
+        runtime.block_on(async { Case::begin().await.run(steps).await })
+    });
+    if let Err(difference) = all_equal {
+        panic!("{difference}");
+    }
+}

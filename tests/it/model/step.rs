@@ -1,0 +1,368 @@
+//! What can happen in a case, and how often?
+//!
+//! Steps name Devices, points and moments by numbers that mean something in any state of the world,
+//! so that a case from which steps are taken away is still a case.
+
+use mesh_api::flag_registry::v1::{Declaration, FlagState};
+use mesh_api::registration::v1::{PartyStatus, SmiStatus};
+use mp169::mesh::Service;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::cast::{DEVICES, GAS, GPFS, HUBS, METERS, PARTIES, POINTS, SUPPLIERS, UNKNOWN};
+
+/// One thing that happens.
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    /// Time passes, up to a moment if that lies ahead. What has come is logged by the next write if
+    /// there is one, otherwise by the ticker.
+    Pass { to: Moment, write: bool },
+    /// A supplier is registered from a moment on.
+    Change {
+        point: usize,
+        party: usize,
+        from: Moment,
+    },
+    /// A registration is loaded with its whole interval.
+    Load {
+        point: usize,
+        party: usize,
+        from: Moment,
+        to: Option<Moment>,
+    },
+    /// A Device is recorded with something changed.
+    Record {
+        device: usize,
+        change: DeviceChange,
+        etag: Etag,
+    },
+    /// A party is suspended, reinstated or closed.
+    Status { party: usize, status: PartyStatus },
+    /// A supplier changes a flag.
+    Flag {
+        caller: Who,
+        device: usize,
+        wish: Wish,
+        said: Said,
+    },
+    /// The DSP tells that SRV 3.2 was sent to a Device.
+    Note { device: usize },
+    /// An earlier request comes again under the same id, perhaps with another content.
+    Again { which: u8, altered: bool },
+    /// A service is stopped and started again.
+    Restart(Service),
+    /// Somebody asks.
+    Ask { who: Who, question: Question },
+}
+
+/// A moment, told from what lies near it, so that boundaries are met often.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Moment {
+    /// So many hours from now.
+    Hours(i64),
+    /// So many microseconds from an instant at which a registration begins or ends.
+    Edge { number: u8, micros: i64 },
+}
+
+/// What a record is to say.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum DeviceChange {
+    Nothing,
+    Hub(usize),
+    NoHub,
+    Status(SmiStatus),
+    /// Bits: Economy 7, Radio Teleswitch, no WAN.
+    Exceptions(u8),
+    Gpf(usize),
+    /// An ESME's import MPAN is that of a point, or none is left.
+    ImportMpan(Option<usize>),
+    Smets(u32),
+    /// Contradicts what is recorded.
+    Type,
+}
+
+/// What a caller expects to change.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Etag {
+    Any,
+    Present,
+    Other,
+    NothingYet,
+}
+
+/// Who calls.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Who {
+    /// Whoever is responsible for the Device; the first supplier if nobody is.
+    Responsible,
+    Party(usize),
+    Operator,
+}
+
+/// What a supplier asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    Add,
+    Remove,
+    /// A change of tenancy that keeps the flag.
+    Keep,
+    /// A change of tenancy that lifts it.
+    Lift,
+}
+
+/// What a supplier says, and how it asks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Said {
+    /// Whether the preference is the one that goes with the wish.
+    pub(super) fits: bool,
+    /// Who captured the choice; nobody else than the caller if `None`.
+    pub(super) by: Option<usize>,
+    /// When.
+    pub(super) captured: Moment,
+    pub(super) attested: Attested,
+    /// Economy 7, Radio Teleswitch, no WAN.
+    pub(super) declared: Option<[Declaration; 3]>,
+    /// When the tenancy began.
+    pub(super) tenancy: Moment,
+    pub(super) etag: Etag,
+    pub(super) validate_only: bool,
+}
+
+/// What is attested of reasonable steps.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Attested {
+    All,
+    Nothing,
+    NoStep,
+    StepToCome,
+    NoContact,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Question {
+    Device(usize),
+    Devices {
+        hub: Option<usize>,
+    },
+    Registrations {
+        point: usize,
+    },
+    Party(usize),
+    Parties,
+    Authority {
+        device: usize,
+        valid: Option<Moment>,
+    },
+    /// Of every Device.
+    Authorities {
+        valid: Option<Moment>,
+    },
+    Flag {
+        device: usize,
+    },
+    /// Of every Device.
+    Flags,
+    List {
+        named: Option<usize>,
+        state: FlagState,
+        csp: Option<usize>,
+    },
+    History {
+        device: usize,
+    },
+}
+
+/// The steps of a case.
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec(step(), 1..200)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        10 => (moment(), prop::bool::weighted(0.8)).prop_map(|(to, write)| Step::Pass { to, write }),
+        8 => (supply(), moment())
+            .prop_map(|((point, party), from)| Step::Change { point, party, from }),
+        6 => (supply(), moment(), prop::option::of(moment()))
+            .prop_map(|((point, party), from, to)| Step::Load { point, party, from, to }),
+        14 => record(),
+        3 => (0..SUPPLIERS, status()).prop_map(|(party, status)| Step::Status { party, status }),
+        40 => (caller(), device(), wish(), said())
+            .prop_map(|(caller, device, wish, said)| Step::Flag { caller, device, wish, said }),
+        5 => device().prop_map(|device| Step::Note { device }),
+        6 => (any::<u8>(), prop::bool::weighted(0.3))
+            .prop_map(|(which, altered)| Step::Again { which, altered }),
+        1 => select(&Service::ALL).prop_map(Step::Restart),
+        40 => (asker(), question()).prop_map(|(who, question)| Step::Ask { who, question }),
+    ]
+}
+
+/// A metering point, and mostly one of the two suppliers of its fuel.
+fn supply() -> impl Strategy<Value = (usize, usize)> {
+    let both = prop_oneof![9 => 0..2_usize, 1 => 2..PARTIES.len()];
+    (0..POINTS, both).prop_map(|(point, party)| match party {
+        // Bright supplies electricity, Caledonia gas.
+        1 | 2 if GAS.contains(&point) => (point, 3 - party),
+        _ => (point, party),
+    })
+}
+
+fn moment() -> impl Strategy<Value = Moment> {
+    let hours = vec![-500, -72, -48, -24, -1, 0, 1, 24, 48, 72];
+    prop_oneof![
+        select(hours).prop_map(Moment::Hours),
+        (any::<u8>(), -1_i64..=1).prop_map(|(number, micros)| Moment::Edge { number, micros }),
+    ]
+}
+
+/// Mostly now.
+fn recent() -> impl Strategy<Value = Moment> {
+    prop_oneof![16 => Just(Moment::Hours(0)), 1 => moment()]
+}
+
+/// Mostly a meter.
+fn device() -> impl Strategy<Value = usize> {
+    prop_oneof![16 => METERS, 2 => GPFS, 1 => 0..DEVICES]
+}
+
+fn record() -> impl Strategy<Value = Step> {
+    let of_hub = (HUBS, smi_status().prop_map(DeviceChange::Status));
+    let of_meter = (METERS, device_change());
+    let of_any = (0..DEVICES, device_change());
+    let change = prop_oneof![1 => of_hub, 12 => of_meter, 1 => of_any];
+    (change, etag()).prop_map(|((device, change), etag)| Step::Record {
+        device,
+        change,
+        etag,
+    })
+}
+
+fn device_change() -> impl Strategy<Value = DeviceChange> {
+    prop_oneof![
+        1 => Just(DeviceChange::Nothing),
+        8 => HUBS.prop_map(DeviceChange::Hub),
+        1 => select(vec![METERS.start, UNKNOWN]).prop_map(DeviceChange::Hub),
+        1 => Just(DeviceChange::NoHub),
+        4 => smi_status().prop_map(DeviceChange::Status),
+        2 => Just(DeviceChange::Exceptions(0)),
+        2 => (0_u8..8).prop_map(DeviceChange::Exceptions),
+        6 => GPFS.prop_map(DeviceChange::Gpf),
+        1 => select(vec![HUBS.start, UNKNOWN]).prop_map(DeviceChange::Gpf),
+        3 => prop::option::of(0..6_usize).prop_map(DeviceChange::ImportMpan),
+        1 => (1_u32..=2).prop_map(DeviceChange::Smets),
+        1 => Just(DeviceChange::Type),
+    ]
+}
+
+fn smi_status() -> impl Strategy<Value = SmiStatus> {
+    prop_oneof![
+        12 => Just(SmiStatus::Commissioned),
+        3 => Just(SmiStatus::Suspended),
+        1 => Just(SmiStatus::Decommissioned),
+    ]
+}
+
+fn status() -> impl Strategy<Value = PartyStatus> {
+    prop_oneof![
+        20 => Just(PartyStatus::Active),
+        8 => Just(PartyStatus::Suspended),
+        1 => Just(PartyStatus::Closed),
+    ]
+}
+
+fn caller() -> impl Strategy<Value = Who> {
+    prop_oneof![
+        12 => Just(Who::Responsible),
+        1 => (0..PARTIES.len()).prop_map(Who::Party),
+    ]
+}
+
+fn asker() -> impl Strategy<Value = Who> {
+    prop_oneof![3 => Just(Who::Operator), 3 => Just(Who::Responsible), 2 => caller()]
+}
+
+fn wish() -> impl Strategy<Value = Wish> {
+    prop_oneof![
+        9 => Just(Wish::Add),
+        2 => Just(Wish::Remove),
+        2 => Just(Wish::Keep),
+        2 => Just(Wish::Lift),
+    ]
+}
+
+fn etag() -> impl Strategy<Value = Etag> {
+    prop_oneof![
+        20 => Just(Etag::Any),
+        4 => Just(Etag::Present),
+        1 => Just(Etag::Other),
+        1 => Just(Etag::NothingYet),
+    ]
+}
+
+fn said() -> impl Strategy<Value = Said> {
+    let rarely = |chance| prop::bool::weighted(chance);
+    (
+        rarely(0.98),
+        prop::option::weighted(0.02, 0..SUPPLIERS),
+        recent(),
+        attested(),
+        declared(),
+        recent(),
+        etag(),
+        rarely(0.05),
+    )
+        .prop_map(
+            |(fits, by, captured, attested, declared, tenancy, etag, validate_only)| Said {
+                fits,
+                by,
+                captured,
+                attested,
+                declared,
+                tenancy,
+                etag,
+                validate_only,
+            },
+        )
+}
+
+fn attested() -> impl Strategy<Value = Attested> {
+    prop_oneof![
+        80 => Just(Attested::All),
+        1 => Just(Attested::Nothing),
+        1 => Just(Attested::NoStep),
+        1 => Just(Attested::StepToCome),
+        1 => Just(Attested::NoContact),
+    ]
+}
+
+fn declared() -> impl Strategy<Value = Option<[Declaration; 3]>> {
+    use Declaration::{Absent, Present, Unspecified};
+    prop_oneof![
+        60 => Just(Some([Absent; 3])),
+        2 => prop::array::uniform3(select(vec![Absent, Present, Unspecified])).prop_map(Some),
+        1 => Just(None),
+    ]
+}
+
+fn question() -> impl Strategy<Value = Question> {
+    let state = select(vec![
+        FlagState::Unspecified,
+        FlagState::Flagged,
+        FlagState::NotFlagged,
+    ]);
+    let valid = || prop::option::of(moment());
+    prop_oneof![
+        2 => device().prop_map(Question::Device),
+        1 => prop::option::of(HUBS).prop_map(|hub| Question::Devices { hub }),
+        2 => (0..POINTS).prop_map(|point| Question::Registrations { point }),
+        1 => (0..PARTIES.len()).prop_map(Question::Party),
+        1 => Just(Question::Parties),
+        3 => (device(), valid()).prop_map(|(device, valid)| Question::Authority { device, valid }),
+        2 => valid().prop_map(|valid| Question::Authorities { valid }),
+        3 => device().prop_map(|device| Question::Flag { device }),
+        2 => Just(Question::Flags),
+        2 => (prop::option::of(0..SUPPLIERS), state, prop::option::of(0..2_usize))
+            .prop_map(|(named, state, csp)| Question::List { named, state, csp }),
+        4 => device().prop_map(|device| Question::History { device }),
+    ]
+}
