@@ -299,6 +299,21 @@ fn no_two_rpcs_share_a_message() {
 }
 
 #[test]
+fn every_event_says_first_what_its_stamp_says() {
+    let files = files();
+    let stamp_of = |name: &str| {
+        let mut messages = files.iter().flat_map(|file| &file.message_type);
+        let message = messages.find(|message| message.name() == name).unwrap();
+        let fields = message.field.iter().take(2);
+        let kinds = fields.map(|field| (field.name(), field.number(), field.type_name()));
+        kinds.collect::<Vec<_>>()
+    };
+    for event in ["PartyEvent", "DeviceEvent", "FlagEvent", "CspFlagChange"] {
+        assert_eq!(stamp_of(event), stamp_of("EventStamp"), "{event}");
+    }
+}
+
+#[test]
 fn the_check_finds_what_it_looks_for() {
     let mut files = files();
     let file = files

@@ -4,8 +4,7 @@
 //! shorter log that is whole: only a copy elsewhere shows that.
 
 use futures::TryStreamExt as _;
-use mesh_types::chain::{self, Hash};
-use mesh_types::{Epoch, LogName, Sequence, Timestamp};
+use mesh_types::{Epoch, LogName, Position, Sequence, Timestamp, chain};
 
 use crate::StoreError;
 use crate::log::{self, Head, StoredEvent};
@@ -98,9 +97,7 @@ impl<'a> From<&'a StoredEvent> for Found<'a> {
 /// Checks the events of one log in their order, wherever they come from.
 #[derive(Debug, Clone)]
 pub struct Checker {
-    sequence: Sequence,
-    hash: Hash,
-    recorded_time: Timestamp,
+    reached: Head,
     read_stamp: Option<ReadStamp>,
 }
 
@@ -109,75 +106,85 @@ impl Checker {
     /// compared with what stands in it.
     #[must_use]
     pub fn new(log: &LogName, epoch: Epoch, read_stamp: Option<ReadStamp>) -> Self {
-        Self {
+        let position = Position {
+            log: log.clone(),
+            epoch,
             sequence: 0,
+        };
+        let reached = Head {
             hash: chain::genesis(log, epoch),
+            position,
             recorded_time: Timestamp::from_micros(i64::MIN),
+        };
+        Self {
+            reached,
             read_stamp,
         }
     }
 
     /// Takes the next event, unless it does not fit.
     pub fn take(&mut self, found: Found<'_>) -> Result<(), Misfit> {
-        let sequence = self.sequence + 1;
-        let hash = chain::link(&self.hash, sequence, found.event);
+        let reached = &mut self.reached;
+        let sequence = reached.position.sequence + 1;
+        let hash = chain::link(&reached.hash, sequence, found.event);
         let what = if found.sequence != sequence {
             What::Missing
-        } else if found.previous_hash != self.hash {
+        } else if found.previous_hash != reached.hash {
             What::PreviousHash
         } else if found.hash != hash {
             What::Hash
-        } else if !self.stamped(&found) {
+        } else if !stamped(self.read_stamp, &found) {
             What::Stamp
-        } else if found.recorded_time < self.recorded_time {
+        } else if found.recorded_time < reached.recorded_time {
             What::RecordedTime
         } else {
-            self.sequence = sequence;
-            self.hash = hash;
-            self.recorded_time = found.recorded_time;
+            reached.position.sequence = sequence;
+            reached.hash = hash;
+            reached.recorded_time = found.recorded_time;
             return Ok(());
         };
         Err(Misfit { sequence, what })
     }
 
-    fn stamped(&self, found: &Found<'_>) -> bool {
-        let beside = Stamp {
-            sequence: found.sequence,
-            recorded_time: found.recorded_time,
-        };
-        self.read_stamp
-            .is_none_or(|read_stamp| read_stamp(found.event) == Some(beside))
-    }
-
-    /// How many events fitted, from the first on.
+    /// The end of what fitted, which is the log's own end if no more is promised.
     #[must_use]
-    pub const fn reached(&self) -> Sequence {
-        self.sequence
+    pub const fn reached(&self) -> &Head {
+        &self.reached
     }
 
     /// The event after those that fitted, and what is the matter with it.
     #[must_use]
     pub const fn next_is(&self, what: What) -> Misfit {
         Misfit {
-            sequence: self.sequence + 1,
+            sequence: self.reached.position.sequence + 1,
             what,
         }
     }
 
     /// Whether `head`, which is not younger than the last event taken, names that event.
     pub fn ends_at(&self, head: &Head) -> Result<(), Misfit> {
+        let reached = self.reached.position.sequence;
         let promised = head.position.sequence;
-        let (sequence, what) = if promised > self.sequence {
-            (self.sequence + 1, What::Missing)
-        } else if promised < self.sequence {
+        let (sequence, what) = if promised > reached {
+            (reached + 1, What::Missing)
+        } else if promised < reached {
             (promised + 1, What::BehindHead)
-        } else if head.hash != self.hash || head.recorded_time != self.recorded_time {
-            (self.sequence, What::Head)
+        } else if *head != self.reached {
+            (reached, What::Head)
         } else {
             return Ok(());
         };
         Err(Misfit { sequence, what })
     }
+}
+
+/// Whether an event says of itself what stands beside it.
+fn stamped(read_stamp: Option<ReadStamp>, found: &Found<'_>) -> bool {
+    let beside = Stamp {
+        sequence: found.sequence,
+        recorded_time: found.recorded_time,
+    };
+    read_stamp.is_none_or(|read_stamp| read_stamp(found.event) == Some(beside))
 }
 
 /// Reads `log` from its first event to its head and checks every link.
@@ -189,7 +196,7 @@ pub async fn verify(readers: &Pool, log: &LogName) -> Result<Result<Head, Misfit
     let mut promised = head(readers, log).await?;
     let mut checker = Checker::new(log, promised.position.epoch, None);
     loop {
-        let events = page(readers, log, checker.reached()).await?;
+        let events = page(readers, log, checker.reached().position.sequence).await?;
         for event in &events {
             if let Err(misfit) = checker.take(event.into()) {
                 return Ok(Err(misfit));

@@ -4,6 +4,7 @@
 pub(crate) mod classify;
 pub(crate) mod connection;
 pub(crate) mod flag;
+pub(crate) mod log;
 pub(crate) mod services;
 mod value;
 
@@ -11,6 +12,7 @@ use clap::{Parser, Subcommand};
 
 use classify::ClassifyArgs;
 use flag::FlagCommand;
+use log::LogCommand;
 use services::{DemoArgs, UpArgs};
 
 /// Reduced communications by consumer choice (SEC modification MP169): the mesh on one machine, and
@@ -38,7 +40,8 @@ const EXIT_CODES: &str = "Exit codes:\n  \
     3  refused: not authenticated or not permitted\n  \
     4  refused: a precondition does not hold\n  \
     5  refused: the request is malformed, contradicts the record, or names nothing that exists\n  \
-    6  not available now: try again";
+    6  not available now: try again\n  \
+    7  a log is not whole (`log verify`)";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -52,6 +55,9 @@ pub enum Command {
     Flag(FlagCommand),
     /// Says what becomes of messages: DUIS XML, or GBCS in binary or hexadecimal digits.
     Classify(ClassifyArgs),
+    /// Checks that the logs, which are the audit record, are whole, and exports their events.
+    #[command(subcommand)]
+    Log(LogCommand),
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! | `mp169 demo`: the main job as a story | `story.rs` and `story/` |
 //! | `mp169 up`: the five services until Ctrl-C | `mesh.rs`, `up.rs` |
 //! | `mp169 flag`, `mp169 classify` | `flag.rs`, `classify.rs` |
+//! | `mp169 log` | `log.rs` and `log/` |
 //!
 //! This is the one crate besides the tests that depends on the services' code.
 
@@ -15,9 +16,11 @@ pub mod clock;
 mod flag;
 pub mod home;
 pub mod load;
+mod log;
 pub mod mesh;
 mod outcome;
 mod output;
+mod progress;
 pub mod sample;
 mod signals;
 mod story;
@@ -39,6 +42,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         cli::Command::Up(args) => up::run(args, otlp).await,
         cli::Command::Flag(command) => traced(otlp, flag::run(command)).await,
         cli::Command::Classify(args) => traced(otlp, classify::run(args)).await,
+        cli::Command::Log(command) => traced(otlp, log::run(command)).await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -95,6 +99,8 @@ fn failed(error: &anyhow::Error) -> ExitCode {
     let status = error.downcast_ref::<Status>();
     match status {
         Some(status) => {
+            let contexts = error.chain().take_while(|cause| !cause.is::<Status>());
+            contexts.for_each(|context| eprintln!("mp169: {context}"));
             eprintln!(
                 "mp169: {}\n{}",
                 outcome::refusal(status),
@@ -108,6 +114,9 @@ fn failed(error: &anyhow::Error) -> ExitCode {
     }
     if error.is::<classify::Undecided>() {
         return ExitCode::from(5);
+    }
+    if error.is::<log::NotWhole>() {
+        return ExitCode::from(7);
     }
     ExitCode::from(match status.map(Status::code) {
         Some(Code::Unauthenticated | Code::PermissionDenied) => 3,

@@ -237,7 +237,7 @@ fn verified(log: String, walk: Option<Walk>, rest: What) -> Verified {
     });
     Verified {
         log,
-        fit: walk.checker.reached(),
+        fit: walk.checker.reached().position.sequence,
         found: misfit.map_or(Ok(walk.head), Err),
     }
 }

@@ -1,0 +1,103 @@
+//! What can be asked of `mp169 log`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use mesh_types::LogName;
+
+use super::connection::Output;
+
+const VERIFY: &str = "Every event is checked, from the first to the log's head: that none is missing, \
+    added or moved, that its octets give its hash, that its hash rests on the one before it, and that \
+    number and time beside it are those in it. Of a database file all columns of the logs are checked, \
+    and then the file's own form.\n\n\
+    Not covered: what a service made of its events (its other tables); and events cut off at the end \
+    together with the head, which only another copy shows. Compare the last hash.\n\n\
+    Exit codes: 0 all logs are whole; 7 one does not fit; others as for every command.\n\n\
+    Examples:\n  \
+    mp169 log verify\n  \
+    mp169 log verify --log flags --output json\n  \
+    mp169 log verify --as CSP-NORTH --log csp/north\n  \
+    mp169 log verify --database backup/flag-registry.db";
+
+const EXPORT: &str = "Nothing is checked, so that a damaged copy can be exported. A line is\n  \
+    {\"log\", \"epoch\", \"sequence\", \"recorded_time\", \"previous_hash\", \"hash\", \"event\", \"decoded\"}\n\
+    with hashes and the event's octets in hexadecimal digits, numbers of 64 bits as strings, and the \
+    event as protobuf has it in JSON (null if it cannot be read). The hash of event n is\n  \
+    SHA-256(hash of event n-1, n as eight big-endian octets, event)\n\
+    and that before the first event\n  \
+    SHA-256(\"mp169 log\", 0x00, log, 0x00, epoch as eight big-endian octets).\n\
+    tests/verify_log.py checks an export by that.\n\n\
+    Examples:\n  \
+    mp169 log export --log flags > flags.jsonl\n  \
+    mp169 log export --log devices --after 1000 --until 2000\n  \
+    mp169 log export --database backup/registration.db";
+
+/// `log`
+#[derive(Debug, Subcommand)]
+pub enum LogCommand {
+    /// Checks that logs are whole, and names the first event that does not fit.
+    #[command(after_help = VERIFY)]
+    Verify(VerifyArgs),
+    /// Prints the events of logs with their hashes, one line of JSON each.
+    #[command(after_help = EXPORT)]
+    Export(ExportArgs),
+}
+
+/// Which logs, and where they are.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// Read this database file instead of asking the services: a copy, or the file of a service
+    /// that is stopped. It is not changed, and nothing is written beside it.
+    #[arg(long, value_name = "FILE", value_parser = database)]
+    pub database: Option<PathBuf>,
+    /// The log: parties, devices, flags, or csp/ and a CSP's name (as that CSP, whose stream is taken
+    /// over meanwhile). Give it once for each; otherwise all that the file or an auditor has.
+    #[arg(long = "log", value_name = "NAME")]
+    pub logs: Vec<LogName>,
+    /// Where to ask; as an auditor unless said otherwise.
+    #[arg(long, env = "MP169_HOME", default_value = "mp169-data")]
+    pub home: PathBuf,
+    /// Whose certificate to show.
+    #[arg(
+        long = "as",
+        value_name = "IDENTITY",
+        env = "MP169_AS",
+        default_value = "auditor"
+    )]
+    pub identity: String,
+}
+
+/// `log verify`
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Which logs.
+    #[command(flatten)]
+    pub logs: LogsArgs,
+    /// How to show the answer.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+/// `log export`
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Which logs.
+    #[command(flatten)]
+    pub logs: LogsArgs,
+    /// Only events after this one.
+    #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
+    pub after: u64,
+    /// Only events up to this one; up to the log's head if not given.
+    #[arg(long, value_name = "SEQUENCE")]
+    pub until: Option<u64>,
+}
+
+/// Reads a path, or the URL by which a service names the same file.
+fn database(text: &str) -> Result<PathBuf, String> {
+    match text.split_once("://") {
+        None => Ok(text.into()),
+        Some(("sqlite", path)) => Ok(path.into()),
+        Some((scheme, _)) => Err(format!("a {scheme} database cannot be read: name a file")),
+    }
+}

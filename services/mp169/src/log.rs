@@ -1,0 +1,140 @@
+//! `mp169 log`: is a log whole, and what stands in it?
+
+mod file;
+mod line;
+mod served;
+
+use anyhow::Result;
+use mesh_api::common::v1::EventStamp;
+use mesh_api::convert::timestamp_from_wire;
+use mesh_store::sqlite::offline::Verified;
+use mesh_store::verify::Stamp;
+use mesh_types::LogName;
+use prost::Message as _;
+use serde_json::{Value, json};
+
+use crate::cli::connection::Output;
+use crate::cli::log::{ExportArgs, LogCommand, LogsArgs, VerifyArgs};
+use crate::clients::Clients;
+use crate::home::Folder;
+use crate::output::{print_line, print_table};
+
+/// Logs were read to their end, and not all of them are whole.
+#[derive(Debug, thiserror::Error)]
+#[error("not whole: {0}")]
+pub(crate) struct NotWhole(String);
+
+/// Carries out a command.
+pub(crate) async fn run(command: LogCommand) -> Result<()> {
+    match command {
+        LogCommand::Verify(args) => verify(args).await,
+        LogCommand::Export(args) => export(args).await,
+    }
+}
+
+async fn export(args: ExportArgs) -> Result<()> {
+    match &args.logs.database {
+        Some(path) => file::export(path, &args).await,
+        None => served::export(&clients(&args.logs)?, &args).await,
+    }
+}
+
+async fn verify(args: VerifyArgs) -> Result<()> {
+    let findings = match &args.logs.database {
+        Some(path) => file::verify(path, &args.logs.logs).await?,
+        None => {
+            let logs = served::verify(&clients(&args.logs)?, &args.logs.logs).await?;
+            Findings { logs, damage: None }
+        }
+    };
+    match args.output {
+        Output::Table => findings.show(),
+        Output::Json => findings.print(),
+    }
+    findings.judge()
+}
+
+fn clients(args: &LogsArgs) -> Result<Clients> {
+    Clients::of(&Folder::open(&args.home)?, &args.identity)
+}
+
+/// What was found out.
+struct Findings {
+    logs: Vec<Verified>,
+    /// What is wrong with the file that the logs stand in.
+    damage: Option<String>,
+}
+
+impl Findings {
+    fn show(&self) {
+        let rows = self.logs.iter().map(|log| {
+            let (hash, finding) = match &log.found {
+                Ok(head) => (hex::encode(head.hash), "whole".to_owned()),
+                Err(misfit) => ("–".to_owned(), misfit.to_string()),
+            };
+            vec![log.log.clone(), log.fit.to_string(), hash, finding]
+        });
+        print_table(
+            &["log", "events that fit", "hash of the last", "finding"],
+            rows.collect(),
+        );
+        if let Some(damage) = &self.damage {
+            print_line(&format_args!("The database file is damaged: {damage}"));
+        }
+    }
+
+    fn print(&self) {
+        for log in &self.logs {
+            print_line(&finding(log));
+        }
+        if let Some(damage) = &self.damage {
+            print_line(&json!({ "damage": damage }));
+        }
+    }
+
+    fn judge(&self) -> Result<()> {
+        let misfits = self.logs.iter().filter_map(|log| {
+            let misfit = log.found.as_ref().err()?;
+            Some(format!("{} at {misfit}", log.log))
+        });
+        let damage = self.damage.iter().map(|_| "the database file".to_owned());
+        let all: Vec<_> = misfits.chain(damage).collect();
+        if all.is_empty() {
+            Ok(())
+        } else {
+            Err(NotWhole(all.join("; ")).into())
+        }
+    }
+}
+
+/// One log's finding for programs.
+fn finding(log: &Verified) -> Value {
+    let mut line = json!({ "log": log.log, "fit": log.fit.to_string() });
+    match &log.found {
+        Ok(head) => {
+            line["epoch"] = head.position.epoch.get().to_string().into();
+            line["hash"] = hex::encode(head.hash).into();
+        }
+        Err(misfit) => {
+            line["misfit"] = json!({
+                "sequence": misfit.sequence.to_string(),
+                "what": misfit.what.to_string(),
+            });
+        }
+    }
+    line
+}
+
+/// What any event says of itself.
+fn read_stamp(event: &[u8]) -> Option<Stamp> {
+    let stamp = EventStamp::decode(event).ok()?;
+    Some(Stamp {
+        sequence: stamp.sequence,
+        recorded_time: timestamp_from_wire(&stamp.recorded_time?).ok()?,
+    })
+}
+
+/// Whether a log is among those asked for; nobody asks for none.
+fn is_asked(asked: &[LogName], log: &str) -> bool {
+    asked.is_empty() || asked.iter().any(|asked| asked.as_str() == log)
+}

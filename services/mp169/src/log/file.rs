@@ -1,0 +1,104 @@
+//! How are the logs of a database file read, and what can be done if they cannot?
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow, bail};
+use futures::TryStreamExt as _;
+use mesh_store::StoreError;
+use mesh_store::sqlite::offline::OfflineFile;
+use mesh_types::{LogName, Sequence};
+
+use super::line::Line;
+use super::{Findings, is_asked, read_stamp};
+use crate::cli::log::ExportArgs;
+use crate::output::print_line;
+use crate::progress::Progress;
+
+/// Checks the logs of the file at `path` that are asked for, and the file.
+pub(super) async fn verify(path: &Path, asked: &[LogName]) -> Result<Findings> {
+    let explain = |error| explain(path, error);
+    let mut file = OfflineFile::open(path).await.map_err(explain)?;
+    let heads = file.heads().await.map_err(explain)?;
+    let events: Sequence = heads
+        .values()
+        .flatten()
+        .map(|head| head.position.sequence)
+        .sum();
+    let progress = Progress::new("events", events);
+    let logs = file
+        .verify(read_stamp, || progress.step(1))
+        .await
+        .map_err(explain)?;
+    let damage = file.damage().await.map_err(explain)?;
+    drop(progress);
+    let names = logs.iter().map(|log| log.log.as_str());
+    all_are_there(path, asked, &names.collect::<Vec<_>>())?;
+    Ok(Findings {
+        logs: logs
+            .into_iter()
+            .filter(|log| is_asked(asked, &log.log))
+            .collect(),
+        damage,
+    })
+}
+
+/// Prints the events of the file at `path` that are asked for.
+pub(super) async fn export(path: &Path, args: &ExportArgs) -> Result<()> {
+    let explain = |error| explain(path, error);
+    let asked = &args.logs.logs;
+    let mut file = OfflineFile::open(path).await.map_err(explain)?;
+    let heads = file.heads().await.map_err(explain)?;
+    let names: Vec<_> = heads.keys().map(String::as_str).collect();
+    all_are_there(path, asked, &names)?;
+    let mut events = file.events();
+    while let Some(event) = events.try_next().await.map_err(explain)? {
+        let epoch = heads.get(&event.log).and_then(Option::as_ref);
+        // A number that is none, because the file is damaged, is not left out.
+        let sequence = Sequence::try_from(event.sequence).unwrap_or(Sequence::MAX);
+        let until = args.until.unwrap_or(Sequence::MAX);
+        if is_asked(asked, &event.log) && (args.after < sequence && sequence <= until) {
+            let line = Line {
+                log: &event.log,
+                epoch: epoch.map_or(0, |head| head.position.epoch.get()),
+                sequence: event.sequence,
+                recorded_time: Some(event.recorded_time),
+                previous_hash: &event.previous_hash,
+                hash: &event.hash,
+                event: &event.event,
+            };
+            print_line(&line.json());
+        }
+    }
+    Ok(())
+}
+
+fn all_are_there(path: &Path, asked: &[LogName], names: &[&str]) -> Result<()> {
+    let path = path.display();
+    if names.is_empty() {
+        bail!("no service has written a log into {path}");
+    }
+    if let Some(missing) = asked.iter().find(|log| !names.contains(&log.as_str())) {
+        bail!(
+            "{path} has no log {missing}; there are: {}",
+            names.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// Says what can be done.
+fn explain(path: &Path, error: StoreError) -> anyhow::Error {
+    let path = path.display();
+    match error {
+        StoreError::File(error) => anyhow!("cannot read {path}: {error}"),
+        StoreError::InUse => anyhow!(
+            "a service has {path} open: ask the service, without --database; or stop it; or take a \
+             copy with `sqlite3 {path} '.backup COPY'`"
+        ),
+        StoreError::Inconsistent { .. } | StoreError::Statement(_) => anyhow!(
+            "{path} is damaged, or no database of registration, flag-registry or csp-notification: \
+             take the copy again, or another one"
+        ),
+        other => anyhow::Error::new(other).context(format!("cannot read {path}")),
+    }
+}

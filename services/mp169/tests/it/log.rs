@@ -1,0 +1,250 @@
+//! Logs checked by the command and by another language: served, copied, and damaged.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use mp169::sample::Home;
+use serde_json::Value;
+use sqlx::{Connection as _, Row as _, SqliteConnection};
+
+use crate::world::World;
+
+/// Events of the log `flags`: two flags are set and one is lifted.
+const FLAGS: i64 = 3;
+
+/// The script, if there is a Python to run it. Where it must not be left out
+/// `MP169_REQUIRE_PYTHON` says so.
+fn script() -> Option<Command> {
+    let there = Command::new("python3").arg("--version").output().is_ok();
+    if !there {
+        assert!(
+            std::env::var_os("MP169_REQUIRE_PYTHON").is_none(),
+            "there is no python3"
+        );
+        println!("left out: there is no python3");
+        return None;
+    }
+    let mut command = Command::new("python3");
+    command.arg(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/verify_log.py"
+    ));
+    Some(command)
+}
+
+fn feed(mut command: Command, input: &[u8]) -> Output {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// What the script says of an export: its exit code, and a line for each log.
+fn scripted(export: &[u8]) -> Option<(Option<i32>, Vec<String>)> {
+    let output = feed(script()?, export);
+    let said = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(errors, "");
+    Some((
+        output.status.code(),
+        said.lines().map(str::to_owned).collect(),
+    ))
+}
+
+fn json_lines(text: &[u8]) -> Vec<Value> {
+    let lines = text
+        .split(|octet| *octet == b'\n')
+        .filter(|line| !line.is_empty());
+    lines
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect()
+}
+
+/// What the script would say of what `log verify` found.
+fn as_the_script_says(findings: &[u8]) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let says = |log: Value| match log.get("misfit") {
+        Some(misfit) => format!(
+            "{} does not fit at {}",
+            text(&log["log"]),
+            text(&misfit["sequence"])
+        ),
+        None => format!(
+            "{} {} {}",
+            text(&log["log"]),
+            text(&log["fit"]),
+            text(&log["hash"])
+        ),
+    };
+    json_lines(findings).into_iter().map(says).collect()
+}
+
+fn mp169(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_mp169"))
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+async fn flagged() -> World {
+    let world = World::start().await;
+    let (esme, gsme) = (
+        Home::new(8).esme().to_string(),
+        Home::new(8).gsme().to_string(),
+    );
+    for device in [&esme, &gsme] {
+        let add = format!(
+            "flag add --as ALBION {device} --channel telephone --evidence CALL-7 --contact CRM-7 \
+             --step benefits-explained --no-economy-7 --no-radio-teleswitch \
+             --no-network-managed-without-wan"
+        );
+        world
+            .ends_with(0, &add.split_whitespace().collect::<Vec<_>>())
+            .await;
+    }
+    let remove = format!("flag remove --as ALBION {esme} --channel online --evidence WEB-7");
+    world
+        .ends_with(0, &remove.split_whitespace().collect::<Vec<_>>())
+        .await;
+    world
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logs_that_are_served_are_whole_for_the_command_and_for_another_language() {
+    let world = flagged().await;
+    let verified = world.run(&["log", "verify", "--output", "json"]);
+    assert_eq!(verified.status.code(), Some(0), "{verified:?}");
+    let says = as_the_script_says(&verified.stdout);
+    assert_eq!(says.len(), 3, "{says:?}");
+    assert!(says[2].starts_with(&format!("flags {FLAGS} ")), "{says:?}");
+    let export = world.run(&["log", "export"]);
+    if let Some(scripted) = scripted(&export.stdout) {
+        assert_eq!(scripted, (Some(0), says));
+    }
+    let causes = json_lines(&export.stdout).into_iter().rev().take(3);
+    let causes = causes
+        .map(|line| line["decoded"]["cause"].clone())
+        .collect::<Vec<_>>();
+    assert_eq!(
+        causes,
+        ["CAUSE_FLAG_REMOVED", "CAUSE_FLAG_ADDED", "CAUSE_FLAG_ADDED"]
+    );
+
+    let part = [
+        "log", "export", "--log", "flags", "--after", "1", "--until", "2",
+    ];
+    let part = json_lines(&world.run(&part).stdout);
+    assert_eq!(part.len(), 1);
+    assert_eq!(part[0]["sequence"], "2");
+
+    // The CSP of the home has its own log and sees no other.
+    let own = ["log", "verify", "--as", "CSP-NORTH", "--log", "csp/north"];
+    world.ends_with(0, &own).await;
+    let other = world.run(&["log", "verify", "--as", "CSP-NORTH", "--log", "flags"]);
+    assert_eq!(other.status.code(), Some(3), "{other:?}");
+    let in_use = world.home().join("flag-registry.db");
+    let in_use = world.run(&["log", "verify", "--database", in_use.to_str().unwrap()]);
+    assert_eq!(in_use.status.code(), Some(1), "{in_use:?}");
+
+    // What was served stands in the files.
+    let home = world.stop().await;
+    let mut offline = Vec::new();
+    for database in ["registration.db", "flag-registry.db"] {
+        let file = format!("sqlite://{}", home.path().join(database).display());
+        offline.extend(mp169(&["log", "export", "--database", &file]).stdout);
+        let verified = mp169(&["log", "verify", "--database", &file]);
+        assert_eq!(verified.status.code(), Some(0), "{verified:?}");
+    }
+    let sorted = |text: &[u8]| {
+        let mut lines: Vec<_> = text
+            .split(|octet| *octet == b'\n')
+            .map(<[u8]>::to_vec)
+            .collect();
+        lines.sort();
+        lines
+    };
+    assert!(sorted(&offline) == sorted(&export.stdout));
+}
+
+/// Flips a bit in the middle of a value of the log `flags` in the file.
+async fn flip(file: &Path, column: &str, sequence: i64) {
+    let url = format!("sqlite://{}", file.display());
+    let mut conn = SqliteConnection::connect(&url).await.unwrap();
+    let row = format!("log = 'flags' AND sequence = {sequence}");
+    let read = format!("SELECT {column} FROM log_event WHERE {row}");
+    let read = sqlx::query(sqlx::AssertSqlSafe(read));
+    let value = read.fetch_one(&mut conn).await.unwrap();
+    let write = format!("UPDATE log_event SET {column} = $1 WHERE {row}");
+    let write = sqlx::query(sqlx::AssertSqlSafe(write));
+    let write = if let Ok(number) = value.try_get::<i64, _>(0) {
+        write.bind(number ^ 1 << 31)
+    } else {
+        let mut octets: Vec<u8> = value.get(0);
+        let middle = octets.len() / 2;
+        octets[middle] ^= 1;
+        write.bind(octets)
+    };
+    write.execute(&mut conn).await.unwrap();
+    conn.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_changed_in_a_copy_is_found_by_the_command_and_by_another_language() {
+    let home = flagged().await.stop().await;
+    let whole = home.path().join("flag-registry.db");
+    let copy = home.path().join("copy.db");
+    let database = copy.to_str().unwrap();
+    for sequence in 1..=FLAGS {
+        for column in [
+            "sequence",
+            "recorded_time",
+            "previous_hash",
+            "hash",
+            "event",
+        ] {
+            std::fs::copy(&whole, &copy).unwrap();
+            flip(&copy, column, sequence).await;
+            let verified = mp169(&["log", "verify", "--output", "json", "--database", database]);
+            assert_eq!(verified.status.code(), Some(7), "{column}: {verified:?}");
+            let says = as_the_script_says(&verified.stdout);
+            assert_eq!(
+                says,
+                [format!("flags does not fit at {sequence}")],
+                "{column}"
+            );
+            let export = mp169(&["log", "export", "--database", database]);
+            if let Some(scripted) = scripted(&export.stdout) {
+                assert_eq!(scripted, (Some(1), says), "{column}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_serves_what_was_changed_is_found_out() {
+    let home = flagged().await.stop().await;
+    flip(&home.path().join("flag-registry.db"), "event", 2).await;
+    let world = World::again(home).await;
+    let verify = ["log", "verify", "--log", "flags", "--output", "json"];
+    let found = world.ends_with(7, &verify).await;
+    assert_eq!(as_the_script_says(&found), ["flags does not fit at 2"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_checked_is_refused_with_what_to_do() {
+    let folder = mesh_testkit::temp_dir();
+    let letter = folder.path().join("letter.db");
+    std::fs::write(&letter, "no database").unwrap();
+    let missing = folder.path().join("missing.db");
+    for (file, advice) in [(&letter, "take the copy again"), (&missing, "No such file")] {
+        let refused = mp169(&["log", "verify", "--database", file.to_str().unwrap()]);
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(said.contains(advice), "{said}");
+    }
+    assert!(!missing.exists());
+}
