@@ -16,7 +16,7 @@ mod reference;
 mod script;
 mod step;
 
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, TestError, TestRunner};
 
 use case::Case;
 
@@ -36,13 +36,19 @@ fn the_mesh_answers_as_the_reference_does() {
     let mut runner = TestRunner::new(Config {
         cases,
         max_shrink_time: SHRINKING,
+        max_shrink_iters: u32::MAX,
         failure_persistence: None,
         ..Config::default()
     });
     let all_equal = runner.run(&step::steps(), |steps| {
         runtime.block_on(async { Case::begin().await.run(steps).await })
     });
-    if let Err(difference) = all_equal {
-        panic!("{difference}");
+    match all_equal {
+        Ok(()) => {}
+        Err(TestError::Fail(difference, steps)) => {
+            let steps: Vec<_> = steps.iter().map(|step| format!("{step:?},")).collect();
+            panic!("{difference}\nafter these steps:\n{}", steps.join("\n"));
+        }
+        Err(error) => panic!("{error}"),
     }
 }

@@ -5,14 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesh_api::common::v1::{ErrorReason, ItemStatus};
+use mesh_api::common::v1::{ErrorReason, ItemStatus, Position, stream_frame::Frame};
 use mesh_api::flag_registry::v1::flag_service_client::FlagServiceClient;
 use mesh_api::flag_registry::v1::{self as flags, flag_result};
+use mesh_api::registration::v1 as registration;
 use mesh_api::registration::v1::authority_service_client::AuthorityServiceClient;
 use mesh_api::registration::v1::device_service_client::DeviceServiceClient;
 use mesh_api::registration::v1::party_service_client::PartyServiceClient;
-use mesh_api::registration::v1::{self as registration};
 use mesh_api::status::item_status;
+use mesh_follow::{Body, FollowResponse as _};
 use mesh_rpc::MeshChannel;
 use mp169::clients::Clients;
 use mp169::mesh::Service;
@@ -46,6 +47,9 @@ pub(super) enum Request {
     Flags(flags::BatchGetFlagsRequest),
     List(flags::ListFlagsRequest),
     History(flags::ListFlagEventsRequest),
+    PartySnapshot(registration::FollowPartiesRequest),
+    DeviceSnapshot(registration::FollowDevicesRequest),
+    FlagSnapshot(flags::FollowFlagsRequest),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -69,6 +73,16 @@ pub(super) enum Reply {
     Flags(flags::BatchGetFlagsResponse),
     List(flags::ListFlagsResponse),
     History(flags::ListFlagEventsResponse),
+    PartySnapshot(Snapshot<registration::Party>),
+    DeviceSnapshot(Snapshot<registration::DeviceState>),
+    FlagSnapshot(Snapshot<flags::FlagEntry>),
+}
+
+/// What a snapshot holds, and the position that it shows.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Snapshot<T> {
+    pub(super) items: Vec<T>,
+    pub(super) position: Position,
 }
 
 /// A refusal without its texts.
@@ -88,6 +102,14 @@ impl Refusal {
             code,
             reason,
             violated: BTreeSet::new(),
+        }
+    }
+
+    /// A field is not what it must be.
+    pub(super) fn of_field(field: &str) -> Self {
+        Self {
+            violated: [field.to_owned()].into(),
+            ..Self::of(Code::InvalidArgument, ErrorReason::FieldInvalid)
         }
     }
 
@@ -161,6 +183,25 @@ macro_rules! whole {
     }};
 }
 
+/// The parts of a snapshot put together.
+macro_rules! snapshot {
+    ($client:ident.$method:ident($request:ident) -> $items:ident) => {{
+        let mut frames = $client.$method($request).await?.into_inner();
+        let mut items = Vec::new();
+        loop {
+            let frame = frames.message().await?.unwrap();
+            match frame.into_body().unwrap() {
+                Body::Snapshot(part) => items.extend(part.$items),
+                Body::Frame(Frame::SnapshotComplete(complete)) => {
+                    let position = complete.position.unwrap();
+                    break Snapshot { items, position };
+                }
+                Body::Frame(_) => {}
+            }
+        }
+    }};
+}
+
 impl Caller {
     async fn ask(&mut self, request: Request) -> Result<Reply, Status> {
         let Self {
@@ -224,6 +265,15 @@ impl Caller {
                     event.trace_parent.clear();
                 }
                 Reply::History(answer)
+            }
+            Request::PartySnapshot(asked) => {
+                Reply::PartySnapshot(snapshot!(parties.follow_parties(asked) -> parties))
+            }
+            Request::DeviceSnapshot(asked) => {
+                Reply::DeviceSnapshot(snapshot!(devices.follow_devices(asked) -> devices))
+            }
+            Request::FlagSnapshot(asked) => {
+                Reply::FlagSnapshot(snapshot!(flags.follow_flags(asked) -> entries))
             }
         })
     }

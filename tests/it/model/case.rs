@@ -104,7 +104,11 @@ impl Case {
                 };
                 if another { altered(call) } else { call.clone() }
             }
-            Step::Ask { who, question } => Script::ask(world, who, question),
+            Step::Ask {
+                who,
+                question,
+                as_of,
+            } => Script::ask(world, who, question, as_of),
         };
         self.put(call).await
     }

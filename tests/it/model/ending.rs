@@ -84,7 +84,7 @@ impl Case {
     /// report of each month tells which of them are excepted.
     async fn requests_are_excepted(&self) -> Outcome {
         let (mut outcomes, mut expected) = (Vec::new(), Figures::new());
-        let around = self.world.flag_times().iter().flat_map(|at| {
+        let around = self.world.flags.times().iter().flat_map(|at| {
             let before = Timestamp::from_micros(at.micros() - 1);
             [before, *at]
         });

@@ -8,11 +8,12 @@ mod downstream;
 mod flags;
 mod inventory;
 mod reads;
+mod snapshots;
 
 use std::collections::BTreeMap;
 
-use mesh_api::common::v1::{ErrorReason, Position};
-use mesh_api::convert::timestamp_to_wire;
+use mesh_api::common::v1::{AsOf, ErrorReason, Position, as_of::Known};
+use mesh_api::convert::{timestamp_from_wire, timestamp_to_wire};
 use mesh_api::flag_registry::v1 as flag;
 use mesh_api::registration::v1 as registration;
 use mesh_types::Timestamp;
@@ -62,6 +63,11 @@ impl<E, S: Clone + Default> Log<E, S> {
         self.position(self.events.len())
     }
 
+    /// When each event was recorded, in order.
+    pub(super) fn times(&self) -> &[Timestamp] {
+        &self.times
+    }
+
     fn position(&self, sequence: usize) -> Position {
         Position {
             sequence: u64::try_from(sequence).unwrap(),
@@ -72,6 +78,22 @@ impl<E, S: Clone + Default> Log<E, S> {
     /// The sequence of the event that comes next.
     fn next(&self) -> u64 {
         self.head().sequence + 1
+    }
+
+    /// The sequence that `as_of` means at `now`: a position is what it says, and of a time that is
+    /// over the last event by then.
+    fn sequence(&self, as_of: Option<&AsOf>, now: Timestamp) -> Result<usize, Refusal> {
+        match as_of.map(|as_of| as_of.known.as_ref().unwrap()) {
+            None => Ok(self.events.len()),
+            Some(Known::Position(position)) => Ok(usize::try_from(position.sequence).unwrap()),
+            Some(Known::KnownTime(time)) => {
+                let time = timestamp_from_wire(time).unwrap();
+                if time >= now {
+                    return Err(Refusal::of_field("as_of.known_time"));
+                }
+                Ok(self.times.iter().filter(|&&at| at <= time).count())
+            }
+        }
     }
 
     fn append(&mut self, at: Timestamp, event: E, state: S) {

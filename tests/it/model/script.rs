@@ -1,15 +1,16 @@
 //! Which call does a step come to, in the world as it is?
 
-use mesh_api::common::v1::DeviceType;
+use mesh_api::common::v1::{self as common, DeviceType, Position};
+use mesh_api::common::v1::{as_of::Known, follow_start::Start};
 use mesh_api::convert::timestamp_to_wire;
-use mesh_api::flag_registry::v1 as flags;
+use mesh_api::flag_registry::v1 as api;
 use mesh_api::registration::v1::{self as registration, Device, SiteException, inventory_row};
 use mesh_types::Timestamp;
 
 use super::calls::{Call, Request};
 use super::cast::{self, CSPS, DEVICES, HOUR, PARTIES};
 use super::reference::Reference;
-use super::step::{Attested, DeviceChange, Etag, Moment, Question, Said, Who, Wish};
+use super::step::{AsOf, Attested, DeviceChange, Etag, Log, Moment, Question, Said, Who, Wish};
 
 /// Who loads registration data.
 const LOADER: &str = "registration-data";
@@ -119,7 +120,7 @@ impl Script {
         let site_declarations = said.declared.map(declarations);
         let validate_only = said.validate_only;
         let request = match wish {
-            Wish::Add => Request::Add(flags::AddFlagRequest {
+            Wish::Add => Request::Add(api::AddFlagRequest {
                 request_id,
                 device_id,
                 choice,
@@ -128,14 +129,14 @@ impl Script {
                 etag,
                 validate_only,
             }),
-            Wish::Remove => Request::Remove(flags::RemoveFlagRequest {
+            Wish::Remove => Request::Remove(api::RemoveFlagRequest {
                 request_id,
                 device_id,
                 choice,
                 etag,
                 validate_only,
             }),
-            Wish::Keep | Wish::Lift => Request::Tenancy(flags::RecordTenancyChangeRequest {
+            Wish::Keep | Wish::Lift => Request::Tenancy(api::RecordTenancyChangeRequest {
                 request_id,
                 device_id,
                 tenancy_start_time: wire(world, said.tenancy),
@@ -152,14 +153,20 @@ impl Script {
     pub(super) fn note(&mut self, number: usize) -> Call {
         Call {
             caller: "dsp",
-            request: Request::Note(flags::NoteTenancyRestrictionRequest {
+            request: Request::Note(api::NoteTenancyRestrictionRequest {
                 request_id: self.request_id(),
                 device_id: cast::device(number),
             }),
         }
     }
 
-    pub(super) fn ask(world: &Reference, asker: Who, question: Question) -> Call {
+    pub(super) fn ask(world: &Reference, asker: Who, question: Question, as_of: AsOf) -> Call {
+        let of = |log: Position| known(world, log, as_of);
+        let (parties, devices, flags) = (
+            || of(world.parties.head()),
+            || of(world.devices.head()),
+            || of(world.flags.head()),
+        );
         let at = |valid: Option<Moment>| valid.and_then(|valid| wire(world, valid));
         let all = || (0..DEVICES).map(cast::device).collect();
         let (about, request) = match question {
@@ -167,7 +174,7 @@ impl Script {
                 Some(device),
                 Request::Device(registration::GetDeviceRequest {
                     device_id: cast::device(device),
-                    ..Default::default()
+                    as_of: devices(),
                 }),
             ),
             Question::Devices { hub } => (
@@ -175,27 +182,30 @@ impl Script {
                 Request::Devices(registration::ListDevicesRequest {
                     page_size: 5,
                     communications_hub_id: hub.map(cast::device).unwrap_or_default(),
+                    as_of: devices(),
                     ..Default::default()
                 }),
             ),
-            Question::Registrations { point } => (
+            Question::Registrations { point, valid } => (
                 None,
                 Request::Registrations(registration::ListRegistrationsRequest {
                     mpxn: cast::point(point),
-                    ..Default::default()
+                    as_of: devices(),
+                    valid_time: at(valid),
                 }),
             ),
             Question::Party(party) => (
                 Some(0),
                 Request::Party(registration::GetPartyRequest {
                     party_id: PARTIES[party].to_owned(),
-                    ..Default::default()
+                    as_of: parties(),
                 }),
             ),
             Question::Parties => (
                 None,
                 Request::Parties(registration::ListPartiesRequest {
                     page_size: 3,
+                    as_of: parties(),
                     ..Default::default()
                 }),
             ),
@@ -204,6 +214,7 @@ impl Script {
                 Request::Authority(registration::GetAuthorityRequest {
                     device_id: cast::device(device),
                     valid_time: at(valid),
+                    as_of: devices(),
                     ..Default::default()
                 }),
             ),
@@ -212,43 +223,51 @@ impl Script {
                 Request::Authorities(registration::BatchGetAuthorityRequest {
                     device_ids: all(),
                     valid_time: at(valid),
+                    as_of: devices(),
                     ..Default::default()
                 }),
             ),
-            Question::Flag { device } => (
+            Question::Flag { device, valid } => (
                 Some(device),
-                Request::Flag(flags::GetFlagRequest {
+                Request::Flag(api::GetFlagRequest {
                     device_id: cast::device(device),
+                    as_of: flags(),
+                    valid_time: at(valid),
                     ..Default::default()
                 }),
             ),
-            Question::Flags => (
+            Question::Flags { valid } => (
                 Some(0),
-                Request::Flags(flags::BatchGetFlagsRequest {
+                Request::Flags(api::BatchGetFlagsRequest {
                     device_ids: all(),
+                    as_of: flags(),
+                    valid_time: at(valid),
                     ..Default::default()
                 }),
             ),
             Question::List { named, state, csp } => (
                 Some(0),
-                Request::List(flags::ListFlagsRequest {
+                Request::List(api::ListFlagsRequest {
                     page_size: 2,
                     party_id: named
                         .map(|party| PARTIES[party].to_owned())
                         .unwrap_or_default(),
                     state: state.into(),
                     csp_id: csp.map(|csp| CSPS[csp].1.to_owned()).unwrap_or_default(),
+                    as_of: flags(),
                     ..Default::default()
                 }),
             ),
             Question::History { device } => (
                 Some(device),
-                Request::History(flags::ListFlagEventsRequest {
+                Request::History(api::ListFlagEventsRequest {
                     device_id: cast::device(device),
                     page_size: 4,
+                    as_of: flags(),
                     ..Default::default()
                 }),
             ),
+            Question::Snapshot(log) => return snapshot(world, log, as_of),
         };
         // What is not about a Device, or about the asker's own data, only the operator may ask.
         let caller = about.map_or(OPERATOR, |device| who(world, asker, device));
@@ -265,7 +284,55 @@ pub(super) fn moment(world: &Reference, moment: Moment) -> Timestamp {
             let (at, _) = edges[usize::from(number) % edges.len()];
             Timestamp::from_micros(at.micros() + micros)
         }
+        Moment::Event { number, micros } => {
+            let times = [world.devices.times(), world.flags.times()].concat();
+            let at = times[usize::from(number) % times.len()];
+            Timestamp::from_micros(at.micros() + micros)
+        }
     }
+}
+
+/// What `as_of` says of a log that has come to `head`.
+fn known(world: &Reference, head: Position, as_of: AsOf) -> Option<common::AsOf> {
+    let known = match as_of {
+        AsOf::Now => return None,
+        AsOf::Position(part) => Known::Position(Position {
+            sequence: head.sequence * u64::from(part) / u64::from(u8::MAX),
+            ..head
+        }),
+        AsOf::Known(at) => Known::KnownTime(timestamp_to_wire(moment(world, at))),
+    };
+    Some(common::AsOf { known: Some(known) })
+}
+
+/// A snapshot is of a position, or of the last one.
+fn snapshot(world: &Reference, log: Log, as_of: AsOf) -> Call {
+    let start = |head: Position| {
+        let known = known(world, head, as_of).and_then(|as_of| as_of.known);
+        let position = known.and_then(|known| match known {
+            Known::Position(position) => Some(position),
+            Known::KnownTime(_) => None,
+        });
+        let start = Start::Snapshot(common::SnapshotStart { position });
+        let start = Some(start);
+        Some(common::FollowStart { start })
+    };
+    let caller = "auditor";
+    let request = match log {
+        Log::Parties => {
+            let start = start(world.parties.head());
+            Request::PartySnapshot(registration::FollowPartiesRequest { start })
+        }
+        Log::Devices => {
+            let start = start(world.devices.head());
+            Request::DeviceSnapshot(registration::FollowDevicesRequest { start })
+        }
+        Log::Flags => {
+            let start = start(world.flags.head());
+            Request::FlagSnapshot(api::FollowFlagsRequest { start })
+        }
+    };
+    Call { caller, request }
 }
 
 fn wire(world: &Reference, at: Moment) -> Option<prost_types::Timestamp> {
@@ -339,54 +406,54 @@ fn apply(world: &Reference, device: &mut Device, change: DeviceChange) {
     }
 }
 
-fn choice(world: &Reference, caller: &str, wish: Wish, said: Said) -> flags::ConsumerChoice {
+fn choice(world: &Reference, caller: &str, wish: Wish, said: Said) -> api::ConsumerChoice {
     let reduced = matches!(wish, Wish::Add | Wish::Keep) == said.fits;
-    let preferences = [flags::Preference::Full, flags::Preference::Reduced];
+    let preferences = [api::Preference::Full, api::Preference::Reduced];
     // What a change of tenancy asks for is told by the preference alone.
     let reduced = match wish {
         Wish::Keep => true,
         Wish::Lift => false,
         Wish::Add | Wish::Remove => reduced,
     };
-    flags::ConsumerChoice {
+    api::ConsumerChoice {
         preference: preferences[usize::from(reduced)].into(),
         captured_time: wire(world, said.captured),
-        channel: flags::Channel::Telephone.into(),
+        channel: api::Channel::Telephone.into(),
         captured_by_party_id: said.by.map_or(caller, |party| PARTIES[party]).to_owned(),
         evidence_reference: "CALL-7".to_owned(),
     }
 }
 
-fn attestation(world: &Reference, attested: Attested) -> Option<flags::ReasonableSteps> {
+fn attestation(world: &Reference, attested: Attested) -> Option<api::ReasonableSteps> {
     let taken = match attested {
         Attested::StepToCome => Moment::Hours(1),
         _ => Moment::Hours(-1),
     };
-    let step = flags::ReasonableStep {
-        kind: flags::StepKind::ConsequencesExplained.into(),
+    let step = api::ReasonableStep {
+        kind: api::StepKind::ConsequencesExplained.into(),
         taken_time: wire(world, taken),
     };
-    let all = flags::ReasonableSteps {
+    let all = api::ReasonableSteps {
         steps: vec![step],
         contact_reference: "CRM-7".to_owned(),
     };
     match attested {
         Attested::Nothing => None,
         Attested::All | Attested::StepToCome => Some(all),
-        Attested::NoStep => Some(flags::ReasonableSteps {
+        Attested::NoStep => Some(api::ReasonableSteps {
             steps: Vec::new(),
             ..all
         }),
-        Attested::NoContact => Some(flags::ReasonableSteps {
+        Attested::NoContact => Some(api::ReasonableSteps {
             contact_reference: String::new(),
             ..all
         }),
     }
 }
 
-fn declarations(declared: [flags::Declaration; 3]) -> flags::SiteDeclarations {
+fn declarations(declared: [api::Declaration; 3]) -> api::SiteDeclarations {
     let [economy_7, teleswitch, no_wan] = declared.map(i32::from);
-    flags::SiteDeclarations {
+    api::SiteDeclarations {
         economy_7_or_similar: economy_7,
         radio_teleswitch: teleswitch,
         network_managed_without_wan: no_wan,
@@ -396,7 +463,7 @@ fn declarations(declared: [flags::Declaration; 3]) -> flags::SiteDeclarations {
 /// The same request with another content.
 pub(super) fn altered(call: &Call) -> Call {
     let mut call = call.clone();
-    let evidence = |choice: &mut Option<flags::ConsumerChoice>| {
+    let evidence = |choice: &mut Option<api::ConsumerChoice>| {
         choice.as_mut().unwrap().evidence_reference = "CALL-8".to_owned();
     };
     match &mut call.request {

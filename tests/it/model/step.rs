@@ -52,7 +52,11 @@ pub(super) enum Step {
     /// A service is stopped and started again.
     Restart(Service),
     /// Somebody asks.
-    Ask { who: Who, question: Question },
+    Ask {
+        who: Who,
+        question: Question,
+        as_of: AsOf,
+    },
 }
 
 /// A moment, told from what lies near it, so that boundaries are met often.
@@ -62,6 +66,17 @@ pub(super) enum Moment {
     Hours(i64),
     /// So many microseconds from an instant at which a registration begins or ends.
     Edge { number: u8, micros: i64 },
+    /// So many microseconds from when an event was recorded.
+    Event { number: u8, micros: i64 },
+}
+
+/// Which records a question is about.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum AsOf {
+    Now,
+    /// Those up to a position, from 0 for the first of its log to 255 for the last.
+    Position(u8),
+    Known(Moment),
 }
 
 /// What a record is to say.
@@ -147,6 +162,7 @@ pub(super) enum Question {
     },
     Registrations {
         point: usize,
+        valid: Option<Moment>,
     },
     Party(usize),
     Parties,
@@ -160,9 +176,12 @@ pub(super) enum Question {
     },
     Flag {
         device: usize,
+        valid: Option<Moment>,
     },
     /// Of every Device.
-    Flags,
+    Flags {
+        valid: Option<Moment>,
+    },
     List {
         named: Option<usize>,
         state: FlagState,
@@ -171,6 +190,15 @@ pub(super) enum Question {
     History {
         device: usize,
     },
+    Snapshot(Log),
+}
+
+/// A log that can be followed.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Log {
+    Parties,
+    Devices,
+    Flags,
 }
 
 /// The steps of a case.
@@ -193,7 +221,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (any::<u8>(), prop::bool::weighted(0.3))
             .prop_map(|(which, altered)| Step::Again { which, altered }),
         1 => select(&Service::ALL).prop_map(Step::Restart),
-        40 => (asker(), question()).prop_map(|(who, question)| Step::Ask { who, question }),
+        40 => (asker(), question(), as_of())
+            .prop_map(|(who, question, as_of)| Step::Ask { who, question, as_of }),
     ]
 }
 
@@ -210,8 +239,22 @@ fn supply() -> impl Strategy<Value = (usize, usize)> {
 fn moment() -> impl Strategy<Value = Moment> {
     let hours = vec![-500, -72, -48, -24, -1, 0, 1, 24, 48, 72];
     prop_oneof![
-        select(hours).prop_map(Moment::Hours),
-        (any::<u8>(), -1_i64..=1).prop_map(|(number, micros)| Moment::Edge { number, micros }),
+        4 => select(hours).prop_map(Moment::Hours),
+        4 => (any::<u8>(), -1_i64..=1).prop_map(|(number, micros)| Moment::Edge { number, micros }),
+        1 => recorded(),
+    ]
+}
+
+fn recorded() -> impl Strategy<Value = Moment> {
+    (any::<u8>(), -1_i64..=1).prop_map(|(number, micros)| Moment::Event { number, micros })
+}
+
+fn as_of() -> impl Strategy<Value = AsOf> {
+    prop_oneof![
+        5 => Just(AsOf::Now),
+        4 => any::<u8>().prop_map(AsOf::Position),
+        4 => recorded().prop_map(AsOf::Known),
+        2 => moment().prop_map(AsOf::Known),
     ]
 }
 
@@ -351,18 +394,21 @@ fn question() -> impl Strategy<Value = Question> {
         FlagState::NotFlagged,
     ]);
     let valid = || prop::option::of(moment());
+    let past = || prop::option::of(prop_oneof![moment(), recorded()]);
     prop_oneof![
         2 => device().prop_map(Question::Device),
         1 => prop::option::of(HUBS).prop_map(|hub| Question::Devices { hub }),
-        2 => (0..POINTS).prop_map(|point| Question::Registrations { point }),
+        2 => (0..POINTS, valid())
+            .prop_map(|(point, valid)| Question::Registrations { point, valid }),
         1 => (0..PARTIES.len()).prop_map(Question::Party),
         1 => Just(Question::Parties),
         3 => (device(), valid()).prop_map(|(device, valid)| Question::Authority { device, valid }),
         2 => valid().prop_map(|valid| Question::Authorities { valid }),
-        3 => device().prop_map(|device| Question::Flag { device }),
-        2 => Just(Question::Flags),
+        5 => (device(), past()).prop_map(|(device, valid)| Question::Flag { device, valid }),
+        3 => past().prop_map(|valid| Question::Flags { valid }),
         2 => (prop::option::of(0..SUPPLIERS), state, prop::option::of(0..2_usize))
             .prop_map(|(named, state, csp)| Question::List { named, state, csp }),
         4 => device().prop_map(|device| Question::History { device }),
+        2 => select(&[Log::Parties, Log::Devices, Log::Flags]).prop_map(Question::Snapshot),
     ]
 }

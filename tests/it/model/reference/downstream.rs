@@ -122,7 +122,12 @@ impl Reference {
     /// Whether a request at an instant is excepted by a consumer's choice: what the last event
     /// that was recorded by then says.
     pub(in super::super) fn excepted(&self, device: &str, at: Timestamp) -> bool {
-        let until = self.flags.times.iter().filter(|&&time| time <= at).count();
+        let until = self
+            .flags
+            .times()
+            .iter()
+            .filter(|&&time| time <= at)
+            .count();
         let mut latest: BTreeMap<&str, &FlagEvent> = BTreeMap::new();
         for event in &self.flags.events[..until] {
             latest.insert(&event.device_id, event);
@@ -143,10 +148,5 @@ impl Reference {
         device
             .smets_version
             .is_some_and(|version| version.major < 2)
-    }
-
-    /// The instants at which an event of the log `flags` was recorded.
-    pub(in super::super) fn flag_times(&self) -> &[Timestamp] {
-        &self.flags.times
     }
 }

@@ -84,10 +84,7 @@ impl<'a> Wish<'a> {
 pub(super) fn check_form(call: &Call, now: Timestamp) -> Result<(), Refusal> {
     let start = Wish::of(&call.request).tenancy_start;
     if start.is_some_and(|start| timestamp_from_wire(&start).unwrap() > now) {
-        return Err(Refusal {
-            violated: ["tenancy_start_time".to_owned()].into(),
-            ..Refusal::of(Code::InvalidArgument, ErrorReason::FieldInvalid)
-        });
+        return Err(Refusal::of_field("tenancy_start_time"));
     }
     Ok(())
 }

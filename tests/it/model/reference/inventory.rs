@@ -313,8 +313,7 @@ impl Reference {
         let start = instant(row.start_time.as_ref().unwrap());
         let end = row.end_time.as_ref().map_or(Timestamp::FOREVER, instant);
         if end <= start {
-            let refusal = Refusal::of(Code::InvalidArgument, ErrorReason::FieldInvalid);
-            return Err(refusal);
+            return Err(Refusal::of_field("end_time"));
         }
         self.check_supplier(&row.party_id, &row.mpxn)?;
         let inventory = self.devices.state();
