@@ -5,30 +5,24 @@ use std::path::Path;
 use anyhow::Result;
 use mesh_api::classification::v1::{self as wire, decision_result, message::Content};
 use mesh_api::common::v1::ItemStatus;
+use mesh_authz::InternalRole;
 use mesh_rpc::Retry;
 
 use crate::cli::classify::ClassifyArgs;
 use crate::cli::connection::Output;
-use crate::clients::Clients;
-use crate::home::Folder;
+use crate::exit::Incomplete;
 use crate::output::{json, print_line, print_table, short};
+use crate::session::Session;
 
 /// How many messages are asked about at once.
 const BATCH: usize = 100;
 
-/// Not every message could be decided.
-#[derive(Debug, thiserror::Error)]
-#[error("{undecided} of {all} messages could not be decided")]
-pub(crate) struct Undecided {
-    undecided: usize,
-    all: usize,
-}
-
 /// Carries out the command. It succeeds if every message could be decided, whatever the verdicts; a
 /// file that cannot be read does not keep the others from being decided.
 pub(crate) async fn run(args: ClassifyArgs) -> Result<()> {
-    let clients = Clients::of(&Folder::open(&args.home)?, &args.identity)?;
-    let mut client = clients.classification()?;
+    let output = args.connection.output;
+    let session = Session::open(&args.connection, Some(InternalRole::Dsp))?;
+    let mut client = session.clients.classification()?;
     let mut rows = Vec::new();
     let mut undecided = 0;
     for files in args.files.chunks(BATCH) {
@@ -50,30 +44,24 @@ pub(crate) async fn run(args: ClassifyArgs) -> Result<()> {
                 Err(problem) => unread(problem),
             };
             let decided = matches!(result.result, Some(decision_result::Result::Decision(_)));
-            undecided += usize::from(!decided);
-            match args.output {
+            undecided += u64::from(!decided);
+            match output {
                 Output::Table => rows.push(row(file, result)),
                 Output::Json => {
-                    let result = json("mp169.classification.v1.DecisionResult", &result)?;
-                    print_line(&serde_json::json!({ "file": file, "result": result }));
+                    let result = json(&result)?;
+                    print_line(&serde_json::json!({ "file": file, "result": result }))?;
                 }
             }
         }
     }
-    if args.output == Output::Table {
+    if output == Output::Table {
         print_table(
             &["file", "verdict", "reason", "class", "rule", "Device"],
             rows,
-        );
+        )?;
     }
-    if undecided > 0 {
-        return Err(Undecided {
-            undecided,
-            all: args.files.len(),
-        }
-        .into());
-    }
-    Ok(())
+    let all = u64::try_from(args.files.len())?;
+    Incomplete::check(undecided, all, "messages could not be decided")
 }
 
 fn message(content: Content) -> wire::Message {

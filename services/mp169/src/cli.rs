@@ -1,24 +1,36 @@
 //! What can be asked on the command line. The arguments of each group of commands have a file in
 //! `cli/`; what is done with them is in the file of the same name beside it.
 
+pub(crate) mod authority;
 pub(crate) mod classify;
 pub(crate) mod connection;
+pub(crate) mod csp;
+pub(crate) mod device;
 pub(crate) mod flag;
 pub(crate) mod log;
+pub(crate) mod party;
+pub(crate) mod report;
 pub(crate) mod services;
-mod value;
+pub(crate) mod value;
 
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 
+use crate::exit::CODES;
+use authority::AuthorityCommand;
 use classify::ClassifyArgs;
+use csp::CspCommand;
+use device::DeviceCommand;
 use flag::FlagCommand;
 use log::LogCommand;
+use party::PartyCommand;
+use report::ReportCommand;
 use services::{DemoArgs, UpArgs};
 
 /// Reduced communications by consumer choice (SEC modification MP169): the mesh on one machine, and
 /// the client of a mesh that runs.
 #[derive(Debug, Parser)]
-#[command(name = "mp169", version, about, after_help = EXIT_CODES)]
+#[command(name = "mp169", version, about, after_help = CODES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -33,16 +45,6 @@ pub struct Cli {
     pub otlp: Option<String>,
 }
 
-const EXIT_CODES: &str = "Exit codes:\n  \
-    0  done\n  \
-    1  failed\n  \
-    2  the command line is wrong\n  \
-    3  refused: not authenticated or not permitted\n  \
-    4  refused: a precondition does not hold\n  \
-    5  refused: the request is malformed, contradicts the record, or names nothing that exists\n  \
-    6  not available now: try again\n  \
-    7  a log is not whole (`log verify`)";
-
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -50,14 +52,36 @@ pub enum Command {
     Demo(DemoArgs),
     /// Runs the five services until Ctrl-C.
     Up(UpArgs),
+    /// Records and shows parties, and issues their certificates, as the operator.
+    #[command(subcommand)]
+    Party(PartyCommand),
+    /// Loads, changes and shows the inventory and the registrations.
+    #[command(subcommand)]
+    Device(DeviceCommand),
     /// Sets, lifts and shows flags, as the Responsible Supplier.
     #[command(subcommand)]
     Flag(FlagCommand),
+    /// Says who may act on a Device.
+    #[command(subcommand)]
+    Authority(AuthorityCommand),
     /// Says what becomes of messages: DUIS XML, or GBCS in binary or hexadecimal digits.
+    #[command(after_help = "Example:\n  mp169 classify examples/messages/*")]
     Classify(ClassifyArgs),
+    /// Shows a CSP the flag changes that concern it, and acknowledges them.
+    #[command(subcommand)]
+    Csp(CspCommand),
+    /// Shows reports.
+    #[command(subcommand)]
+    Report(ReportCommand),
     /// Checks that the logs, which are the audit record, are whole, and exports their events.
     #[command(subcommand)]
     Log(LogCommand),
+    /// Prints the script that lets a shell complete this command.
+    #[command(after_help = "Example:\n  mp169 completions bash > mp169.bash")]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
 }
 
 #[cfg(test)]

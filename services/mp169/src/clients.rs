@@ -6,6 +6,7 @@ use anyhow::Result;
 use mesh_api::classification::v1::classification_service_client::ClassificationServiceClient;
 use mesh_api::csp_notification::v1::csp_notification_service_client::CspNotificationServiceClient;
 use mesh_api::flag_registry::v1::flag_service_client::FlagServiceClient;
+use mesh_api::registration::v1::authority_service_client::AuthorityServiceClient;
 use mesh_api::registration::v1::device_service_client::DeviceServiceClient;
 use mesh_api::registration::v1::party_service_client::PartyServiceClient;
 use mesh_api::reporting::v1::reporting_service_client::ReportingServiceClient;
@@ -54,6 +55,13 @@ impl Clients {
     /// Devices and registrations, at registration.
     pub fn devices(&self) -> Result<DeviceServiceClient<MeshChannel>> {
         Ok(DeviceServiceClient::new(
+            self.channel(Service::Registration)?,
+        ))
+    }
+
+    /// Who may act on a Device, at registration.
+    pub fn authority(&self) -> Result<AuthorityServiceClient<MeshChannel>> {
+        Ok(AuthorityServiceClient::new(
             self.channel(Service::Registration)?,
         ))
     }

@@ -2,80 +2,99 @@
 //!
 //! All of them may be sent again after a connection was lost: a change carries its request id.
 
+mod read;
+
 use anyhow::Result;
 use mesh_api::convert::timestamp_to_wire;
 use mesh_api::flag_registry::v1 as wire;
 use mesh_rpc::Retry;
 use mesh_types::{Clock as _, SystemClock};
 
-use crate::cli::connection::{Connection, Output};
+use crate::cli::connection::Output;
 use crate::cli::flag::{
-    AddArgs, ChannelArg, ChoiceArgs, FlagCommand, GetArgs, HistoryArgs, RemoveArgs, StepArg,
+    AddArgs, AttestationArgs, ChannelArg, ChoiceArgs, FlagCommand, PreferenceArg, RemoveArgs,
+    StepArg, TenancyArgs,
 };
-use crate::clients::Clients;
-use crate::home::Folder;
-use crate::output::{instant, print_json, print_line, print_table, short};
+use crate::output::{print_json, print_line};
+use crate::session::{Session, new_request_id};
 
 /// Carries out a command.
 pub(crate) async fn run(command: FlagCommand) -> Result<()> {
     match command {
         FlagCommand::Add(args) => add(args).await,
+        FlagCommand::Tenancy(args) => tenancy(args).await,
         FlagCommand::Remove(args) => remove(args).await,
-        FlagCommand::Get(args) => get(args).await,
-        FlagCommand::History(args) => history(args).await,
+        FlagCommand::Get(args) => read::get(args).await,
+        FlagCommand::List(args) => read::list(args).await,
+        FlagCommand::History(args) => read::history(args).await,
     }
 }
 
-fn clients(connection: &Connection) -> Result<Clients> {
-    Clients::of(&Folder::open(&connection.home)?, &connection.identity)
-}
-
 async fn add(args: AddArgs) -> Result<()> {
-    let choice = choice(
-        &args.choice,
-        wire::Preference::Reduced,
-        &args.connection.identity,
-    );
+    let session = Session::open(&args.connection, None)?;
+    let choice = choice(&args.choice, wire::Preference::Reduced, &session);
     let request = wire::AddFlagRequest {
         request_id: request_id(&args.choice),
         device_id: args.device.to_string(),
+        reasonable_steps: steps(&args.attestation, choice.captured_time),
         choice: Some(choice),
-        reasonable_steps: (!args.steps.is_empty())
-            .then(|| steps(&args.steps, captured(&args.choice), args.contact)),
-        site_declarations: Some(wire::SiteDeclarations {
-            economy_7_or_similar: absent(args.no_economy_7),
-            radio_teleswitch: absent(args.no_radio_teleswitch),
-            network_managed_without_wan: absent(args.no_network_managed_without_wan),
-        }),
+        site_declarations: Some(declarations(&args.attestation)),
         validate_only: args.validate_only,
         ..Default::default()
     };
-    let mut flags = clients(&args.connection)?.flags()?;
+    let mut flags = session.clients.flags()?;
     let answer = Retry::default()
         .idempotent(async || flags.add_flag(request.clone()).await)
         .await?
         .into_inner();
     if args.connection.output == Output::Json {
-        return print_json("mp169.flag_registry.v1.AddFlagResponse", &answer);
+        return print_json(&answer);
     }
-    show_entry(answer.entry.as_ref());
-    say_changed(answer.changed, answer.replayed, args.validate_only);
+    read::show_entry(answer.entry.as_ref())?;
+    say_changed(answer.changed, answer.replayed, args.validate_only)?;
     for advice in answer.advice() {
         if advice == wire::Advice::BillingCalendarMayPushRegisters {
             print_line(
                 &"Advice: a billing calendar on the meter may still push registers with the critical alert 0x8F0A; SRV 6.8 changes it.",
-            );
+            )?;
         }
     }
     Ok(())
 }
 
+async fn tenancy(args: TenancyArgs) -> Result<()> {
+    let session = Session::open(&args.connection, None)?;
+    let preference = match args.wants {
+        PreferenceArg::Reduced => wire::Preference::Reduced,
+        PreferenceArg::Full => wire::Preference::Full,
+    };
+    let choice = choice(&args.choice, preference, &session);
+    let keeps = args.wants == PreferenceArg::Reduced;
+    let request = wire::RecordTenancyChangeRequest {
+        request_id: request_id(&args.choice),
+        device_id: args.device.to_string(),
+        tenancy_start_time: Some(args.since),
+        reasonable_steps: steps(&args.attestation, choice.captured_time),
+        choice: Some(choice),
+        site_declarations: keeps.then(|| declarations(&args.attestation)),
+        validate_only: args.validate_only,
+        ..Default::default()
+    };
+    let mut flags = session.clients.flags()?;
+    let answer = Retry::default()
+        .idempotent(async || flags.record_tenancy_change(request.clone()).await)
+        .await?
+        .into_inner();
+    if args.connection.output == Output::Json {
+        return print_json(&answer);
+    }
+    read::show_entry(answer.entry.as_ref())?;
+    say_changed(answer.changed, answer.replayed, args.validate_only)
+}
+
 async fn remove(args: RemoveArgs) -> Result<()> {
-    let choice = choice(
-        &args.choice,
-        wire::Preference::Full,
-        &args.connection.identity,
-    );
+    let session = Session::open(&args.connection, None)?;
+    let choice = choice(&args.choice, wire::Preference::Full, &session);
     let request = wire::RemoveFlagRequest {
         request_id: request_id(&args.choice),
         device_id: args.device.to_string(),
@@ -83,86 +102,25 @@ async fn remove(args: RemoveArgs) -> Result<()> {
         validate_only: args.validate_only,
         ..Default::default()
     };
-    let mut flags = clients(&args.connection)?.flags()?;
+    let mut flags = session.clients.flags()?;
     let answer = Retry::default()
         .idempotent(async || flags.remove_flag(request.clone()).await)
         .await?
         .into_inner();
     if args.connection.output == Output::Json {
-        return print_json("mp169.flag_registry.v1.RemoveFlagResponse", &answer);
+        return print_json(&answer);
     }
-    show_entry(answer.entry.as_ref());
-    say_changed(answer.changed, answer.replayed, args.validate_only);
-    Ok(())
+    read::show_entry(answer.entry.as_ref())?;
+    say_changed(answer.changed, answer.replayed, args.validate_only)
 }
 
-async fn get(args: GetArgs) -> Result<()> {
-    let request = wire::GetFlagRequest {
-        device_id: args.device.to_string(),
-        ..Default::default()
-    };
-    let mut flags = clients(&args.connection)?.flags()?;
-    let answer = Retry::default()
-        .idempotent(async || flags.get_flag(request.clone()).await)
-        .await?
-        .into_inner();
-    if args.connection.output == Output::Json {
-        return print_json("mp169.flag_registry.v1.GetFlagResponse", &answer);
-    }
-    show_entry(answer.entry.as_ref());
-    Ok(())
-}
-
-async fn history(args: HistoryArgs) -> Result<()> {
-    let mut flags = clients(&args.connection)?.flags()?;
-    let request = wire::ListFlagEventsRequest {
-        device_id: args.device.to_string(),
-        page_size: args.limit,
-        page_token: String::new(),
-        ..Default::default()
-    };
-    let answer = Retry::default()
-        .idempotent(async || flags.list_flag_events(request.clone()).await)
-        .await?
-        .into_inner();
-    if args.connection.output == Output::Json {
-        return print_json("mp169.flag_registry.v1.ListFlagEventsResponse", &answer);
-    }
-    if answer.events.is_empty() {
-        print_line(&"The Device was never flagged: it has no history.");
-        return Ok(());
-    }
-    let rows = answer.events.iter().map(|event| {
-        let state = event
-            .current
-            .as_ref()
-            .map(wire::FlagFacts::state)
-            .unwrap_or_default();
-        let facts = event.current.clone().unwrap_or_default();
-        vec![
-            event.sequence.to_string(),
-            instant(event.recorded_time.as_ref()),
-            short(event.cause().as_str_name(), "CAUSE_").to_owned(),
-            short(state.as_str_name(), "FLAG_STATE_").to_owned(),
-            facts.responsible_party_id,
-            facts.csp_id,
-            event
-                .choice
-                .as_ref()
-                .map(|choice| choice.evidence_reference.clone())
-                .unwrap_or_default(),
-        ]
-    });
-    print_table(
-        &[
-            "event", "recorded", "cause", "flag", "supplier", "CSP", "evidence",
-        ],
-        rows.collect(),
-    );
-    Ok(())
-}
-
-fn choice(args: &ChoiceArgs, preference: wire::Preference, party: &str) -> wire::ConsumerChoice {
+/// Captured by the caller, at one instant that the steps share: so that the same command line with
+/// the same `--captured` is the same request.
+fn choice(
+    args: &ChoiceArgs,
+    preference: wire::Preference,
+    session: &Session,
+) -> wire::ConsumerChoice {
     let channel = match args.channel {
         ChannelArg::Telephone => wire::Channel::Telephone,
         ChannelArg::Online => wire::Channel::Online,
@@ -170,34 +128,23 @@ fn choice(args: &ChoiceArgs, preference: wire::Preference, party: &str) -> wire:
         ChannelArg::InPerson => wire::Channel::InPerson,
         ChannelArg::Representative => wire::Channel::Representative,
     };
+    let captured = args
+        .captured
+        .unwrap_or_else(|| timestamp_to_wire(SystemClock.now()));
     wire::ConsumerChoice {
         preference: preference.into(),
-        captured_time: Some(captured(args)),
+        captured_time: Some(captured),
         channel: channel.into(),
-        captured_by_party_id: party.to_owned(),
+        captured_by_party_id: session.own_party(),
         evidence_reference: args.evidence.clone(),
     }
 }
 
-/// When the consumer said so, and when the steps were taken: one instant, so that the same command
-/// line with the same `--captured` is the same request.
-fn captured(args: &ChoiceArgs) -> prost_types::Timestamp {
-    args.captured.map_or_else(
-        || timestamp_to_wire(SystemClock.now()),
-        |at| prost_types::Timestamp {
-            seconds: at.as_second(),
-            nanos: at.subsec_nanosecond(),
-        },
-    )
-}
-
 fn steps(
-    steps: &[StepArg],
-    taken: prost_types::Timestamp,
-    contact_reference: String,
-) -> wire::ReasonableSteps {
-    let taken_time = Some(taken);
-    let steps = steps.iter().map(|step| {
+    args: &AttestationArgs,
+    taken_time: Option<prost_types::Timestamp>,
+) -> Option<wire::ReasonableSteps> {
+    let steps = args.steps.iter().map(|step| {
         let kind = match step {
             StepArg::BenefitsExplained => wire::StepKind::BenefitsExplained,
             StepArg::ConsequencesExplained => wire::StepKind::ConsequencesExplained,
@@ -210,56 +157,33 @@ fn steps(
             taken_time,
         }
     });
-    wire::ReasonableSteps {
+    (!args.steps.is_empty()).then(|| wire::ReasonableSteps {
         steps: steps.collect(),
-        contact_reference,
+        contact_reference: args.contact.clone(),
+    })
+}
+
+fn declarations(args: &AttestationArgs) -> wire::SiteDeclarations {
+    let absent = |declared: bool| {
+        let declaration = if declared {
+            wire::Declaration::Absent
+        } else {
+            wire::Declaration::Unspecified
+        };
+        i32::from(declaration)
+    };
+    wire::SiteDeclarations {
+        economy_7_or_similar: absent(args.no_economy_7),
+        radio_teleswitch: absent(args.no_radio_teleswitch),
+        network_managed_without_wan: absent(args.no_network_managed_without_wan),
     }
 }
 
-fn absent(declared: bool) -> i32 {
-    let declaration = if declared {
-        wire::Declaration::Absent
-    } else {
-        wire::Declaration::Unspecified
-    };
-    declaration.into()
-}
-
 fn request_id(args: &ChoiceArgs) -> String {
-    args.request_id
-        .clone()
-        .unwrap_or_else(|| uuid::Uuid::new_v4().to_string())
+    args.request_id.clone().unwrap_or_else(new_request_id)
 }
 
-fn show_entry(entry: Option<&wire::FlagEntry>) {
-    let Some(entry) = entry else { return };
-    let known = |text: &str| if text.is_empty() { "–" } else { text }.to_owned();
-    let cause = match entry.cause() {
-        wire::Cause::Unspecified => "never flagged",
-        cause => short(cause.as_str_name(), "CAUSE_"),
-    };
-    let rows = [
-        ("Device", entry.device_id.clone()),
-        (
-            "flag",
-            short(entry.state().as_str_name(), "FLAG_STATE_").to_owned(),
-        ),
-        ("since", instant(entry.since_time.as_ref())),
-        ("cause", cause.to_owned()),
-        ("also covers", known(&entry.covered_device_ids.join(", "))),
-        ("Responsible Supplier", known(&entry.responsible_party_id)),
-        ("CSP", known(&entry.csp_id)),
-        ("Communications Hub", known(&entry.communications_hub_id)),
-    ];
-    print_table(
-        &["", "value"],
-        rows.into_iter()
-            .map(|(name, value)| vec![name.to_owned(), value])
-            .collect(),
-    );
-}
-
-fn say_changed(changed: bool, replayed: bool, validate_only: bool) {
+fn say_changed(changed: bool, replayed: bool, validate_only: bool) -> Result<()> {
     let said = match (validate_only, changed) {
         (true, _) => "Checked: it would be accepted. Nothing was changed.",
         (false, true) => "The flag was changed.",
@@ -270,5 +194,5 @@ fn say_changed(changed: bool, replayed: bool, validate_only: bool) {
     } else {
         ""
     };
-    print_line(&format_args!("{said}{origin}"));
+    print_line(&format_args!("{said}{origin}"))
 }

@@ -1,5 +1,5 @@
 //! The folder of a mesh on one machine: its authority and certificates, its databases, and where
-//! its services listen.
+//! its services listen; and that of a client, which has as much of it as the client needs.
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use mesh_authz::InternalRole;
-use mesh_pki::{CA_CERTIFICATE_FILE, CA_KEY_FILE, Ca, IssuedPaths, Validity};
+use mesh_pki::{CA_CERTIFICATE_FILE, CA_KEY_FILE, Ca, Issued, IssuedPaths, Validity};
 use mesh_rpc::{Tls, TlsFiles};
 use mesh_types::SystemClock;
 
@@ -26,7 +26,7 @@ impl Folder {
     /// The folder at `path`, made and filled if there is no authority in it yet.
     pub fn open_or_make(path: &Path) -> Result<Self> {
         let folder = Self(path.to_owned());
-        if !folder.authority().join(CA_KEY_FILE).exists() {
+        if !folder.authority_folder().join(CA_KEY_FILE).exists() {
             folder
                 .issue_all()
                 .with_context(|| format!("cannot prepare {}", path.display()))?;
@@ -34,10 +34,10 @@ impl Folder {
         Ok(folder)
     }
 
-    /// The folder at `path`, where `mp169 up` has run.
+    /// The folder at `path`, where `mp169 up` has run, or of a client.
     pub fn open(path: &Path) -> Result<Self> {
         let folder = Self(path.to_owned());
-        if !folder.authority().join(CA_CERTIFICATE_FILE).exists() {
+        if !folder.authority_folder().join(CA_CERTIFICATE_FILE).exists() {
             bail!(
                 "there is no mesh in {}; start one with `mp169 up`, or name its folder with --home",
                 path.display()
@@ -46,7 +46,7 @@ impl Folder {
         Ok(folder)
     }
 
-    fn authority(&self) -> PathBuf {
+    fn authority_folder(&self) -> PathBuf {
         self.0.join("authority")
     }
 
@@ -71,7 +71,7 @@ impl Folder {
                 .write_to(&folder, party.id)?;
         }
         // Last: its key says that the folder is complete.
-        authority.write_to(&self.authority())?;
+        authority.write_to(&self.authority_folder())?;
         Ok(())
     }
 
@@ -87,13 +87,13 @@ impl Folder {
         let files = TlsFiles {
             certificate: paths.certificate,
             key: paths.key,
-            trust: self.authority().join(CA_CERTIFICATE_FILE),
+            trust: self.authority_folder().join(CA_CERTIFICATE_FILE),
         };
         Tls::from_files(files).with_context(|| format!("cannot use the certificate of {name}"))
     }
 
     /// The names that there are certificates for.
-    fn identities(&self) -> Result<Vec<String>> {
+    pub(crate) fn identities(&self) -> Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(self.certificates())? {
             let name = entry?.file_name();
@@ -102,6 +102,49 @@ impl Folder {
         }
         names.sort();
         Ok(names)
+    }
+
+    /// The authority of the mesh, to issue certificates with.
+    pub(crate) fn authority(&self) -> Result<Ca> {
+        let folder = self.authority_folder();
+        if !folder.join(CA_KEY_FILE).exists() {
+            bail!(
+                "{} has no authority's key: certificates are issued in the folder of `mp169 up`",
+                self.0.display()
+            );
+        }
+        Ok(Ca::load(&folder)?)
+    }
+
+    /// Keeps a certificate and its key under `name`.
+    pub(crate) fn keep(&self, name: &str, issued: &Issued) -> Result<IssuedPaths> {
+        Ok(issued.write_to(&self.certificates(), name)?)
+    }
+
+    /// The folder at `path` for a client of this mesh, which reaches the services at `host` if that
+    /// is given. It has no certificate yet.
+    pub(crate) fn make_client(&self, path: &Path, host: Option<&str>) -> Result<Self> {
+        let client = Self(path.to_owned());
+        let trust = client.authority_folder().join(CA_CERTIFICATE_FILE);
+        let ours = std::fs::read(self.authority_folder().join(CA_CERTIFICATE_FILE))?;
+        if std::fs::read(&trust).is_ok_and(|theirs| theirs != ours) {
+            bail!(
+                "{} belongs to another mesh; name another folder with --out",
+                path.display()
+            );
+        }
+        std::fs::create_dir_all(client.authority_folder())
+            .and_then(|()| std::fs::write(&trust, ours))
+            .with_context(|| format!("cannot write {}", trust.display()))?;
+        let mut addresses = BTreeMap::new();
+        for service in Service::ALL {
+            let address = self.address(service)?;
+            let port = address.rsplit(':').next().unwrap_or_default();
+            let seen = host.map(|host| format!("{host}:{port}"));
+            addresses.insert(service, seen.unwrap_or(address));
+        }
+        client.write_addresses(&addresses)?;
+        Ok(client)
     }
 
     /// The database of a service.

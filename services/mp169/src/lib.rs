@@ -4,24 +4,32 @@
 //! |---|---|
 //! | `mp169 demo`: the main job as a story | `story.rs` and `story/` |
 //! | `mp169 up`: the five services until Ctrl-C | `mesh.rs`, `up.rs` |
-//! | `mp169 flag`, `mp169 classify` | `flag.rs`, `classify.rs` |
-//! | `mp169 log` | `log.rs` and `log/` |
+//! | the client: `mp169 flag`, `mp169 party` and so on | the file of that name; its arguments in `cli/` |
 //!
 //! This is the one crate besides the tests that depends on the services' code.
 
+mod authority;
 mod classify;
 mod cli;
 pub mod clients;
 pub mod clock;
+mod csp;
+mod device;
+mod exit;
 mod flag;
 pub mod home;
+mod inventory;
 pub mod load;
 mod log;
 pub mod mesh;
 mod outcome;
 mod output;
+mod paging;
+mod party;
 mod progress;
+mod report;
 pub mod sample;
+mod session;
 mod signals;
 mod story;
 mod up;
@@ -30,9 +38,9 @@ pub use cli::Cli;
 
 use std::process::ExitCode;
 
+use clap::CommandFactory as _;
 use mesh_rpc::{LogFormat, Telemetry, TelemetryOptions};
 use story::Audience;
-use tonic::{Code, Status};
 
 /// Carries out a command and says how the process should end.
 pub async fn run(cli: Cli) -> ExitCode {
@@ -40,14 +48,26 @@ pub async fn run(cli: Cli) -> ExitCode {
     let ended = match cli.command {
         cli::Command::Demo(args) => demo(args, otlp).await,
         cli::Command::Up(args) => up::run(args, otlp).await,
+        cli::Command::Party(command) => traced(otlp, party::run(command)).await,
+        cli::Command::Device(command) => traced(otlp, device::run(command)).await,
         cli::Command::Flag(command) => traced(otlp, flag::run(command)).await,
+        cli::Command::Authority(command) => traced(otlp, authority::run(command)).await,
         cli::Command::Classify(args) => traced(otlp, classify::run(args)).await,
+        cli::Command::Csp(command) => traced(otlp, csp::run(command)).await,
+        cli::Command::Report(command) => traced(otlp, report::run(command)).await,
         cli::Command::Log(command) => traced(otlp, log::run(command)).await,
+        cli::Command::Completions { shell } => completions(shell),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error),
+        Err(error) => exit::failed(&error),
     }
+}
+
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "mp169", &mut script);
+    output::print_line(&String::from_utf8_lossy(&script).trim_end())
 }
 
 async fn demo(args: cli::services::DemoArgs, otlp_endpoint: Option<String>) -> anyhow::Result<()> {
@@ -93,43 +113,4 @@ async fn traced(
     let ended = command.await;
     telemetry.shutdown().await;
     ended
-}
-
-fn failed(error: &anyhow::Error) -> ExitCode {
-    let status = error.downcast_ref::<Status>();
-    match status {
-        Some(status) => {
-            let contexts = error.chain().take_while(|cause| !cause.is::<Status>());
-            contexts.for_each(|context| eprintln!("mp169: {context}"));
-            eprintln!(
-                "mp169: {}\n{}",
-                outcome::refusal(status),
-                outcome::explain(status)
-            );
-        }
-        None => eprintln!("mp169: {error:#}"),
-    }
-    if status.is_some_and(|status| status.code() == Code::Unavailable) {
-        eprintln!("Is the mesh running (`mp169 up`)? If it is: try again in a moment.");
-    }
-    if error.is::<classify::Undecided>() {
-        return ExitCode::from(5);
-    }
-    if error.is::<log::NotWhole>() {
-        return ExitCode::from(7);
-    }
-    ExitCode::from(match status.map(Status::code) {
-        Some(Code::Unauthenticated | Code::PermissionDenied) => 3,
-        Some(Code::FailedPrecondition) => 4,
-        Some(
-            Code::InvalidArgument
-            | Code::NotFound
-            | Code::AlreadyExists
-            | Code::Aborted
-            | Code::OutOfRange
-            | Code::Unimplemented,
-        ) => 5,
-        Some(Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted) => 6,
-        _ => 1,
-    })
 }

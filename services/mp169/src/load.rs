@@ -44,13 +44,25 @@ impl fmt::Display for Loaded {
     }
 }
 
-/// Loads `rows` in their order; `done` hears how many more were answered.
+/// Loads `rows` in their order as the loader of registration data; `done` hears how many more were
+/// answered.
 pub async fn load(
     folder: &Folder,
     rows: Vec<wire::InventoryRow>,
     done: impl Fn(u64),
 ) -> Result<Loaded> {
-    let mut devices = Clients::of(folder, "registration-data")?.devices()?;
+    let clients = Clients::of(folder, "registration-data")?;
+    load_as(&clients, rows, |_, _| done(1)).await
+}
+
+/// Loads `rows` in their order as whose `clients` they are; `heard` is told what became of each, by
+/// its index.
+pub(crate) async fn load_as(
+    clients: &Clients,
+    rows: Vec<wire::InventoryRow>,
+    mut heard: impl FnMut(usize, &wire::RowResult),
+) -> Result<Loaded> {
+    let mut devices = clients.devices()?;
     let requests: Vec<_> = rows
         .chunks(ROWS_PER_REQUEST)
         .map(|rows| wire::ImportInventoryRequest {
@@ -62,6 +74,7 @@ pub async fn load(
         .context("the inventory cannot be loaded")?
         .into_inner();
     let mut loaded = Loaded::default();
+    let mut index = 0;
     while let Some(answer) = answers.message().await? {
         for result in &answer.results {
             match result.outcome() {
@@ -74,8 +87,9 @@ pub async fn load(
                     loaded.refused += 1;
                 }
             }
+            heard(index, result);
+            index += 1;
         }
-        done(u64::try_from(answer.results.len()).unwrap_or_default());
     }
     Ok(loaded)
 }

@@ -7,6 +7,7 @@ mod served;
 use anyhow::Result;
 use mesh_api::common::v1::EventStamp;
 use mesh_api::convert::timestamp_from_wire;
+use mesh_authz::InternalRole;
 use mesh_store::sqlite::offline::Verified;
 use mesh_store::verify::Stamp;
 use mesh_types::LogName;
@@ -16,8 +17,8 @@ use serde_json::{Value, json};
 use crate::cli::connection::Output;
 use crate::cli::log::{ExportArgs, LogCommand, LogsArgs, VerifyArgs};
 use crate::clients::Clients;
-use crate::home::Folder;
 use crate::output::{print_line, print_table};
+use crate::session::Session;
 
 /// Logs were read to their end, and not all of them are whole.
 #[derive(Debug, thiserror::Error)]
@@ -50,12 +51,13 @@ async fn verify(args: VerifyArgs) -> Result<()> {
     match args.output {
         Output::Table => findings.show(),
         Output::Json => findings.print(),
-    }
+    }?;
     findings.judge()
 }
 
 fn clients(args: &LogsArgs) -> Result<Clients> {
-    Clients::of(&Folder::open(&args.home)?, &args.identity)
+    let usual = Some(InternalRole::Auditor);
+    Ok(Session::of(&args.home, args.identity.as_deref(), usual)?.clients)
 }
 
 /// What was found out.
@@ -66,7 +68,7 @@ struct Findings {
 }
 
 impl Findings {
-    fn show(&self) {
+    fn show(&self) -> Result<()> {
         let rows = self.logs.iter().map(|log| {
             let (hash, finding) = match &log.found {
                 Ok(head) => (hex::encode(head.hash), "whole".to_owned()),
@@ -77,19 +79,21 @@ impl Findings {
         print_table(
             &["log", "events that fit", "hash of the last", "finding"],
             rows.collect(),
-        );
+        )?;
         if let Some(damage) = &self.damage {
-            print_line(&format_args!("The database file is damaged: {damage}"));
+            print_line(&format_args!("The database file is damaged: {damage}"))?;
         }
+        Ok(())
     }
 
-    fn print(&self) {
+    fn print(&self) -> Result<()> {
         for log in &self.logs {
-            print_line(&finding(log));
+            print_line(&finding(log))?;
         }
         if let Some(damage) = &self.damage {
-            print_line(&json!({ "damage": damage }));
+            print_line(&json!({ "damage": damage }))?;
         }
+        Ok(())
     }
 
     fn judge(&self) -> Result<()> {

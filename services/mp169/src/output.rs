@@ -1,29 +1,39 @@
 //! How answers are shown: a table for people, canonical JSON for programs.
 
 use std::fmt::Display;
-use std::io::Write as _;
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::sync::LazyLock;
 
 use anyhow::{Context as _, Result};
-use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::presets::{NOTHING, UTF8_FULL_CONDENSED};
 use comfy_table::{ContentArrangement, Table};
 use jiff::Timestamp;
-use prost::Message;
+use prost::{Message, Name};
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::retry_on_intr;
 use serde_json::Value;
 
-/// A protobuf message as canonical JSON. `name` is its full name, such as
-/// `mp169.flag_registry.v1.FlagEntry`.
-pub(crate) fn json<M: Message>(name: &str, message: &M) -> Result<Value> {
-    let pool = DescriptorPool::decode(mesh_api::FILE_DESCRIPTOR_SET)?;
-    let descriptor = pool
-        .get_message_by_name(name)
+/// Whoever read the answer went away, as `head` does: the rest need not be said, and nothing failed.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads the answer any more")]
+pub(crate) struct ReaderGone;
+
+/// A protobuf message as canonical JSON.
+pub(crate) fn json<M: Message + Name>(message: &M) -> Result<Value> {
+    static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
+        DescriptorPool::decode(mesh_api::FILE_DESCRIPTOR_SET).expect("it was made by the build")
+    });
+    let name = M::full_name();
+    let descriptor = POOL
+        .get_message_by_name(&name)
         .with_context(|| format!("no message {name}"))?;
     let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?;
     let options = SerializeOptions::new().skip_default_fields(true);
     Ok(dynamic.serialize_with_options(serde_json::value::Serializer, &options)?)
 }
 
-/// An empty table that fits the terminal, or `COLUMNS` (120 if unset) where there is none.
+/// An empty table, with a header unless that is empty, that fits the terminal, or `COLUMNS` (120 if unset) where there is none.
 #[must_use]
 pub(crate) fn new_table(header: &[&str]) -> Table {
     let mut table = Table::new();
@@ -35,27 +45,70 @@ pub(crate) fn new_table(header: &[&str]) -> Table {
             .and_then(|columns| columns.parse().ok());
         table.set_width(columns.unwrap_or(120));
     }
-    table.set_header(header.to_vec());
+    if !header.is_empty() {
+        table.set_header(header.to_vec());
+    }
     table
 }
 
-/// Prints a table.
-pub(crate) fn print_table(header: &[&str], rows: Vec<Vec<String>>) {
+/// Prints a table: with borders and fitted on a terminal; elsewhere bare and one line a row, for
+/// `grep` and its like.
+pub(crate) fn print_table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
     let mut table = new_table(header);
+    if !std::io::stdout().is_terminal() {
+        table.load_style(NOTHING);
+        table.set_content_arrangement(ContentArrangement::Disabled);
+    }
     table.add_rows(rows);
-    print_line(&table);
+    print_line(&table.trim_fmt())
 }
 
-/// Prints a line. A reader who went away, as `head` does, is no failure of ours.
-pub(crate) fn print_line(line: &impl Display) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+/// Prints names and values, one pair a row.
+pub(crate) fn print_fields(fields: &[(&str, String)]) -> Result<()> {
+    let rows = fields.iter().map(|(name, value)| {
+        let value = if value.is_empty() { "–" } else { value };
+        vec![(*name).to_owned(), value.to_owned()]
+    });
+    print_table(&[], rows.collect())
+}
+
+/// Prints a line.
+///
+/// # Errors
+/// [`ReaderGone`], or that the line could not be written.
+pub(crate) fn print_line(line: &impl Display) -> Result<()> {
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(ReaderGone.into()),
+        written => written.context("cannot write the answer"),
+    }
+}
+
+/// Resolves when whoever read the answer went away, though nothing is being printed.
+pub(crate) async fn reader_gone() -> ReaderGone {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    // A thread of its own: it may wait for ever, and ends with the process.
+    std::thread::spawn(move || {
+        let stdout = std::io::stdout();
+        let mut ended = [PollFd::new(&stdout, PollFlags::empty())];
+        if retry_on_intr(|| poll(&mut ended, None)).is_ok() {
+            let _ = tell.send(ReaderGone);
+        }
+    });
+    match told.await {
+        Ok(gone) => gone,
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Prints a line of something that goes on whether anybody reads it or not.
+pub(crate) fn say(line: &impl Display) {
+    let _ = print_line(line);
 }
 
 /// Prints a protobuf message as one line of JSON, so that the answers to many commands are JSON
 /// Lines.
-pub(crate) fn print_json<M: Message>(name: &str, message: &M) -> Result<()> {
-    print_line(&json(name, message)?);
-    Ok(())
+pub(crate) fn print_json<M: Message + Name>(message: &M) -> Result<()> {
+    print_line(&json(message)?)
 }
 
 /// An instant for people: RFC 3339, or a dash.

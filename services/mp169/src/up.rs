@@ -13,7 +13,7 @@ use crate::clients::Clients;
 use crate::home::Folder;
 use crate::load::load;
 use crate::mesh::{Listen, Mesh, Service};
-use crate::output::{print_line, print_table};
+use crate::output::{new_table, say};
 use crate::{sample, signals};
 
 /// How long the services may take until they serve.
@@ -38,7 +38,7 @@ pub(crate) async fn run(args: UpArgs, otlp_endpoint: Option<String>) -> Result<(
         failed = mesh.failed() => Err(failed),
         failed = serve(&folder, &mesh, &args) => Err(failed),
     };
-    print_line(&"Draining.");
+    say(&"Draining.");
     let clean = mesh.stop().await;
     telemetry.shutdown().await;
     ended?;
@@ -63,16 +63,18 @@ async fn announce(folder: &Folder, mesh: &Mesh, args: &UpArgs) -> Result<()> {
         let identity = mesh_pki::spiffe_uri(name);
         vec![name.to_owned(), mesh.address(service).to_owned(), identity]
     });
-    print_table(&["service", "address", "identity"], rows.to_vec());
+    let mut table = new_table(&["service", "address", "identity"]);
+    table.add_rows(rows);
+    say(&table);
     for service in Service::ALL {
         until_it_serves(folder, service).await?;
     }
     if args.sample {
         let loaded = load(folder, sample::rows(sample::SINCE)?, |_| {}).await?;
-        print_line(&format_args!("Sample inventory: {loaded}."));
+        say(&format_args!("Sample inventory: {loaded}."));
     }
     let home = args.home.display();
-    print_line(&format_args!(
+    say(&format_args!(
         "The mesh is up in {home}. Stop it with Ctrl-C."
     ));
     Ok(())

@@ -2,7 +2,6 @@
 
 #![cfg(test)]
 
-mod as_of;
 mod changes;
 mod follow;
 mod lifecycle;

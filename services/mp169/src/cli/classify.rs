@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::connection::Output;
+use super::connection::Connection;
 
 /// `classify`
 #[derive(Debug, Args)]
@@ -12,18 +12,7 @@ pub struct ClassifyArgs {
     /// The files, one message each.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
-    /// Where to ask; as the DSP unless said otherwise.
-    #[arg(long, env = "MP169_HOME", default_value = "mp169-data")]
-    pub home: PathBuf,
-    /// Whose certificate to show.
-    #[arg(
-        long = "as",
-        value_name = "IDENTITY",
-        env = "MP169_AS",
-        default_value = "dsp"
-    )]
-    pub identity: String,
-    /// How to show the answer.
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    pub output: Output,
+    /// Where to ask; usually as the DSP.
+    #[command(flatten)]
+    pub connection: Connection,
 }

@@ -1,26 +1,47 @@
 //! What can be asked of `mp169 flag`.
 
 use clap::{Args, Subcommand, ValueEnum};
+use mesh_api::flag_registry::v1::FlagState;
 use mesh_types::DeviceId;
 
-use super::connection::Connection;
-use super::value::device;
+use super::connection::{Connection, Limit};
+use super::value::{device, named, time};
 
 /// `flag`
 #[derive(Debug, Subcommand)]
 pub enum FlagCommand {
     /// Sets the flag of an ESME or GSME, with the consumer's choice and the attestation.
-    #[command(
-        after_help = "Example:\n  mp169 flag add --as ALBION 02-DC-C0-00-00-00-08-E0 \\\n    \
-        --channel telephone --evidence CALL-117 --step benefits-explained --contact CRM-55 \\\n    \
-        --no-economy-7 --no-radio-teleswitch --no-network-managed-without-wan"
-    )]
+    #[command(after_help = "Example:\n  \
+        mp169 flag add --as DRAGON 02-DC-C1-00-00-00-01-E0 --channel telephone --evidence CALL-117 \\\n    \
+        --step benefits-explained --step consequences-explained --contact CRM-55 \\\n    \
+        --no-economy-7 --no-radio-teleswitch --no-network-managed-without-wan")]
     Add(AddArgs),
+    /// Records a change of tenancy: the incoming tenant keeps the flag, or lifts it.
+    #[command(after_help = "Examples:\n  \
+        mp169 flag tenancy --as DRAGON 02-DC-C1-00-00-00-01-E0 --since 2025-06-30 --wants reduced \\\n    \
+        --channel online --evidence WEB-9 --step benefits-explained --contact CRM-56 \\\n    \
+        --no-economy-7 --no-radio-teleswitch --no-network-managed-without-wan\n  \
+        mp169 flag tenancy --as DRAGON 02-DC-C1-00-00-00-01-E0 --since 2025-07-31 --wants full \\\n    \
+        --channel written --evidence LETTER-3")]
+    Tenancy(TenancyArgs),
     /// Lifts the flag, with the consumer's choice.
+    #[command(after_help = "Example:\n  \
+        mp169 flag remove --as DRAGON 02-DC-C1-00-00-00-01-E0 --channel online --evidence WEB-10")]
     Remove(RemoveArgs),
     /// Shows the flag of a Device.
+    #[command(after_help = "Examples:\n  \
+        mp169 flag get --as DRAGON 02-DC-C1-00-00-00-01-E0\n  \
+        mp169 flag get --as auditor 02-DC-C1-00-00-00-01-E0 --output json")]
     Get(GetArgs),
+    /// Lists flags: a supplier those of its own Devices, an internal role those of all.
+    #[command(after_help = "Examples:\n  \
+        mp169 flag list --as DRAGON --state flagged\n  \
+        mp169 flag list --as auditor --csp central")]
+    List(ListArgs),
     /// Shows the history of a Device, newest first.
+    #[command(after_help = "Examples:\n  \
+        mp169 flag history --as DRAGON 02-DC-C1-00-00-00-01-E0\n  \
+        mp169 flag history --as auditor 02-DC-C1-00-00-00-01-E0 --limit 5")]
     History(HistoryArgs),
 }
 
@@ -34,8 +55,8 @@ pub struct ChoiceArgs {
     #[arg(long, value_name = "REFERENCE")]
     pub evidence: String,
     /// When the consumer said so, such as 2026-11-23T10:00:00Z; now if not given.
-    #[arg(long, value_name = "TIME")]
-    pub captured: Option<jiff::Timestamp>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub captured: Option<prost_types::Timestamp>,
     /// A UUID to be able to send the same request again, with the same `--captured`; drawn if not
     /// given.
     #[arg(long, value_name = "UUID", requires = "captured")]
@@ -57,30 +78,9 @@ pub enum ChannelArg {
     Representative,
 }
 
-/// A reasonable step.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum StepArg {
-    /// The benefits of full functionality were explained.
-    BenefitsExplained,
-    /// What is lost was explained.
-    ConsequencesExplained,
-    /// Less frequent reading was offered instead.
-    LessFrequentReadsOffered,
-    /// How data is protected was explained.
-    PrivacyExplained,
-    /// Another step; the contact's record says which.
-    Other,
-}
-
-/// `flag add`
+/// What the supplier attests and declares.
 #[derive(Debug, Args)]
-pub struct AddArgs {
-    /// The ESME or GSME, an EUI-64 such as 02-DC-C0-00-00-00-08-E0.
-    #[arg(value_parser = device)]
-    pub device: DeviceId,
-    /// What the consumer chose.
-    #[command(flatten)]
-    pub choice: ChoiceArgs,
+pub struct AttestationArgs {
     /// A reasonable step that was taken, when the choice was captured; give it once for each.
     #[arg(long = "step", value_enum)]
     pub steps: Vec<StepArg>,
@@ -96,6 +96,70 @@ pub struct AddArgs {
     /// Declare that it is no potential network-managed site without WAN.
     #[arg(long)]
     pub no_network_managed_without_wan: bool,
+}
+
+/// A reasonable step.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum StepArg {
+    /// The benefits of full functionality were explained.
+    BenefitsExplained,
+    /// What is lost was explained.
+    ConsequencesExplained,
+    /// Less frequent reading was offered instead.
+    LessFrequentReadsOffered,
+    /// How data is protected was explained.
+    PrivacyExplained,
+    /// Another step; the contact's record says which.
+    Other,
+}
+
+/// What a consumer can want.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PreferenceArg {
+    /// Reduced communications: the flag is kept.
+    Reduced,
+    /// Full smart functionality: the flag is lifted.
+    Full,
+}
+
+/// `flag add`
+#[derive(Debug, Args)]
+pub struct AddArgs {
+    /// The ESME or GSME, an EUI-64 such as 02-DC-C1-00-00-00-01-E0.
+    #[arg(value_parser = device)]
+    pub device: DeviceId,
+    /// What the consumer chose.
+    #[command(flatten)]
+    pub choice: ChoiceArgs,
+    /// What was done before.
+    #[command(flatten)]
+    pub attestation: AttestationArgs,
+    /// Check everything, change nothing.
+    #[arg(long)]
+    pub validate_only: bool,
+    /// Where to ask.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// `flag tenancy`
+#[derive(Debug, Args)]
+pub struct TenancyArgs {
+    /// The Device.
+    #[arg(value_parser = device)]
+    pub device: DeviceId,
+    /// When the new tenancy began, such as 2025-06-30.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub since: prost_types::Timestamp,
+    /// What the incoming tenant wants.
+    #[arg(long, value_enum)]
+    pub wants: PreferenceArg,
+    /// What the incoming tenant chose.
+    #[command(flatten)]
+    pub choice: ChoiceArgs,
+    /// What was done with the incoming tenant: needed to keep the flag.
+    #[command(flatten)]
+    pub attestation: AttestationArgs,
     /// Check everything, change nothing.
     #[arg(long)]
     pub validate_only: bool,
@@ -132,15 +196,35 @@ pub struct GetArgs {
     pub connection: Connection,
 }
 
+/// `flag list`
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only this state; every Device that has a history if not said.
+    #[arg(long, value_parser = named(&["flagged", "not-flagged"], "FLAG_STATE_", FlagState::from_str_name))]
+    pub state: Option<FlagState>,
+    /// Only Devices on the hubs of this CSP, such as north.
+    #[arg(long, value_name = "CSP", default_value = "")]
+    pub csp: String,
+    /// Only Devices of this supplier; a supplier's own if it asks.
+    #[arg(long, value_name = "PARTY")]
+    pub party: Option<String>,
+    /// How many.
+    #[command(flatten)]
+    pub limit: Limit,
+    /// Where to ask.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
 /// `flag history`
 #[derive(Debug, Args)]
 pub struct HistoryArgs {
     /// The Device.
     #[arg(value_parser = device)]
     pub device: DeviceId,
-    /// At most this many events.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i32).range(1..=1_000))]
-    pub limit: i32,
+    /// How many events.
+    #[command(flatten)]
+    pub limit: Limit,
     /// Where to ask.
     #[command(flatten)]
     pub connection: Connection,

@@ -17,7 +17,7 @@ const VERIFY: &str = "Every event is checked, from the first to the log's head: 
     Examples:\n  \
     mp169 log verify\n  \
     mp169 log verify --log flags --output json\n  \
-    mp169 log verify --as CSP-NORTH --log csp/north\n  \
+    mp169 log verify --home csp-central --log csp/central\n  \
     mp169 log verify --database backup/flag-registry.db";
 
 const EXPORT: &str = "Nothing is checked, so that a damaged copy can be exported. A line is\n  \
@@ -55,17 +55,12 @@ pub struct LogsArgs {
     /// over meanwhile). Give it once for each; otherwise all that the file or an auditor has.
     #[arg(long = "log", value_name = "NAME")]
     pub logs: Vec<LogName>,
-    /// Where to ask; as an auditor unless said otherwise.
+    /// Where to ask; usually as the auditor.
     #[arg(long, env = "MP169_HOME", default_value = "mp169-data")]
     pub home: PathBuf,
     /// Whose certificate to show.
-    #[arg(
-        long = "as",
-        value_name = "IDENTITY",
-        env = "MP169_AS",
-        default_value = "auditor"
-    )]
-    pub identity: String,
+    #[arg(long = "as", value_name = "IDENTITY", env = "MP169_AS")]
+    pub identity: Option<String>,
 }
 
 /// `log verify`

@@ -25,7 +25,7 @@ pub struct UpArgs {
     #[arg(long, default_value = "127.0.0.1")]
     pub host: String,
     /// The first of five ports in a row; 0 takes any that are free.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 16_169)]
     pub port: u16,
     /// Load the sample inventory: three suppliers, about 1,000 Devices.
     #[arg(long)]

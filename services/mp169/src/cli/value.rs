@@ -1,20 +1,65 @@
 //! How are values read as people type them?
 
-use mesh_types::DeviceId;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use mesh_types::{DeviceId, Eui64};
 
-/// Reads an EUI-64 as people type it: with dashes, with colons, or with nothing between the octets.
-pub(super) fn device(text: &str) -> Result<DeviceId, String> {
+/// Reads a Device's id.
+pub(crate) fn device(text: &str) -> Result<DeviceId, String> {
+    eui64(text).map(DeviceId::new)
+}
+
+/// Reads an EUI-64: with dashes, with colons, or with nothing between the octets.
+pub(crate) fn eui64(text: &str) -> Result<Eui64, String> {
     let digits: Vec<char> = text.chars().filter(|&c| c != '-' && c != ':').collect();
     let octets: Vec<String> = digits
         .chunks(2)
         .map(|octet| octet.iter().collect())
         .collect();
-    let device = octets.join("-").parse();
-    device.map_err(|_| "a Device is named by eight octets, such as 02-DC-C0-00-00-00-08-E0".into())
+    let eui = octets.join("-").parse();
+    eui.map_err(|_| "it has eight octets, such as 02-DC-C0-00-00-00-08-E0".into())
+}
+
+/// Reads an instant: RFC 3339, or a date, which stands for its first instant in UTC.
+pub(crate) fn time(text: &str) -> Result<prost_types::Timestamp, String> {
+    let at: Option<Timestamp> = if text.len() == "2026-11-23".len() {
+        let date = text.parse::<Date>().ok();
+        date.and_then(|date| date.to_zoned(TimeZone::UTC).ok())
+            .map(|midnight| midnight.timestamp())
+    } else {
+        text.parse().ok()
+    };
+    let at = at.ok_or("it is written as 2026-11-23T10:00:00Z, or as 2026-11-23")?;
+    Ok(prost_types::Timestamp {
+        seconds: at.as_second(),
+        nanos: at.subsec_nanosecond(),
+    })
+}
+
+/// Reads one of `names`, which are those of an enum of the contracts: `import-supplier` with the
+/// prefix `ROLE_` is `ROLE_IMPORT_SUPPLIER`.
+pub(super) fn named<E: Clone + Send + Sync + 'static>(
+    names: &'static [&'static str],
+    prefix: &'static str,
+    read: fn(&str) -> Option<E>,
+) -> impl TypedValueParser<Value = E> {
+    PossibleValuesParser::new(names).try_map(move |name| {
+        enum_value(&name, prefix, read).ok_or("the contracts have no such name")
+    })
+}
+
+/// Reads the name of an enum's value, in either case and with or without dashes.
+pub(crate) fn enum_value<E>(text: &str, prefix: &str, read: fn(&str) -> Option<E>) -> Option<E> {
+    let name = text.trim().to_ascii_uppercase().replace('-', "_");
+    read(&format!("{prefix}{name}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use mesh_api::authorization::v1::Role;
+
     use super::*;
 
     #[test]
@@ -35,5 +80,26 @@ mod tests {
         ] {
             assert!(device(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn instants_are_read_with_a_zone_or_as_dates() {
+        let seconds = |text| time(text).map(|at| at.seconds).ok();
+        let noon = 1_795_435_200;
+        assert_eq!(seconds("2026-11-23T12:00:00Z"), Some(noon));
+        assert_eq!(seconds("2026-11-23T13:00:00+01:00"), Some(noon));
+        assert_eq!(seconds("2026-11-23"), Some(noon - 12 * 3_600));
+        for text in ["2026-11-23T12:00:00", "2026-11-31", "today", "", "20261123"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_of_the_contracts_are_read_in_either_case() {
+        for text in ["import-supplier", "IMPORT_SUPPLIER", " Import-Supplier "] {
+            let role = enum_value(text, "ROLE_", Role::from_str_name);
+            assert_eq!(role, Some(Role::ImportSupplier), "{text}");
+        }
+        assert_eq!(enum_value("king", "ROLE_", Role::from_str_name), None);
     }
 }

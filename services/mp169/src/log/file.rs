@@ -66,7 +66,7 @@ pub(super) async fn export(path: &Path, args: &ExportArgs) -> Result<()> {
                 hash: &event.hash,
                 event: &event.event,
             };
-            print_line(&line.json());
+            print_line(&line.json())?;
         }
     }
     Ok(())

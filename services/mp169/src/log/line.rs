@@ -27,8 +27,7 @@ impl Line<'_> {
         let recorded_time = self.recorded_time.map(timestamp_to_wire);
         // Written as in the event, so that the two can be compared; a time that protobuf cannot
         // express stands in no event.
-        let recorded_time =
-            recorded_time.and_then(|at| json(&prost_types::Timestamp::full_name(), &at).ok());
+        let recorded_time = recorded_time.and_then(|at| json(&at).ok());
         json!({
             "log": self.log,
             "epoch": self.epoch.to_string(),
@@ -54,5 +53,5 @@ impl Line<'_> {
 }
 
 fn decoded<M: Message + Name + Default>(event: &[u8]) -> Option<Value> {
-    json(&M::full_name(), &M::decode(event).ok()?).ok()
+    json(&M::decode(event).ok()?).ok()
 }

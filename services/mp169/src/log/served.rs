@@ -79,7 +79,7 @@ pub(super) async fn export(clients: &Clients, args: &ExportArgs) -> Result<()> {
                 hash: &entry.hash,
                 event: &entry.event,
             };
-            print_line(&line.json());
+            print_line(&line.json())?;
             Ok(ControlFlow::Continue(()))
         })
         .await?;

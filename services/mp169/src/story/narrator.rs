@@ -4,7 +4,7 @@ use comfy_table::Table;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use crate::output::{new_table, print_line, print_table};
+use crate::output::{new_table, say};
 
 /// For whom the story is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Narrator {
     pub(super) fn remark(&mut self, text: &str) {
         self.end_act();
         if self.audience == Audience::People {
-            print_line(&text);
+            say(&text);
         }
     }
 
@@ -65,7 +65,7 @@ impl Narrator {
         title.clone_into(&mut self.act);
         self.table = new_table(&["who", "does what", "what came out", ""]);
         if self.audience == Audience::People {
-            print_line(&format_args!("\n── {title} ──\n{about}"));
+            say(&format_args!("\n── {title} ──\n{about}"));
         }
     }
 
@@ -84,7 +84,7 @@ impl Narrator {
                     "came_out": step.came_out,
                     "ok": as_told,
                 });
-                print_line(&line);
+                say(&line);
             }
             Audience::People => {
                 let (outcome, mark) = if as_told {
@@ -104,7 +104,9 @@ impl Narrator {
     pub(super) fn figures(&mut self, header: &[&str], rows: Vec<Vec<String>>) {
         self.end_act();
         if self.audience == Audience::People {
-            print_table(header, rows);
+            let mut table = new_table(header);
+            table.add_rows(rows);
+            say(&table);
         }
     }
 
@@ -126,7 +128,7 @@ impl Narrator {
 
     fn end_act(&mut self) {
         if self.audience == Audience::People && !self.table.is_empty() {
-            print_line(&self.table);
+            say(&self.table);
         }
         self.table = Table::new();
     }
@@ -137,13 +139,13 @@ impl Narrator {
         match self.audience {
             Audience::People => {
                 let told = self.steps - self.surprises;
-                print_line(&format_args!(
+                say(&format_args!(
                     "\n{told} of {} steps came out as told.",
                     self.steps
                 ));
             }
             Audience::Programs => {
-                print_line(&json!({ "steps": self.steps, "surprises": self.surprises }));
+                say(&json!({ "steps": self.steps, "surprises": self.surprises }));
             }
         }
         (self.steps, self.surprises)

@@ -9,13 +9,10 @@ use mesh_api::reporting::v1::{self as wire, OutcomeOrigin, OutcomeResult};
 use mesh_types::{DeviceId, Timestamp};
 
 use super::{BEGINNING, HOME, Story, line, until};
+use crate::report::{PERFORMANCE, performance_row};
 use crate::sample::{ALBION, BRIGHT, Home, SampleParty};
 
 const MONTH: &str = "2026-03";
-/// The columns of the report's table.
-const COLUMNS: [&str; 10] = [
-    "supplier", "SRV", "sent", "ok", "failed", "stopped", "excepted", "broken", "rate", "allowing",
-];
 /// The report as it must come out: counted by hand from [`month`].
 const TOLD: [[&str; 10]; 3] = [
     [
@@ -58,7 +55,7 @@ impl Story {
         );
         let rows = self.service_requests().await?;
         self.obligations().await?;
-        self.narrator.figures(&COLUMNS, rows);
+        self.narrator.figures(&PERFORMANCE, rows);
         self.narrator.remark(
             "broken: excepted, but delivered all the same: a broken promise. rate: ok of sent. allowing:\n\
              the same with what is excepted left out of both.",
@@ -98,7 +95,7 @@ impl Story {
                 let answer = analyst.get_service_request_report(request.clone()).await;
                 let mut rows = Vec::new();
                 let said = line(answer, |answer| {
-                    rows = answer.rows.iter().map(cells).collect();
+                    rows = answer.rows.iter().map(performance_row).collect();
                     format!("{} rows", answer.rows.len())
                 });
                 (rows, said)
@@ -234,27 +231,4 @@ impl Month {
             origin: OutcomeOrigin::Scheduled.into(),
         });
     }
-}
-
-fn cells(row: &wire::ServiceRequestRow) -> Vec<String> {
-    let total = row
-        .figures
-        .and_then(|figures| figures.total)
-        .unwrap_or_default();
-    let mut cells = vec![row.party_id.clone(), row.service_reference_variant.clone()];
-    let counts = [
-        total.sent,
-        total.succeeded,
-        total.failed,
-        total.suppressed,
-        total.excepted,
-        total.excepted_but_delivered,
-    ];
-    cells.extend(counts.map(|count| count.to_string()));
-    cells.extend([rate(total.rate), rate(total.rate_with_exceptions)]);
-    cells
-}
-
-fn rate(rate: Option<f64>) -> String {
-    rate.map_or_else(|| "–".to_owned(), |rate| format!("{:.1} %", rate * 100.0))
 }

@@ -1,5 +1,7 @@
 //! Logs checked by the command and by another language: served, copied, and damaged.
 
+mod world;
+
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -8,7 +10,7 @@ use mp169::sample::Home;
 use serde_json::Value;
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 
-use crate::world::World;
+use world::World;
 
 /// Events of the log `flags`: two flags are set and one is lifted.
 const FLAGS: i64 = 3;

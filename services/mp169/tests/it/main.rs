@@ -1,6 +1,11 @@
-//! The command, as a person or a script runs it, against a mesh that runs.
+//! The command as people and scripts use it: the real program, run against the real mesh.
 
 #![cfg(test)]
 
+mod clerk;
+mod examples;
+mod exit_codes;
+mod load;
 mod log;
+mod watch;
 mod world;

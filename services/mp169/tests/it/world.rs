@@ -1,84 +1,157 @@
-//! How does a test run the command against a mesh of its own?
+//! How does a test run the command? As a shell does, in a folder that goes away, against a mesh with
+//! nothing loaded.
 
-use std::path::Path;
-use std::process::{Command, Output};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
 
-use mesh_api::registration::v1::{InventoryRow, inventory_row::Row};
 use mesh_testkit::{TempDir, temp_dir, wait_until};
 use mesh_types::SystemClock;
+use mp169::clients::Clients;
 use mp169::home::Folder;
-use mp169::load::load;
-use mp169::mesh::{Listen, Mesh};
-use mp169::sample::{self, Home};
+use mp169::mesh::{Listen, Mesh, Service};
+use tokio::process::Command;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
 
-/// A running mesh in a folder of its own.
+/// A running mesh, and the folder in which commands are given.
 pub(crate) struct World {
     mesh: Mesh,
-    home: TempDir,
+    folder: Folder,
+    place: TempDir,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl World {
-    /// With the sample's parties and its homes 1 to 8.
+    /// Starts the services and waits until all of them serve.
     pub(crate) async fn start() -> Self {
-        let world = Self::again(temp_dir()).await;
-        let folder = Folder::open(world.home()).unwrap();
-        wait_until("the inventory to be loaded", async || {
-            match load(&folder, rows(), |_| {}).await {
-                Ok(loaded) if loaded.refused == 0 => Ok(()),
-                Ok(loaded) => Err(loaded.to_string()),
-                Err(error) => Err(format!("{error:#}")),
-            }
-        })
-        .await;
+        let place = temp_dir();
+        symlink(root().join("examples"), place.path().join("examples")).unwrap();
+        let folder = Folder::open_or_make(&place.path().join("mp169-data")).unwrap();
+        let anywhere = Listen::default();
+        let mesh = Mesh::start(&folder, &anywhere, Arc::new(SystemClock))
+            .await
+            .unwrap();
+        for service in Service::ALL {
+            let clients = Clients::of(&folder, "operator").unwrap();
+            let mut health = clients.health(service).unwrap();
+            wait_until(
+                &format!("{} to serve", service.name()),
+                async || match health.check(HealthCheckRequest::default()).await {
+                    Ok(answer) if answer.get_ref().status() == ServingStatus::Serving => Ok(()),
+                    other => Err(format!("{other:?}")),
+                },
+            )
+            .await;
+        }
+        Self {
+            mesh,
+            folder,
+            place,
+        }
+    }
+
+    /// The folder in which commands are given.
+    pub(crate) fn path(&self) -> &Path {
+        self.place.path()
+    }
+
+    /// The services, as an identity of the mesh's folder sees them.
+    pub(crate) fn clients(&self, identity: &str) -> Clients {
+        Clients::of(&self.folder, identity).unwrap()
+    }
+
+    /// A line for the shell, to be run where commands are given.
+    pub(crate) fn shell(&self, line: &str) -> Command {
+        let programs = Path::new(env!("CARGO_BIN_EXE_mp169")).parent().unwrap();
+        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", line])
+            .current_dir(self.path())
+            .env("PATH", path)
+            .env_remove("MP169_HOME")
+            .env_remove("MP169_AS")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        shell
+    }
+
+    /// Runs a line to its end.
+    pub(crate) async fn run(&self, line: &str) -> Ended {
+        ended(&mut self.shell(line)).await
+    }
+
+    /// Ends the mesh, and then runs a line to its end.
+    pub(crate) async fn run_after_the_end(self, line: &str) -> Ended {
+        let mut command = self.shell(line);
+        assert!(self.mesh.stop().await, "some calls had to be cut off");
+        ended(&mut command).await
+    }
+
+    /// Runs a line that must succeed; gives what it printed.
+    pub(crate) async fn ok(&self, line: &str) -> String {
+        let ended = self.run(line).await;
+        assert_eq!(ended.code, Some(0), "{line}\n{ended:?}");
+        ended.stdout
+    }
+
+    /// Two suppliers and a CSP with their certificates, and the ten Devices of the examples.
+    pub(crate) async fn with_examples() -> Self {
+        let world = Self::start().await;
+        for line in [
+            "mp169 party add DRAGON --name Dragon --role import-supplier --role gas-supplier",
+            "mp169 party add EAGLE --name Eagle --role import-supplier",
+            "mp169 party add CSP-CENTRAL --name Central --role csp --csp central",
+            "mp169 device load examples/inventory/devices.csv examples/inventory/registrations.csv",
+            "mp169 party certificate DRAGON",
+            "mp169 party certificate EAGLE",
+            "mp169 party certificate CSP-CENTRAL",
+        ] {
+            world.ok(line).await;
+        }
         world
     }
 
-    /// With what the folder holds.
-    pub(crate) async fn again(home: TempDir) -> Self {
-        let folder = Folder::open_or_make(home.path()).unwrap();
-        let clock = Arc::new(SystemClock);
-        let mesh = Mesh::start(&folder, &Listen::default(), clock)
-            .await
-            .unwrap();
-        Self { mesh, home }
+    /// Flags a meter of the examples as DRAGON.
+    pub(crate) async fn flag(&self, device: &str) {
+        let line = format!(
+            "mp169 flag add --as DRAGON {device} --channel online --evidence E-1 \
+             --step benefits-explained --contact C-1 \
+             --no-economy-7 --no-radio-teleswitch --no-network-managed-without-wan"
+        );
+        self.ok(&line).await;
     }
 
-    /// The folder with the databases.
-    pub(crate) fn home(&self) -> &Path {
-        self.home.path()
-    }
-
-    /// Runs the command.
-    pub(crate) fn run(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mp169"));
-        command.env("MP169_HOME", self.home()).args(args);
-        command.output().unwrap()
-    }
-
-    /// Runs the command until it ends with `code`, and gives what it printed.
-    pub(crate) async fn ends_with(&self, code: i32, args: &[&str]) -> Vec<u8> {
-        wait_until(&args.join(" "), async || {
-            let output = self.run(args);
-            if output.status.code() == Some(code) {
-                Ok(output.stdout)
-            } else {
-                Err(String::from_utf8(output.stderr).unwrap())
-            }
-        })
-        .await
-    }
-
-    /// Stops the services; the folder stays.
-    pub(crate) async fn stop(self) -> TempDir {
-        self.mesh.stop().await;
-        self.home
+    /// Ends the mesh.
+    pub(crate) async fn stop(self) {
+        assert!(self.mesh.stop().await, "some calls had to be cut off");
     }
 }
 
-fn rows() -> Vec<InventoryRow> {
-    let end = Home::new(9).hub().to_string();
-    let is_end = |row: &InventoryRow| matches!(&row.row, Some(Row::Device(device)) if device.device_id == end);
-    let rows = sample::rows(sample::SINCE).unwrap().into_iter();
-    rows.take_while(|row| !is_end(row)).collect()
+async fn ended(command: &mut Command) -> Ended {
+    let output = command.output().await.unwrap();
+    Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// The repository's root.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
 }

@@ -1,7 +1,6 @@
 //! The whole service over real sockets with real certificates.
 #![cfg(test)]
 
-mod as_of;
 mod authority;
 mod devices;
 mod follow;

@@ -1,0 +1,169 @@
+//! `mp169 csp watch`: the changes as they come.
+
+use anyhow::Result;
+use mesh_api::common::v1::{ErrorReason, LogEntries, Position, stream_frame::Frame};
+use mesh_api::csp_notification::v1 as wire;
+use mesh_api::csp_notification::v1::follow_flag_changes_request::Start;
+use mesh_api::csp_notification::v1::follow_flag_changes_response::Body;
+use mesh_api::status::refusal;
+use prost::Message as _;
+use tonic::Code;
+
+use super::{acknowledge, own_csp, subscription};
+use crate::cli::connection::Output;
+use crate::cli::csp::{From, WatchArgs};
+use crate::output::{instant, print_json, print_line, reader_gone, short};
+use crate::session::Session;
+use crate::signals;
+
+/// Carries out the command. However it ends, it says up to where it came.
+pub(super) async fn run(args: WatchArgs) -> Result<()> {
+    let session = Session::open(&args.connection, None)?;
+    let csp_id = own_csp(&session, args.csp.clone()).await?;
+    let subscription = subscription(&session, &csp_id).await?.subscription;
+    let acknowledged = subscription.unwrap_or_default().acknowledged;
+    let acknowledged = acknowledged.unwrap_or_default();
+    let after = Position {
+        sequence: args.after.unwrap_or(acknowledged.sequence),
+        ..acknowledged
+    };
+    let start = match args.from {
+        From::Snapshot => Start::Snapshot(Default::default()),
+        From::Acknowledged => Start::After(after.clone()),
+    };
+    let mut watch = Watch {
+        session,
+        csp_id,
+        shown: after.sequence,
+        args,
+    };
+    let ended = tokio::select! {
+        stopped = signals::told_to_stop() => stopped,
+        gone = reader_gone() => Err(gone.into()),
+        ended = watch.follow(start) => ended,
+    };
+    eprintln!(
+        "Shown up to event {0}. To go on from there: --after {0}",
+        watch.shown
+    );
+    ended
+}
+
+struct Watch {
+    session: Session,
+    csp_id: String,
+    args: WatchArgs,
+    /// The last event that was shown, or that needs not be.
+    shown: u64,
+}
+
+impl Watch {
+    async fn follow(&mut self, start: Start) -> Result<()> {
+        let request = wire::FollowFlagChangesRequest {
+            csp_id: self.csp_id.clone(),
+            start: Some(start),
+        };
+        let mut client = self.session.clients.csp()?;
+        let mut stream = client.follow_flag_changes(request).await?.into_inner();
+        self.header()?;
+        let mut head = u64::MAX;
+        while let Some(response) = stream.message().await? {
+            match response.body {
+                Some(Body::Snapshot(part)) => self.devices(&part.devices)?,
+                Some(Body::Frame(frame)) => match frame.frame {
+                    Some(Frame::Hello(hello)) => {
+                        head = hello.head.map_or(0, |head| head.sequence);
+                        // Of a snapshot its end is awaited.
+                        if self.args.from == From::Snapshot {
+                            continue;
+                        }
+                    }
+                    Some(Frame::Entries(entries)) => self.changes(entries).await?,
+                    Some(Frame::SnapshotComplete(complete)) => {
+                        self.shown = complete.position.map_or(0, |position| position.sequence);
+                    }
+                    Some(Frame::Draining(_)) => break,
+                    Some(Frame::Checkpoint(_)) | None => {}
+                },
+                None => {}
+            }
+            if self.args.once && self.shown >= head {
+                return Ok(());
+            }
+        }
+        let text = "the service is stopping";
+        Err(refusal(Code::Unavailable, ErrorReason::Draining, text).into())
+    }
+
+    async fn changes(&mut self, entries: LogEntries) -> Result<()> {
+        let mut last = None;
+        for entry in entries.entries {
+            let change = wire::CspFlagChange::decode(entry.event)?;
+            self.change(&change)?;
+            self.shown = change.sequence;
+            last = entry.position;
+        }
+        if let Some(position) = last.filter(|_| self.args.acknowledge) {
+            acknowledge(&self.session, &self.csp_id, position).await?;
+        }
+        Ok(())
+    }
+
+    fn header(&self) -> Result<()> {
+        match self.args.connection.output {
+            Output::Json => Ok(()),
+            Output::Table => line([
+                "event",
+                "since",
+                "Device",
+                "now",
+                "because",
+                "hub",
+                "covers too",
+            ]),
+        }
+    }
+
+    fn change(&self, change: &wire::CspFlagChange) -> Result<()> {
+        if self.args.connection.output == Output::Json {
+            return print_json(change);
+        }
+        line([
+            &change.sequence.to_string(),
+            &instant(change.effective_time.as_ref()),
+            &change.device_id,
+            short(change.state().as_str_name(), "CSP_FLAG_STATE_"),
+            short(change.cause_class().as_str_name(), "CAUSE_CLASS_"),
+            &change.communications_hub_id,
+            &change.covered_device_ids.join(", "),
+        ])
+    }
+
+    fn devices(&self, devices: &[wire::ReducedDevice]) -> Result<()> {
+        for device in devices {
+            if self.args.connection.output == Output::Json {
+                print_json(device)?;
+                continue;
+            }
+            line([
+                &device.sequence.to_string(),
+                &instant(device.since_time.as_ref()),
+                &device.device_id,
+                "REDUCED",
+                "–",
+                &device.communications_hub_id,
+                &device.covered_device_ids.join(", "),
+            ])?;
+        }
+        Ok(())
+    }
+}
+
+/// A row of a table that is never finished, and so cannot fit its columns to what they hold.
+fn line(cells: [&str; 7]) -> Result<()> {
+    let [event, since, device, now, because, hub, covers] = cells;
+    let row = format!(
+        "{event:>7}  {since:<27}  {device:<23}  {now:<11}  {because:<16}  {hub:<23}  {covers}"
+    );
+    print_line(&row.trim_end())
+}

@@ -1,0 +1,153 @@
+//! `mp169 report`: performance and obligations, with what is excepted in the open.
+
+use anyhow::Result;
+use mesh_api::common::v1::Position;
+use mesh_api::reporting::v1 as wire;
+use mesh_authz::InternalRole;
+use mesh_types::PartyId;
+
+use crate::cli::connection::Output;
+use crate::cli::report::{ObligationArgs, PerformanceArgs, ReportCommand};
+use crate::output::{print_line, print_table};
+use crate::paging::{self, Columns};
+use crate::session::Session;
+
+/// Who usually gives these commands.
+const USUAL: Option<InternalRole> = Some(InternalRole::Analyst);
+
+/// The columns of the table of Service Requests. *broken*: excepted, but delivered all the same: a
+/// broken promise. *allowing*: the rate with what is excepted left out.
+pub(crate) const PERFORMANCE: [&str; 10] = [
+    "supplier", "SRV", "sent", "ok", "failed", "stopped", "excepted", "broken", "rate", "allowing",
+];
+
+/// Carries out a command.
+pub(crate) async fn run(command: ReportCommand) -> Result<()> {
+    match command {
+        ReportCommand::Performance(args) => performance(args).await,
+        ReportCommand::Obligation(args) => obligation(args).await,
+    }
+}
+
+async fn performance(args: PerformanceArgs) -> Result<()> {
+    let session = Session::open(&args.connection, USUAL)?;
+    let request = wire::GetServiceRequestReportRequest {
+        month: args.month,
+        party_id: party(args.party, &session),
+        service_reference_variant: args.variant,
+        ..Default::default()
+    };
+    let mut reporting = session.clients.reporting()?;
+    let columns = Columns {
+        header: &PERFORMANCE,
+        row: performance_row,
+        none: "No outcome of such a Service Request was reported.",
+    };
+    let last = paging::show(
+        &args.connection,
+        args.limit,
+        columns,
+        async |page_size, page_token| {
+            let request = wire::GetServiceRequestReportRequest {
+                page_size,
+                page_token,
+                ..request.clone()
+            };
+            reporting.get_service_request_report(request).await
+        },
+    )
+    .await?;
+    if args.connection.output == Output::Json || last.rows.is_empty() {
+        return Ok(());
+    }
+    let totals = wire::ServiceRequestRow {
+        party_id: "all".to_owned(),
+        service_reference_variant: "all".to_owned(),
+        figures: last.totals,
+    };
+    print_table(&PERFORMANCE, vec![performance_row(&totals)])?;
+    rests_on(last.basis.as_ref())
+}
+
+async fn obligation(args: ObligationArgs) -> Result<()> {
+    let session = Session::open(&args.connection, USUAL)?;
+    let party_id = party(args.party, &session);
+    let mut reporting = session.clients.reporting()?;
+    let columns = Columns {
+        header: &[
+            "supplier",
+            "electricity",
+            "of which reduced",
+            "gas",
+            "of which reduced",
+        ],
+        row: |row: &wire::ObligationRow| {
+            let counts = [
+                row.electricity,
+                row.electricity_reduced_by_choice,
+                row.gas,
+                row.gas_reduced_by_choice,
+            ];
+            let counts = counts.map(|count| count.to_string());
+            [row.party_id.clone()].into_iter().chain(counts).collect()
+        },
+        none: "No meter is installed and commissioned.",
+    };
+    let last = paging::show(
+        &args.connection,
+        args.limit,
+        columns,
+        async |page_size, page_token| {
+            let request = wire::GetObligationReportRequest {
+                party_id: party_id.clone(),
+                page_size,
+                page_token,
+            };
+            reporting.get_obligation_report(request).await
+        },
+    )
+    .await?;
+    match args.connection.output {
+        Output::Json => Ok(()),
+        Output::Table => rests_on(last.basis.as_ref()),
+    }
+}
+
+fn party(named: Option<PartyId>, session: &Session) -> String {
+    named.map_or_else(|| session.own_party(), |party| party.to_string())
+}
+
+/// The cells of a row.
+pub(crate) fn performance_row(row: &wire::ServiceRequestRow) -> Vec<String> {
+    let total = row
+        .figures
+        .and_then(|figures| figures.total)
+        .unwrap_or_default();
+    let mut cells = vec![row.party_id.clone(), row.service_reference_variant.clone()];
+    let counts = [
+        total.sent,
+        total.succeeded,
+        total.failed,
+        total.suppressed,
+        total.excepted,
+        total.excepted_but_delivered,
+    ];
+    cells.extend(counts.map(|count| count.to_string()));
+    cells.extend([rate(total.rate), rate(total.rate_with_exceptions)]);
+    cells
+}
+
+fn rate(rate: Option<f64>) -> String {
+    rate.map_or_else(|| "–".to_owned(), |rate| format!("{:.1} %", rate * 100.0))
+}
+
+fn rests_on(basis: Option<&wire::ReportBasis>) -> Result<()> {
+    let Some(basis) = basis else { return Ok(()) };
+    let sequence = |position: Option<&Position>| position.map_or(0, |position| position.sequence);
+    print_line(&format_args!(
+        "Rests on flags up to event {}, devices up to event {}, and {} outcomes.",
+        sequence(basis.flags.as_ref()),
+        sequence(basis.devices.as_ref()),
+        basis.outcomes
+    ))
+}

@@ -1,0 +1,63 @@
+//! Does a watch end cleanly, and say where to go on?
+
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::world::World;
+
+const METER: &str = "02-DC-C1-00-00-00-01-E0";
+const OTHER: &str = "02-DC-C1-00-00-00-02-E0";
+
+async fn ended(mut child: Child) -> (Option<i32>, String) {
+    let mut said = String::new();
+    let mut stderr = child.stderr.take().unwrap();
+    stderr.read_to_string(&mut said).await.unwrap();
+    (child.wait().await.unwrap().code(), said)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_ends_a_watch_with_the_place_to_go_on() {
+    let world = World::with_examples().await;
+    let line = "exec mp169 csp watch --as CSP-CENTRAL --output json";
+    let mut child = world.shell(line).spawn().unwrap();
+    world.flag(METER).await;
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let change = lines.next_line().await.unwrap().unwrap();
+    assert!(
+        change.contains(METER) && change.contains("REDUCED"),
+        "{change}"
+    );
+    let process = child.id().unwrap().to_string();
+    let told = Command::new("kill").args(["-INT", &process]).status().await;
+    assert!(told.unwrap().success());
+    let (code, said) = ended(child).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("--after 1"), "{said}");
+
+    world.flag(OTHER).await;
+    let rest = "mp169 csp watch --as CSP-CENTRAL --after 1 --output json | head -n 1";
+    let rest = world.ok(rest).await;
+    assert!(rest.contains(OTHER) && !rest.contains(METER), "{rest}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_whose_reader_went_away_ends_by_itself() {
+    let world = World::with_examples().await;
+    let (reader, writer) = std::io::pipe().unwrap();
+    let line = "exec mp169 csp watch --as CSP-CENTRAL --acknowledge";
+    let mut watch = world.shell(line);
+    let child = watch.stdout(Stdio::from(writer)).spawn().unwrap();
+    drop((reader, watch));
+    let (code, said) = ended(child).await;
+    assert_eq!(code, Some(0), "{said}");
+
+    // What nobody read is not acknowledged.
+    world.flag(METER).await;
+    let next = "mp169 csp watch --as CSP-CENTRAL --output json | head -n 1";
+    let next = world.ok(next).await;
+    assert!(next.contains(METER), "{next}");
+    world.stop().await;
+}
