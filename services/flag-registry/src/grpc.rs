@@ -94,10 +94,14 @@ impl FlagService for Flags {
         request: Request<wire::GetFlagRequest>,
     ) -> Result<Response<wire::GetFlagResponse>, Status> {
         let permit = Authorization::of(&request)?.device()?;
-        let asked = request.get_ref();
-        self.feed.wait_for(asked.at_least.as_ref()).await?;
-        let shown = self.shown(asked.as_of.as_ref(), asked.valid_time).await?;
-        Ok(Response::new(self.get(&permit, &shown).await?))
+        let wire::GetFlagRequest {
+            at_least,
+            as_of,
+            valid_time,
+            ..
+        } = request.into_inner();
+        let about = self.about(at_least, as_of, valid_time).await?;
+        Ok(Response::new(self.get(&permit, &about).await?))
     }
 
     async fn batch_get_flags(
@@ -105,10 +109,14 @@ impl FlagService for Flags {
         request: Request<wire::BatchGetFlagsRequest>,
     ) -> Result<Response<wire::BatchGetFlagsResponse>, Status> {
         let authorization = Authorization::of(&request)?;
-        let asked = request.get_ref();
-        self.feed.wait_for(asked.at_least.as_ref()).await?;
-        let shown = self.shown(asked.as_of.as_ref(), asked.valid_time).await?;
-        let answer = self.batch_get(authorization.batch()?, &shown).await?;
+        let wire::BatchGetFlagsRequest {
+            at_least,
+            as_of,
+            valid_time,
+            ..
+        } = request.into_inner();
+        let about = self.about(at_least, as_of, valid_time).await?;
+        let answer = self.batch_get(authorization.batch()?, &about).await?;
         Ok(Response::new(answer))
     }
 

@@ -19,8 +19,8 @@
 //!   [`lifecycle`].
 //! - A caller that is permitted by its role alone can have a supplier asked for a review, and change
 //!   nothing: see [`restriction`].
-//! - The domain ([`flag`], [`decide`], [`preconditions`], [`lifecycle`], [`restriction`]) reads no
-//!   clock, draws no lots and does no I/O.
+//! - The domain ([`flag`], [`past`], [`decide`], [`preconditions`], [`lifecycle`], [`restriction`])
+//!   reads no clock, draws no lots and does no I/O.
 
 pub mod config;
 pub mod decide;
@@ -31,6 +31,7 @@ pub mod follow;
 pub mod grpc;
 pub mod lifecycle;
 mod paging;
+pub mod past;
 pub mod preconditions;
 pub mod preference;
 pub mod request;

@@ -10,7 +10,7 @@
 //! | How is a batch of commands decided? | `store/batch.rs` |
 //! | How is a prompt of the DSP decided? | `store/note.rs` |
 //! | What has changed in this transaction so far? | `store/ledger.rs` |
-//! | What is read? | `store/read.rs` |
+//! | What is read? | `store/read.rs`, of an instant `store/past.rs` |
 //! | How does an entry look as a row? | `store/rows.rs` |
 //! | Until when is a supplier known to stay responsible? | `store/tenure.rs` |
 
@@ -18,6 +18,7 @@ mod batch;
 mod command;
 mod ledger;
 mod note;
+mod past;
 mod read;
 mod rows;
 mod tenure;

@@ -4,6 +4,7 @@ mod decisions;
 pub(crate) mod fixtures;
 mod history;
 mod lifecycle;
+mod past;
 mod preconditions;
 mod redaction;
 mod requests;

@@ -1,12 +1,14 @@
 //! How do entries, events and what suppliers say look on the wire?
 
 use mesh_api::common::v1::DeviceType;
-use mesh_api::convert::{position_to_wire, timestamp_to_wire};
+use mesh_api::convert::{position_to_wire, timestamp_from_wire, timestamp_to_wire};
 use mesh_api::flag_registry::v1 as wire;
 use mesh_types::{DeviceId, PartyId, Position};
 use prost::Message as _;
 
+use crate::facts::optional;
 use crate::flag::{Draft, Entry, Meter, NO_HISTORY, Place, Standing};
+use crate::past::{Past, Told};
 use crate::preference::{Attestation, Choice, Declarations, Wish, WishKind};
 
 /// The entry.
@@ -47,6 +49,52 @@ pub fn no_history(device: DeviceId) -> wire::FlagEntry {
 #[must_use]
 pub fn entry_of(device: DeviceId, found: Option<&Entry>) -> wire::FlagEntry {
     found.map_or_else(|| no_history(device), entry)
+}
+
+/// The entry with what held at an instant; what is kept about its events stays as it is.
+#[must_use]
+pub fn entry_at(entry: wire::FlagEntry, past: &Past) -> wire::FlagEntry {
+    let facts = facts(&Standing {
+        flagged: past.state.is_some_and(|state| state.flagged),
+        covered: past.covered.clone(),
+        hub: past.hub,
+        csp: past.csp.clone(),
+        supplier: past.supplier.clone(),
+    });
+    let state = past.state.as_ref();
+    wire::FlagEntry {
+        state: facts.state,
+        covered_device_ids: facts.covered_device_ids,
+        communications_hub_id: facts.communications_hub_id,
+        csp_id: facts.csp_id,
+        responsible_party_id: facts.responsible_party_id,
+        responsible_since_time: past.responsible_since.map(timestamp_to_wire),
+        since_time: state.map(|state| timestamp_to_wire(state.since)),
+        cause: state.map(|state| state.cause.into()).unwrap_or_default(),
+        state_sequence: state.map(|state| state.sequence).unwrap_or_default(),
+        ..entry
+    }
+}
+
+/// The entry as a supplier sees it, which is not told who was responsible before it (decision 14).
+#[must_use]
+pub fn entry_seen_by(party: &PartyId, mut entry: wire::FlagEntry) -> wire::FlagEntry {
+    if entry.responsible_party_id != party.as_str() {
+        entry.responsible_party_id.clear();
+    }
+    entry
+}
+
+/// What a recorded event tells; `None` if it is malformed.
+#[must_use]
+pub fn told(event: &wire::FlagEvent) -> Option<Told> {
+    Some(Told {
+        sequence: event.sequence,
+        effective: timestamp_from_wire(event.effective_time.as_ref()?).ok()?,
+        cause: event.cause(),
+        previous: standing(event.previous.as_ref()?)?,
+        current: standing(event.current.as_ref()?)?,
+    })
 }
 
 /// The octets of an event: those that are stored, hashed and sent.
@@ -175,6 +223,17 @@ fn facts(standing: &Standing) -> wire::FlagFacts {
         csp_id: text(standing.csp.as_ref()),
         responsible_party_id: text(standing.supplier.as_ref()),
     }
+}
+
+fn standing(facts: &wire::FlagFacts) -> Option<Standing> {
+    let covered = facts.covered_device_ids.iter().map(|id| id.parse().ok());
+    Some(Standing {
+        flagged: facts.state() == wire::FlagState::Flagged,
+        covered: covered.collect::<Option<_>>()?,
+        hub: optional(&facts.communications_hub_id, "communications_hub_id").ok()?,
+        csp: optional(&facts.csp_id, "csp_id").ok()?,
+        supplier: optional(&facts.responsible_party_id, "responsible_party_id").ok()?,
+    })
 }
 
 fn text(value: Option<&impl ToString>) -> String {

@@ -1,14 +1,16 @@
 //! How are flags and their history read?
 
+use std::collections::HashMap;
+
 use mesh_api::common::v1 as common;
-use mesh_api::convert::{FieldErrors, position_to_wire};
+use mesh_api::convert::{FieldErrors, position_to_wire, timestamp_from_wire};
 use mesh_api::flag_registry::v1 as wire;
 use mesh_api::flag_registry::v1::flag_result;
 use mesh_api::status::item_status;
 use mesh_authz::{Authorization, Caller, DevicePermit, Refusal};
 use mesh_follow::AsOf;
 use mesh_store::fingerprint;
-use mesh_types::{DeviceId, Eui64, Position};
+use mesh_types::{DeviceId, Eui64, Position, Timestamp};
 use prost::Message as _;
 use tonic::Status;
 
@@ -16,51 +18,60 @@ use super::Flags;
 use crate::error::Error;
 use crate::paging::{Listing, Mark};
 use crate::store::EntryFilter;
-use crate::wire::{as_seen_by, entry, entry_of};
+use crate::wire::{as_seen_by, entry, entry_at, entry_seen_by, no_history};
+
+/// What an answer is about.
+pub(super) struct About {
+    /// Up to where events count.
+    shown: Position,
+    /// The instant at which it is asked what held; `None` for what holds after all of those.
+    valid: Option<Timestamp>,
+}
 
 impl Flags {
-    /// The position that an answer shows.
-    pub(super) async fn shown(
+    /// What an answer is about. Waits for what it is to show.
+    pub(super) async fn about(
         &self,
-        as_of: Option<&common::AsOf>,
+        at_least: Option<common::Position>,
+        as_of: Option<common::AsOf>,
         valid_time: Option<prost_types::Timestamp>,
-    ) -> Result<Position, Status> {
+    ) -> Result<About, Status> {
         let mut errors = FieldErrors::default();
-        let as_of = AsOf::read(&mut errors, as_of);
-        if valid_time.is_some() {
-            errors.add("valid_time", "cannot be asked about yet");
+        let as_of = AsOf::read(&mut errors, as_of.as_ref());
+        let valid = valid_time.as_ref().map(timestamp_from_wire);
+        let valid = valid.and_then(|valid| errors.keep("valid_time", valid));
+        if valid.is_some_and(|valid| valid > self.clock.now()) {
+            errors.add("valid_time", "lies in the future");
         }
         if !errors.is_empty() {
             return Err(Error::Fields(errors).into());
         }
-        self.feed.shown(as_of.as_ref()).await
+        self.feed.wait_for(at_least.as_ref()).await?;
+        let shown = self.feed.shown(as_of.as_ref()).await?;
+        Ok(About { shown, valid })
     }
 
     pub(super) async fn get(
         &self,
         permit: &DevicePermit,
-        position: &Position,
+        about: &About,
     ) -> Result<wire::GetFlagResponse, Error> {
-        let device = permit.device();
-        let entries = self.store.entries(&[device], position.sequence).await?;
+        let entries = self.entries(&[permit.device()], about).await?;
         Ok(wire::GetFlagResponse {
-            entry: Some(entry_of(device, entries.get(&device))),
-            position: Some(position_to_wire(position)),
+            entry: Some(told_to(permit, &entries)),
+            position: Some(position_to_wire(&about.shown)),
         })
     }
 
     pub(super) async fn batch_get(
         &self,
         permits: &[Result<DevicePermit, Refusal>],
-        position: &Position,
+        about: &About,
     ) -> Result<wire::BatchGetFlagsResponse, Error> {
         let devices: Vec<DeviceId> = permits.iter().flatten().map(DevicePermit::device).collect();
-        let entries = self.store.entries(&devices, position.sequence).await?;
+        let entries = self.entries(&devices, about).await?;
         let results = permits.iter().map(|permit| match permit {
-            Ok(permit) => {
-                let device = permit.device();
-                flag_result::Result::Entry(entry_of(device, entries.get(&device)))
-            }
+            Ok(permit) => flag_result::Result::Entry(told_to(permit, &entries)),
             Err(refusal) => {
                 flag_result::Result::Status(item_status(&Status::from(refusal.clone())))
             }
@@ -71,8 +82,30 @@ impl Flags {
                     result: Some(result),
                 })
                 .collect(),
-            position: Some(position_to_wire(position)),
+            position: Some(position_to_wire(&about.shown)),
         })
+    }
+
+    async fn entries(
+        &self,
+        devices: &[DeviceId],
+        about: &About,
+    ) -> Result<HashMap<DeviceId, wire::FlagEntry>, Error> {
+        let at = about.shown.sequence;
+        let found = self.store.entries(devices, at).await?;
+        let pasts = match about.valid {
+            Some(valid) => self.store.pasts(devices, at, valid).await?,
+            None => HashMap::new(),
+        };
+        let entries = found.iter().map(|(device, found)| {
+            let known = entry(found);
+            let told = match pasts.get(device) {
+                Some(past) => entry_at(known, past),
+                None => known,
+            };
+            (*device, told)
+        });
+        Ok(entries.collect())
     }
 
     pub(super) async fn list(
@@ -81,7 +114,9 @@ impl Flags {
         request: &wire::ListFlagsRequest,
     ) -> Result<wire::ListFlagsResponse, Status> {
         let mut errors = FieldErrors::default();
-        let filter = read_filter(&mut errors, request);
+        let mut filter = read_filter(&mut errors, request);
+        // A supplier names itself, and reads of no Device that it is no longer responsible for.
+        filter.still = authorization.caller().party().is_some();
         let as_of = AsOf::read(&mut errors, request.as_of.as_ref());
         let limit = read_limit(errors, request.page_size)?;
         let first = as_of.filter(|_| request.page_token.is_empty());
@@ -155,6 +190,17 @@ impl Flags {
             next_page_token: listing.seal(next),
             position: Some(position_to_wire(&shown.at(at))),
         })
+    }
+}
+
+/// The entry of the Device that a caller may read. Internal roles see everything.
+fn told_to(permit: &DevicePermit, entries: &HashMap<DeviceId, wire::FlagEntry>) -> wire::FlagEntry {
+    let device = permit.device();
+    let entry = entries.get(&device).cloned();
+    let entry = entry.unwrap_or_else(|| no_history(device));
+    match permit.caller().party() {
+        Some(party) => entry_seen_by(party, entry),
+        None => entry,
     }
 }
 

@@ -23,11 +23,17 @@ use crate::flag::Entry;
 pub struct EntryFilter {
     /// Only those of this Responsible Supplier.
     pub supplier: Option<PartyId>,
+    /// And of those, only the ones that it is responsible for now.
+    pub still: bool,
     /// Only those in this state.
     pub flagged: Option<bool>,
     /// Only those on the hubs of this CSP.
     pub csp: Option<CspId>,
 }
+
+/// Of an entry's Device, what holds now; its supplier follows.
+const STILL: &str = " AND EXISTS (SELECT 1 FROM flag_entry AS now \
+     WHERE now.device = flag_entry.device AND now.to_sequence = ";
 
 /// A page of a Device's history.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +87,11 @@ impl FlagStore {
             query
                 .push(" AND supplier = ")
                 .push_bind(supplier.to_string());
+            if filter.still {
+                query.push(STILL).push_bind(CURRENT);
+                query.push(" AND now.supplier = ");
+                query.push_bind(supplier.to_string()).push(")");
+            }
         }
         if let Some(flagged) = filter.flagged {
             query.push(" AND flagged = ").push_bind(flagged);

@@ -22,6 +22,8 @@ macro_rules! suite {
 suite!(sqlite;
     commands_of_a_batch_see_each_other
     every_version_is_the_fold_of_the_log_so_far
+    what_held_is_read_from_the_events_up_to_a_position
+    a_list_leaves_out_what_a_supplier_has_lost
     the_cursor_moves_with_the_effects_or_not_at_all
     what_an_entry_knows_already_is_skipped
     a_permit_that_may_be_out_of_date_is_sent_back

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod as_of;
 mod changes;
 mod follow;
 mod lifecycle;

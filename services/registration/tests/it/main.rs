@@ -1,6 +1,7 @@
 //! The whole service over real sockets with real certificates.
 #![cfg(test)]
 
+mod as_of;
 mod authority;
 mod devices;
 mod follow;

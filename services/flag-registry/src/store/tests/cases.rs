@@ -14,15 +14,16 @@ use mesh_types::{DeviceId, Eui64};
 use prost::Message as _;
 
 use super::world::{
-    World, authority, command, command_of, cursor, hub_of, moved, note, of_the_dsp,
+    World, authority, command, command_of, cursor, hub_of, lost, moved, note, of_the_dsp,
 };
 use crate::error::Error;
 use crate::flag::{Change, Meter};
+use crate::past::Past;
 use crate::request::Request;
 use crate::restriction::prompt;
 use crate::store::ledger::{Ledger, Recorded};
 use crate::store::{Answered, ChangeCommand, Declined, EntryFilter, NoteCommand};
-use crate::tests::fixtures::{CHF, ESME, NOW, OTHER_CHF, add, at, id, position, remove};
+use crate::tests::fixtures::{CHF, ESME, NOW, OTHER_CHF, add, at, id, party, position, remove};
 use crate::wire;
 
 fn device(number: u64) -> DeviceId {
@@ -116,6 +117,59 @@ pub(super) async fn every_version_is_the_fold_of_the_log_so_far(database: &Datab
     assert_eq!((sequences, page.next_before), (vec![8, 5], Some(5)));
     let page = world.store.history(device(2), 8, Some(5), 2).await.unwrap();
     assert_eq!((page.events.len(), page.next_before), (1, None));
+}
+
+/// The Device moved at NOW, which is known from the third event on.
+pub(super) async fn what_held_is_read_from_the_events_up_to_a_position(database: &Database) {
+    let world = World::open(database).await;
+    let (one, other) = (device(1), device(2));
+    world.clock.set(at(NOW + 10));
+    for device in [one, other] {
+        let known = authority(device, 1, None);
+        world.granted(command(known, add())).await;
+    }
+    let batch = vec![(2, moved(one, OTHER_CHF, "south"))];
+    assert_eq!(world.follow(None, &cursor(2), batch).await, Advance::Moved);
+    let told = async |known: u64, instant: i64| {
+        let devices = [one, other, device(3)];
+        let pasts = world.store.pasts(&devices, known, at(instant)).await;
+        let mut pasts = pasts.unwrap();
+        let csp = |past: &Past| past.csp.as_ref().map(ToString::to_string);
+        let parts = |past: Past| (past.state.is_some(), csp(&past));
+        [one, other].map(|device| pasts.remove(&device).map(parts))
+    };
+    let north = || Some((true, Some("north".to_owned())));
+    let south = |flagged| Some((flagged, Some("south".to_owned())));
+    let nothing = || Some((false, None));
+    assert_eq!(told(0, NOW + 10).await, [None, None]);
+    assert_eq!(told(1, NOW + 10).await, [north(), None]);
+    assert_eq!(told(2, NOW + 10).await, [north(), north()]);
+    assert_eq!(told(2, NOW).await, [nothing(), nothing()]);
+    assert_eq!(told(3, NOW + 10).await, [south(true), north()]);
+    assert_eq!(told(3, NOW).await, [south(false), nothing()]);
+}
+
+pub(super) async fn a_list_leaves_out_what_a_supplier_has_lost(database: &Database) {
+    let world = World::open(database).await;
+    for number in 1..=2 {
+        let known = authority(device(number), 1, None);
+        world.granted(command(known, add())).await;
+    }
+    let batch = vec![(2, lost(device(1)))];
+    assert_eq!(world.follow(None, &cursor(2), batch).await, Advance::Moved);
+    let listed = async |still: bool, at: u64| {
+        let filter = EntryFilter {
+            supplier: Some(party("ACME")),
+            still,
+            ..EntryFilter::default()
+        };
+        let entries = world.store.list(&filter, at, None, 10).await.unwrap();
+        let devices = entries.into_iter().map(|entry| entry.device);
+        devices.collect::<Vec<_>>()
+    };
+    assert_eq!(listed(false, 2).await, [device(1), device(2)]);
+    assert_eq!(listed(true, 2).await, [device(2)]);
+    assert_eq!(listed(true, 3).await, [device(2)]);
 }
 
 /// A replica that comes second with a batch writes nothing.

@@ -12,7 +12,7 @@ use mesh_store::cursor::Cursor;
 use mesh_store::{WriterSettings, WriterTask};
 use mesh_types::{CspId, DeviceId, ManualClock, Timestamp};
 
-use crate::lifecycle::{DeviceEvent, MeterRecord, News};
+use crate::lifecycle::{DeviceEvent, MeterRecord, News, Tenure};
 use crate::preference::Wish;
 use crate::request::Request;
 use crate::store::{Answered, ChangeCommand, Declined, FlagStore, FollowedBatch, NoteCommand};
@@ -172,6 +172,16 @@ pub(super) fn moved(device: DeviceId, hub: &str, csp: &str) -> DeviceEvent {
         exceptions: Vec::new(),
         decommissioned: false,
     })))
+}
+
+/// Nobody is responsible for `device` any more.
+pub(super) fn lost(device: DeviceId) -> DeviceEvent {
+    event(News::Supplier {
+        devices: vec![device],
+        supplier: None,
+        effective: at(NOW),
+        tenure: Tenure::unknown(),
+    })
 }
 
 pub(super) fn hub_of(csp: &str) -> DeviceEvent {

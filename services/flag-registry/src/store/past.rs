@@ -1,0 +1,61 @@
+//! What held of flags at an instant?
+
+use std::collections::HashMap;
+
+use futures::TryStreamExt as _;
+use mesh_api::flag_registry::v1::FlagEvent;
+use mesh_store::sqlite::Db;
+use mesh_store::{MAX_BINDS, StoreError, sequence_to_db};
+use mesh_types::{DeviceId, Sequence, Timestamp};
+use prost::Message as _;
+use sqlx::QueryBuilder;
+
+use super::FlagStore;
+use crate::past::Past;
+use crate::wire::told;
+
+impl FlagStore {
+    /// What held at `instant` of those of `devices` that have a history, by the events up to `at`.
+    pub async fn pasts(
+        &self,
+        devices: &[DeviceId],
+        at: Sequence,
+        instant: Timestamp,
+    ) -> Result<HashMap<DeviceId, Past>, StoreError> {
+        let mut pasts: HashMap<DeviceId, Past> = HashMap::new();
+        let mut conn = self.database().readers().acquire().await?;
+        for chunk in devices.chunks(MAX_BINDS - 2) {
+            // Every event about a Device made a version of its entry.
+            let mut query = QueryBuilder::<Db>::new(
+                "SELECT log_event.event FROM flag_entry \
+                 JOIN log_event ON log_event.sequence = flag_entry.from_sequence \
+                 AND log_event.log = ",
+            );
+            query.push_bind(self.log().as_str());
+            query.push(" WHERE flag_entry.from_sequence <= ");
+            query.push_bind(sequence_to_db(at));
+            query.push(" AND flag_entry.device IN (");
+            let mut keys = query.separated(", ");
+            for device in chunk {
+                keys.push_bind(device.to_string());
+            }
+            query.push(") ORDER BY flag_entry.from_sequence");
+            let query = query.build_query_scalar().persistent(false);
+            let mut events = query.fetch(&mut *conn);
+            while let Some(event) = events.try_next().await? {
+                let event: Vec<u8> = event;
+                let (device, told) = read(&event).ok_or_else(|| {
+                    StoreError::inconsistent("log_event", "an event is malformed")
+                })?;
+                let past = pasts.entry(device).or_insert_with(|| Past::new(instant));
+                past.take(told);
+            }
+        }
+        Ok(pasts)
+    }
+}
+
+fn read(event: &[u8]) -> Option<(DeviceId, crate::past::Told)> {
+    let event = FlagEvent::decode(event).ok()?;
+    Some((event.device_id.parse().ok()?, told(&event)?))
+}
