@@ -6,10 +6,11 @@
 
 #[cfg(test)]
 mod tests;
+mod wal;
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use futures::TryStreamExt as _;
 use futures::stream::BoxStream;
@@ -24,8 +25,9 @@ use crate::log::{Head, head_from_db};
 use crate::verify::{Checker, Found, Misfit, ReadStamp, What};
 
 const FILE: &str = "the database file";
-/// What SQLite keeps beside a file whose last transactions are not in it yet.
-const SIDE_FILES: [&str; 2] = ["-wal", "-journal"];
+// What SQLite keeps beside a file whose last transactions are not in it yet.
+const WAL: &str = "-wal";
+const JOURNAL: &str = "-journal";
 
 // Tables are read in the order of their rows, never through an index: an index repeats columns and
 // could hide that the table says otherwise. Events were appended, so that this is also the order of
@@ -60,8 +62,7 @@ pub struct OfflineFile {
     conn: Conn,
     /// Keeps a service from opening the file meanwhile.
     _claim: Option<File>,
-    /// Removed at the end.
-    _copied: Option<TempDir>,
+    copied: Option<Copied>,
 }
 
 /// An event as it stands in the file.
@@ -106,7 +107,7 @@ impl OfflineFile {
         let copied = copied(path)?;
         let name = path.file_name().unwrap_or_default();
         let options = match &copied {
-            Some(folder) => SqliteConnectOptions::new().filename(folder.path().join(name)),
+            Some(copied) => SqliteConnectOptions::new().filename(copied.folder.path().join(name)),
             // Without locks and without side files of SQLite's own.
             None => SqliteConnectOptions::new().filename(path).immutable(true),
         };
@@ -123,7 +124,7 @@ impl OfflineFile {
         Ok(Self {
             conn,
             _claim: claim,
-            _copied: copied,
+            copied,
         })
     }
 
@@ -169,8 +170,15 @@ impl OfflineFile {
     }
 
     /// What is wrong with the file beyond the events that could be read, such as an index that
-    /// contradicts its table; `None` if SQLite finds nothing.
+    /// contradicts its table; `None` if nothing is found.
     pub async fn damage(&mut self) -> Result<Option<String>, StoreError> {
+        if self
+            .copied
+            .as_ref()
+            .is_some_and(|copied| copied.damaged_wal)
+        {
+            return Ok(Some("its -wal is not what was written into it".to_owned()));
+        }
         let found = sqlx::query_scalar("PRAGMA integrity_check(1)")
             .fetch_one(&mut self.conn)
             .await
@@ -298,21 +306,38 @@ fn claim(path: &Path) -> Result<Option<File>, StoreError> {
     }
 }
 
-/// Copies the file with its side files into a folder that goes away, if it has any with something in
-/// them: SQLite would bring a file up to date, or make files beside it, while it reads them.
-fn copied(path: &Path) -> Result<Option<TempDir>, StoreError> {
-    let filled = |file: &PathBuf| file.metadata().is_ok_and(|file| file.len() > 0);
-    let sides = SIDE_FILES.map(|suffix| beside(path, suffix));
-    let sides: Vec<_> = sides.into_iter().filter(filled).collect();
+/// A file with its side files, in a folder that goes away.
+#[derive(Debug)]
+struct Copied {
+    folder: TempDir,
+    damaged_wal: bool,
+}
+
+/// Copies the file with its side files, if it has any with something in them: SQLite would bring a
+/// file up to date, or make files beside it, while it reads them.
+fn copied(path: &Path) -> Result<Option<Copied>, StoreError> {
+    let filled = |suffix: &&str| {
+        let file = beside(path, suffix).metadata();
+        file.is_ok_and(|file| file.len() > 0)
+    };
+    let sides: Vec<_> = [WAL, JOURNAL].into_iter().filter(filled).collect();
     if sides.is_empty() {
         return Ok(None);
     }
     let folder = tempfile::tempdir()?;
-    for file in sides.iter().map(PathBuf::as_path).chain([path]) {
-        std::fs::copy(
-            file,
-            folder.path().join(file.file_name().unwrap_or_default()),
-        )?;
+    let copy = folder.path().join(path.file_name().unwrap_or_default());
+    for suffix in sides.iter().chain(&[""]) {
+        std::fs::copy(beside(path, suffix), beside(&copy, suffix))?;
     }
-    Ok(Some(folder))
+    let mut damaged_wal = false;
+    if sides.contains(&WAL) {
+        // SQLite would end without a word before a frame that is damaged.
+        let mut wal = std::fs::read(beside(path, WAL))?;
+        damaged_wal = wal::mend(&mut wal);
+        std::fs::write(beside(&copy, WAL), wal)?;
+    }
+    Ok(Some(Copied {
+        folder,
+        damaged_wal,
+    }))
 }

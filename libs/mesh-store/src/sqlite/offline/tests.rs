@@ -1,5 +1,6 @@
 //! Database files that somebody has changed, cut off or taken while a service ran.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use mesh_types::{LogName, Timestamp};
@@ -110,8 +111,61 @@ async fn a_copy_is_read_with_its_wal_and_a_file_in_use_is_not() -> Checked {
     assert!(!wal.is_empty());
     let verified = verify(&copy).await?;
     assert_eq!(verified[0].found.clone()?.position.sequence, 5);
+    assert_eq!(OfflineFile::open(&copy).await?.damage().await?, None);
     assert_eq!(names(other.path()), ["copy.db", "copy.db-wal"]);
     assert_eq!(std::fs::read(beside(&copy, "-wal"))?, wal);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_the_file_is_found_at_its_event() -> Checked {
+    let folder = tempfile::tempdir()?;
+    let path = file(folder.path()).await?;
+    let whole = std::fs::read(&path)?;
+    let event = whole
+        .windows(3)
+        .position(|octets| octets == b"2 7")
+        .unwrap();
+    for bit in 0..3 * 8 {
+        let mut damaged = whole.clone();
+        damaged[event + bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(&path, damaged)?;
+        let (sequence, what) = (2, What::Hash);
+        let found = verify(&path).await?;
+        assert_eq!(misfits(&found), [("kept", Misfit { sequence, what })]);
+    }
+    Ok(())
+}
+
+/// SQLite itself would end the log before the frame with the flipped bit, and call that whole.
+#[tokio::test]
+async fn a_flipped_bit_in_a_wal_is_found_at_its_event() -> Checked {
+    let folder = tempfile::tempdir()?;
+    let (store, path) = open(folder.path()).await?;
+    append(&store, "before", 1).await?;
+    append(&store, "kept", 3).await?;
+    let copy = folder.path().join("copy.db");
+    std::fs::copy(&path, &copy)?;
+    let wal = std::fs::read(beside(&path, "-wal"))?;
+    let event = wal.windows(3).rposition(|octets| octets == b"2 7").unwrap();
+    // Octets all over the file, and every one of the event.
+    let octets = (0..wal.len()).step_by(1_009).chain(event..event + 3);
+    for octet in octets {
+        let mut damaged = wal.clone();
+        damaged[octet] ^= 1;
+        std::fs::write(beside(&copy, "-wal"), damaged)?;
+        let mut file = match OfflineFile::open(&copy).await {
+            Ok(file) => file,
+            Err(StoreError::Inconsistent { .. }) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        assert_ne!(file.damage().await?, None, "octet {octet}");
+        let found = file.verify(read_stamp, || ()).await?;
+        if (event..event + 3).contains(&octet) {
+            let (sequence, what) = (2, What::Hash);
+            assert_eq!(misfits(&found), [("kept", Misfit { sequence, what })]);
+        }
+    }
     Ok(())
 }
 
@@ -279,39 +333,47 @@ async fn every_bit_of_every_head_counts() -> Checked {
 
 /// Bits of the file itself: not only values can flip, but also what says how to read them.
 #[tokio::test]
-async fn every_bit_of_the_page_that_holds_the_events_counts() -> Checked {
+async fn every_bit_of_the_pages_that_hold_the_logs_counts() -> Checked {
     let folder = tempfile::tempdir()?;
     let path = file(folder.path()).await?;
     let whole = std::fs::read(&path)?;
-    let mut conn = Conn::connect(&format!("sqlite://{}?immutable=true", path.display())).await?;
-    let root: u32 =
-        sqlx::query_scalar("SELECT rootpage FROM sqlite_master WHERE name = 'log_event'")
-            .fetch_one(&mut conn)
-            .await?;
-    conn.close().await?;
-    // https://sqlite.org/fileformat.html: the header of a page says where its rows begin; they reach
-    // to the page's end.
-    let page = whole.chunks(4096).nth(usize::try_from(root)? - 1).unwrap();
-    let begin = usize::from(u16::from_be_bytes([page[5], page[6]]));
-    let offset = (usize::try_from(root)? - 1) * 4096;
-    let event = offset + page.windows(3).position(|octets| octets == b"2 7").unwrap();
-    for octet in offset + begin..offset + page.len() {
-        for bit in 0..8 {
-            let mut damaged = whole.clone();
-            damaged[octet] ^= 1 << bit;
-            std::fs::write(&path, damaged)?;
-            let mut file = OfflineFile::open(&path).await?;
-            let verified = file.verify(read_stamp, || ()).await?;
-            let found = misfits(&verified);
-            if (event..event + 3).contains(&octet) {
-                let (sequence, what) = (2, What::Hash);
-                assert_eq!(found, [("kept", Misfit { sequence, what })]);
-            } else if found.is_empty() {
-                assert_ne!(file.damage().await?, None, "bit {bit} of octet {octet}");
+    for table in ["log_head", "log_event"] {
+        for octet in rows_of(table, &whole, &path).await? {
+            for bit in 0..8 {
+                let mut damaged = whole.clone();
+                damaged[octet] ^= 1 << bit;
+                std::fs::write(&path, damaged)?;
+                let mut file = OfflineFile::open(&path).await?;
+                let found = match file.verify(read_stamp, || ()).await {
+                    Ok(verified) => !misfits(&verified).is_empty(),
+                    Err(StoreError::Inconsistent { .. }) => true,
+                    Err(error) => return Err(error.into()),
+                };
+                let found = found || file.damage().await?.is_some();
+                assert!(found, "bit {bit} of octet {octet} in {table}");
             }
+            std::fs::write(&path, &whole)?;
         }
     }
     Ok(())
+}
+
+/// Where the rows of a small table stand in a file. <https://sqlite.org/fileformat.html>: the header
+/// of a page says where its rows begin, and they reach to the page's end.
+async fn rows_of(
+    table: &str,
+    file: &[u8],
+    path: &Path,
+) -> Result<Range<usize>, Box<dyn std::error::Error + Send + Sync>> {
+    let mut conn = Conn::connect(&format!("sqlite://{}?immutable=true", path.display())).await?;
+    let root: u32 = sqlx::query_scalar("SELECT rootpage FROM sqlite_master WHERE name = $1")
+        .bind(table)
+        .fetch_one(&mut conn)
+        .await?;
+    conn.close().await?;
+    let page = (usize::try_from(root)? - 1) * 4096;
+    let begin = u16::from_be_bytes([file[page + 5], file[page + 6]]);
+    Ok(page + usize::from(begin)..page + 4096)
 }
 
 #[tokio::test]
