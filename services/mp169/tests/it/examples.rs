@@ -75,6 +75,19 @@ async fn the_examples_work_in_the_order_of_the_help() {
     world.stop().await;
 }
 
+/// The commands that the README tells a newcomer to give, as one script.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_walk_in_the_readme_works() {
+    let readme = std::fs::read_to_string("../../README.md").unwrap();
+    let (_, walk) = readme.split_once("## A mesh of your own").unwrap();
+    let script = walk.split("```").nth(1).unwrap();
+    let script = script.strip_prefix("sh\n").unwrap();
+    assert!(script.lines().count() > 10, "{script}");
+    let world = World::start().await;
+    world.ok(&format!("set -e\n{script}")).await;
+    world.stop().await;
+}
+
 async fn something_was_sent_to_the_csp(world: &World) {
     let mut csp = world.clients("operator").csp().unwrap();
     wait_until("an event in the CSP's log", async || {
