@@ -3,11 +3,11 @@
 use anyhow::Result;
 use mesh_api::registration::v1 as wire;
 use mesh_authz::InternalRole;
-use mesh_rpc::Retry;
 
 use crate::cli::authority::{AuthorityCommand, GetArgs};
 use crate::cli::connection::Output;
 use crate::output::{instant, print_fields, print_json, short};
+use crate::reading;
 use crate::session::Session;
 
 /// Carries out a command.
@@ -18,17 +18,18 @@ pub(crate) async fn run(command: AuthorityCommand) -> Result<()> {
 }
 
 async fn get(args: GetArgs) -> Result<()> {
-    let request = wire::GetAuthorityRequest {
-        device_id: args.device.to_string(),
-        valid_time: args.valid_at,
-        ..Default::default()
-    };
     let session = Session::open(&args.connection, Some(InternalRole::Operator))?;
     let mut authority = session.clients.authority()?;
-    let answer = Retry::default()
-        .idempotent(async || authority.get_authority(request.clone()).await)
-        .await?
-        .into_inner();
+    let answer = reading::read(&args.known, async |as_of| {
+        let request = wire::GetAuthorityRequest {
+            device_id: args.device.to_string(),
+            valid_time: args.valid_at,
+            as_of,
+            ..Default::default()
+        };
+        authority.get_authority(request).await
+    })
+    .await?;
     if args.connection.output == Output::Json {
         return print_json(&answer);
     }

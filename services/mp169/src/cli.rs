@@ -1,6 +1,7 @@
 //! What can be asked on the command line. The arguments of each group of commands have a file in
 //! `cli/`; what is done with them is in the file of the same name beside it.
 
+pub(crate) mod as_of;
 pub(crate) mod authority;
 pub(crate) mod classify;
 pub(crate) mod connection;

@@ -14,7 +14,7 @@ use crate::cli::connection::Output;
 use crate::cli::csp::{AckArgs, CspCommand, LagArgs};
 use crate::exit::Usage;
 use crate::output::{instant, print_json, print_table};
-use crate::paging::{self, Columns};
+use crate::reading::{self, Columns};
 use crate::session::Session;
 
 /// Carries out a command.
@@ -49,18 +49,13 @@ async fn lag(args: LagArgs) -> Result<()> {
             row,
             none: "No CSP has a subscription yet.",
         };
-        paging::show(
-            &args.connection,
-            args.limit,
-            columns,
-            async |page_size, page_token| {
-                let request = wire::ListSubscriptionsRequest {
-                    page_size,
-                    page_token,
-                };
-                client.list_subscriptions(request).await
-            },
-        )
+        reading::show(&args.connection, args.limit, columns, async |wanted| {
+            let request = wire::ListSubscriptionsRequest {
+                page_size: wanted.page_size,
+                page_token: wanted.page_token,
+            };
+            client.list_subscriptions(request).await
+        })
         .await?;
         return Ok(());
     }

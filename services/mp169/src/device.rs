@@ -8,9 +8,10 @@ use mesh_api::convert::timestamp_to_wire;
 use mesh_api::registration::v1 as wire;
 use mesh_authz::InternalRole;
 use mesh_rpc::Retry;
-use mesh_types::{Clock as _, SystemClock};
+use mesh_types::{Clock as _, DeviceId, SystemClock};
 use tonic::Code;
 
+use crate::cli::as_of::AsOfArgs;
 use crate::cli::connection::Output;
 use crate::cli::device::{
     ChangeSupplierArgs, DeviceCommand, GetArgs, ListArgs, PutArgs, RegistrationsArgs,
@@ -18,7 +19,7 @@ use crate::cli::device::{
 use crate::exit::Usage;
 use crate::inventory::smets_version;
 use crate::output::{instant, print_fields, print_json, print_line, print_table, short};
-use crate::paging::{self, Columns};
+use crate::reading::{self, Columns};
 use crate::session::{Session, new_request_id};
 
 /// Who usually gives these commands.
@@ -40,7 +41,7 @@ pub(crate) async fn run(command: DeviceCommand) -> Result<()> {
 /// undone.
 async fn put(args: PutArgs) -> Result<()> {
     let session = Session::open(&args.connection, USUAL)?;
-    let recorded = match recorded(&session, args.device.to_string()).await {
+    let recorded = match recorded(&session, args.device, &AsOfArgs::default()).await {
         Ok(answer) => answer.device.unwrap_or_default(),
         Err(status) if status.code() == Code::NotFound => wire::Device {
             device_id: args.device.to_string(),
@@ -120,23 +121,24 @@ fn changed(mut device: wire::Device, args: PutArgs) -> Result<wire::Device> {
 
 async fn recorded(
     session: &Session,
-    device_id: String,
+    device: DeviceId,
+    known: &AsOfArgs,
 ) -> Result<wire::GetDeviceResponse, tonic::Status> {
     let unreachable = |error: anyhow::Error| tonic::Status::unknown(error.to_string());
     let mut devices = session.clients.devices().map_err(unreachable)?;
-    let request = wire::GetDeviceRequest {
-        device_id,
-        ..Default::default()
-    };
-    let answer = Retry::default()
-        .idempotent(async || devices.get_device(request.clone()).await)
-        .await?;
-    Ok(answer.into_inner())
+    reading::read(known, async |as_of| {
+        let request = wire::GetDeviceRequest {
+            device_id: device.to_string(),
+            as_of,
+        };
+        devices.get_device(request).await
+    })
+    .await
 }
 
 async fn get(args: GetArgs) -> Result<()> {
     let session = Session::open(&args.connection, USUAL)?;
-    let answer = recorded(&session, args.device.to_string()).await?;
+    let answer = recorded(&session, args.device, &args.known).await?;
     if args.connection.output == Output::Json {
         return print_json(&answer);
     }
@@ -159,22 +161,22 @@ async fn list(args: ListArgs) -> Result<()> {
         row: device_row,
         none: "No Device is recorded; `mp169 device load` loads some.",
     };
-    paging::show(
+    reading::show_known(
+        &args.known,
         &args.connection,
         args.limit,
         columns,
-        async |page_size, page_token| {
+        async |wanted| {
             let request = wire::ListDevicesRequest {
-                page_size,
-                page_token,
+                page_size: wanted.page_size,
+                page_token: wanted.page_token,
+                as_of: wanted.as_of,
                 communications_hub_id: hub.clone(),
-                ..Default::default()
             };
             devices.list_devices(request).await
         },
     )
-    .await?;
-    Ok(())
+    .await
 }
 
 async fn change_supplier(args: ChangeSupplierArgs) -> Result<()> {
@@ -197,15 +199,16 @@ async fn change_supplier(args: ChangeSupplierArgs) -> Result<()> {
 }
 
 async fn registrations(args: RegistrationsArgs) -> Result<()> {
-    let request = wire::ListRegistrationsRequest {
-        mpxn: args.mpxn.to_string(),
-        ..Default::default()
-    };
     let mut devices = Session::open(&args.connection, USUAL)?.clients.devices()?;
-    let answer = Retry::default()
-        .idempotent(async || devices.list_registrations(request.clone()).await)
-        .await?
-        .into_inner();
+    let answer = reading::read(&args.known, async |as_of| {
+        let request = wire::ListRegistrationsRequest {
+            mpxn: args.mpxn.to_string(),
+            as_of,
+            valid_time: args.valid_at,
+        };
+        devices.list_registrations(request).await
+    })
+    .await?;
     if args.connection.output == Output::Json {
         return print_json(&answer);
     }

@@ -7,12 +7,13 @@ use mesh_api::authorization::v1::Role;
 use mesh_api::registration::v1::{self as wire, PartyStatus};
 use mesh_authz::InternalRole;
 use mesh_rpc::Retry;
-use mesh_types::{EntityId, Eui64};
+use mesh_types::{EntityId, Eui64, PartyId};
 
+use crate::cli::as_of::AsOfArgs;
 use crate::cli::connection::Output;
 use crate::cli::party::{AddArgs, GetArgs, ListArgs, PartyCommand, StatusArgs};
 use crate::output::{print_fields, print_json, short};
-use crate::paging::{self, Columns};
+use crate::reading::{self, Columns};
 use crate::session::{Session, new_request_id};
 
 /// Who usually gives these commands.
@@ -72,7 +73,7 @@ fn drawn_entity() -> EntityId {
 
 async fn get(args: GetArgs) -> Result<()> {
     let session = Session::open(&args.connection, USUAL)?;
-    let answer = recorded(&session, &args.party.to_string()).await?;
+    let answer = recorded(&session, &args.party, &args.known).await?;
     if args.connection.output == Output::Json {
         return print_json(&answer);
     }
@@ -80,16 +81,20 @@ async fn get(args: GetArgs) -> Result<()> {
 }
 
 /// What is recorded of a party.
-async fn recorded(session: &Session, party_id: &str) -> Result<wire::GetPartyResponse> {
+async fn recorded(
+    session: &Session,
+    party: &PartyId,
+    known: &AsOfArgs,
+) -> Result<wire::GetPartyResponse> {
     let mut parties = session.clients.parties()?;
-    let request = wire::GetPartyRequest {
-        party_id: party_id.to_owned(),
-        ..Default::default()
-    };
-    let answer = Retry::default()
-        .idempotent(async || parties.get_party(request.clone()).await)
-        .await?;
-    Ok(answer.into_inner())
+    let answer = reading::read(known, async |as_of| {
+        let request = wire::GetPartyRequest {
+            party_id: party.to_string(),
+            as_of,
+        };
+        parties.get_party(request).await
+    });
+    Ok(answer.await?)
 }
 
 async fn list(args: ListArgs) -> Result<()> {
@@ -107,21 +112,21 @@ async fn list(args: ListArgs) -> Result<()> {
         },
         none: "No party is recorded yet; `mp169 party add` records one.",
     };
-    paging::show(
+    reading::show_known(
+        &args.known,
         &args.connection,
         args.limit,
         columns,
-        async |page_size, page_token| {
+        async |wanted| {
             let request = wire::ListPartiesRequest {
-                page_size,
-                page_token,
-                ..Default::default()
+                page_size: wanted.page_size,
+                page_token: wanted.page_token,
+                as_of: wanted.as_of,
             };
             parties.list_parties(request).await
         },
     )
-    .await?;
-    Ok(())
+    .await
 }
 
 async fn set_status(args: StatusArgs, status: PartyStatus) -> Result<()> {

@@ -9,7 +9,7 @@ use mesh_types::PartyId;
 use crate::cli::connection::Output;
 use crate::cli::report::{ObligationArgs, PerformanceArgs, ReportCommand};
 use crate::output::{print_line, print_table};
-use crate::paging::{self, Columns};
+use crate::reading::{self, Columns};
 use crate::session::Session;
 
 /// Who usually gives these commands.
@@ -43,19 +43,14 @@ async fn performance(args: PerformanceArgs) -> Result<()> {
         row: performance_row,
         none: "No outcome of such a Service Request was reported.",
     };
-    let last = paging::show(
-        &args.connection,
-        args.limit,
-        columns,
-        async |page_size, page_token| {
-            let request = wire::GetServiceRequestReportRequest {
-                page_size,
-                page_token,
-                ..request.clone()
-            };
-            reporting.get_service_request_report(request).await
-        },
-    )
+    let last = reading::show(&args.connection, args.limit, columns, async |wanted| {
+        let request = wire::GetServiceRequestReportRequest {
+            page_size: wanted.page_size,
+            page_token: wanted.page_token,
+            ..request.clone()
+        };
+        reporting.get_service_request_report(request).await
+    })
     .await?;
     if args.connection.output == Output::Json || last.rows.is_empty() {
         return Ok(());
@@ -93,19 +88,14 @@ async fn obligation(args: ObligationArgs) -> Result<()> {
         },
         none: "No meter is installed and commissioned.",
     };
-    let last = paging::show(
-        &args.connection,
-        args.limit,
-        columns,
-        async |page_size, page_token| {
-            let request = wire::GetObligationReportRequest {
-                party_id: party_id.clone(),
-                page_size,
-                page_token,
-            };
-            reporting.get_obligation_report(request).await
-        },
-    )
+    let last = reading::show(&args.connection, args.limit, columns, async |wanted| {
+        let request = wire::GetObligationReportRequest {
+            party_id: party_id.clone(),
+            page_size: wanted.page_size,
+            page_token: wanted.page_token,
+        };
+        reporting.get_obligation_report(request).await
+    })
     .await?;
     match args.connection.output {
         Output::Json => Ok(()),

@@ -7,6 +7,7 @@ use mesh_api::common::v1::DeviceType;
 use mesh_api::registration::v1::{SiteException, SmiStatus};
 use mesh_types::{CspId, DeviceId, Mpan, Mprn, Mpxn, PartyId};
 
+use super::as_of::AsOfArgs;
 use super::connection::{Connection, Limit};
 use super::value::{device, named, time};
 
@@ -69,7 +70,9 @@ pub enum DeviceCommand {
     #[command(after_help = "Example:\n  mp169 device change-supplier 1300000000025 EAGLE")]
     ChangeSupplier(ChangeSupplierArgs),
     /// Lists the registrations of an MPAN or MPRN: past, present and future.
-    #[command(after_help = "Example:\n  mp169 device registrations 1300000000025")]
+    #[command(
+        after_help = "Example:\n  mp169 device registrations 1300000000025 --valid-at 2025-06-30"
+    )]
     Registrations(RegistrationsArgs),
 }
 
@@ -146,6 +149,9 @@ pub struct GetArgs {
     /// The Device.
     #[arg(value_parser = device)]
     pub device: DeviceId,
+    /// As of when.
+    #[command(flatten)]
+    pub known: AsOfArgs,
     /// Where to ask; usually as registration-data.
     #[command(flatten)]
     pub connection: Connection,
@@ -160,6 +166,9 @@ pub struct ListArgs {
     /// How many.
     #[command(flatten)]
     pub limit: Limit,
+    /// As of when.
+    #[command(flatten)]
+    pub known: AsOfArgs,
     /// Where to ask; usually as registration-data.
     #[command(flatten)]
     pub connection: Connection,
@@ -185,6 +194,12 @@ pub struct ChangeSupplierArgs {
 pub struct RegistrationsArgs {
     /// The MPAN or MPRN.
     pub mpxn: Mpxn,
+    /// Only the registration that holds at this instant.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub valid_at: Option<prost_types::Timestamp>,
+    /// As of when.
+    #[command(flatten)]
+    pub known: AsOfArgs,
     /// Where to ask; usually as registration-data.
     #[command(flatten)]
     pub connection: Connection,

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use mesh_api::flag_registry::v1::FlagState;
 use mesh_types::DeviceId;
 
+use super::as_of::AsOfArgs;
 use super::connection::{Connection, Limit};
 use super::value::{device, named, time};
 
@@ -31,7 +32,7 @@ pub enum FlagCommand {
     /// Shows the flag of a Device.
     #[command(after_help = "Examples:\n  \
         mp169 flag get --as DRAGON 02-DC-C1-00-00-00-01-E0\n  \
-        mp169 flag get --as auditor 02-DC-C1-00-00-00-01-E0 --output json")]
+        mp169 flag get --as auditor 02-DC-C1-00-00-00-01-E0 --valid-at 2025-07-15 --output json")]
     Get(GetArgs),
     /// Lists flags: a supplier those of its own Devices, an internal role those of all.
     #[command(after_help = "Examples:\n  \
@@ -41,7 +42,7 @@ pub enum FlagCommand {
     /// Shows the history of a Device, newest first.
     #[command(after_help = "Examples:\n  \
         mp169 flag history --as DRAGON 02-DC-C1-00-00-00-01-E0\n  \
-        mp169 flag history --as auditor 02-DC-C1-00-00-00-01-E0 --limit 5")]
+        mp169 flag history --as auditor 02-DC-C1-00-00-00-01-E0 --as-of 2 --limit 5")]
     History(HistoryArgs),
 }
 
@@ -191,6 +192,12 @@ pub struct GetArgs {
     /// The Device.
     #[arg(value_parser = device)]
     pub device: DeviceId,
+    /// The instant that is asked about, not in the future; what holds now if not given.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub valid_at: Option<prost_types::Timestamp>,
+    /// As of when.
+    #[command(flatten)]
+    pub known: AsOfArgs,
     /// Where to ask.
     #[command(flatten)]
     pub connection: Connection,
@@ -211,6 +218,9 @@ pub struct ListArgs {
     /// How many.
     #[command(flatten)]
     pub limit: Limit,
+    /// As of when.
+    #[command(flatten)]
+    pub known: AsOfArgs,
     /// Where to ask.
     #[command(flatten)]
     pub connection: Connection,
@@ -225,6 +235,9 @@ pub struct HistoryArgs {
     /// How many events.
     #[command(flatten)]
     pub limit: Limit,
+    /// As of when.
+    #[command(flatten)]
+    pub known: AsOfArgs,
     /// Where to ask.
     #[command(flatten)]
     pub connection: Connection,

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use mesh_api::authorization::v1::Role;
 use mesh_types::{Eui64, PartyId};
 
+use super::as_of::AsOfArgs;
 use super::connection::{Connection, Limit};
 use super::value::{eui64, named};
 
@@ -43,7 +44,9 @@ pub enum PartyCommand {
         mp169 party certificate CSP-CENTRAL --out csp-central --days 30")]
     Certificate(CertificateArgs),
     /// Shows a party.
-    #[command(after_help = "Example:\n  mp169 party get DRAGON")]
+    #[command(after_help = "Examples:\n  \
+        mp169 party get DRAGON\n  \
+        mp169 party get DRAGON --as-of 1")]
     Get(GetArgs),
     /// Lists all parties.
     #[command(after_help = "Example:\n  mp169 party list")]
@@ -113,6 +116,9 @@ pub struct CertificateArgs {
 pub struct GetArgs {
     /// The party.
     pub party: PartyId,
+    /// As of when.
+    #[command(flatten)]
+    pub known: AsOfArgs,
     /// Where to ask; usually as the operator.
     #[command(flatten)]
     pub connection: Connection,
@@ -124,6 +130,9 @@ pub struct ListArgs {
     /// How many.
     #[command(flatten)]
     pub limit: Limit,
+    /// As of when.
+    #[command(flatten)]
+    pub known: AsOfArgs,
     /// Where to ask; usually as the operator.
     #[command(flatten)]
     pub connection: Connection,

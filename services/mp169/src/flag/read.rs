@@ -3,12 +3,11 @@
 use anyhow::Result;
 use mesh_api::flag_registry::v1 as wire;
 use mesh_authz::InternalRole;
-use mesh_rpc::Retry;
 
 use crate::cli::connection::Output;
 use crate::cli::flag::{GetArgs, HistoryArgs, ListArgs};
 use crate::output::{instant, print_fields, print_json, short};
-use crate::paging::{self, Columns};
+use crate::reading::{self, Columns};
 use crate::session::Session;
 
 /// Who usually reads flags that are not its own.
@@ -16,15 +15,17 @@ const USUAL: Option<InternalRole> = Some(InternalRole::Operator);
 
 /// `flag get`
 pub(super) async fn get(args: GetArgs) -> Result<()> {
-    let request = wire::GetFlagRequest {
-        device_id: args.device.to_string(),
-        ..Default::default()
-    };
     let mut flags = Session::open(&args.connection, USUAL)?.clients.flags()?;
-    let answer = Retry::default()
-        .idempotent(async || flags.get_flag(request.clone()).await)
-        .await?
-        .into_inner();
+    let answer = reading::read(&args.known, async |as_of| {
+        let request = wire::GetFlagRequest {
+            device_id: args.device.to_string(),
+            as_of,
+            valid_time: args.valid_at,
+            ..Default::default()
+        };
+        flags.get_flag(request).await
+    })
+    .await?;
     if args.connection.output == Output::Json {
         return print_json(&answer);
     }
@@ -48,21 +49,22 @@ pub(super) async fn list(args: ListArgs) -> Result<()> {
         row: entry_row,
         none: "No Device has such a flag.",
     };
-    paging::show(
+    reading::show_known(
+        &args.known,
         &args.connection,
         args.limit,
         columns,
-        async |page_size, page_token| {
+        async |wanted| {
             let request = wire::ListFlagsRequest {
-                page_size,
-                page_token,
+                page_size: wanted.page_size,
+                page_token: wanted.page_token,
+                as_of: wanted.as_of,
                 ..request.clone()
             };
             flags.list_flags(request).await
         },
     )
-    .await?;
-    Ok(())
+    .await
 }
 
 /// `flag history`
@@ -82,22 +84,22 @@ pub(super) async fn history(args: HistoryArgs) -> Result<()> {
         row: event_row,
         none: "The Device was never flagged: it has no history.",
     };
-    paging::show(
+    reading::show_known(
+        &args.known,
         &args.connection,
         args.limit,
         columns,
-        async |page_size, page_token| {
+        async |wanted| {
             let request = wire::ListFlagEventsRequest {
                 device_id: args.device.to_string(),
-                page_size,
-                page_token,
-                ..Default::default()
+                page_size: wanted.page_size,
+                page_token: wanted.page_token,
+                as_of: wanted.as_of,
             };
             flags.list_flag_events(request).await
         },
     )
-    .await?;
-    Ok(())
+    .await
 }
 
 /// Shows an entry, if there is one.

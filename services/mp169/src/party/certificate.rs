@@ -16,6 +16,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
 use super::{USUAL, recorded};
+use crate::cli::as_of::AsOfArgs;
 use crate::cli::connection::Output;
 use crate::cli::party::CertificateArgs;
 use crate::clients::Clients;
@@ -36,7 +37,10 @@ const FOLLOW_LIMIT: Duration = Duration::from_secs(10);
 pub(super) async fn issue(args: CertificateArgs) -> Result<()> {
     let session = Session::open(&args.connection, USUAL)?;
     let name = args.party.to_string();
-    let party = recorded(&session, &name).await?.party.unwrap_or_default();
+    let party = recorded(&session, &args.party, &AsOfArgs::default())
+        .await?
+        .party
+        .unwrap_or_default();
     let identity = chosen(&party, args.entity.map(EntityId::new))?;
     let entity: EntityId = identity.entity_id.parse()?;
     let day = Duration::from_secs(86_400);

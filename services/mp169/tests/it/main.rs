@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod as_of;
 mod clerk;
 mod examples;
 mod exit_codes;
