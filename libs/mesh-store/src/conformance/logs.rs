@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mesh_types::{LogName, Timestamp, chain};
+use mesh_types::{Clock as _, LogName, Timestamp, chain};
 
 use super::ledger::{Command, Deed, Gate, World};
 use super::{Checked, Database};
@@ -147,6 +147,32 @@ pub async fn what_was_known_at_a_time_stays_so(database: &Database) -> Checked {
     assert_eq!(world.known_at(150).await?, Some(1));
     let times: Vec<i64> = world.times().await?;
     assert_eq!(times, [100, 200]);
+    Ok(())
+}
+
+/// Whoever asks while others write is told what everybody is told later.
+pub async fn no_write_changes_what_was_known(database: &Database) -> Checked {
+    let world = World::start(database, WriterSettings::default()).await?;
+    let writer = world.writer.clone();
+    let writing = tokio::spawn(async move {
+        for item in 0..300 {
+            writer.submit(Command::put(item)).await??;
+        }
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+    });
+    let mut told = Vec::new();
+    while !writing.is_finished() {
+        let time = world.clock.now().micros();
+        world.clock.set(Timestamp::from_micros(time + 1));
+        told.push((time, world.known_at(time).await?));
+    }
+    writing.await??;
+    let times = world.times().await?;
+    assert_eq!(times.len(), 300);
+    for (time, known) in told {
+        let recorded = times.partition_point(|&recorded| recorded <= time);
+        assert_eq!(known, Some(recorded as u64), "{time}");
+    }
     Ok(())
 }
 

@@ -19,9 +19,9 @@ pub use idempotency::{
 };
 pub use logs::{
     an_event_has_the_time_at_which_the_log_was_locked, events_are_read_in_pages,
-    followers_are_woken_after_the_commit, recorded_time_never_goes_back,
-    snapshots_stand_still_and_readers_cannot_write, what_was_known_at_a_time_is_one_position,
-    what_was_known_at_a_time_stays_so,
+    followers_are_woken_after_the_commit, no_write_changes_what_was_known,
+    recorded_time_never_goes_back, snapshots_stand_still_and_readers_cannot_write,
+    what_was_known_at_a_time_is_one_position, what_was_known_at_a_time_stays_so,
 };
 pub use opening::{
     a_store_that_is_opened_again_is_the_same, migrations_that_do_not_fit_are_refused,
@@ -71,6 +71,7 @@ macro_rules! conformance {
             recorded_time_never_goes_back
             what_was_known_at_a_time_is_one_position
             what_was_known_at_a_time_stays_so
+            no_write_changes_what_was_known
             an_event_has_the_time_at_which_the_log_was_locked
             followers_are_woken_after_the_commit
             snapshots_stand_still_and_readers_cannot_write
