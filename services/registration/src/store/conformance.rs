@@ -15,7 +15,7 @@ pub(super) use effects::{
     a_replica_logs_an_effect_once, a_supplier_that_went_on_is_told_late,
     authority_follows_time_without_a_ticker, late_effects_come_in_order_and_before_what_follows,
     nothing_due_stays_after_a_change_of_plan, past_changes_take_effect_at_once,
-    what_is_due_is_told_before_what_replaces_it,
+    two_tickers_log_what_takes_effect_once, what_is_due_is_told_before_what_replaces_it,
 };
 pub(super) use positions::{
     every_field_is_read_back, lists_show_one_position_while_records_change,
@@ -59,6 +59,7 @@ macro_rules! suite {
             a_gpf_mirrors_one_meter
             past_changes_take_effect_at_once
             a_replica_logs_an_effect_once
+            two_tickers_log_what_takes_effect_once
             late_effects_come_in_order_and_before_what_follows
             what_is_due_is_told_before_what_replaces_it
             a_supplier_that_went_on_is_told_late

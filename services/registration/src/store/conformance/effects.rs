@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use mesh_testkit::wait_until;
 use mesh_types::Mpxn;
+use tokio_util::sync::CancellationToken;
 
 use super::world::{Told, World, at, device, effect, id, mpan, mprn, put, registered};
 use super::{Checked, Database};
 use crate::device::{Device, DeviceType};
 use crate::store::SETTLED_AT_ONCE;
+use crate::ticker;
 
 /// An ESME whose import MPAN A supplies since second 0.
 async fn supplied(database: &Database) -> Result<(World, Mpxn), mesh_store::StoreError> {
@@ -87,6 +90,60 @@ pub(in super::super) async fn a_replica_logs_an_effect_once(database: &Database)
     assert_eq!(effects.len(), 2);
     assert_eq!(effects[1], effect("A", "B", 1_500, 1));
     assert_eq!(world.inventory.next_due().await?, None);
+    Ok(())
+}
+
+/// Each replica with a writer and a ticker of its own; then one that is started later.
+pub(in super::super) async fn two_tickers_log_what_takes_effect_once(
+    database: &Database,
+) -> Checked {
+    let (world, point) = supplied(database).await?;
+    let planned = [("B", 1_500), ("A", 1_600), ("B", 1_700)];
+    for (party, seconds) in planned {
+        world.change(point, party, Some(seconds)).await?;
+    }
+    let recorded = world.told().await?;
+    let is_new = |told: &&Told| matches!(told, Told::Registration { ended: false, .. });
+    assert_eq!(recorded.iter().filter(is_new).count(), 1 + planned.len());
+    assert_eq!(world.effects().await?.len(), 1, "none has taken effect");
+
+    let stop = CancellationToken::new();
+    let (other, task) = world.replica();
+    let tickers = [&world.inventory, &other].map(|inventory| {
+        let clock = world.clock.clone();
+        tokio::spawn(ticker::run(inventory.clone(), clock, stop.clone()))
+    });
+    for (logged, (_, seconds)) in (2..).zip(planned) {
+        world.clock.set(at(seconds));
+        wait_until("what takes effect is logged", async || {
+            match world.effects().await.unwrap().len() {
+                found if found == logged => Ok(()),
+                found => Err(found),
+            }
+        })
+        .await;
+    }
+    // Whoever was second has nothing left to log.
+    world.settle().await;
+    stop.cancel();
+    for ticker in tickers {
+        ticker.await?;
+    }
+    drop(other);
+    task.shutdown().await;
+    let expected = [
+        effect("A", "B", 1_500, 1),
+        effect("B", "A", 1_600, 1),
+        effect("A", "B", 1_700, 1),
+    ];
+    assert_eq!(world.effects().await?[1..], expected);
+    world.stop().await;
+
+    let again = World::open(database).await?;
+    again.clock.set(at(2_000));
+    assert_eq!(again.settle().await, 0);
+    assert_eq!(again.effects().await?[1..], expected);
+    again.stop().await;
     Ok(())
 }
 

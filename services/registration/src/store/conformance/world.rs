@@ -9,7 +9,7 @@ use mesh_authz::{
     Authority, Authorized, Caller, DevicePermit, Directory, Identity, InternalRole, Role,
 };
 use mesh_store::log::{self, PageLimit};
-use mesh_store::{RequestKey, StoreError, WriterSettings, WriterTask, fingerprint};
+use mesh_store::{RequestKey, StoreError, Writer, WriterSettings, WriterTask, fingerprint};
 use mesh_types::{
     DeviceId, EntityId, Eui64, Interval, ManualClock, Mpan, Mprn, Mpxn, PartyId, Position,
     Timestamp,
@@ -20,8 +20,8 @@ use super::Database;
 use crate::device::{Device, DeviceType, SmetsVersion, SmiStatus};
 use crate::error::Error;
 use crate::party::{Party, Status};
-use crate::store::Inventory;
 use crate::store::command::{Answer, Command, Origin, Outcome, PutDevice, Request, Row};
+use crate::store::{Inventory, Recorder};
 
 pub(super) struct World {
     pub(super) inventory: Inventory,
@@ -54,6 +54,20 @@ impl World {
             clock,
             task,
         })
+    }
+
+    /// Another replica on the same store.
+    pub(super) fn replica(&self) -> (Inventory, WriterTask) {
+        let (store, logs) = (self.inventory.store.clone(), self.inventory.logs.clone());
+        let recorder = Recorder { logs: logs.clone() };
+        let settings = WriterSettings::default();
+        let (writer, task) = Writer::start(store.clone(), recorder, self.clock.clone(), settings);
+        let inventory = Inventory {
+            store,
+            writer,
+            logs,
+        };
+        (inventory, task)
     }
 
     /// Closes the store, so that it can be opened again.
