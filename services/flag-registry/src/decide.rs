@@ -5,6 +5,7 @@ use mesh_types::Timestamp;
 
 use crate::facts::Facts;
 use crate::flag::{Change, Entry, Meter};
+use crate::lifecycle::supplier_changed;
 use crate::preconditions::{Violation, violations, wants_reduction};
 use crate::preference::{Wish, WishKind};
 
@@ -69,15 +70,8 @@ pub fn decide(
 fn catch_up(entry: &Entry, facts: &Facts, now: Timestamp) -> Vec<Change> {
     let target = facts.standing(entry.standing.flagged);
     let mut standing = entry.standing.clone();
-    let mut changes = Vec::new();
-    if standing.supplier != target.supplier {
-        standing.supplier = target.supplier;
-        changes.push(Change::of_facts(
-            Cause::SupplierChanged,
-            standing.clone(),
-            facts.supplier_since,
-        ));
-    }
+    let mut changes = supplier_changed(entry, target.supplier.as_ref(), facts.supplier_since);
+    standing.supplier = target.supplier;
     if (standing.hub, &standing.csp) != (target.hub, &target.csp) {
         (standing.hub, standing.csp) = (target.hub, target.csp);
         changes.push(Change::of_facts(Cause::HubReplaced, standing.clone(), now));

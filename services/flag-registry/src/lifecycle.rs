@@ -177,7 +177,8 @@ impl DeviceEvent {
     }
 }
 
-fn supplier_changed(
+/// What another supplier is to an entry; nothing if it is the one that the entry has.
+pub(crate) fn supplier_changed(
     entry: &Entry,
     supplier: Option<&PartyId>,
     effective: Timestamp,

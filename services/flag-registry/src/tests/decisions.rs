@@ -129,12 +129,14 @@ fn what_the_follower_has_not_seen_goes_first() {
         causes,
         [
             Cause::SupplierChanged,
+            // It was responsible already when the flag was set.
+            Cause::ReviewNeeded,
             Cause::HubReplaced,
             Cause::CoverageChanged
         ]
     );
     assert_eq!(decision.caught_up[0].effective, Some(at(NOW - 150)));
     assert_eq!(decision.caught_up[0].current.hub, entry.standing.hub);
-    assert_eq!(decision.caught_up[2].current, decision.change.current);
+    assert_eq!(decision.caught_up[3].current, decision.change.current);
     assert_eq!(decision.change.cause, Cause::PreferenceRecorded);
 }
