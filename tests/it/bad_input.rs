@@ -3,6 +3,7 @@
 //! Against every service, over real sockets: a clear code with a machine-readable reason, no panic,
 //! nothing half written, and a service that goes on serving. Each table gives input, code and reason.
 
+mod as_of;
 mod calls;
 mod fields;
 mod frames;
@@ -206,6 +207,7 @@ async fn bad_input_is_refused_for_a_reason_and_leaves_nothing_behind() {
     messages::that_cannot_be_read(&mut table).await;
     messages::that_are_too_many_or_too_large(&mut table).await;
     positions::that_are_not_there(&mut table).await;
+    as_of::that_is_not_there(&mut table).await;
     tokens::that_were_given_to_somebody_else(&mut table).await;
     frames::that_are_no_grpc(&mut table).await;
     assert!(table.faults.is_empty(), "\n{}", table.faults.join("\n"));
