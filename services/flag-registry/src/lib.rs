@@ -4,9 +4,9 @@
 //! |---|---|---|
 //! | AddFlag, RemoveFlag, RecordTenancyChange | the Responsible Supplier | `FAILED_PRECONDITION`, `INVALID_ARGUMENT`, `ALREADY_EXISTS`, `ABORTED`, `UNAVAILABLE` |
 //! | NoteTenancyRestriction | the DSP | `INVALID_ARGUMENT`, `ALREADY_EXISTS` |
-//! | GetFlag, BatchGetFlags | the Responsible Supplier, internal readers | `OUT_OF_RANGE` |
-//! | ListFlags | a supplier its own, internal readers all | `INVALID_ARGUMENT` |
-//! | ListFlagEvents | the Responsible Supplier, operators, auditors | `INVALID_ARGUMENT` |
+//! | GetFlag, BatchGetFlags | the Responsible Supplier, internal readers | `INVALID_ARGUMENT`, `OUT_OF_RANGE` |
+//! | ListFlags | a supplier its own, internal readers all | `INVALID_ARGUMENT`, `OUT_OF_RANGE` |
+//! | ListFlagEvents | the Responsible Supplier, operators, auditors | `INVALID_ARGUMENT`, `OUT_OF_RANGE` |
 //! | FollowFlags | the services downstream, auditors | `FAILED_PRECONDITION`, `OUT_OF_RANGE` |
 //!
 //! # Invariants

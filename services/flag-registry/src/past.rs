@@ -3,7 +3,7 @@
 //! A change of supplier that is recorded late became true before events that stand earlier in the
 //! log, and its event carries everything as it stood when it was recorded. So each part is judged by
 //! itself: by the last event in the order of the log that changed it and became true at the instant
-//! or before.
+//! or before (see `docs/adr/2026-11-24-a-flag-at-an-instant-is-told-part-by-part.md`).
 
 use mesh_api::flag_registry::v1::Cause;
 use mesh_types::{CspId, DeviceId, PartyId, Sequence, Timestamp};
