@@ -54,6 +54,17 @@ pub enum What {
     NoHead,
 }
 
+/// What was found out about one log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The log's name, whatever it is.
+    pub log: String,
+    /// How many of its events fit, from the first on.
+    pub fit: Sequence,
+    /// Its head if all of it fits, or the first event that does not.
+    pub found: Result<Head, Misfit>,
+}
+
 /// What an event says of itself, which is repeated beside it in the storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use futures::TryStreamExt as _;
 use futures::stream::BoxStream;
-use mesh_types::{LogName, Sequence, Timestamp};
+use mesh_types::{LogName, Timestamp};
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use super::{Conn, beside};
 use crate::StoreError;
 use crate::log::{Head, head_from_db};
-use crate::verify::{Checker, Found, Misfit, ReadStamp, What};
+use crate::verify::{Checker, Found, Misfit, ReadStamp, Verified, What};
 
 const FILE: &str = "the database file";
 // What SQLite keeps beside a file whose last transactions are not in it yet.
@@ -84,17 +84,6 @@ pub struct OfflineEvent {
     pub sound: bool,
 }
 
-/// What was found out about one log of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified {
-    /// The log's name, whatever it is.
-    pub log: String,
-    /// How many of its events fit, from the first on.
-    pub fit: Sequence,
-    /// Its head if all of it fits, or the first event that does not.
-    pub found: Result<Head, Misfit>,
-}
-
 impl OfflineFile {
     /// Opens the file at `path`, with what SQLite keeps beside it if that is there.
     ///
@@ -107,11 +96,15 @@ impl OfflineFile {
         let copied = copied(path)?;
         let name = path.file_name().unwrap_or_default();
         let options = match &copied {
+            // Ours: SQLite may bring it up to date.
             Some(copied) => SqliteConnectOptions::new().filename(copied.folder.path().join(name)),
             // Without locks and without side files of SQLite's own.
-            None => SqliteConnectOptions::new().filename(path).immutable(true),
+            None => SqliteConnectOptions::new()
+                .filename(path)
+                .read_only(true)
+                .immutable(true),
         };
-        let mut conn = options.read_only(true).connect().await?;
+        let mut conn = options.connect().await?;
         let tables: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM sqlite_master \
              WHERE type = 'table' AND name IN ('log_head', 'log_event')",

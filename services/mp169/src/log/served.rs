@@ -16,8 +16,7 @@ use mesh_api::csp_notification::v1::{
 use mesh_api::flag_registry::v1::FollowFlagsRequest;
 use mesh_api::registration::v1::{FollowDevicesRequest, FollowPartiesRequest};
 use mesh_follow::{Body, FollowResponse};
-use mesh_store::sqlite::offline::Verified;
-use mesh_store::verify::{Checker, Found};
+use mesh_store::verify::{Checker, Found, Verified};
 use mesh_types::{LogName, Sequence, Timestamp};
 use tonic::{Response, Status, Streaming};
 

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use mesh_types::{LogName, Timestamp};
 use sqlx::{Connection as _, Row as _};
 
-use super::{Conn, OfflineFile, Verified};
+use super::{Conn, OfflineFile};
 use crate::conformance::Checked;
 use crate::sqlite::beside;
-use crate::verify::{Misfit, Stamp, What};
+use crate::verify::{Misfit, Stamp, Verified, What};
 use crate::{Migrator, Store, StoreError, log};
 
 /// The logs of a file and how many events each has.
