@@ -38,7 +38,7 @@ pub enum StoreError {
     /// A statement failed in a way that no caller can mend. Nothing was written.
     #[error("a statement of the store failed")]
     Statement(#[source] Arc<sqlx::Error>),
-    /// Applying the command ended in a panic, which was contained. Nothing was written.
+    /// Applying or committing the command ended in a panic, which was contained. Nothing was written.
     #[error("the write failed inside the service")]
     Panicked,
     /// The schema is not the one that this program knows: it is newer, or a migration was changed

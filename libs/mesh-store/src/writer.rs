@@ -249,32 +249,32 @@ impl<B: Batch> Worker<B> {
         commands: &[B::Command],
     ) -> Result<Answers<B::Answer, B::Error>, StoreError> {
         let mut tx = self.store.begin_write_by(self.clock.as_ref()).await?;
-        let applied = AssertUnwindSafe(self.batch.apply(&mut tx, commands))
-            .catch_unwind()
-            .await
-            .unwrap_or(Err(StoreError::Panicked));
-        let decided = applied.and_then(|answers| {
+        let decided = contained(self.batch.apply(&mut tx, commands)).await;
+        let decided = decided.and_then(|answers| {
             if answers.len() == commands.len() {
                 Ok(answers)
             } else {
                 Err(miscounted())
             }
         });
-        match decided {
-            Ok(answers) => {
-                tx.commit().await?;
-                Ok(answers)
-            }
+        let done = match decided {
+            Ok(answers) => contained(tx.commit()).await.map(|()| answers),
             Err(error) => {
-                log_failure(&error);
                 if let Err(error) = tx.rollback().await {
                     // The pool opens another connection if this one is lost.
                     log_failure(&error);
                 }
                 Err(error)
             }
-        }
+        };
+        done.inspect_err(log_failure)
     }
+}
+
+/// A panic is that transaction's own: the task goes on with the next one.
+async fn contained<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let ended = AssertUnwindSafe(work).catch_unwind().await;
+    ended.unwrap_or(Err(StoreError::Panicked))
 }
 
 fn miscounted() -> StoreError {
