@@ -182,7 +182,10 @@ impl Folder {
             .map(|(service, address)| (service.name(), address))
             .collect();
         let path = self.0.join("addresses.json");
-        std::fs::write(&path, serde_json::to_vec_pretty(&named)?)
+        // Whoever reads it meanwhile finds the old one or the new one, and never half of it.
+        let fresh = self.0.join("addresses.json.new");
+        std::fs::write(&fresh, serde_json::to_vec_pretty(&named)?)
+            .and_then(|()| std::fs::rename(&fresh, &path))
             .with_context(|| format!("cannot write {}", path.display()))
     }
 
