@@ -15,3 +15,4 @@ mod requests;
 mod storm;
 mod tape;
 mod tidy;
+mod writers;

@@ -73,6 +73,8 @@ mod committed;
 pub mod conformance;
 pub mod cursor;
 mod error;
+#[cfg(feature = "faults")]
+pub mod faults;
 mod idempotency;
 mod known;
 pub mod log;

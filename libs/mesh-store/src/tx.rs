@@ -181,6 +181,8 @@ impl WriteTx {
         } = self;
         for tail in tails.values().filter(|tail| !tail.events.is_empty()) {
             log::extend(&mut tx, tail.stored, &tail.head, &tail.events).await?;
+            #[cfg(feature = "faults")]
+            crate::faults::strike().await?;
         }
         requests.write(&mut tx, now).await?;
         tx.commit().await?;
