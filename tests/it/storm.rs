@@ -7,6 +7,7 @@
 
 mod actors;
 mod checks;
+mod import;
 mod meters;
 mod record;
 
