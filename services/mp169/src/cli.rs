@@ -30,8 +30,12 @@ use services::{DemoArgs, UpArgs};
 
 /// Reduced communications by consumer choice (SEC modification MP169): the mesh on one machine, and
 /// the client of a mesh that runs.
+///
+/// Where nothing runs yet: `mp169 up` starts a mesh, `party add` and `party certificate` let somebody
+/// in, `device load` fills the inventory, and `flag add` sets the first flag. Each command has examples
+/// in its own --help.
 #[derive(Debug, Parser)]
-#[command(name = "mp169", version, about, after_help = CODES)]
+#[command(name = "mp169", version, after_help = CODES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

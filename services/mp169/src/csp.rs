@@ -72,6 +72,15 @@ async fn own_csp(session: &Session, named: Option<CspId>) -> Result<String> {
     if let Some(csp) = named {
         return Ok(csp.to_string());
     }
+    let no_csp = || {
+        Usage(format!(
+            "{} is no CSP; name one with --as",
+            session.identity
+        ))
+    };
+    if session.own_party().is_empty() {
+        return Err(no_csp().into());
+    }
     let mut parties = session.clients.parties()?;
     let request = GetPartyRequest {
         party_id: session.own_party(),
@@ -82,12 +91,7 @@ async fn own_csp(session: &Session, named: Option<CspId>) -> Result<String> {
         .await?;
     let party = answer.into_inner().party.unwrap_or_default();
     let csp = Some(party.csp_id).filter(|csp| !csp.is_empty());
-    Ok(csp.ok_or_else(|| {
-        Usage(format!(
-            "{} is no CSP; name one with --as",
-            session.identity
-        ))
-    })?)
+    Ok(csp.ok_or_else(no_csp)?)
 }
 
 async fn subscription(session: &Session, csp_id: &str) -> Result<wire::GetSubscriptionResponse> {

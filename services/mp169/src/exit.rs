@@ -104,7 +104,9 @@ fn advice(status: &Status) -> Option<&'static str> {
         Reason::NotResponsibleSupplier => {
             "Check the Device's id. The operator sees who is responsible: `mp169 authority get`."
         }
-        Reason::NotOwnData => "Leave out --party or --csp: your certificate says it.",
+        Reason::NotOwnData => {
+            "A party sees its own: leave out --party and --csp, which the certificate says."
+        }
         Reason::PreconditionsNotMet => {
             "What is declared and attested is given with --step, --contact and --no-…; the rest is put right in the inventory."
         }

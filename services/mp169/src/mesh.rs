@@ -98,8 +98,10 @@ impl Mesh {
                     .context("the ports run past 65535")?,
             };
             let listener = TcpListener::bind((listen.host.as_str(), port)).await;
-            let listener =
-                listener.with_context(|| format!("cannot listen on {}:{port}", listen.host))?;
+            let listener = listener.with_context(|| {
+                let host = &listen.host;
+                format!("cannot listen on {host}:{port} (--host and --port name another place)")
+            })?;
             addresses.insert(service, listener.local_addr()?.to_string());
             listeners.insert(service, listener);
             tls.insert(service, folder.tls(service.name())?);

@@ -6,8 +6,9 @@ use std::sync::LazyLock;
 
 use anyhow::{Context as _, Result};
 use comfy_table::presets::{NOTHING, UTF8_FULL_CONDENSED};
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table};
 use jiff::Timestamp;
+use mesh_types::Eui64;
 use prost::{Message, Name};
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -59,7 +60,17 @@ pub(crate) fn print_table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()>
         table.load_style(NOTHING);
         table.set_content_arrangement(ContentArrangement::Disabled);
     }
+    let is_id = |cell: Option<&String>| cell.is_some_and(|cell| cell.parse::<Eui64>().is_ok());
+    let columns = 0..rows.first().map_or(0, Vec::len);
+    let ids = columns.filter(|&column| rows.iter().any(|row| is_id(row.get(column))));
+    let ids: Vec<usize> = ids.collect();
     table.add_rows(rows);
+    for column in ids {
+        if let Some(column) = table.column_mut(column) {
+            // Whole, because it is copied into the next command.
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
     print_line(&table.trim_fmt())
 }
 

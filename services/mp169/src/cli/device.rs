@@ -132,6 +132,7 @@ pub struct PutArgs {
     /// What is known of a meter's site, instead of what was recorded; give it once for each.
     #[arg(
         long = "site-exception",
+        value_name = "EXCEPTION",
         value_parser = named(EXCEPTIONS, "SITE_EXCEPTION_", SiteException::from_str_name)
     )]
     pub site_exceptions: Vec<SiteException>,

@@ -83,10 +83,15 @@ pub enum ChannelArg {
 #[derive(Debug, Args)]
 pub struct AttestationArgs {
     /// A reasonable step that was taken, when the choice was captured; give it once for each.
-    #[arg(long = "step", value_enum)]
+    #[arg(long = "step", value_name = "STEP", value_enum)]
     pub steps: Vec<StepArg>,
     /// Where the supplier keeps the record of the contact: no personal data.
-    #[arg(long, value_name = "REFERENCE", default_value = "")]
+    #[arg(
+        long,
+        value_name = "REFERENCE",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub contact: String,
     /// Declare that there is no Economy 7 or similar tariff.
     #[arg(long)]
@@ -210,7 +215,12 @@ pub struct ListArgs {
     #[arg(long, value_parser = named(&["flagged", "not-flagged"], "FLAG_STATE_", FlagState::from_str_name))]
     pub state: Option<FlagState>,
     /// Only Devices on the hubs of this CSP, such as north.
-    #[arg(long, value_name = "CSP", default_value = "")]
+    #[arg(
+        long,
+        value_name = "CSP",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub csp: String,
     /// Only Devices of this supplier; a supplier's own if it asks.
     #[arg(long, value_name = "PARTY")]

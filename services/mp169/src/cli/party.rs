@@ -73,13 +73,18 @@ pub struct AddArgs {
     #[arg(long)]
     pub name: String,
     /// What it is; give it once for each.
-    #[arg(long = "role", required = true, value_parser = named(ROLES, "ROLE_", Role::from_str_name))]
+    #[arg(long = "role", value_name = "ROLE", required = true, value_parser = named(ROLES, "ROLE_", Role::from_str_name))]
     pub roles: Vec<Role>,
     /// The EUI-64 that its certificate carries; drawn from the range for local use if not given.
     #[arg(long, value_name = "EUI-64", value_parser = eui64)]
     pub entity: Option<Eui64>,
     /// Which CSP it is, such as north: with the role csp only.
-    #[arg(long, value_name = "CSP", default_value = "")]
+    #[arg(
+        long,
+        value_name = "CSP",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub csp: String,
     /// A party that it may act on behalf of: with the role gateway only; give it once for each.
     #[arg(long, value_name = "PARTY")]

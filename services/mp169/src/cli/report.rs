@@ -29,7 +29,12 @@ pub struct PerformanceArgs {
     #[arg(long)]
     pub party: Option<PartyId>,
     /// Only this Service Reference Variant, such as 4.8.1.
-    #[arg(long, default_value = "")]
+    #[arg(
+        long,
+        value_name = "SRV",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub variant: String,
     /// How many rows.
     #[command(flatten)]

@@ -28,6 +28,8 @@ async fn each_end_has_the_code_that_the_help_lists_and_says_what_to_do() {
         ("mp169 party list --as dsp", 3, "--as"),
         ("mp169 party get ALBION --as ALBION", 3, "mp169 party add"),
         (&format!("{add} --as DRAGON {METER}"), 4, "--contact"),
+        ("mp169 csp lag --as DRAGON", 2, "no CSP"),
+        ("mp169 csp watch --as operator", 2, "no CSP"),
         ("mp169 csp ack 7 --as CSP-CENTRAL", 4, "mp169 csp lag"),
         ("mp169 party get NOBODY", 5, "NOT_FOUND"),
         (
