@@ -1,6 +1,6 @@
 //! Where a CSP's stream begins.
 
-use mesh_api::common::v1::{ErrorReason, Position};
+use mesh_api::common::v1::{ErrorReason, Position, SnapshotStart};
 use mesh_api::csp_notification::v1 as wire;
 use mesh_api::csp_notification::v1::follow_flag_changes_request::Start;
 use mesh_api::status::reason_of;
@@ -64,6 +64,35 @@ async fn a_stream_begins_after_a_position_or_after_what_was_acknowledged() {
     // None of these took the stream over.
     world.flags.append(&set(9, "north")).await;
     assert_eq!(sequences(&last.until(6).await), [6]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_begins_with_the_snapshot_of_an_earlier_position() {
+    let world = World::start().await;
+    world.set("north", 0, 3).await;
+    let snapshot_at = |position| {
+        let position = Some(position);
+        Start::Snapshot(SnapshotStart { position })
+    };
+    let head = world.subscription("north").await.head.unwrap();
+    let second = Position {
+        sequence: 2,
+        ..head.clone()
+    };
+    let mut stream = world.attach("north", snapshot_at(second)).await.unwrap();
+    let Got::Devices(devices) = stream.next().await else {
+        panic!("two Devices were reduced by then");
+    };
+    assert_eq!(devices.len(), 2);
+    assert!(matches!(stream.next().await, Got::Complete(2)));
+    assert_eq!(sequences(&stream.until(3).await), [3]);
+    let elsewhere = Position {
+        epoch: head.epoch ^ 1,
+        ..head
+    };
+    let refused = world.attach("north", snapshot_at(elsewhere)).await;
+    let refused = reason_of(&refused.err().unwrap());
+    assert_eq!(refused, Some(ErrorReason::PositionOfAnotherEpoch));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,21 +25,21 @@ impl FlagStore {
         let mut pasts: HashMap<DeviceId, Past> = HashMap::new();
         let mut conn = self.database().readers().acquire().await?;
         for chunk in devices.chunks(MAX_BINDS - 2) {
-            // Every event about a Device made a version of its entry.
+            // Every event about a Device made a version of its entry. A cross join keeps SQLite from
+            // reading the whole log in search of them.
             let mut query = QueryBuilder::<Db>::new(
-                "SELECT log_event.event FROM flag_entry \
-                 JOIN log_event ON log_event.sequence = flag_entry.from_sequence \
-                 AND log_event.log = ",
+                "SELECT log_event.event FROM flag_entry CROSS JOIN log_event \
+                 WHERE log_event.sequence = flag_entry.from_sequence AND log_event.log = ",
             );
             query.push_bind(self.log().as_str());
-            query.push(" WHERE flag_entry.from_sequence <= ");
+            query.push(" AND flag_entry.from_sequence <= ");
             query.push_bind(sequence_to_db(at));
             query.push(" AND flag_entry.device IN (");
             let mut keys = query.separated(", ");
             for device in chunk {
                 keys.push_bind(device.to_string());
             }
-            query.push(") ORDER BY flag_entry.from_sequence");
+            query.push(") ORDER BY flag_entry.device, flag_entry.from_sequence");
             let query = query.build_query_scalar().persistent(false);
             let mut events = query.fetch(&mut *conn);
             while let Some(event) = events.try_next().await? {
