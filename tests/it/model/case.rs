@@ -12,6 +12,7 @@ use proptest::test_runner::TestCaseError;
 
 use super::calls::{Answer, Call, Callers, Reply, Request};
 use super::cast::{self, BEGINNING, PARTIES, SUPPLIERS};
+use super::questions::ask;
 use super::reference::Reference;
 use super::script::{Script, altered, moment};
 use super::step::{DeviceChange, Etag, Step};
@@ -108,7 +109,7 @@ impl Case {
                 who,
                 question,
                 as_of,
-            } => Script::ask(world, who, question, as_of),
+            } => ask(world, who, question, as_of),
         };
         self.put(call).await
     }

@@ -26,6 +26,8 @@ pub(super) const HUBS: std::ops::Range<usize> = 0..3;
 /// The numbers of the meters: an ESME with an import and an export MPAN, one with an export MPAN
 /// alone, a twin-element one, a SMETS1 one, and two GSMEs.
 pub(super) const METERS: std::ops::Range<usize> = 3..9;
+/// Those of the GSMEs.
+pub(super) const GSMES: std::ops::Range<usize> = 7..METERS.end;
 /// The numbers of the GPFs: those of the two GSMEs, and one that mirrors nothing yet.
 pub(super) const GPFS: std::ops::Range<usize> = 9..12;
 /// A Device that nobody is responsible for.
@@ -110,7 +112,7 @@ fn record(number: usize) -> wire::Device {
             smets_version: Some(wire::SmetsVersion { major: 1, minor: 2 }),
             ..meter(DeviceType::Esme)
         },
-        7 | 8 => wire::Device {
+        _ if GSMES.contains(&number) => wire::Device {
             mprn: point(number - 1),
             gas_proxy_function_id: device(number + 2),
             ..meter(DeviceType::Gsme)

@@ -1,20 +1,19 @@
 //! Which call does a step come to, in the world as it is?
 
-use mesh_api::common::v1::{self as common, DeviceType, Position};
-use mesh_api::common::v1::{as_of::Known, follow_start::Start};
+use mesh_api::common::v1::DeviceType;
 use mesh_api::convert::timestamp_to_wire;
 use mesh_api::flag_registry::v1 as api;
 use mesh_api::registration::v1::{self as registration, Device, SiteException, inventory_row};
 use mesh_types::Timestamp;
 
 use super::calls::{Call, Request};
-use super::cast::{self, CSPS, DEVICES, HOUR, PARTIES};
+use super::cast::{self, HOUR, PARTIES};
 use super::reference::Reference;
-use super::step::{AsOf, Attested, DeviceChange, Etag, Log, Moment, Question, Said, Who, Wish};
+use super::step::{Attested, DeviceChange, Etag, Moment, Said, Who, Wish};
 
 /// Who loads registration data.
 const LOADER: &str = "registration-data";
-const OPERATOR: &str = "operator";
+pub(super) const OPERATOR: &str = "operator";
 
 /// Writes the calls of a case, each under a request id of its own.
 #[derive(Default)]
@@ -159,120 +158,6 @@ impl Script {
             }),
         }
     }
-
-    pub(super) fn ask(world: &Reference, asker: Who, question: Question, as_of: AsOf) -> Call {
-        let of = |log: Position| known(world, log, as_of);
-        let (parties, devices, flags) = (
-            || of(world.parties.head()),
-            || of(world.devices.head()),
-            || of(world.flags.head()),
-        );
-        let at = |valid: Option<Moment>| valid.and_then(|valid| wire(world, valid));
-        let all = || (0..DEVICES).map(cast::device).collect();
-        let (about, request) = match question {
-            Question::Device(device) => (
-                Some(device),
-                Request::Device(registration::GetDeviceRequest {
-                    device_id: cast::device(device),
-                    as_of: devices(),
-                }),
-            ),
-            Question::Devices { hub } => (
-                None,
-                Request::Devices(registration::ListDevicesRequest {
-                    page_size: 5,
-                    communications_hub_id: hub.map(cast::device).unwrap_or_default(),
-                    as_of: devices(),
-                    ..Default::default()
-                }),
-            ),
-            Question::Registrations { point, valid } => (
-                None,
-                Request::Registrations(registration::ListRegistrationsRequest {
-                    mpxn: cast::point(point),
-                    as_of: devices(),
-                    valid_time: at(valid),
-                }),
-            ),
-            Question::Party(party) => (
-                Some(0),
-                Request::Party(registration::GetPartyRequest {
-                    party_id: PARTIES[party].to_owned(),
-                    as_of: parties(),
-                }),
-            ),
-            Question::Parties => (
-                None,
-                Request::Parties(registration::ListPartiesRequest {
-                    page_size: 3,
-                    as_of: parties(),
-                    ..Default::default()
-                }),
-            ),
-            Question::Authority { device, valid } => (
-                None,
-                Request::Authority(registration::GetAuthorityRequest {
-                    device_id: cast::device(device),
-                    valid_time: at(valid),
-                    as_of: devices(),
-                    ..Default::default()
-                }),
-            ),
-            Question::Authorities { valid } => (
-                None,
-                Request::Authorities(registration::BatchGetAuthorityRequest {
-                    device_ids: all(),
-                    valid_time: at(valid),
-                    as_of: devices(),
-                    ..Default::default()
-                }),
-            ),
-            Question::Flag { device, valid } => (
-                Some(device),
-                Request::Flag(api::GetFlagRequest {
-                    device_id: cast::device(device),
-                    as_of: flags(),
-                    valid_time: at(valid),
-                    ..Default::default()
-                }),
-            ),
-            Question::Flags { valid } => (
-                Some(0),
-                Request::Flags(api::BatchGetFlagsRequest {
-                    device_ids: all(),
-                    as_of: flags(),
-                    valid_time: at(valid),
-                    ..Default::default()
-                }),
-            ),
-            Question::List { named, state, csp } => (
-                Some(0),
-                Request::List(api::ListFlagsRequest {
-                    page_size: 2,
-                    party_id: named
-                        .map(|party| PARTIES[party].to_owned())
-                        .unwrap_or_default(),
-                    state: state.into(),
-                    csp_id: csp.map(|csp| CSPS[csp].1.to_owned()).unwrap_or_default(),
-                    as_of: flags(),
-                    ..Default::default()
-                }),
-            ),
-            Question::History { device } => (
-                Some(device),
-                Request::History(api::ListFlagEventsRequest {
-                    device_id: cast::device(device),
-                    page_size: 4,
-                    as_of: flags(),
-                    ..Default::default()
-                }),
-            ),
-            Question::Snapshot(log) => return snapshot(world, log, as_of),
-        };
-        // What is not about a Device, or about the asker's own data, only the operator may ask.
-        let caller = about.map_or(OPERATOR, |device| who(world, asker, device));
-        Call { caller, request }
-    }
 }
 
 /// The instant that a moment means.
@@ -292,54 +177,13 @@ pub(super) fn moment(world: &Reference, moment: Moment) -> Timestamp {
     }
 }
 
-/// What `as_of` says of a log that has come to `head`.
-fn known(world: &Reference, head: Position, as_of: AsOf) -> Option<common::AsOf> {
-    let known = match as_of {
-        AsOf::Now => return None,
-        AsOf::Position(part) => Known::Position(Position {
-            sequence: head.sequence * u64::from(part) / u64::from(u8::MAX),
-            ..head
-        }),
-        AsOf::Known(at) => Known::KnownTime(timestamp_to_wire(moment(world, at))),
-    };
-    Some(common::AsOf { known: Some(known) })
-}
-
-/// A snapshot is of a position, or of the last one.
-fn snapshot(world: &Reference, log: Log, as_of: AsOf) -> Call {
-    let start = |head: Position| {
-        let known = known(world, head, as_of).and_then(|as_of| as_of.known);
-        let position = known.and_then(|known| match known {
-            Known::Position(position) => Some(position),
-            Known::KnownTime(_) => None,
-        });
-        let start = Start::Snapshot(common::SnapshotStart { position });
-        let start = Some(start);
-        Some(common::FollowStart { start })
-    };
-    let caller = "auditor";
-    let request = match log {
-        Log::Parties => {
-            let start = start(world.parties.head());
-            Request::PartySnapshot(registration::FollowPartiesRequest { start })
-        }
-        Log::Devices => {
-            let start = start(world.devices.head());
-            Request::DeviceSnapshot(registration::FollowDevicesRequest { start })
-        }
-        Log::Flags => {
-            let start = start(world.flags.head());
-            Request::FlagSnapshot(api::FollowFlagsRequest { start })
-        }
-    };
-    Call { caller, request }
-}
-
-fn wire(world: &Reference, at: Moment) -> Option<prost_types::Timestamp> {
+/// The same on the wire.
+pub(super) fn wire(world: &Reference, at: Moment) -> Option<prost_types::Timestamp> {
     Some(timestamp_to_wire(moment(world, at)))
 }
 
-fn who(world: &Reference, who: Who, device: usize) -> &'static str {
+/// Who calls when it is about a Device.
+pub(super) fn who(world: &Reference, who: Who, device: usize) -> &'static str {
     let device = cast::device(device);
     let responsible = || {
         let authority = world.devices.state().authority(&device, world.now);

@@ -9,7 +9,9 @@ use mp169::mesh::Service;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::cast::{DEVICES, GAS, GPFS, HUBS, METERS, PARTIES, POINTS, SUPPLIERS, UNKNOWN};
+use super::cast::{
+    CSPS, DEVICES, GAS, GPFS, GSMES, HUBS, METERS, PARTIES, POINTS, SUPPLIERS, UNKNOWN,
+};
 
 /// One thing that happens.
 #[derive(Debug, Clone)]
@@ -183,6 +185,7 @@ pub(super) enum Question {
         valid: Option<Moment>,
     },
     List {
+        /// Whose, if it is not the asker.
         named: Option<usize>,
         state: FlagState,
         csp: Option<usize>,
@@ -208,20 +211,20 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        10 => (moment(), prop::bool::weighted(0.8)).prop_map(|(to, write)| Step::Pass { to, write }),
-        8 => (supply(), moment())
+        8 => (moment(), prop::bool::weighted(0.8)).prop_map(|(to, write)| Step::Pass { to, write }),
+        12 => (supply(), moment())
             .prop_map(|((point, party), from)| Step::Change { point, party, from }),
-        6 => (supply(), moment(), prop::option::of(moment()))
+        5 => (supply(), moment(), prop::option::of(moment()))
             .prop_map(|((point, party), from, to)| Step::Load { point, party, from, to }),
-        14 => record(),
+        28 => record(),
         3 => (0..SUPPLIERS, status()).prop_map(|(party, status)| Step::Status { party, status }),
         40 => (caller(), device(), wish(), said())
             .prop_map(|(caller, device, wish, said)| Step::Flag { caller, device, wish, said }),
-        5 => device().prop_map(|device| Step::Note { device }),
+        3 => device().prop_map(|device| Step::Note { device }),
         6 => (any::<u8>(), prop::bool::weighted(0.3))
             .prop_map(|(which, altered)| Step::Again { which, altered }),
         1 => select(&Service::ALL).prop_map(Step::Restart),
-        40 => (asker(), question(), as_of())
+        35 => (asker(), question(), as_of())
             .prop_map(|(who, question, as_of)| Step::Ask { who, question, as_of }),
     ]
 }
@@ -269,10 +272,33 @@ fn device() -> impl Strategy<Value = usize> {
 }
 
 fn record() -> impl Strategy<Value = Step> {
-    let of_hub = (HUBS, smi_status().prop_map(DeviceChange::Status));
-    let of_meter = (METERS, device_change());
-    let of_any = (0..DEVICES, device_change());
-    let change = prop_oneof![1 => of_hub, 12 => of_meter, 1 => of_any];
+    let hub = prop_oneof![
+        8 => HUBS.prop_map(DeviceChange::Hub),
+        1 => select(vec![METERS.start, UNKNOWN]).prop_map(DeviceChange::Hub),
+        1 => Just(DeviceChange::NoHub),
+    ];
+    let gpf = prop_oneof![
+        8 => GPFS.prop_map(DeviceChange::Gpf),
+        1 => select(vec![HUBS.start, UNKNOWN]).prop_map(DeviceChange::Gpf),
+    ];
+    let exceptions = prop_oneof![Just(0), 0_u8..8].prop_map(DeviceChange::Exceptions);
+    let mpan = prop::option::of(0..GAS.start).prop_map(DeviceChange::ImportMpan);
+    let status = || smi_status().prop_map(DeviceChange::Status);
+    let other = prop_oneof![
+        Just(DeviceChange::Nothing),
+        (1_u32..=2).prop_map(DeviceChange::Smets),
+        Just(DeviceChange::Type),
+    ];
+    let change = prop_oneof![
+        6 => (METERS, hub),
+        6 => (METERS, exceptions),
+        5 => (GSMES, gpf),
+        3 => (METERS, mpan),
+        3 => (METERS, status()),
+        1 => (HUBS, status()),
+        1 => (0..DEVICES, status()),
+        2 => (0..DEVICES, other),
+    ];
     (change, etag()).prop_map(|((device, change), etag)| Step::Record {
         device,
         change,
@@ -280,35 +306,18 @@ fn record() -> impl Strategy<Value = Step> {
     })
 }
 
-fn device_change() -> impl Strategy<Value = DeviceChange> {
-    prop_oneof![
-        1 => Just(DeviceChange::Nothing),
-        8 => HUBS.prop_map(DeviceChange::Hub),
-        1 => select(vec![METERS.start, UNKNOWN]).prop_map(DeviceChange::Hub),
-        1 => Just(DeviceChange::NoHub),
-        4 => smi_status().prop_map(DeviceChange::Status),
-        2 => Just(DeviceChange::Exceptions(0)),
-        2 => (0_u8..8).prop_map(DeviceChange::Exceptions),
-        6 => GPFS.prop_map(DeviceChange::Gpf),
-        1 => select(vec![HUBS.start, UNKNOWN]).prop_map(DeviceChange::Gpf),
-        3 => prop::option::of(0..6_usize).prop_map(DeviceChange::ImportMpan),
-        1 => (1_u32..=2).prop_map(DeviceChange::Smets),
-        1 => Just(DeviceChange::Type),
-    ]
-}
-
 fn smi_status() -> impl Strategy<Value = SmiStatus> {
     prop_oneof![
-        12 => Just(SmiStatus::Commissioned),
-        3 => Just(SmiStatus::Suspended),
+        10 => Just(SmiStatus::Commissioned),
+        2 => Just(SmiStatus::Suspended),
         1 => Just(SmiStatus::Decommissioned),
     ]
 }
 
 fn status() -> impl Strategy<Value = PartyStatus> {
     prop_oneof![
-        20 => Just(PartyStatus::Active),
-        8 => Just(PartyStatus::Suspended),
+        24 => Just(PartyStatus::Active),
+        6 => Just(PartyStatus::Suspended),
         1 => Just(PartyStatus::Closed),
     ]
 }
@@ -406,7 +415,7 @@ fn question() -> impl Strategy<Value = Question> {
         2 => valid().prop_map(|valid| Question::Authorities { valid }),
         5 => (device(), past()).prop_map(|(device, valid)| Question::Flag { device, valid }),
         3 => past().prop_map(|valid| Question::Flags { valid }),
-        2 => (prop::option::of(0..SUPPLIERS), state, prop::option::of(0..2_usize))
+        4 => (prop::option::weighted(0.3, 0..SUPPLIERS), state, prop::option::of(0..CSPS.len()))
             .prop_map(|(named, state, csp)| Question::List { named, state, csp }),
         4 => device().prop_map(|device| Question::History { device }),
         2 => select(&[Log::Parties, Log::Devices, Log::Flags]).prop_map(Question::Snapshot),
