@@ -12,6 +12,7 @@ mod calls;
 mod case;
 mod cast;
 mod ending;
+mod equal;
 mod questions;
 mod reference;
 mod script;

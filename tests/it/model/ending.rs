@@ -6,10 +6,10 @@ use mesh_api::common::v1::MessageClass;
 use mesh_api::convert::timestamp_to_wire;
 use mesh_api::reporting::v1::{self as reporting, OutcomeOrigin, OutcomeResult};
 use mesh_types::Timestamp;
-use proptest::prop_assert_eq;
 
-use super::case::{Case, Outcome};
+use super::case::Case;
 use super::cast::{self, CSPS, DEVICES, GPFS, METERS};
+use super::equal::{Outcome, equal};
 use crate::downstream::{Read, classify, obligations};
 use crate::tape::Tape;
 
@@ -27,7 +27,7 @@ impl Case {
         let folder = self.town.folder();
         let flags = self.world.flags.head();
         let rows = obligations(folder, &flags, &self.world.devices.head()).await;
-        prop_assert_eq!(rows, self.world.obligations());
+        equal("obligations", &rows, &self.world.obligations())?;
         let devices = || (0..DEVICES).map(cast::device);
         let reads = classify(folder, devices(), Some(flags)).await;
         let reads = reads.unwrap().into_iter().map(|(read, _)| read);
@@ -38,7 +38,7 @@ impl Case {
                 Read::Deliver
             }
         });
-        prop_assert_eq!(reads.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+        equal("reads", &reads.collect::<Vec<_>>(), &expected.collect())?;
         self.requests_are_excepted().await
     }
 
@@ -49,20 +49,19 @@ impl Case {
         parties
             .iter_mut()
             .for_each(|event| event.trace_parent.clear());
-        prop_assert_eq!(&parties, &self.world.parties.events);
+        equal("the log parties", &parties, &self.world.parties.events)?;
         let devices = Tape::of_devices(folder);
         let mut devices = devices.up_to(self.world.devices.head().sequence).await;
         devices
             .iter_mut()
             .for_each(|event| event.trace_parent.clear());
-        prop_assert_eq!(&devices, &self.world.devices.events);
+        equal("the log devices", &devices, &self.world.devices.events)?;
         let flags = Tape::of_flags(folder);
         let mut flags = flags.up_to(self.world.flags.head().sequence).await;
         flags
             .iter_mut()
             .for_each(|event| event.trace_parent.clear());
-        prop_assert_eq!(&flags, &self.world.flags.events);
-        Ok(())
+        equal("the log flags", &flags, &self.world.flags.events)
     }
 
     /// When csp-notification recorded what it tells is its own affair.
@@ -75,7 +74,7 @@ impl Case {
                 change.recorded_time = None;
                 change.trace_parent.clear();
             }
-            prop_assert_eq!(told, expected);
+            equal(&format!("what {csp} was told"), &told, &expected)?;
         }
         Ok(())
     }
@@ -119,15 +118,14 @@ impl Case {
         let requests: Vec<_> = requests.collect();
         let mut dsp = self.town.clients("dsp").reporting().unwrap();
         let taken = dsp.record_outcomes(tokio_stream::iter(requests)).await;
-        prop_assert_eq!(taken.unwrap().into_inner().recorded, sent);
+        equal("outcomes", &taken.unwrap().into_inner().recorded, &sent)?;
         let months = expected.keys().map(|(month, _)| month.clone());
         let months: BTreeSet<String> = months.collect();
         let mut found = Figures::new();
         for month in months {
             found.extend(self.reported(month).await);
         }
-        prop_assert_eq!(found, expected);
-        Ok(())
+        equal("figures", &found, &expected)
     }
 
     async fn reported(&self, month: String) -> Figures {

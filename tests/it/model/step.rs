@@ -145,6 +145,20 @@ pub(super) struct Said {
     pub(super) validate_only: bool,
 }
 
+impl Said {
+    /// Everything that is needed.
+    pub(super) const ALL: Self = Self {
+        fits: true,
+        by: None,
+        captured: Moment::Hours(0),
+        attested: Attested::All,
+        declared: Some([Declaration::Absent; 3]),
+        tenancy: Moment::Hours(0),
+        etag: Etag::Any,
+        validate_only: false,
+    };
+}
+
 /// What is attested of reasonable steps.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Attested {
@@ -399,6 +413,7 @@ fn declared() -> impl Strategy<Value = Option<[Declaration; 3]>> {
 fn question() -> impl Strategy<Value = Question> {
     let state = select(vec![
         FlagState::Unspecified,
+        FlagState::Unspecified,
         FlagState::Flagged,
         FlagState::NotFlagged,
     ]);
@@ -415,7 +430,7 @@ fn question() -> impl Strategy<Value = Question> {
         2 => valid().prop_map(|valid| Question::Authorities { valid }),
         5 => (device(), past()).prop_map(|(device, valid)| Question::Flag { device, valid }),
         3 => past().prop_map(|valid| Question::Flags { valid }),
-        4 => (prop::option::weighted(0.3, 0..SUPPLIERS), state, prop::option::of(0..CSPS.len()))
+        4 => (prop::option::weighted(0.3, 0..SUPPLIERS), state, prop::option::weighted(0.3, 0..CSPS.len()))
             .prop_map(|(named, state, csp)| Question::List { named, state, csp }),
         4 => device().prop_map(|device| Question::History { device }),
         2 => select(&[Log::Parties, Log::Devices, Log::Flags]).prop_map(Question::Snapshot),
