@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
+use hdrhistogram::Histogram;
 use http::uri::PathAndQuery;
 use mesh_api::classification::v1 as wire;
 use mesh_api::classification::v1::classification_service_client::ClassificationServiceClient;
@@ -21,6 +22,7 @@ use tonic::{Request, Streaming};
 
 use crate::codec::Shared;
 use crate::echo::CLASSIFY_STREAM;
+use crate::machine::Processors;
 use crate::messages::{Exchange, Expected};
 use crate::turn::{Side, Turn, keep_in_flight, latencies, record};
 
@@ -145,28 +147,28 @@ pub(crate) struct Streamed {
 
 impl Side for Streamed {
     async fn turn(&mut self, time: Duration) -> Result<Turn> {
-        let start = Instant::now();
+        let (start, processors) = (Instant::now(), Processors::now());
         let streams = self.channels.iter().map(|channel| {
             let stream = stream(channel.clone(), self.frames.clone(), start + time);
             async { tokio::spawn(stream).await? }
         });
-        let mut turn = Turn {
-            done: 0,
-            took: Duration::ZERO,
-            latencies: latencies(),
-        };
-        for one in try_join_all(streams).await? {
-            turn.done += one.done;
-            turn.latencies.add(one.latencies)?;
+        let (mut done, mut all) = (0, latencies());
+        for (decided, latencies) in try_join_all(streams).await? {
+            done += decided;
+            all.add(latencies)?;
         }
-        turn.took = start.elapsed();
-        Ok(turn)
+        Ok(Turn {
+            done: u64::try_from(done)?,
+            took: start.elapsed(),
+            processors: Processors::ours_since(processors),
+            latencies: all,
+        })
     }
 }
 
-/// One stream until `end`: a request goes out for each answer that comes in.
-async fn stream(channel: Channel, frames: Frames, end: Instant) -> Result<Turn> {
-    let start = Instant::now();
+/// One stream until `end`: a request goes out for each answer that comes in. Gives how many messages
+/// were decided, and how soon each request was answered.
+async fn stream(channel: Channel, frames: Frames, end: Instant) -> Result<(usize, Histogram<u64>)> {
     let (sender, requests) = mpsc::channel(WINDOW);
     let mut answers = open(channel, ReceiverStream::new(requests)).await?;
     let mut sender = Some(sender);
@@ -197,11 +199,7 @@ async fn stream(channel: Channel, frames: Frames, end: Instant) -> Result<Turn> 
         on_the_way.is_empty(),
         "requests were left without an answer"
     );
-    Ok(Turn {
-        done: u64::try_from(done)?,
-        took: start.elapsed(),
-        latencies,
-    })
+    Ok((done, latencies))
 }
 
 /// Opens a stream without copying what is sent.

@@ -126,8 +126,9 @@ impl Figure {
             bare.push(turn.context(name.clone())?);
             eprintln!("{name}: round {round} of {}", effort.rounds);
         }
-        let ratios = ours.iter().zip(&bare);
-        let ratios = ratios.map(|(ours, bare)| ours.rate() / bare.rate());
+        let pairs = || ours.iter().zip(&bare);
+        let ratios = pairs().map(|(ours, bare)| ours.rate() / bare.rate());
+        let by_cost = pairs().map(|(ours, bare)| Some(bare.cost()? / ours.cost()?));
         Ok(Comparison {
             figure: name,
             unit: self.unit(),
@@ -135,9 +136,8 @@ impl Figure {
             mesh: Measured::of(&ours),
             baseline: Measured::of(&bare),
             ratio: Spread::of(ratios),
-            others: start
-                .zip(Processors::now())
-                .map(|(start, end)| end.others_since(start)),
+            ratio_by_cost: by_cost.collect::<Option<Vec<_>>>().map(Spread::of),
+            others: Processors::others_since(start),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -64,6 +65,9 @@ fn commit() -> Option<String> {
     (told.status.success() && !text.is_empty()).then(|| text.trim().to_owned())
 }
 
+/// Linux counts the time of processors so often in a second.
+const TICKS: u32 = 100;
+
 /// The time that the processors have spent, as Linux counts it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Processors {
@@ -87,12 +91,19 @@ impl Processors {
         })
     }
 
+    /// What this process has had since `start`.
+    pub(crate) fn ours_since(start: Option<Self>) -> Option<Duration> {
+        let ticks = Self::now()?.ours - start?.ours;
+        Some(Duration::from_secs(ticks) / TICKS)
+    }
+
     /// The share, from 0 to 1, that other processes and machines have had since `start`.
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-    pub(crate) fn others_since(self, start: Self) -> f64 {
-        let all = self.all - start.all;
-        let taken = (self.idle - start.idle) + (self.ours - start.ours);
-        all.saturating_sub(taken) as f64 / all.max(1) as f64
+    pub(crate) fn others_since(start: Option<Self>) -> Option<f64> {
+        let (start, now) = (start?, Self::now()?);
+        let all = now.all - start.all;
+        let taken = (now.idle - start.idle) + (now.ours - start.ours);
+        Some(all.saturating_sub(taken) as f64 / all.max(1) as f64)
     }
 }
 

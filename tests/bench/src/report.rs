@@ -29,6 +29,9 @@ pub(crate) struct Comparison {
     pub(crate) baseline: Measured,
     /// Mesh to baseline, of the two turns of each round.
     pub(crate) ratio: Spread,
+    /// The same of what a second of processors brings: steadier where others use the machine, and
+    /// blind for what waits.
+    pub(crate) ratio_by_cost: Option<Spread>,
     /// The share of the processors that others had meanwhile, from 0 to 1, where it is known.
     pub(crate) others: Option<f64>,
 }
@@ -41,6 +44,8 @@ pub(crate) struct Measured {
     p50_ms: f64,
     /// All but one in a hundred.
     p99_ms: f64,
+    /// Microseconds of processors per unit, those of the clients included; where it is known.
+    cost_us: Option<Spread>,
 }
 
 /// What several rounds gave.
@@ -78,14 +83,16 @@ impl Measured {
             // All of them have the same bounds.
             latencies += &turn.latencies;
         }
+        let costs: Option<Vec<f64>> = turns.iter().map(Turn::cost).collect();
         Self {
             per_second: Spread::of(turns.iter().map(Turn::rate)),
             p50_ms: millis(&latencies, 0.50),
             p99_ms: millis(&latencies, 0.99),
+            cost_us: costs.map(Spread::of),
         }
     }
 
-    fn cells(&self) -> [String; 2] {
+    fn cells(&self) -> [String; 3] {
         let Spread {
             median,
             least,
@@ -94,8 +101,22 @@ impl Measured {
         [
             format!("{}\n{}–{}", Count(median), Count(least), Count(most)),
             format!("{:.2}\n{:.2}", self.p50_ms, self.p99_ms),
+            spread(self.cost_us.as_ref()),
         ]
     }
+}
+
+/// The median, and from the least to the most; a dash where it is not known.
+fn spread(spread: Option<&Spread>) -> String {
+    let Some(Spread {
+        median,
+        least,
+        most,
+    }) = spread
+    else {
+        return "–".to_owned();
+    };
+    format!("{median:.2}\n{least:.2}–{most:.2}")
 }
 
 #[expect(
@@ -128,14 +149,15 @@ impl fmt::Display for Report {
         let (rounds, seconds) = (self.rounds, self.seconds);
         writeln!(
             f,
-            "{rounds} rounds of {seconds} s for each side, in turns. Rates and ratios: the median, and\n\
-             from the least to the most. Latencies of one request: the median, and of 99 in 100."
+            "{rounds} rounds of {seconds} s for each side, in turns. Each first line is the median of the\n\
+             rounds and each second one the spread; of ms per request the median and the 99th percentile."
         )?;
         writeln!(f, "{}", self.table())?;
         write!(
             f,
-            "Services, clients and bare servers share this process and its cores. Others: the share of\n\
-             the machine that other processes had; compare ratios, not rates, where it is not near 0."
+            "Services, clients and bare servers share this process and its cores; µs is the time of\n\
+             processors per unit, of all of them together. Others is the share of the machine that other\n\
+             processes had: where it is not near 0, the ratio by µs says more than that by rate."
         )
     }
 }
@@ -146,35 +168,27 @@ impl Report {
         table.load_style(UTF8_FULL_CONDENSED);
         table.set_content_arrangement(ContentArrangement::Disabled);
         table.set_header([
-            "figure",
+            "figure, beside its baseline",
             "mesh, per s",
             "ms",
+            "µs",
             "baseline, per s",
             "ms",
-            "ratio",
+            "µs",
+            "ratio by rate",
+            "by µs",
             "others",
         ]);
         for figure in &self.figures {
-            let [mesh, mesh_ms] = figure.mesh.cells();
-            let [baseline, baseline_ms] = figure.baseline.cells();
-            let Spread {
-                median,
-                least,
-                most,
-            } = figure.ratio;
+            let names = format!("{}: {}\n{}", figure.figure, figure.unit, figure.baseline_is);
+            let ratios = [
+                spread(Some(&figure.ratio)),
+                spread(figure.ratio_by_cost.as_ref()),
+            ];
             let others = figure.others.map(|share| format!("{:.0} %", share * 100.0));
-            table.add_row([
-                format!(
-                    "{}: {}\nbeside {}",
-                    figure.figure, figure.unit, figure.baseline_is
-                ),
-                mesh,
-                mesh_ms,
-                baseline,
-                baseline_ms,
-                format!("{median:.2}\n{least:.2}–{most:.2}"),
-                others.unwrap_or_else(|| "–".to_owned()),
-            ]);
+            let cells = [figure.mesh.cells(), figure.baseline.cells()];
+            let cells = cells.into_iter().flatten().chain(ratios);
+            table.add_row(std::iter::once(names).chain(cells).chain(others));
         }
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);

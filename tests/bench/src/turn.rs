@@ -7,6 +7,8 @@ use anyhow::Result;
 use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 
+use crate::machine::Processors;
+
 /// The longest time that is told from longer ones, in microseconds.
 const LONGEST: u64 = 60_000_000;
 
@@ -29,6 +31,8 @@ pub(crate) struct Turn {
     pub(crate) done: u64,
     /// From the first request to the last answer.
     pub(crate) took: Duration,
+    /// The time of processors that this process took meanwhile, whoever in it; where it is known.
+    pub(crate) processors: Option<Duration>,
     /// From each request to its answer, in microseconds.
     pub(crate) latencies: Histogram<u64>,
 }
@@ -38,6 +42,13 @@ impl Turn {
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     pub(crate) fn rate(&self) -> f64 {
         self.done as f64 / self.took.as_secs_f64()
+    }
+
+    /// Microseconds of processors per unit. Other processes make a turn slower, but hardly dearer.
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    pub(crate) fn cost(&self) -> Option<f64> {
+        let micros = self.processors?.as_secs_f64() * 1e6;
+        Some(micros / self.done.max(1) as f64)
     }
 
     /// The turn, if each call did so many units.
@@ -72,7 +83,7 @@ pub(crate) async fn keep_in_flight<F>(
 where
     F: Future<Output = Result<ControlFlow<()>>> + Send,
 {
-    let start = Instant::now();
+    let (start, processors) = (Instant::now(), Processors::now());
     let end = start + time;
     let mut tasks = JoinSet::new();
     for caller in 0..callers {
@@ -93,6 +104,7 @@ where
     Ok(Turn {
         done: all.len(),
         took: start.elapsed(),
+        processors: Processors::ours_since(processors),
         latencies: all,
     })
 }
