@@ -6,10 +6,21 @@
 //! fixed strings settle it for what real senders write. They err on one side only: what they are not
 //! sure of is walked. What they do not look at is whether tags match in the part that nobody reads.
 
-use memchr::{memchr, memchr_iter, memmem};
+use std::sync::LazyLock;
+
+use memchr::memmem::{self, Finder};
+use memchr::{memchr, memchr_iter};
 
 /// More tags than a body and a signature have, and fewer than it takes to nest too deep.
 const MAX_TAGS: usize = 56;
+
+/// What the body's element may not hold: a comment, a CDATA section or an instruction could hide a tag
+/// from the search, and a time of execution matters.
+static NOT_INSIDE: LazyLock<[Finder<'static>; 3]> =
+    LazyLock::new(|| ["<!", "<?", "ExecutionDateTime"].map(Finder::new));
+/// What may not follow the body.
+static NOT_AFTER: LazyLock<[Finder<'static>; 3]> =
+    LazyLock::new(|| ["Body", "Header", "<!D"].map(Finder::new));
 
 /// The names of the open elements as they stand in the document, prefixes included.
 pub(super) struct Open<'a> {
@@ -34,17 +45,19 @@ pub(super) fn is_plain(rest: &str, open: &Open<'_>) -> bool {
     let Some(after_root) = after_only(after_body, open.root) else {
         return false;
     };
-    let absent = |text: &str, word: &[u8]| memmem::find(text.as_bytes(), word).is_none();
     after_root.trim().is_empty()
-        // A comment, a CDATA section or an instruction could hide a tag from this search.
-        && absent(inside, b"<!")
-        && absent(inside, b"<?")
-        && absent(inside, b"ExecutionDateTime")
-        && absent(after_body, b"Body")
-        && absent(after_body, b"Header")
-        && absent(after_body, b"<!D")
+        && holds_none(inside, &*NOT_INSIDE)
+        && holds_none(after_body, &*NOT_AFTER)
         && memchr(b'&', rest.as_bytes()).is_none()
-        && memchr_iter(b'<', rest.as_bytes()).take(MAX_TAGS + 1).count() <= MAX_TAGS
+        && memchr_iter(b'<', rest.as_bytes())
+            .take(MAX_TAGS + 1)
+            .count()
+            <= MAX_TAGS
+}
+
+fn holds_none(text: &str, words: &[Finder<'_>]) -> bool {
+    let mut words = words.iter();
+    words.all(|word| word.find(text.as_bytes()).is_none())
 }
 
 /// What follows the close tag of `name`, if nothing else in `text` names it.

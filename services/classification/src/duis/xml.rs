@@ -4,8 +4,9 @@
 //! declaration ends the reading, and of references only those that XML itself defines are resolved.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
-use memchr::memmem;
+use memchr::memmem::Finder;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 
@@ -20,6 +21,9 @@ const MAX_DEPTH: usize = 32;
 const MAX_TAG: usize = 4096;
 /// The most characters of a text that is read as a code or an identifier.
 pub(super) const MAX_CODE: usize = 256;
+
+/// What every attribute begins with that binds a namespace.
+static XMLNS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("xmlns"));
 
 /// A position in a document.
 pub(super) struct Cursor<'a> {
@@ -255,7 +259,7 @@ impl<'a> Cursor<'a> {
             return Err(ReadError::TooLong);
         }
         self.depth += 1;
-        if memmem::find(start.attributes_raw().as_bytes(), b"xmlns").is_some() {
+        if XMLNS.find(start.attributes_raw().as_bytes()).is_some() {
             self.declare(&start)?;
         }
         let prefix = start.name().prefix();
