@@ -96,7 +96,7 @@ impl Requests {
             query.push(")");
             let found: Vec<StoredRow> = query
                 .build_query_as()
-                .persistent(false)
+                .persistent(chunk.len() == 1)
                 .fetch_all(&mut *conn)
                 .await?;
             for (party, rpc, request_id, fingerprint, answer) in found {

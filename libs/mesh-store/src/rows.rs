@@ -58,8 +58,10 @@ pub async fn insert_rows<T>(
         let mut query = QueryBuilder::<Db>::new(insert);
         query.push(" ").push_values(chunk, &bind);
         query.push(" ").push(after);
-        // The text depends on the number of rows: caching the statement would push out others.
-        let done = query.build().persistent(false).execute(&mut *conn).await?;
+        // The text depends on the number of rows: caching the statement would push out others. That
+        // of one row is always the same.
+        let query = query.build().persistent(chunk.len() == 1);
+        let done = query.execute(&mut *conn).await?;
         written += done.rows_affected();
     }
     Ok(written)

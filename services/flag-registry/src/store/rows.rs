@@ -135,10 +135,10 @@ pub(super) async fn of_devices(
             keys.push_bind(device.to_string());
         }
         query.push(")");
-        // The text depends on the number of Devices.
+        // The text depends on the number of Devices; that of one is always the same.
         let rows: Vec<EntryRow> = query
             .build_query_as()
-            .persistent(false)
+            .persistent(chunk.len() == 1)
             .fetch_all(&mut *conn)
             .await?;
         for row in rows {

@@ -73,7 +73,7 @@ async fn open_intervals(conn: &mut Conn, sources: &[DeviceId]) -> Result<Vec<Red
         query.push(")");
         let rows: Vec<(String, i64, String)> = query
             .build_query_as()
-            .persistent(false)
+            .persistent(chunk.len() == 1)
             .fetch_all(&mut *conn)
             .await?;
         for (device, start, source) in rows {
