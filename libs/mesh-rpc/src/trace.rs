@@ -97,6 +97,10 @@ impl<S> Trace<S> {
             network.peer.port = Empty,
             mp169.service = self.service,
         );
+        if span.is_disabled() {
+            // Neither logged nor exported: nobody would see what is read below.
+            return span;
+        }
         let peer = request.extensions().get::<Peer>();
         let mut parent = traceparent::extract(request.headers());
         if !peer.is_some_and(is_of_the_mesh) {
