@@ -3,6 +3,7 @@
 //! A service's `main` parses its settings, of which [`ProcessSettings`] are a part, and hands
 //! [`process`] what to run. Nothing here knows a particular service.
 
+mod allocator;
 mod background;
 mod error;
 mod process;
