@@ -10,7 +10,8 @@ use super::connection::{Connection, Limit};
 pub enum CspCommand {
     /// Shows the flag changes that concern the CSP's hubs as they come, until Ctrl-C.
     ///
-    /// It begins after what was acknowledged, and ends by saying where to go on.
+    /// It begins after what was acknowledged, and ends by saying where to go on. A CSP has one stream:
+    /// a program that is attached is cut off, and takes the stream back when it attaches again.
     #[command(after_help = "Examples:\n  \
         mp169 csp watch --home csp-central --once\n  \
         mp169 csp watch --home csp-central --from snapshot --once --output json\n  \

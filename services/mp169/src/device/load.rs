@@ -33,9 +33,10 @@ pub(super) async fn run(args: LoadArgs) -> Result<()> {
         return Incomplete::check(unread, read + unread, what);
     }
     if args.dry_run {
-        return print_line(&format_args!(
-            "{read} rows could be read; nothing was loaded."
-        ));
+        return match output {
+            Output::Table => print_line(&format_args!("{read} rows were read; none was loaded.")),
+            Output::Json => print_line(&serde_json::json!({ "read": read })),
+        };
     }
     let session = Session::open(&args.connection, USUAL)?;
     let (places, rows): (Vec<Place>, Vec<_>) = rows.into_iter().unzip();
