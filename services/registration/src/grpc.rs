@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::error::Error;
+use crate::present::Present;
 use crate::store::Inventory;
 use crate::store::command::{Origin, Request};
 
@@ -29,6 +30,7 @@ use crate::store::command::{Origin, Request};
 #[derive(Clone)]
 pub(crate) struct Registry {
     inventory: Inventory,
+    present: Present,
     parties: Feed,
     devices: Feed,
     clock: Arc<dyn Clock>,
@@ -40,6 +42,7 @@ impl Registry {
     #[must_use]
     pub(crate) fn new(
         inventory: Inventory,
+        present: Present,
         clock: Arc<dyn Clock>,
         draining: CancellationToken,
     ) -> Self {
@@ -50,6 +53,7 @@ impl Registry {
         Self {
             parties: feed(&inventory.logs().parties),
             devices: feed(&inventory.logs().devices),
+            present,
             inventory,
             clock,
             draining,

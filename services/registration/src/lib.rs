@@ -29,6 +29,7 @@ mod directory;
 pub mod error;
 mod grpc;
 pub mod party;
+mod present;
 pub mod problem;
 mod serve;
 mod store;

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tonic::service::Routes;
 
 use crate::grpc::{OwnAuthority, Registry};
+use crate::present::Present;
 use crate::store::Inventory;
 use crate::{directory, ticker};
 
@@ -90,7 +91,11 @@ pub async fn run(
         background.stop(),
     ));
 
-    let registry = Registry::new(inventory.clone(), deps.clock, draining.token());
+    let clock = Arc::clone(&deps.clock);
+    let (present, answering) = Present::new(inventory.clone(), clock, background.stop());
+    background.spawn(answering);
+
+    let registry = Registry::new(inventory.clone(), present, deps.clock, draining.token());
     let authority = OwnAuthority::new(registry.clone());
     let authorizer = Authorizer::new(rules, directory, Arc::new(authority));
     let routes = Routes::new(PartyServiceServer::new(registry.clone()))

@@ -30,11 +30,17 @@ impl AuthorityService for Registry {
         let as_of = AsOf::read(&mut errors, asked.as_of.as_ref());
         let device = complete(device, errors)?;
         self.devices.wait_for(asked.at_least.as_ref()).await?;
-        let (basis, valid) = self.asked_about(as_of, valid).await?;
-        let answers = self.inventory.authorities(&[device], basis, valid).await;
-        let (answers, position) = answers.map_err(store_failed)?;
+        let (answer, position, valid) = if as_of.is_none() && valid.is_none() {
+            self.present.ask(device).await.map_err(store_failed)?
+        } else {
+            let (basis, valid) = self.asked_about(as_of, valid).await?;
+            let answers = self.inventory.authorities(&[device], basis, valid).await;
+            let (mut answers, position) = answers.map_err(store_failed)?;
+            let answer = answers.pop().unwrap_or_else(|| Answered::unknown(device));
+            (answer, position, valid)
+        };
         Ok(Response::new(wire::GetAuthorityResponse {
-            authority: answers.first().map(Answered::to_wire),
+            authority: Some(answer.to_wire()),
             position: on_wire(&position),
             valid_time: Some(timestamp_to_wire(valid)),
         }))

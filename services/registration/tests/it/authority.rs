@@ -1,5 +1,6 @@
 //! Who is responsible, with the evidence, for every kind of Device.
 
+use futures::future::join_all;
 use mesh_api::common::v1::{ErrorReason, Position};
 use mesh_api::registration::v1 as wire;
 use mesh_api::registration::v1::authority_result::Result as Told;
@@ -40,6 +41,34 @@ async fn each_kind_of_device_has_its_supplier() {
             "{device}"
         );
         assert_eq!(told.authority_end_time, None, "{device}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn questions_at_once_get_each_its_own_answer() {
+    let world = World::with_inventory().await;
+    let asked = [ESME, GSME, UNKNOWN, EXPORT_ONLY].repeat(10);
+    let client = world.authority();
+    let told = join_all(asked.iter().map(|&device| {
+        let (mut client, device_id) = (client.clone(), device.to_owned());
+        let request = wire::GetAuthorityRequest {
+            device_id,
+            ..Default::default()
+        };
+        async move { client.get_authority(request).await.unwrap().into_inner() }
+    }))
+    .await;
+    for (device, told) in asked.into_iter().zip(told) {
+        let told = told.authority.unwrap();
+        assert_eq!(told.device_id, device);
+        let responsible = match device {
+            ESME => "ACME",
+            GSME => "GAS",
+            EXPORT_ONLY => "BOLT",
+            _ => "",
+        };
+        assert_eq!(told.responsible_party_id, responsible, "{device}");
     }
     world.stop().await;
 }

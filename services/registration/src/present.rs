@@ -1,0 +1,86 @@
+//! How do many questions about the present share one read?
+//!
+//! Every change of a flag asks who is responsible now, and a read costs about the same for one Device
+//! as for many. So one task takes all questions that wait and answers them from one state, read after
+//! the last of them came. A question that comes alone is read at once.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use mesh_authz::MAX_BATCH;
+use mesh_store::StoreError;
+use mesh_types::{Clock, DeviceId, Position, Timestamp};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::answer::Answered;
+use crate::store::Inventory;
+
+/// Who is responsible for a Device, the position that shows it, and the instant that it is about.
+pub(crate) type Told = (Answered, Position, Timestamp);
+
+struct Question {
+    device: DeviceId,
+    reply: oneshot::Sender<Result<Told, StoreError>>,
+}
+
+/// Asks about the present. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Present(mpsc::Sender<Question>);
+
+impl Present {
+    /// With the task that reads `inventory` until `stop` is cancelled.
+    pub(crate) fn new(
+        inventory: Inventory,
+        clock: Arc<dyn Clock>,
+        stop: CancellationToken,
+    ) -> (Self, impl Future<Output = ()>) {
+        let (questions, waiting) = mpsc::channel(MAX_BATCH);
+        let answering = async move {
+            stop.run_until_cancelled(answer_all(inventory, clock, waiting))
+                .await;
+        };
+        (Self(questions), answering)
+    }
+
+    /// Who is responsible for `device` now, read after the question was asked.
+    pub(crate) async fn ask(&self, device: DeviceId) -> Result<Told, StoreError> {
+        let (reply, told) = oneshot::channel();
+        let asked = self.0.send(Question { device, reply }).await;
+        asked.map_err(|_| StoreError::Stopped)?;
+        told.await.map_err(|_| StoreError::Stopped)?
+    }
+}
+
+async fn answer_all(
+    inventory: Inventory,
+    clock: Arc<dyn Clock>,
+    mut waiting: mpsc::Receiver<Question>,
+) {
+    let mut questions = Vec::new();
+    while waiting.recv_many(&mut questions, MAX_BATCH).await > 0 {
+        let devices: Vec<DeviceId> = questions.iter().map(|asked| asked.device).collect();
+        let now = clock.now();
+        let read = AssertUnwindSafe(inventory.authorities(&devices, None, now)).catch_unwind();
+        let mut answers = match read.await.unwrap_or(Err(StoreError::Panicked)) {
+            Ok((answers, position)) => {
+                let told = answers.into_iter();
+                Ok(told.map(move |answer| (answer, position.clone(), now)))
+            }
+            Err(error) => Err(error),
+        };
+        for Question { reply, .. } in questions.drain(..) {
+            let told = match &mut answers {
+                Ok(answers) => answers.next().ok_or_else(miscounted),
+                Err(error) => Err(error.clone()),
+            };
+            // A caller who went away needs no answer.
+            let _ = reply.send(told);
+        }
+    }
+}
+
+fn miscounted() -> StoreError {
+    StoreError::inconsistent("device", "questions and answers differ in number")
+}
