@@ -50,6 +50,8 @@ pub struct Entry {
     pub cause: Cause,
     /// The event that gave it that state.
     pub state_sequence: Sequence,
+    /// When a supplier last said what its consumer wants, whether that changed the state or not.
+    pub chosen: Timestamp,
     /// The last event about the Device.
     pub last_sequence: Sequence,
     /// Prompts that no later choice has answered, oldest first.
@@ -158,6 +160,7 @@ impl Entry {
             since: effective,
             cause: event.change.cause,
             state_sequence: place.sequence,
+            chosen: place.recorded_time,
             last_sequence: place.sequence,
             reviews: Vec::new(),
             rests_on: event.rests_on.clone(),
@@ -170,8 +173,12 @@ impl Entry {
         if current.supplier != entry.standing.supplier {
             entry.responsible_since = effective;
         }
-        if event.change.given.is_some() || !current.flagged {
+        let ended = entry.standing.flagged && !current.flagged;
+        if event.change.given.is_some() || ended {
             entry.reviews.clear();
+        }
+        if event.change.given.is_some() {
+            entry.chosen = place.recorded_time;
         }
         entry.reviews.extend(event.change.review);
         entry.standing = current;
@@ -190,6 +197,17 @@ impl Entry {
     #[must_use]
     pub fn covers(&self, device: DeviceId) -> bool {
         self.device == device || self.standing.covered.contains(&device)
+    }
+
+    /// Whether what a supplier made of the flag is called in question if another one was responsible
+    /// from `effective` on: that it set, kept or confirmed the flag, or that it lifted it.
+    #[must_use]
+    pub fn is_questioned_by(&self, effective: Timestamp) -> bool {
+        match self.cause {
+            _ if self.standing.flagged => effective < self.chosen,
+            Cause::FlagRemoved | Cause::TenancyRemoved => effective < self.since,
+            _ => false,
+        }
     }
 
     /// Whether facts at `position` are news to the entry. Another history of the log always is.

@@ -7,7 +7,9 @@
 //! Supplier, hub and coverage of a Device are kept up to date for as long as it has a history,
 //! flagged or not: a former supplier must not go on reading a history, or listing a Device, because
 //! the flag was lifted before it lost the Device. Such an event has `NOT_FLAGGED` before and after
-//! and is nobody's business downstream. Reviews and the end are only told of a flag that is set.
+//! and is nobody's business downstream. The end is only told of a flag that is set, and so is a review,
+//! but for one: a flag that was lifted when, as it turns out, somebody else was responsible (see
+//! `docs/adr/2026-11-24-a-lifted-flag-can-need-a-review.md`).
 
 use mesh_api::convert::timestamp_from_wire;
 use mesh_api::flag_registry::v1::{Cause, ReviewReason};
@@ -188,9 +190,7 @@ pub(crate) fn supplier_changed(
     }
     let mut standing = entry.standing.clone();
     standing.supplier = supplier.cloned();
-    // The flag was set when, as it now turns out, somebody else was responsible.
-    let contradicts = standing.flagged && effective < entry.since;
-    let review = contradicts.then(|| {
+    let review = entry.is_questioned_by(effective).then(|| {
         review(
             standing.clone(),
             effective,

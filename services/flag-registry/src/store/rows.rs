@@ -15,10 +15,10 @@ const DEVICES: &str = "devices";
 
 /// Every column but `to_sequence`, in the order of [`EntryRow`].
 pub(super) const SELECT: &str = "SELECT device, from_sequence, meter, flagged, covered, hub, csp, \
-     supplier, responsible_since, since, cause, state_sequence, reviews, registration_epoch, \
-     registration_sequence FROM flag_entry ";
+     supplier, responsible_since, since, cause, state_sequence, chosen, reviews, \
+     registration_epoch, registration_sequence FROM flag_entry ";
 
-const COLUMNS: usize = 16;
+const COLUMNS: usize = 17;
 
 #[derive(Debug, sqlx::FromRow)]
 pub(super) struct EntryRow {
@@ -34,6 +34,7 @@ pub(super) struct EntryRow {
     since: i64,
     cause: i64,
     state_sequence: i64,
+    chosen: i64,
     reviews: String,
     registration_epoch: i64,
     registration_sequence: i64,
@@ -67,6 +68,7 @@ impl EntryRow {
             since: Timestamp::from_micros(self.since),
             cause: number(self.cause)?,
             state_sequence: sequence_from_db(TABLE, self.state_sequence)?,
+            chosen: Timestamp::from_micros(self.chosen),
             last_sequence: sequence_from_db(TABLE, self.from_sequence)?,
             reviews: list(&self.reviews, |text| {
                 ReviewReason::try_from(text.parse::<i32>().ok()?).ok()
@@ -85,8 +87,8 @@ pub(super) async fn write(conn: &mut Conn, versions: &[Version]) -> Result<(), S
     insert_rows(
         conn,
         "INSERT INTO flag_entry (device, from_sequence, to_sequence, meter, flagged, covered, hub, \
-         csp, supplier, responsible_since, since, cause, state_sequence, reviews, \
-         registration_epoch, registration_sequence)",
+         csp, supplier, responsible_since, since, cause, state_sequence, chosen, \
+         reviews, registration_epoch, registration_sequence)",
         versions,
         COLUMNS,
         "ON CONFLICT (device, from_sequence) DO UPDATE SET to_sequence = excluded.to_sequence",
@@ -108,6 +110,7 @@ pub(super) async fn write(conn: &mut Conn, versions: &[Version]) -> Result<(), S
                 .push_bind(entry.since.micros())
                 .push_bind(i64::from(i32::from(entry.cause)))
                 .push_bind(sequence_to_db(entry.state_sequence))
+                .push_bind(entry.chosen.micros())
                 .push_bind(join(entry.reviews.iter().map(|&reason| i32::from(reason))))
                 .push_bind(sequence_to_db(entry.rests_on.epoch.get()))
                 .push_bind(sequence_to_db(entry.rests_on.sequence));

@@ -1,7 +1,7 @@
 //! Whatever happens in whatever order, the entry is what its events say.
 
 use mesh_api::flag_registry::v1 as wire;
-use mesh_api::flag_registry::v1::{Cause, FlagState, Preference};
+use mesh_api::flag_registry::v1::{Cause, FlagState, Preference, ReviewReason};
 use mesh_api::registration::v1::{SiteException, SmiStatus};
 use proptest::prelude::*;
 use prost::Message as _;
@@ -166,7 +166,8 @@ fn fold(log: &[wire::FlagEvent]) -> Option<wire::FlagEntry> {
         if previous.responsible_party_id != current.responsible_party_id {
             next.responsible_since_time = event.effective_time;
         }
-        if event.choice.is_some() || current.state() != FlagState::Flagged {
+        let ended = previous.state() == FlagState::Flagged && current.state() != FlagState::Flagged;
+        if event.choice.is_some() || ended {
             next.reviews.clear();
         }
         if event.review_reason != 0 {
@@ -200,8 +201,12 @@ fn check(log: &[wire::FlagEvent]) {
             Cause::FlagRemoved | Cause::TenancyRemoved | Cause::DeviceEnded => {
                 (FlagState::Flagged, FlagState::NotFlagged)
             }
-            Cause::TenancyKept | Cause::ReviewNeeded => (FlagState::Flagged, FlagState::Flagged),
-            Cause::PreferenceRecorded
+            Cause::TenancyKept => (FlagState::Flagged, FlagState::Flagged),
+            Cause::ReviewNeeded if event.review_reason() != ReviewReason::BackdatedRegistration => {
+                (FlagState::Flagged, FlagState::Flagged)
+            }
+            Cause::ReviewNeeded
+            | Cause::PreferenceRecorded
             | Cause::SupplierChanged
             | Cause::HubReplaced
             | Cause::CoverageChanged => (change.0, change.0),

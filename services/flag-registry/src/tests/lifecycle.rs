@@ -23,6 +23,7 @@ fn entry() -> Entry {
         since: at(NOW),
         cause: Cause::FlagAdded,
         state_sequence: 1,
+        chosen: at(NOW),
         last_sequence: 1,
         reviews: Vec::new(),
         rests_on: position(1),
@@ -30,8 +31,13 @@ fn entry() -> Entry {
 }
 
 fn unflagged() -> Entry {
+    lifted(Cause::FlagRemoved)
+}
+
+fn lifted(cause: Cause) -> Entry {
     let mut entry = entry();
     entry.standing.flagged = false;
+    entry.cause = cause;
     entry
 }
 
@@ -110,10 +116,33 @@ fn a_registration_recorded_too_late_asks_for_a_review() {
     );
     let reason = changes[1].review;
     assert_eq!(reason, Some(ReviewReason::BackdatedRegistration));
-    assert_eq!(
-        causes(&took_effect(Some("RIVAL"), NOW - 5).effects(&unflagged())),
-        [Cause::SupplierChanged]
-    );
+}
+
+#[test]
+fn a_review_is_asked_for_whatever_the_wrong_supplier_did() {
+    let late = took_effect(Some("RIVAL"), NOW + 5);
+    let asked_of = |entry: &Entry| {
+        let changes = late.effects(entry);
+        changes.iter().any(|change| change.review.is_some())
+    };
+    // Set before, and kept or confirmed since.
+    let mut kept = entry();
+    assert!(!asked_of(&kept));
+    kept.chosen = at(NOW + 6);
+    assert!(asked_of(&kept));
+
+    for cause in [Cause::FlagRemoved, Cause::TenancyRemoved] {
+        let mut lifted = lifted(cause);
+        assert!(!asked_of(&lifted));
+        lifted.since = at(NOW + 6);
+        assert!(asked_of(&lifted));
+    }
+    // Nobody's choice ended it, or there was nothing to lift.
+    for cause in [Cause::DeviceEnded, Cause::PreferenceRecorded] {
+        let mut never = lifted(cause);
+        (never.since, never.chosen) = (at(NOW + 6), at(NOW + 6));
+        assert!(!asked_of(&never));
+    }
 }
 
 #[test]

@@ -20,6 +20,7 @@ fn flagged() -> Entry {
         since: at(NOW),
         cause: Cause::FlagAdded,
         state_sequence: 1,
+        chosen: at(NOW),
         last_sequence: 1,
         reviews: Vec::new(),
         rests_on: position(1),

@@ -293,11 +293,14 @@ impl Reference {
         });
         let instant = |at: Option<prost_types::Timestamp>| timestamp_from_wire(&at.unwrap());
         let changed = before.responsible_party_id != party;
-        // Somebody else set the flag, as it turns out.
-        if changed
-            && before.state() == FlagState::Flagged
-            && instant(effective).unwrap() < instant(before.since_time).unwrap()
-        {
+        // Somebody else set or kept the flag, or lifted it, as it turns out.
+        let lifted = matches!(before.cause(), Cause::FlagRemoved | Cause::TenancyRemoved);
+        let decided = match before.state() {
+            FlagState::Flagged => self.last_choice(device),
+            _ if lifted => before.since_time,
+            _ => None,
+        };
+        if changed && decided.is_some() && instant(effective).unwrap() < instant(decided).unwrap() {
             self.follow_review(
                 event,
                 device,
@@ -305,6 +308,13 @@ impl Reference {
                 effective,
             );
         }
+    }
+
+    /// When the consumer's choice was last recorded.
+    fn last_choice(&self, device: &str) -> Option<prost_types::Timestamp> {
+        let mut choices = self.flags.events.iter().rev();
+        let last = choices.find(|event| event.device_id == device && event.choice.is_some());
+        last?.recorded_time
     }
 
     fn follow_meter(&mut self, event: &DeviceEvent, meter: &Device, csp: &str, party: &str) {
@@ -427,7 +437,9 @@ impl Reference {
         if first || previous.responsible_party_id != current.responsible_party_id {
             entry.responsible_since_time = event.effective_time;
         }
-        if event.choice.is_some() || current.state() == FlagState::NotFlagged {
+        let ended =
+            previous.state() == FlagState::Flagged && current.state() == FlagState::NotFlagged;
+        if event.choice.is_some() || ended {
             entry.reviews.clear();
         }
         if event.review_reason() != ReviewReason::Unspecified {

@@ -249,7 +249,6 @@ pub(super) async fn a_permit_that_may_be_out_of_date_is_sent_back(database: &Dat
         .await;
 }
 
-/// What is recorded at an instant is allowed at that instant, whatever the clock says.
 /// Another write was given newer facts and was faster; the follower has seen neither yet.
 pub(super) async fn a_permit_older_than_the_entry_is_sent_back(database: &Database) {
     let world = World::open(database).await;
@@ -279,6 +278,7 @@ pub(super) async fn a_supplier_that_goes_on_keeps_its_choices(database: &Databas
     assert_eq!(world.granted(command(known, add())).await, 1);
 }
 
+/// What is recorded at an instant is allowed at that instant, whatever the clock says.
 pub(super) async fn a_clock_that_goes_back_revives_no_permit(database: &Database) {
     let world = World::open(database).await;
     world
