@@ -4,6 +4,7 @@
 //! After each act every view downstream is looked at: what classification makes of reads, what
 //! either CSP was told, and how the meters stand in the obligation report.
 
+mod late;
 mod suspension;
 pub(crate) mod town;
 mod views;

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use mesh_api::flag_registry::v1::{Cause, FlagEntry, FlagEvent, FlagFacts};
+use mesh_api::flag_registry::v1::{
+    Cause, FlagEntry, FlagEvent, FlagFacts, FlagState, ReviewReason,
+};
 use mesh_api::registration::v1::{PartyEvent, PartyStatus};
 use mesh_types::Timestamp;
 
@@ -22,6 +24,7 @@ pub(super) fn events(events: &[FlagEvent], record: &Record) {
                 faults.push(format!("another past than it has: {:?}", pair[1]));
             }
         }
+        faults.extend(unasked_reviews(events));
         for (index, event) in events.iter().enumerate() {
             // One event of the log `devices` may be told in several parts; the last one is whole.
             let next = events.get(index + 1);
@@ -31,6 +34,29 @@ pub(super) fn events(events: &[FlagEvent], record: &Record) {
         }
     }
     none(&faults);
+}
+
+/// A change of supplier that was in effect already when the flag was set asks for a review.
+fn unasked_reviews(events: &[&FlagEvent]) -> Vec<String> {
+    let mut since = None;
+    let mut faults = Vec::new();
+    for (index, event) in events.iter().enumerate() {
+        let effective = instant(event.effective_time.as_ref());
+        let (before, after) = (event.previous.as_ref(), event.current.as_ref());
+        let (before, after) = (before.unwrap().state(), after.unwrap().state());
+        if after != before {
+            since = (after == FlagState::Flagged).then_some(effective);
+        }
+        let is_late = since.is_some_and(|since| effective < since);
+        let next = events.get(index + 1).map(|next| next.review_reason());
+        if event.cause() == Cause::SupplierChanged
+            && is_late
+            && next != Some(ReviewReason::BackdatedRegistration)
+        {
+            faults.push(format!("no review was asked for: {event:?}"));
+        }
+    }
+    faults
 }
 
 /// What is wrong with an event, by the log `devices`.

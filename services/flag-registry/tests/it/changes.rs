@@ -178,9 +178,18 @@ async fn what_changes_nothing_is_recorded_all_the_same() {
     let world = World::start().await;
     world.meter(METER);
     let mut acme = world.acme();
-    let nothing = acme.remove_flag(remove(METER)).await.unwrap().into_inner();
+    let request = remove(METER);
+    let nothing = acme.remove_flag(request.clone()).await.unwrap();
+    let nothing = nothing.into_inner();
     assert!(!nothing.changed);
     acme.add_flag(add(METER)).await.unwrap();
+    // Sent once more it changes nothing still, though there is a flag by now.
+    let replay = acme.remove_flag(request).await.unwrap().into_inner();
+    let replayed = wire::RemoveFlagResponse {
+        replayed: true,
+        ..nothing
+    };
+    assert_eq!(replay, replayed);
     let again = acme.add_flag(add(METER)).await.unwrap().into_inner();
     assert!(!again.changed);
     assert_eq!(again.position.unwrap().sequence, 3);
