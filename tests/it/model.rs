@@ -23,7 +23,7 @@ use proptest::test_runner::{Config, TestError, TestRunner};
 use case::Case;
 
 /// How many cases are run unless somebody asks for more.
-const CASES: u32 = 8;
+const CASES: u32 = 6;
 /// How long a case that failed is made smaller, in milliseconds.
 const SHRINKING: u32 = 300_000;
 

@@ -13,6 +13,9 @@ use super::cast::{
     CSPS, DEVICES, GAS, GPFS, GSMES, HUBS, METERS, PARTIES, POINTS, SUPPLIERS, UNKNOWN,
 };
 
+/// The most steps of a case.
+const MOST_STEPS: usize = 200;
+
 /// One thing that happens.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
@@ -218,9 +221,14 @@ pub(super) enum Log {
     Flags,
 }
 
-/// The steps of a case.
+/// The steps of a case. Where a case that failed is made smaller, what comes after the failure is cut
+/// off first.
 pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
-    prop::collection::vec(step(), 1..200)
+    let steps = prop::collection::vec(step(), MOST_STEPS);
+    (1..=MOST_STEPS, steps).prop_map(|(number, mut steps)| {
+        steps.truncate(number);
+        steps
+    })
 }
 
 fn step() -> impl Strategy<Value = Step> {
