@@ -26,6 +26,8 @@ pub(super) struct About {
     shown: Position,
     /// The instant at which it is asked what held; `None` for what holds after all of those.
     valid: Option<Timestamp>,
+    /// Whether it is asked what was, and not what is.
+    past: bool,
 }
 
 impl Flags {
@@ -48,7 +50,8 @@ impl Flags {
         }
         self.feed.wait_for(at_least.as_ref()).await?;
         let shown = self.feed.shown(as_of.as_ref()).await?;
-        Ok(About { shown, valid })
+        let past = as_of.is_some() || valid.is_some();
+        Ok(About { shown, valid, past })
     }
 
     pub(super) async fn get(
@@ -57,6 +60,9 @@ impl Flags {
         about: &About,
     ) -> Result<wire::GetFlagResponse, Error> {
         let entries = self.entries(&[permit.device()], about).await?;
+        if about.past {
+            audit(permit.caller(), permit.device());
+        }
         Ok(wire::GetFlagResponse {
             entry: Some(told_to(permit, &entries)),
             position: Some(position_to_wire(&about.shown)),
@@ -70,6 +76,9 @@ impl Flags {
     ) -> Result<wire::BatchGetFlagsResponse, Error> {
         let devices: Vec<DeviceId> = permits.iter().flatten().map(DevicePermit::device).collect();
         let entries = self.entries(&devices, about).await?;
+        for permit in permits.iter().flatten().filter(|_| about.past) {
+            audit(permit.caller(), permit.device());
+        }
         let results = permits.iter().map(|permit| match permit {
             Ok(permit) => flag_result::Result::Entry(told_to(permit, &entries)),
             Err(refusal) => {
@@ -138,6 +147,11 @@ impl Flags {
         if more {
             entries.pop();
         }
+        if request.as_of.is_some() {
+            for entry in &entries {
+                audit(authorization.caller(), entry.device);
+            }
+        }
         let next = entries.last().filter(|_| more).map(|last| Mark {
             epoch: shown.epoch,
             at,
@@ -191,6 +205,11 @@ impl Flags {
             position: Some(position_to_wire(&shown.at(at))),
         })
     }
+}
+
+/// Whoever asks often enough what a flag was reads its history (decision 28).
+fn audit(caller: &Caller, device: DeviceId) {
+    tracing::info!(target: "audit", caller = caller.key(), %device, "past of a flag read");
 }
 
 /// The entry of the Device that a caller may read. Internal roles see everything.

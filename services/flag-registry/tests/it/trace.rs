@@ -2,7 +2,11 @@
 
 use std::sync::OnceLock;
 
-use mesh_api::flag_registry::v1::ListFlagEventsRequest;
+use mesh_api::common::v1::{AsOf, as_of::Known};
+use mesh_api::convert::timestamp_to_wire;
+use mesh_api::flag_registry::v1::{
+    BatchGetFlagsRequest, GetFlagRequest, ListFlagEventsRequest, ListFlagsRequest,
+};
 use mesh_testkit::wait_until;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
@@ -85,7 +89,48 @@ async fn a_read_of_a_history_is_audited() {
         ..Default::default()
     };
     world.acme().list_flag_events(request).await.unwrap();
-    let expected = [("caller", "ACME"), ("device", AUDITED), ("events", "1")];
+    audited(&[("caller", "ACME"), ("device", AUDITED), ("events", "1")]).await;
+}
+
+/// What a flag was is a history too, read an answer at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_of_the_past_is_audited() {
+    const ONE: &str = "00-DB-12-34-56-78-90-D1";
+    const OF_MANY: &str = "00-DB-12-34-56-78-90-D2";
+    const LISTED: &str = "00-DB-12-34-56-78-90-D3";
+    spans();
+    let world = World::start().await;
+    for device in [ONE, OF_MANY, LISTED] {
+        world.flagged(device).await;
+    }
+    let mut acme = world.acme();
+    let request = GetFlagRequest {
+        device_id: ONE.into(),
+        valid_time: Some(timestamp_to_wire(NOW)),
+        ..Default::default()
+    };
+    let answer = acme.get_flag(request).await.unwrap().into_inner();
+    audited(&[("caller", "ACME"), ("device", ONE)]).await;
+    let as_of = Some(AsOf {
+        known: answer.position.map(Known::Position),
+    });
+    let request = BatchGetFlagsRequest {
+        device_ids: vec![OF_MANY.into()],
+        as_of: as_of.clone(),
+        ..Default::default()
+    };
+    acme.batch_get_flags(request).await.unwrap();
+    audited(&[("caller", "ACME"), ("device", OF_MANY)]).await;
+    let request = ListFlagsRequest {
+        party_id: "ACME".into(),
+        as_of,
+        ..Default::default()
+    };
+    acme.list_flags(request).await.unwrap();
+    audited(&[("caller", "ACME"), ("device", LISTED)]).await;
+}
+
+async fn audited(expected: &[(&str, &str)]) {
     wait_until("the read is told", async || {
         finished(|span| {
             span.events.iter().any(|event| {
