@@ -60,24 +60,43 @@ async fn answer_all(
 ) {
     let mut questions = Vec::new();
     while waiting.recv_many(&mut questions, MAX_BATCH).await > 0 {
-        let devices: Vec<DeviceId> = questions.iter().map(|asked| asked.device).collect();
-        let now = clock.now();
-        let read = AssertUnwindSafe(inventory.authorities(&devices, None, now)).catch_unwind();
-        let mut answers = match read.await.unwrap_or(Err(StoreError::Panicked)) {
-            Ok((answers, position)) => {
-                let told = answers.into_iter();
-                Ok(told.map(move |answer| (answer, position.clone(), now)))
+        match read(&inventory, clock.as_ref(), &questions).await {
+            // One Device may be the cause: the others have their answers without it.
+            Err(error) if questions.len() > 1 && !error.is_transient() => {
+                for question in questions.drain(..) {
+                    let alone = std::slice::from_ref(&question);
+                    let told = read(&inventory, clock.as_ref(), alone).await;
+                    answer([question], told);
+                }
             }
-            Err(error) => Err(error),
-        };
-        for Question { reply, .. } in questions.drain(..) {
-            let told = match &mut answers {
-                Ok(answers) => answers.next().ok_or_else(miscounted),
-                Err(error) => Err(error.clone()),
-            };
-            // A caller who went away needs no answer.
-            let _ = reply.send(told);
+            told => answer(questions.drain(..), told),
         }
+    }
+}
+
+/// What to tell each of `questions`, in their order.
+async fn read(
+    inventory: &Inventory,
+    clock: &dyn Clock,
+    questions: &[Question],
+) -> Result<Vec<Told>, StoreError> {
+    let devices: Vec<DeviceId> = questions.iter().map(|asked| asked.device).collect();
+    let now = clock.now();
+    let read = AssertUnwindSafe(inventory.authorities(&devices, None, now)).catch_unwind();
+    let (answers, position) = read.await.unwrap_or(Err(StoreError::Panicked))?;
+    let told = answers.into_iter();
+    Ok(told.map(|answer| (answer, position.clone(), now)).collect())
+}
+
+fn answer(questions: impl IntoIterator<Item = Question>, told: Result<Vec<Told>, StoreError>) {
+    let mut told = told.map(Vec::into_iter);
+    for Question { reply, .. } in questions {
+        let told = match &mut told {
+            Ok(told) => told.next().ok_or_else(miscounted),
+            Err(error) => Err(error.clone()),
+        };
+        // A caller who went away needs no answer.
+        let _ = reply.send(told);
     }
 }
 

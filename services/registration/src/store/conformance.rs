@@ -18,8 +18,9 @@ pub(super) use effects::{
     two_tickers_log_what_takes_effect_once, what_is_due_is_told_before_what_replaces_it,
 };
 pub(super) use positions::{
-    every_field_is_read_back, lists_show_one_position_while_records_change,
-    rows_hold_between_their_positions, snapshots_show_who_was_responsible_at_their_position,
+    a_damaged_record_fails_its_own_question_alone, every_field_is_read_back,
+    lists_show_one_position_while_records_change, rows_hold_between_their_positions,
+    snapshots_show_who_was_responsible_at_their_position,
     the_same_store_is_found_when_opened_again,
 };
 pub(super) use writes::{
@@ -49,6 +50,7 @@ macro_rules! suite {
             lists_show_one_position_while_records_change
             snapshots_show_who_was_responsible_at_their_position
             the_same_store_is_found_when_opened_again
+            a_damaged_record_fails_its_own_question_alone
             one_bad_row_never_spoils_the_others
             import_order_counts
             what_is_recorded_just_so_is_unchanged

@@ -3,10 +3,12 @@
 use mesh_authz::Role;
 use mesh_follow::SnapshotPages as _;
 use mesh_types::{Mpxn, Timestamp};
+use tokio_util::sync::CancellationToken;
 
 use super::world::{World, at, device, entity, head, id, mpan, party, put, registered};
 use super::{Checked, Database};
 use crate::device::{Device, DeviceType, SiteException, SmetsVersion, SmiStatus};
+use crate::present::Present;
 use crate::store::command::Row;
 use crate::store::read::Page;
 use crate::store::{DevicePages, PartyPages};
@@ -220,5 +222,35 @@ pub(in super::super) async fn the_same_store_is_found_when_opened_again(
         mesh_store::verify::verify(again.inventory.store().readers(), log).await??;
     }
     again.stop().await;
+    Ok(())
+}
+
+/// Questions about the present are read together; what is wrong with one is no matter of the others.
+pub(in super::super) async fn a_damaged_record_fails_its_own_question_alone(
+    database: &Database,
+) -> Checked {
+    let world = World::start(database).await?;
+    let hubs = [1, 2].map(|n| put(device(n, DeviceType::Chf)));
+    world.load(hubs.into()).await;
+    let mut tx = world.inventory.store().begin_write(at(1_000)).await?;
+    sqlx::query("UPDATE device SET device_type = 99 WHERE device_id = $1")
+        .bind(id(2).to_string())
+        .execute(tx.conn())
+        .await?;
+    tx.commit().await?;
+    let stop = CancellationToken::new();
+    let (present, answering) =
+        Present::new(world.inventory.clone(), world.clock.clone(), stop.clone());
+    let asking = async {
+        let told = tokio::join!(present.ask(id(1)), present.ask(id(2)), present.ask(id(3)));
+        stop.cancel();
+        told
+    };
+    // All wait before the first is read.
+    let ((sound, damaged, unknown), ()) = tokio::join!(asking, answering);
+    assert_eq!(sound?.1, head(&world).await);
+    assert!(damaged.is_err());
+    assert!(unknown?.0.party().is_none());
+    world.stop().await;
     Ok(())
 }
