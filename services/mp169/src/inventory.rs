@@ -1,5 +1,6 @@
 //! How are rows of CSV read as rows of inventory?
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,8 @@ pub(crate) struct Inventory {
     pub(crate) rows: Vec<(Place, Row)>,
     /// What could not be read, and where.
     pub(crate) problems: Vec<(Place, String)>,
+    /// Which row is that of a party, while files are read.
+    parties: HashMap<String, usize>,
 }
 
 /// A row of a file, as its columns have it.
@@ -87,23 +90,35 @@ impl Inventory {
                 file: file.to_owned(),
                 line: lines.at(at.map_or(0, |at| at.byte())),
             };
-            match read {
-                Ok(row) => self.add(place, row),
-                Err(problem) => self.problems.push((place, problem)),
+            let added = read.and_then(|row| self.add(&place, row));
+            if let Err(problem) = added {
+                self.problems.push((place, problem));
             }
         }
         Ok(())
     }
 
-    /// Rows of one party that follow each other give it several identities.
-    fn add(&mut self, place: Place, row: Row) {
-        if let (Row::Party(party), Some((_, Row::Party(before)))) = (&row, self.rows.last_mut())
-            && party.party_id == before.party_id
-        {
-            before.identities.extend(party.identities.iter().cloned());
-        } else {
-            self.rows.push((place, row));
+    /// Rows of one party, wherever they stand, give it several identities: a second record of it would
+    /// take away those of the first.
+    fn add(&mut self, place: &Place, row: Row) -> Result<(), String> {
+        let Row::Party(party) = row else {
+            self.rows.push((place.clone(), row));
+            return Ok(());
+        };
+        let known = self.parties.get(&party.party_id);
+        if let Some((first, Row::Party(known))) = known.and_then(|&row| self.rows.get_mut(row)) {
+            if (&known.name, &known.csp_id, &known.acts_for)
+                != (&party.name, &party.csp_id, &party.acts_for)
+            {
+                let id = &party.party_id;
+                return Err(format!("party_id {id:?}: {first} says otherwise of it"));
+            }
+            known.identities.extend(party.identities);
+            return Ok(());
         }
+        self.parties.insert(party.party_id.clone(), self.rows.len());
+        self.rows.push((place.clone(), Row::Party(party)));
+        Ok(())
     }
 }
 
@@ -413,18 +428,32 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_one_party_are_its_identities() {
+    fn rows_of_one_party_are_its_identities_wherever_they_stand() {
         let inventory = read(
             "party_id,name,entity_id,roles\n\
              ACME,Acme,02-00-00-00-00-00-00-01,IMPORT_SUPPLIER\n\
              ACME,Acme,02-00-00-00-00-00-00-02,GAS_SUPPLIER\n\
-             OTHER,Other,02-00-00-00-00-00-00-03,OTHER_USER\n",
+             OTHER,Other,02-00-00-00-00-00-00-03,OTHER_USER\n\
+             ACME,Acme,02-00-00-00-00-00-00-04,EXPORT_SUPPLIER\n",
         );
         let rows = inventory.unwrap().rows;
         let identities = rows.iter().map(|(_, row)| match row {
             Row::Party(party) => party.identities.len(),
             other => panic!("{other:?}"),
         });
-        assert_eq!(identities.collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(identities.collect::<Vec<_>>(), [3, 1]);
+    }
+
+    #[test]
+    fn rows_of_one_party_that_contradict_each_other_are_told() {
+        let wrong = problems(
+            "party_id,name,entity_id,roles\n\
+             ACME,Acme,02-00-00-00-00-00-00-01,IMPORT_SUPPLIER\n\
+             ACME,Acme Gas,02-00-00-00-00-00-00-02,GAS_SUPPLIER\n",
+        );
+        let [(3, problem)] = wrong.as_slice() else {
+            panic!("{wrong:?}");
+        };
+        assert!(problem.starts_with("party_id"), "{problem}");
     }
 }

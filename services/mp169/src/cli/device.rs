@@ -43,7 +43,8 @@ pub enum DeviceCommand {
     ///
     /// Registrations: mpxn, party_id, start_time, end_time.
     ///
-    /// Parties: party_id, name, entity_id, roles, csp_id, acts_for.
+    /// Parties: party_id, name, entity_id, roles, csp_id, acts_for. A party with several EUI-64s has a row
+    /// for each.
     ///
     /// Several values in one column are separated by spaces; times are 2026-11-23T10:00:00Z or
     /// 2026-11-23. Files and rows may come in any order. A load that was cut off can be given again:

@@ -17,7 +17,7 @@ use crate::session::Session;
 /// Reads everything before it sends anything: a file that is not understood changes nothing.
 pub(super) async fn run(args: LoadArgs) -> Result<()> {
     let output = args.connection.output;
-    let Inventory { rows, problems } = Inventory::read(&args.files)?;
+    let Inventory { rows, problems, .. } = Inventory::read(&args.files)?;
     let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
     let (read, unread) = (count(rows.len()), count(problems.len()));
     if unread > 0 {
