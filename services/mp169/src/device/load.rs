@@ -9,7 +9,7 @@ use crate::cli::connection::Output;
 use crate::cli::device::LoadArgs;
 use crate::exit::Incomplete;
 use crate::inventory::{Inventory, Place};
-use crate::load::load_as;
+use crate::load::{Loaded, load_as};
 use crate::output::{json, print_line, print_table};
 use crate::progress::Progress;
 use crate::session::Session;
@@ -28,9 +28,9 @@ pub(super) async fn run(args: LoadArgs) -> Result<()> {
             };
             (place, status)
         });
-        show(refusals.collect(), output)?;
+        let shown = show(refusals.collect(), output);
         let what = "rows could not be read; nothing was loaded";
-        return Incomplete::check(unread, read + unread, what);
+        return Incomplete::check(unread, read + unread, what).and(shown);
     }
     if args.dry_run {
         return match output {
@@ -52,19 +52,23 @@ pub(super) async fn run(args: LoadArgs) -> Result<()> {
     .await;
     drop(progress);
     let loaded = loaded?;
-    show(refusals, output)?;
+    let shown = show(refusals, output).and_then(|()| show_sums(&loaded, output));
+    // Whoever reads the exit code alone must learn it too.
+    Incomplete::check(loaded.refused, read, "rows were refused").and(shown)
+}
+
+fn show_sums(loaded: &Loaded, output: Output) -> Result<()> {
     match output {
         Output::Table => print_line(&format_args!(
             "{} recorded, {} unchanged, {} refused",
             loaded.recorded, loaded.unchanged, loaded.refused
-        ))?,
+        )),
         Output::Json => print_line(&serde_json::json!({
             "recorded": loaded.recorded,
             "unchanged": loaded.unchanged,
             "refused": loaded.refused,
-        }))?,
+        })),
     }
-    Incomplete::check(loaded.refused, read, "rows were refused")
 }
 
 fn show(refusals: Vec<(Place, ItemStatus)>, output: Output) -> Result<()> {

@@ -62,3 +62,19 @@ fn a_reader_who_goes_away_is_no_failure() {
     assert_eq!(ended.status.code(), Some(0));
     assert_eq!(String::from_utf8(ended.stderr).unwrap(), "");
 }
+
+#[test]
+fn rows_that_are_not_loaded_are_a_failure_though_nobody_reads_which() {
+    let folder = mesh_testkit::temp_dir();
+    let file = folder.path().join("devices.csv");
+    std::fs::write(&file, "device_id,type\nE0,TOASTER\n").unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = Command::new(env!("CARGO_BIN_EXE_mp169"))
+        .args(["device", "load"])
+        .arg(file)
+        .stdout(writer)
+        .output()
+        .unwrap();
+    assert_eq!(ended.status.code(), Some(5), "{ended:?}");
+}

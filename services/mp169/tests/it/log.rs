@@ -236,6 +236,19 @@ async fn a_service_that_serves_what_was_changed_is_found_out() {
     assert_eq!(as_the_script_says(&found), ["flags does not fit at 2"]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_fit_shows_in_the_exit_code_though_nobody_reads_the_answer() {
+    let home = flagged().await.stop().await;
+    let database = home.path().join("flag-registry.db");
+    flip(&database, "event", 2).await;
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut verify = Command::new(env!("CARGO_BIN_EXE_mp169"));
+    verify.args(["log", "verify", "--database"]).arg(database);
+    let ended = verify.stdout(writer).output().unwrap();
+    assert_eq!(ended.status.code(), Some(7), "{ended:?}");
+}
+
 #[test]
 fn a_file_that_cannot_be_checked_is_refused_with_what_to_do() {
     let folder = mesh_testkit::temp_dir();
