@@ -147,7 +147,10 @@ impl FlagService for Flags {
         let authorization = Authorization::of(&request)?;
         let start = Start::from_wire(request.into_inner().start)?;
         let snapshots = self.store.clone();
+        let caller = authorization.caller().key().to_owned();
         let stream = self.feed.serve(start, authorization, snapshots).await?;
+        // The history of every Device (decision 28).
+        tracing::info!(target: "audit", caller, log = %self.store.log(), "log of flags followed");
         Ok(Response::new(stream))
     }
 }

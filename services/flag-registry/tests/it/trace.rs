@@ -2,10 +2,11 @@
 
 use std::sync::OnceLock;
 
-use mesh_api::common::v1::{AsOf, as_of::Known};
+use mesh_api::common::v1::{AsOf, FollowStart, SnapshotStart, as_of::Known, follow_start::Start};
 use mesh_api::convert::timestamp_to_wire;
 use mesh_api::flag_registry::v1::{
-    BatchGetFlagsRequest, GetFlagRequest, ListFlagEventsRequest, ListFlagsRequest,
+    BatchGetFlagsRequest, FollowFlagsRequest, GetFlagRequest, ListFlagEventsRequest,
+    ListFlagsRequest,
 };
 use mesh_testkit::wait_until;
 use opentelemetry::trace::TracerProvider as _;
@@ -128,6 +129,21 @@ async fn a_read_of_the_past_is_audited() {
     };
     acme.list_flags(request).await.unwrap();
     audited(&[("caller", "ACME"), ("device", LISTED)]).await;
+}
+
+/// Whoever follows the log reads the history of all Devices.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_follows_the_log_is_audited() {
+    spans();
+    let world = World::start().await;
+    let request = FollowFlagsRequest {
+        start: Some(FollowStart {
+            start: Some(Start::Snapshot(SnapshotStart::default())),
+        }),
+    };
+    let stream = world.internal("auditor").follow_flags(request).await;
+    drop(stream.unwrap());
+    audited(&[("caller", "auditor"), ("log", "flags")]).await;
 }
 
 async fn audited(expected: &[(&str, &str)]) {
