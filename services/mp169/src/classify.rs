@@ -48,7 +48,7 @@ pub(crate) async fn run(args: ClassifyArgs) -> Result<()> {
             match output {
                 Output::Table => rows.push(row(file, result)),
                 Output::Json => {
-                    let result = json(&result)?;
+                    let (file, result) = (file.display().to_string(), json(&result)?);
                     print_line(&serde_json::json!({ "file": file, "result": result }))?;
                 }
             }

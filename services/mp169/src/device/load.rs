@@ -74,7 +74,7 @@ fn show_sums(loaded: &Loaded, output: Output) -> Result<()> {
 fn show(refusals: Vec<(Place, ItemStatus)>, output: Output) -> Result<()> {
     if output == Output::Json {
         for (Place { file, line }, status) in refusals {
-            let status = json(&status)?;
+            let (file, status) = (file.display().to_string(), json(&status)?);
             print_line(&serde_json::json!({ "file": file, "line": line, "status": status }))?;
         }
         return Ok(());

@@ -60,8 +60,8 @@ pub(super) async fn issue(args: CertificateArgs) -> Result<()> {
             "partyId": name,
             "entityId": identity.entity_id,
             "notAfter": until,
-            "certificate": paths.certificate,
-            "key": paths.key,
+            "certificate": paths.certificate.display().to_string(),
+            "key": paths.key.display().to_string(),
         }));
     }
     print_fields(&[

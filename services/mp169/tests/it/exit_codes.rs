@@ -1,5 +1,7 @@
 //! Can a script rely on how a command ends?
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Command, Stdio};
 
 use crate::world::World;
@@ -77,4 +79,20 @@ fn rows_that_are_not_loaded_are_a_failure_though_nobody_reads_which() {
         .output()
         .unwrap();
     assert_eq!(ended.status.code(), Some(5), "{ended:?}");
+}
+
+/// A name need not be UTF-8 where files are; JSON must be.
+#[test]
+fn a_file_of_any_name_is_told_in_json() {
+    let folder = mesh_testkit::temp_dir();
+    let file = folder.path().join(OsStr::from_bytes(b"h\xF6fe.csv"));
+    std::fs::write(&file, "device_id,type\nE0,TOASTER\n").unwrap();
+    let ended = Command::new(env!("CARGO_BIN_EXE_mp169"))
+        .args(["device", "load", "--output", "json"])
+        .arg(file)
+        .output()
+        .unwrap();
+    assert_eq!(ended.status.code(), Some(5), "{ended:?}");
+    let told = String::from_utf8(ended.stdout).unwrap();
+    assert!(told.contains("fe.csv"), "{told}");
 }
