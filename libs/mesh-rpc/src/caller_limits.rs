@@ -49,7 +49,9 @@ pub struct CallerLimits {
 
 impl Default for CallerLimits {
     fn default() -> Self {
-        const CALLS: NonZeroU32 = NonZeroU32::new(20_000).expect("not zero");
+        // More than a server of some cores can answer: to the mesh the DSP is one caller, and what it
+        // asks for is the whole country's traffic. Who takes too many places is held by `calls`.
+        const CALLS: NonZeroU32 = NonZeroU32::new(100_000).expect("not zero");
         Self {
             calls_per_second: CALLS,
             burst: CALLS,
