@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::StoreError;
 
-/// What happens to a commit between its last statement and the `COMMIT` itself.
+/// What happens to a commit between the head's advance and the `COMMIT` itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The connection is lost.

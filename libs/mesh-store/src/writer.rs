@@ -248,7 +248,8 @@ impl<B: Batch> Worker<B> {
         &self,
         commands: &[B::Command],
     ) -> Result<Answers<B::Answer, B::Error>, StoreError> {
-        let mut tx = self.store.begin_write_by(self.clock.as_ref()).await?;
+        let begun = self.store.begin_write_by(self.clock.as_ref()).await;
+        let mut tx = begun.inspect_err(log_failure)?;
         let decided = contained(self.batch.apply(&mut tx, commands)).await;
         let decided = decided.and_then(|answers| {
             if answers.len() == commands.len() {
