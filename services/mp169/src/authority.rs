@@ -18,9 +18,9 @@ pub(crate) async fn run(command: AuthorityCommand) -> Result<()> {
 }
 
 async fn get(args: GetArgs) -> Result<()> {
-    let session = Session::open(&args.connection, Some(InternalRole::Operator))?;
+    let session = Session::open(&args.question.connection, Some(InternalRole::Operator))?;
     let mut authority = session.clients.authority()?;
-    let answer = reading::read(&args.known, async |as_of| {
+    let answer = reading::read(&args.question.known, async |as_of| {
         let request = wire::GetAuthorityRequest {
             device_id: args.device.to_string(),
             valid_time: args.valid_at,
@@ -30,7 +30,7 @@ async fn get(args: GetArgs) -> Result<()> {
         authority.get_authority(request).await
     })
     .await?;
-    if args.connection.output == Output::Json {
+    if args.question.connection.output == Output::Json {
         return print_json(&answer);
     }
     let authority = answer.authority.unwrap_or_default();

@@ -10,6 +10,7 @@ pub(crate) mod device;
 pub(crate) mod flag;
 pub(crate) mod log;
 pub(crate) mod party;
+pub(crate) mod question;
 pub(crate) mod report;
 pub(crate) mod services;
 pub(crate) mod value;

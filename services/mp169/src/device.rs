@@ -137,16 +137,18 @@ async fn recorded(
 }
 
 async fn get(args: GetArgs) -> Result<()> {
-    let session = Session::open(&args.connection, USUAL)?;
-    let answer = recorded(&session, args.device, &args.known).await?;
-    if args.connection.output == Output::Json {
+    let session = Session::open(&args.question.connection, USUAL)?;
+    let answer = recorded(&session, args.device, &args.question.known).await?;
+    if args.question.connection.output == Output::Json {
         return print_json(&answer);
     }
     show_device(answer.device.as_ref())
 }
 
 async fn list(args: ListArgs) -> Result<()> {
-    let mut devices = Session::open(&args.connection, USUAL)?.clients.devices()?;
+    let mut devices = Session::open(&args.listing.connection, USUAL)?
+        .clients
+        .devices()?;
     let hub = args.hub.map(|hub| hub.to_string()).unwrap_or_default();
     let columns = Columns {
         header: &[
@@ -161,21 +163,15 @@ async fn list(args: ListArgs) -> Result<()> {
         row: device_row,
         none: "No Device is recorded; `mp169 device load` loads some.",
     };
-    reading::show_known(
-        &args.known,
-        &args.connection,
-        args.limit,
-        columns,
-        async |wanted| {
-            let request = wire::ListDevicesRequest {
-                page_size: wanted.page_size,
-                page_token: wanted.page_token,
-                as_of: wanted.as_of,
-                communications_hub_id: hub.clone(),
-            };
-            devices.list_devices(request).await
-        },
-    )
+    reading::show_known(&args.listing, columns, async |wanted| {
+        let request = wire::ListDevicesRequest {
+            page_size: wanted.page_size,
+            page_token: wanted.page_token,
+            as_of: wanted.as_of,
+            communications_hub_id: hub.clone(),
+        };
+        devices.list_devices(request).await
+    })
     .await
 }
 
@@ -199,8 +195,10 @@ async fn change_supplier(args: ChangeSupplierArgs) -> Result<()> {
 }
 
 async fn registrations(args: RegistrationsArgs) -> Result<()> {
-    let mut devices = Session::open(&args.connection, USUAL)?.clients.devices()?;
-    let answer = reading::read(&args.known, async |as_of| {
+    let mut devices = Session::open(&args.question.connection, USUAL)?
+        .clients
+        .devices()?;
+    let answer = reading::read(&args.question.known, async |as_of| {
         let request = wire::ListRegistrationsRequest {
             mpxn: args.mpxn.to_string(),
             as_of,
@@ -209,7 +207,7 @@ async fn registrations(args: RegistrationsArgs) -> Result<()> {
         devices.list_registrations(request).await
     })
     .await?;
-    if args.connection.output == Output::Json {
+    if args.question.connection.output == Output::Json {
         return print_json(&answer);
     }
     if answer.registrations.is_empty() {

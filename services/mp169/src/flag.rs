@@ -12,7 +12,7 @@ use mesh_types::{Clock as _, SystemClock};
 
 use crate::cli::connection::Output;
 use crate::cli::flag::{
-    AddArgs, AttestationArgs, ChannelArg, ChoiceArgs, FlagCommand, PreferenceArg, RemoveArgs,
+    AddArgs, AttestationArgs, ChangeArgs, ChannelArg, ChoiceArgs, FlagCommand, PreferenceArg,
     StepArg, TenancyArgs,
 };
 use crate::output::{print_json, print_line};
@@ -31,15 +31,15 @@ pub(crate) async fn run(command: FlagCommand) -> Result<()> {
 }
 
 async fn add(args: AddArgs) -> Result<()> {
-    let session = Session::open(&args.connection, None)?;
-    let choice = choice(&args.choice, wire::Preference::Reduced, &session);
+    let session = Session::open(&args.change.connection, None)?;
+    let choice = choice(&args.change.choice, wire::Preference::Reduced, &session);
     let request = wire::AddFlagRequest {
-        request_id: request_id(&args.choice),
-        device_id: args.device.to_string(),
+        request_id: request_id(&args.change.choice),
+        device_id: args.change.device.to_string(),
         reasonable_steps: steps(&args.attestation, choice.captured_time),
         choice: Some(choice),
         site_declarations: Some(declarations(&args.attestation)),
-        validate_only: args.validate_only,
+        validate_only: args.change.validate_only,
         ..Default::default()
     };
     let mut flags = session.clients.flags()?;
@@ -47,11 +47,11 @@ async fn add(args: AddArgs) -> Result<()> {
         .idempotent(async || flags.add_flag(request.clone()).await)
         .await?
         .into_inner();
-    if args.connection.output == Output::Json {
+    if args.change.connection.output == Output::Json {
         return print_json(&answer);
     }
     read::show_entry(answer.entry.as_ref())?;
-    say_changed(answer.changed, answer.replayed, args.validate_only)?;
+    say_changed(answer.changed, answer.replayed, args.change.validate_only)?;
     for advice in answer.advice() {
         if advice == wire::Advice::BillingCalendarMayPushRegisters {
             print_line(
@@ -63,21 +63,21 @@ async fn add(args: AddArgs) -> Result<()> {
 }
 
 async fn tenancy(args: TenancyArgs) -> Result<()> {
-    let session = Session::open(&args.connection, None)?;
+    let session = Session::open(&args.change.connection, None)?;
     let preference = match args.wants {
         PreferenceArg::Reduced => wire::Preference::Reduced,
         PreferenceArg::Full => wire::Preference::Full,
     };
-    let choice = choice(&args.choice, preference, &session);
+    let choice = choice(&args.change.choice, preference, &session);
     let keeps = args.wants == PreferenceArg::Reduced;
     let request = wire::RecordTenancyChangeRequest {
-        request_id: request_id(&args.choice),
-        device_id: args.device.to_string(),
+        request_id: request_id(&args.change.choice),
+        device_id: args.change.device.to_string(),
         tenancy_start_time: Some(args.since),
         reasonable_steps: steps(&args.attestation, choice.captured_time),
         choice: Some(choice),
         site_declarations: keeps.then(|| declarations(&args.attestation)),
-        validate_only: args.validate_only,
+        validate_only: args.change.validate_only,
         ..Default::default()
     };
     let mut flags = session.clients.flags()?;
@@ -85,14 +85,14 @@ async fn tenancy(args: TenancyArgs) -> Result<()> {
         .idempotent(async || flags.record_tenancy_change(request.clone()).await)
         .await?
         .into_inner();
-    if args.connection.output == Output::Json {
+    if args.change.connection.output == Output::Json {
         return print_json(&answer);
     }
     read::show_entry(answer.entry.as_ref())?;
-    say_changed(answer.changed, answer.replayed, args.validate_only)
+    say_changed(answer.changed, answer.replayed, args.change.validate_only)
 }
 
-async fn remove(args: RemoveArgs) -> Result<()> {
+async fn remove(args: ChangeArgs) -> Result<()> {
     let session = Session::open(&args.connection, None)?;
     let choice = choice(&args.choice, wire::Preference::Full, &session);
     let request = wire::RemoveFlagRequest {

@@ -72,9 +72,9 @@ fn drawn_entity() -> EntityId {
 }
 
 async fn get(args: GetArgs) -> Result<()> {
-    let session = Session::open(&args.connection, USUAL)?;
-    let answer = recorded(&session, &args.party, &args.known).await?;
-    if args.connection.output == Output::Json {
+    let session = Session::open(&args.question.connection, USUAL)?;
+    let answer = recorded(&session, &args.party, &args.question.known).await?;
+    if args.question.connection.output == Output::Json {
         return print_json(&answer);
     }
     show_party(answer.party.as_ref())
@@ -98,7 +98,9 @@ async fn recorded(
 }
 
 async fn list(args: ListArgs) -> Result<()> {
-    let mut parties = Session::open(&args.connection, USUAL)?.clients.parties()?;
+    let mut parties = Session::open(&args.listing.connection, USUAL)?
+        .clients
+        .parties()?;
     let columns = Columns {
         header: &["party", "name", "status", "roles", "CSP"],
         row: |party: &wire::Party| {
@@ -112,20 +114,14 @@ async fn list(args: ListArgs) -> Result<()> {
         },
         none: "No party is recorded yet; `mp169 party add` records one.",
     };
-    reading::show_known(
-        &args.known,
-        &args.connection,
-        args.limit,
-        columns,
-        async |wanted| {
-            let request = wire::ListPartiesRequest {
-                page_size: wanted.page_size,
-                page_token: wanted.page_token,
-                as_of: wanted.as_of,
-            };
-            parties.list_parties(request).await
-        },
-    )
+    reading::show_known(&args.listing, columns, async |wanted| {
+        let request = wire::ListPartiesRequest {
+            page_size: wanted.page_size,
+            page_token: wanted.page_token,
+            as_of: wanted.as_of,
+        };
+        parties.list_parties(request).await
+    })
     .await
 }
 

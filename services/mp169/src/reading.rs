@@ -20,6 +20,7 @@ use tonic::{Response, Status};
 
 use crate::cli::as_of::AsOfArgs;
 use crate::cli::connection::{Connection, Limit, Output};
+use crate::cli::question::Listing;
 use crate::output::{print_json, print_line, print_table};
 
 /// The most items of a page, as every list of the contracts has it.
@@ -135,11 +136,9 @@ pub(crate) struct Wanted {
     pub(crate) as_of: Option<AsOf>,
 }
 
-/// Shows a list as of what `known` says.
+/// Shows a list as of what `listing` says.
 pub(crate) async fn show_known<P: Page + Positioned>(
-    known: &AsOfArgs,
-    connection: &Connection,
-    limit: Limit,
+    listing: &Listing,
     columns: Columns<'_, P::Item>,
     mut ask: impl AsyncFnMut(Wanted) -> Result<Response<P>, Status>,
 ) -> Result<()> {
@@ -147,11 +146,16 @@ pub(crate) async fn show_known<P: Page + Positioned>(
         page_size: 1,
         ..Wanted::default()
     };
-    let as_of = resolve(known, async || ask(first.clone()).await).await?;
-    show(connection, limit, columns, async |wanted| {
-        let as_of = as_of.clone();
-        ask(Wanted { as_of, ..wanted }).await
-    })
+    let as_of = resolve(&listing.known, async || ask(first.clone()).await).await?;
+    show(
+        &listing.connection,
+        listing.limit,
+        columns,
+        async |wanted| {
+            let as_of = as_of.clone();
+            ask(Wanted { as_of, ..wanted }).await
+        },
+    )
     .await?;
     Ok(())
 }

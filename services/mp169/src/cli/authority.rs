@@ -3,8 +3,7 @@
 use clap::{Args, Subcommand};
 use mesh_types::DeviceId;
 
-use super::as_of::AsOfArgs;
-use super::connection::Connection;
+use super::question::Question;
 use super::value::{device, time};
 
 /// `authority`
@@ -28,10 +27,7 @@ pub struct GetArgs {
     /// --as-of then.
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub valid_at: Option<prost_types::Timestamp>,
-    /// As of when.
+    /// As of when, and where to ask; usually as the operator.
     #[command(flatten)]
-    pub known: AsOfArgs,
-    /// Where to ask; usually as the operator.
-    #[command(flatten)]
-    pub connection: Connection,
+    pub question: Question,
 }

@@ -7,8 +7,8 @@ use mesh_api::common::v1::DeviceType;
 use mesh_api::registration::v1::{SiteException, SmiStatus};
 use mesh_types::{CspId, DeviceId, Mpan, Mprn, Mpxn, PartyId};
 
-use super::as_of::AsOfArgs;
-use super::connection::{Connection, Limit};
+use super::connection::Connection;
+use super::question::{Listing, Question};
 use super::value::{device, named, time};
 
 const TYPES: &[&str] = &[
@@ -151,12 +151,9 @@ pub struct GetArgs {
     /// The Device.
     #[arg(value_parser = device)]
     pub device: DeviceId,
-    /// As of when.
+    /// As of when, and where to ask; usually as registration-data.
     #[command(flatten)]
-    pub known: AsOfArgs,
-    /// Where to ask; usually as registration-data.
-    #[command(flatten)]
-    pub connection: Connection,
+    pub question: Question,
 }
 
 /// `device list`
@@ -165,15 +162,9 @@ pub struct ListArgs {
     /// Only Devices on this hub.
     #[arg(long, value_name = "DEVICE", value_parser = device)]
     pub hub: Option<DeviceId>,
-    /// How many.
+    /// How much of it, as of when, and where to ask; usually as registration-data.
     #[command(flatten)]
-    pub limit: Limit,
-    /// As of when.
-    #[command(flatten)]
-    pub known: AsOfArgs,
-    /// Where to ask; usually as registration-data.
-    #[command(flatten)]
-    pub connection: Connection,
+    pub listing: Listing,
 }
 
 /// `device change-supplier`
@@ -199,10 +190,7 @@ pub struct RegistrationsArgs {
     /// Only the registration that holds at this instant.
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub valid_at: Option<prost_types::Timestamp>,
-    /// As of when.
+    /// As of when, and where to ask; usually as registration-data.
     #[command(flatten)]
-    pub known: AsOfArgs,
-    /// Where to ask; usually as registration-data.
-    #[command(flatten)]
-    pub connection: Connection,
+    pub question: Question,
 }

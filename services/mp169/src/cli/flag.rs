@@ -4,8 +4,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use mesh_api::flag_registry::v1::FlagState;
 use mesh_types::DeviceId;
 
-use super::as_of::AsOfArgs;
-use super::connection::{Connection, Limit};
+use super::connection::Connection;
+use super::question::{Listing, Question};
 use super::value::{device, named, time};
 
 /// `flag`
@@ -28,7 +28,7 @@ pub enum FlagCommand {
     /// Lifts the flag, with the consumer's choice.
     #[command(after_help = "Example:\n  \
         mp169 flag remove --as DRAGON 02-DC-C1-00-00-00-01-E0 --channel online --evidence WEB-10")]
-    Remove(RemoveArgs),
+    Remove(ChangeArgs),
     /// Shows the flag of a Device.
     #[command(after_help = "Examples:\n  \
         mp169 flag get --as DRAGON 02-DC-C1-00-00-00-01-E0\n  \
@@ -128,18 +128,15 @@ pub enum PreferenceArg {
     Full,
 }
 
-/// `flag add`
+/// What every change of a flag is told.
 #[derive(Debug, Args)]
-pub struct AddArgs {
-    /// The ESME or GSME, an EUI-64 such as 02-DC-C1-00-00-00-01-E0.
+pub struct ChangeArgs {
+    /// The Device, an EUI-64 such as 02-DC-C1-00-00-00-01-E0.
     #[arg(value_parser = device)]
     pub device: DeviceId,
     /// What the consumer chose.
     #[command(flatten)]
     pub choice: ChoiceArgs,
-    /// What was done before.
-    #[command(flatten)]
-    pub attestation: AttestationArgs,
     /// Check everything, change nothing.
     #[arg(long)]
     pub validate_only: bool,
@@ -148,47 +145,32 @@ pub struct AddArgs {
     pub connection: Connection,
 }
 
+/// `flag add`
+#[derive(Debug, Args)]
+pub struct AddArgs {
+    /// What is changed, and on whose choice.
+    #[command(flatten)]
+    pub change: ChangeArgs,
+    /// What was done before.
+    #[command(flatten)]
+    pub attestation: AttestationArgs,
+}
+
 /// `flag tenancy`
 #[derive(Debug, Args)]
 pub struct TenancyArgs {
-    /// The Device.
-    #[arg(value_parser = device)]
-    pub device: DeviceId,
+    /// What is changed, and on the incoming tenant's choice.
+    #[command(flatten)]
+    pub change: ChangeArgs,
     /// When the new tenancy began, such as 2025-06-30.
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub since: prost_types::Timestamp,
     /// What the incoming tenant wants.
     #[arg(long, value_enum)]
     pub wants: PreferenceArg,
-    /// What the incoming tenant chose.
-    #[command(flatten)]
-    pub choice: ChoiceArgs,
     /// What was done with the incoming tenant: needed to keep the flag.
     #[command(flatten)]
     pub attestation: AttestationArgs,
-    /// Check everything, change nothing.
-    #[arg(long)]
-    pub validate_only: bool,
-    /// Where to ask.
-    #[command(flatten)]
-    pub connection: Connection,
-}
-
-/// `flag remove`
-#[derive(Debug, Args)]
-pub struct RemoveArgs {
-    /// The Device.
-    #[arg(value_parser = device)]
-    pub device: DeviceId,
-    /// What the consumer chose.
-    #[command(flatten)]
-    pub choice: ChoiceArgs,
-    /// Check everything, change nothing.
-    #[arg(long)]
-    pub validate_only: bool,
-    /// Where to ask.
-    #[command(flatten)]
-    pub connection: Connection,
 }
 
 /// `flag get`
@@ -200,12 +182,9 @@ pub struct GetArgs {
     /// The instant that is asked about, not in the future; what holds now if not given.
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub valid_at: Option<prost_types::Timestamp>,
-    /// As of when.
+    /// As of when, and where to ask.
     #[command(flatten)]
-    pub known: AsOfArgs,
-    /// Where to ask.
-    #[command(flatten)]
-    pub connection: Connection,
+    pub question: Question,
 }
 
 /// `flag list`
@@ -225,15 +204,9 @@ pub struct ListArgs {
     /// Only Devices of this supplier; a supplier's own if it asks.
     #[arg(long, value_name = "PARTY")]
     pub party: Option<String>,
-    /// How many.
+    /// How much of it, as of when, and where to ask.
     #[command(flatten)]
-    pub limit: Limit,
-    /// As of when.
-    #[command(flatten)]
-    pub known: AsOfArgs,
-    /// Where to ask.
-    #[command(flatten)]
-    pub connection: Connection,
+    pub listing: Listing,
 }
 
 /// `flag history`
@@ -242,13 +215,7 @@ pub struct HistoryArgs {
     /// The Device.
     #[arg(value_parser = device)]
     pub device: DeviceId,
-    /// How many events.
+    /// How much of it, as of when, and where to ask.
     #[command(flatten)]
-    pub limit: Limit,
-    /// As of when.
-    #[command(flatten)]
-    pub known: AsOfArgs,
-    /// Where to ask.
-    #[command(flatten)]
-    pub connection: Connection,
+    pub listing: Listing,
 }

@@ -6,8 +6,8 @@ use clap::{Args, Subcommand};
 use mesh_api::authorization::v1::Role;
 use mesh_types::{Eui64, PartyId};
 
-use super::as_of::AsOfArgs;
-use super::connection::{Connection, Limit};
+use super::connection::Connection;
+use super::question::{Listing, Question};
 use super::value::{eui64, named};
 
 /// What a party can be.
@@ -121,26 +121,17 @@ pub struct CertificateArgs {
 pub struct GetArgs {
     /// The party.
     pub party: PartyId,
-    /// As of when.
+    /// As of when, and where to ask; usually as the operator.
     #[command(flatten)]
-    pub known: AsOfArgs,
-    /// Where to ask; usually as the operator.
-    #[command(flatten)]
-    pub connection: Connection,
+    pub question: Question,
 }
 
 /// `party list`
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// How many.
+    /// How much of it, as of when, and where to ask; usually as the operator.
     #[command(flatten)]
-    pub limit: Limit,
-    /// As of when.
-    #[command(flatten)]
-    pub known: AsOfArgs,
-    /// Where to ask; usually as the operator.
-    #[command(flatten)]
-    pub connection: Connection,
+    pub listing: Listing,
 }
 
 /// `party suspend`, `resume` and `close`

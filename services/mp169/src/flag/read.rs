@@ -15,8 +15,10 @@ const USUAL: Option<InternalRole> = Some(InternalRole::Operator);
 
 /// `flag get`
 pub(super) async fn get(args: GetArgs) -> Result<()> {
-    let mut flags = Session::open(&args.connection, USUAL)?.clients.flags()?;
-    let answer = reading::read(&args.known, async |as_of| {
+    let mut flags = Session::open(&args.question.connection, USUAL)?
+        .clients
+        .flags()?;
+    let answer = reading::read(&args.question.known, async |as_of| {
         let request = wire::GetFlagRequest {
             device_id: args.device.to_string(),
             as_of,
@@ -26,7 +28,7 @@ pub(super) async fn get(args: GetArgs) -> Result<()> {
         flags.get_flag(request).await
     })
     .await?;
-    if args.connection.output == Output::Json {
+    if args.question.connection.output == Output::Json {
         return print_json(&answer);
     }
     show_entry(answer.entry.as_ref())
@@ -34,7 +36,7 @@ pub(super) async fn get(args: GetArgs) -> Result<()> {
 
 /// `flag list`
 pub(super) async fn list(args: ListArgs) -> Result<()> {
-    let session = Session::open(&args.connection, USUAL)?;
+    let session = Session::open(&args.listing.connection, USUAL)?;
     let request = wire::ListFlagsRequest {
         party_id: args.party.unwrap_or_else(|| session.own_party()),
         state: args.state.unwrap_or_default().into(),
@@ -49,27 +51,23 @@ pub(super) async fn list(args: ListArgs) -> Result<()> {
         row: entry_row,
         none: "No Device has such a flag.",
     };
-    reading::show_known(
-        &args.known,
-        &args.connection,
-        args.limit,
-        columns,
-        async |wanted| {
-            let request = wire::ListFlagsRequest {
-                page_size: wanted.page_size,
-                page_token: wanted.page_token,
-                as_of: wanted.as_of,
-                ..request.clone()
-            };
-            flags.list_flags(request).await
-        },
-    )
+    reading::show_known(&args.listing, columns, async |wanted| {
+        let request = wire::ListFlagsRequest {
+            page_size: wanted.page_size,
+            page_token: wanted.page_token,
+            as_of: wanted.as_of,
+            ..request.clone()
+        };
+        flags.list_flags(request).await
+    })
     .await
 }
 
 /// `flag history`
 pub(super) async fn history(args: HistoryArgs) -> Result<()> {
-    let mut flags = Session::open(&args.connection, USUAL)?.clients.flags()?;
+    let mut flags = Session::open(&args.listing.connection, USUAL)?
+        .clients
+        .flags()?;
     let columns = Columns {
         header: &[
             "event",
@@ -84,21 +82,15 @@ pub(super) async fn history(args: HistoryArgs) -> Result<()> {
         row: event_row,
         none: "The Device was never flagged: it has no history.",
     };
-    reading::show_known(
-        &args.known,
-        &args.connection,
-        args.limit,
-        columns,
-        async |wanted| {
-            let request = wire::ListFlagEventsRequest {
-                device_id: args.device.to_string(),
-                page_size: wanted.page_size,
-                page_token: wanted.page_token,
-                as_of: wanted.as_of,
-            };
-            flags.list_flag_events(request).await
-        },
-    )
+    reading::show_known(&args.listing, columns, async |wanted| {
+        let request = wire::ListFlagEventsRequest {
+            device_id: args.device.to_string(),
+            page_size: wanted.page_size,
+            page_token: wanted.page_token,
+            as_of: wanted.as_of,
+        };
+        flags.list_flag_events(request).await
+    })
     .await
 }
 
