@@ -128,7 +128,8 @@ pub enum PreferenceArg {
     Full,
 }
 
-/// What every change of a flag is told.
+/// What every change of a flag is told. Stands last where it is flattened: in the help its heading goes
+/// on over whatever follows.
 #[derive(Debug, Args)]
 pub struct ChangeArgs {
     /// The Device, an EUI-64 such as 02-DC-C1-00-00-00-01-E0.
@@ -148,20 +149,17 @@ pub struct ChangeArgs {
 /// `flag add`
 #[derive(Debug, Args)]
 pub struct AddArgs {
-    /// What is changed, and on whose choice.
-    #[command(flatten)]
-    pub change: ChangeArgs,
     /// What was done before.
     #[command(flatten)]
     pub attestation: AttestationArgs,
+    /// What is changed, and on whose choice.
+    #[command(flatten)]
+    pub change: ChangeArgs,
 }
 
 /// `flag tenancy`
 #[derive(Debug, Args)]
 pub struct TenancyArgs {
-    /// What is changed, and on the incoming tenant's choice.
-    #[command(flatten)]
-    pub change: ChangeArgs,
     /// When the new tenancy began, such as 2025-06-30.
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub since: prost_types::Timestamp,
@@ -171,6 +169,9 @@ pub struct TenancyArgs {
     /// What was done with the incoming tenant: needed to keep the flag.
     #[command(flatten)]
     pub attestation: AttestationArgs,
+    /// What is changed, and on the incoming tenant's choice.
+    #[command(flatten)]
+    pub change: ChangeArgs,
 }
 
 /// `flag get`
