@@ -17,7 +17,7 @@ use mesh_api::convert::timestamp_from_wire;
 use mesh_api::flag_registry::v1 as flags;
 use mesh_api::registration::v1 as registration;
 use mesh_api::status::reason_of;
-use mesh_store::sqlite::offline::OfflineFile;
+use mesh_store::offline::OfflineFile;
 use mesh_store::verify::Stamp;
 use mesh_testkit::{temp_dir, wait_until};
 use mp169::clients::Clients;

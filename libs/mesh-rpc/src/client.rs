@@ -7,7 +7,6 @@ mod connector;
 mod deadline;
 mod retry;
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
 use tower::{BoxError, Layer as _, Service, ServiceExt as _};
 
+use crate::rpc::CallFuture;
 use crate::tls::Tls;
 use crate::trace::{ClientTrace, ClientTraceLayer};
 
@@ -24,10 +24,6 @@ use connector::connector;
 use deadline::ClientDeadline;
 
 pub use retry::{Retry, RetryPolicy};
-
-/// The future of a client layer.
-pub(crate) type CallFuture =
-    Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send + 'static>>;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// The server is asked for a sign of life so often, also while there are no calls: without it a

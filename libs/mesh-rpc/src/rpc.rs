@@ -8,7 +8,7 @@ use std::pin::Pin;
 
 use http::{Request, Response};
 use tonic::body::Body;
-use tower::Service;
+use tower::{BoxError, Service};
 
 /// A service between two server layers.
 pub trait Rpc:
@@ -36,6 +36,10 @@ impl<S> Rpc for S where
 /// The future of a server layer.
 pub(crate) type RpcFuture =
     Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send + 'static>>;
+
+/// The future of a client layer.
+pub(crate) type CallFuture =
+    Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send + 'static>>;
 
 /// A future that has its answer.
 pub(crate) fn answer(response: Response<Body>) -> RpcFuture {

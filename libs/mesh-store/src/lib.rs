@@ -7,7 +7,7 @@
 //! | How do many requests become one transaction? | [`Writer`], [`Batch`] (`writer.rs`) |
 //! | What does one transaction write? | [`WriteTx`] (`tx.rs`) |
 //! | What stands in a log, and is it whole? | [`log`], [`verify`](mod@verify) |
-//! | And in a copy of a database file? | [`sqlite::offline`] |
+//! | And in a copy of a database file? | [`offline`] |
 //! | What was known at a time, for good? | [`Store::known_at`] (`known.rs`) |
 //! | Was this request answered before? | [`RequestKey`], [`Outcome`] (`idempotency.rs`) |
 //! | How far has a follower come? | [`cursor`] |
@@ -78,6 +78,7 @@ pub mod faults;
 mod idempotency;
 mod known;
 pub mod log;
+pub mod offline;
 mod open;
 mod rows;
 pub mod sqlite;

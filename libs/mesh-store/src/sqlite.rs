@@ -8,8 +8,6 @@
 //! nothing is corrupted: `BEGIN IMMEDIATE` lets one write at a time, and the head row is read anew
 //! in every transaction. Only the wake-ups of one would not reach the other.
 
-pub mod offline;
-
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -113,7 +111,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
 }
 
 /// The file whose name is that of `path` and `suffix`.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

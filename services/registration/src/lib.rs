@@ -20,7 +20,6 @@
 //! Domain rules stand in [`party`], [`device`], [`supply`] and [`authority`]: pure functions of
 //! what they are given. `store` reads and writes, `grpc` answers, [`error`] maps refusals.
 
-mod answer;
 pub mod authority;
 pub mod config;
 pub mod contradiction;

@@ -14,8 +14,7 @@ use mesh_types::{Clock, DeviceId, Position, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::Answered;
-use crate::store::Inventory;
+use crate::store::{Answered, Inventory};
 
 /// Who is responsible for a Device, the position that shows it, and the instant that it is about.
 pub(crate) type Told = (Answered, Position, Timestamp);

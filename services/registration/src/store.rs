@@ -3,6 +3,7 @@
 //! One database with two logs, `parties` and `devices`. All changes go through one writer, which
 //! holds both heads while it decides; all reads take a position, so that several agree.
 
+mod answer;
 mod changes;
 pub(crate) mod command;
 #[cfg(test)]
@@ -23,16 +24,17 @@ use mesh_store::{
 };
 use mesh_types::{Clock, DeviceId, LogName, Mpxn, PartyId, Position, Sequence, Timestamp};
 
+use self::answer::Asked;
 use self::command::{Answer, Command, Needs};
 use self::decide::Deciding;
 use self::known::Known;
 use self::read::{Context, Page, Recorded};
-use crate::answer::{Answered, Asked};
 use crate::device::Device;
 use crate::error::Error;
 use crate::party::Party;
 use crate::supply::Supply;
 
+pub(crate) use answer::Answered;
 pub(crate) use pages::{DevicePages, PartyPages};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();

@@ -17,9 +17,9 @@ use tonic::body::Body;
 use tonic::{Code, Status, TimeoutExpired};
 use tower::{BoxError, Service};
 
-use super::CallFuture;
 use crate::limits::{GRPC_TIMEOUT, remaining, timeout_of};
 use crate::methods::{Method, Methods};
+use crate::rpc::CallFuture;
 
 /// Kept back from the time that is left, so that our answer still reaches our own caller.
 const MARGIN: Duration = Duration::from_millis(20);

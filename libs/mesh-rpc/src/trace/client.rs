@@ -11,9 +11,9 @@ use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{record_end, rpc_method, span_name};
-use crate::client::CallFuture;
 use crate::methods::Methods;
 use crate::observe::{Call, CallEnd, Observer};
+use crate::rpc::CallFuture;
 use crate::traceparent;
 
 /// Opens the span of each call that a client makes.

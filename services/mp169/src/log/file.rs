@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, anyhow, bail};
 use futures::TryStreamExt as _;
 use mesh_store::StoreError;
-use mesh_store::sqlite::offline::OfflineFile;
+use mesh_store::offline::OfflineFile;
 use mesh_types::{LogName, Sequence};
 
 use super::line::Line;

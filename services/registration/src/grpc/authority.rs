@@ -11,8 +11,8 @@ use mesh_types::{DeviceId, Position, Timestamp};
 use tonic::{Request, Response, Status};
 
 use super::{Registry, complete, on_wire, store_failed};
-use crate::answer::Answered;
 use crate::error::Error;
+use crate::store::Answered;
 use crate::store::Basis;
 use crate::wire::Fields;
 

@@ -19,9 +19,9 @@ use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 
-use super::{Conn, beside};
 use crate::StoreError;
 use crate::log::{Head, head_from_db};
+use crate::sqlite::{Conn, beside};
 use crate::verify::{Checker, Found, Misfit, ReadStamp, Verified, What};
 
 const FILE: &str = "the database file";

@@ -5,9 +5,9 @@ use mesh_api::registration::v1 as wire;
 use mesh_types::{DeviceId, PartyId, Timestamp};
 use prost::Message;
 
+use super::read::{Context, Recorded};
 use crate::device::Device;
 use crate::party::{Party, Status};
-use crate::store::read::{Context, Recorded};
 use crate::supply::Registration;
 use crate::wire::{Numbered, device_to_wire, registration_to_wire};
 

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use mesh_types::{LogName, Timestamp};
 use sqlx::{Connection as _, Row as _};
 
-use super::{Conn, OfflineFile};
+use super::OfflineFile;
 use crate::conformance::Checked;
-use crate::sqlite::beside;
+use crate::sqlite::{Conn, beside};
 use crate::verify::{Misfit, Stamp, Verified, What};
 use crate::{Migrator, Store, StoreError, log};
 
