@@ -20,8 +20,8 @@ use crate::{Authorization, Authorizer, Caller, Identity, Refusal};
 /// who the caller is.
 pub const ON_BEHALF_OF: &str = "mp169-on-behalf-of";
 
-/// The most octets of a request that a rule is judged by: the limit on every message, and the five
-/// octets before it.
+/// The most octets of a request that a rule is judged by: the usual limit on a message, and the five
+/// octets before it. An RPC that takes more is open to roles alone, and not read here.
 const MAX_REQUEST: usize = 4 * 1024 * 1024 + 5;
 
 /// Puts [`Authorize`] in front of a server's handlers. The identity layer comes before it.

@@ -58,6 +58,10 @@ pub enum RuleError {
     /// A condition on a field cannot be checked before a client stream has ended.
     #[error("{0} streams its requests: a rule of it can only name roles")]
     ConditionOnStream(String),
+    /// A condition is judged by the request, so the whole of it would be held before anybody knows
+    /// whether the caller may send so much.
+    #[error("{0} takes large requests: a rule of it can only name roles")]
+    ConditionOnLarge(String),
     /// Two grants of a method name Device fields, one names a Device and another a party or CSP, or
     /// a batch is scoped to a party or CSP.
     #[error("the grants of {0} do not agree on their fields")]
@@ -175,6 +179,9 @@ fn grants(
         if method.is_client_streaming() {
             return Err(RuleError::ConditionOnStream(path.to_owned()));
         }
+        if option(pool, method, "mp169.authorization.v1.request_octets").is_some() {
+            return Err(RuleError::ConditionOnLarge(path.to_owned()));
+        }
         match condition {
             wire::grant::Condition::ResponsibleSupplier(condition) => {
                 let device = field(method, path, &condition.device_id)?;
@@ -212,15 +219,19 @@ fn grants(
 }
 
 fn rule_option(pool: &DescriptorPool, method: &MethodDescriptor) -> Option<wire::Rule> {
-    let extension = pool.get_extension_by_name("mp169.authorization.v1.rule")?;
-    let options: DynamicMessage = method.options();
-    if !options.has_extension(&extension) {
-        return None;
-    }
-    match options.get_extension(&extension).as_ref() {
+    match option(pool, method, "mp169.authorization.v1.rule")? {
         Value::Message(rule) => rule.transcode_to().ok(),
         _ => None,
     }
+}
+
+/// An option of the method, if the contract has it.
+fn option(pool: &DescriptorPool, method: &MethodDescriptor, name: &str) -> Option<Value> {
+    let extension = pool.get_extension_by_name(name)?;
+    let options: DynamicMessage = method.options();
+    options
+        .has_extension(&extension)
+        .then(|| options.get_extension(&extension).into_owned())
 }
 
 fn field(method: &MethodDescriptor, path: &str, text: &str) -> Result<FieldPath, RuleError> {
@@ -317,6 +328,23 @@ mod tests {
         let error = Rules::read(&contracts, &["mp169.flag_registry.v1.FlagService"]).unwrap_err();
         let path = "/mp169.flag_registry.v1.FlagService/ListFlagEvents";
         assert_eq!(error, RuleError::Disagreeing(path.into()));
+    }
+
+    /// Whoever may not call must be refused before a large message is held to find that out.
+    #[test]
+    fn a_method_that_takes_large_requests_is_open_to_roles_alone() {
+        let own = wire::grant::Condition::OwnParty(wire::OwnParty {
+            party_id: "page_token".into(),
+        });
+        let grant = wire::Grant {
+            roles: vec![Role::ImportSupplier.into()],
+            condition: Some(own),
+        };
+        let contracts = with_grant("BatchClassify", &grant);
+        let service = "mp169.classification.v1.ClassificationService";
+        let error = Rules::read(&contracts, &[service]).unwrap_err();
+        let path = format!("/{service}/BatchClassify");
+        assert_eq!(error, RuleError::ConditionOnLarge(path));
     }
 
     /// The contracts with one more grant of a method.

@@ -33,7 +33,7 @@ pub struct GlobalLimits {
     pub longest_deadline: Duration,
     /// Deadline of a client stream that is answered at its end, if the caller gives none.
     pub upload_deadline: Duration,
-    /// Largest message, in octets.
+    /// Largest message of a request, in octets, unless the contract of the method says otherwise.
     pub message_octets: usize,
     /// Connections at a time whose peers have not said who they are, in their handshake or without
     /// a certificate. When one more comes, the oldest of them goes.

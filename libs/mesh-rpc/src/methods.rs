@@ -6,8 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use prost::Message as _;
-use prost_types::FileDescriptorSet;
+use prost_reflect::{DescriptorPool, MethodDescriptor};
 
 /// What stands for every method that is not known, as OpenTelemetry has it.
 pub(crate) const OTHER: &str = "_OTHER";
@@ -21,6 +20,8 @@ pub(crate) struct Method {
     pub(crate) client_streaming: bool,
     /// Whether the server sends any number of messages.
     pub(crate) server_streaming: bool,
+    /// The most octets of one message of a request, where the contract says it.
+    pub(crate) request_octets: Option<usize>,
 }
 
 /// The RPCs of the mesh's contracts, of health and of reflection, by request path.
@@ -35,9 +36,9 @@ static MESH: LazyLock<Methods> = LazyLock::new(|| {
     ];
     let mut methods = Methods(HashMap::new());
     for set in sets {
-        let set = FileDescriptorSet::decode(set)
+        let pool = DescriptorPool::decode(set)
             .expect("descriptor sets are compiled in and were written by the same build");
-        methods.extend(&set);
+        methods.extend(&pool);
     }
     methods
 });
@@ -53,21 +54,31 @@ impl Methods {
         self.0.get(path)
     }
 
-    fn extend(&mut self, set: &FileDescriptorSet) {
-        for file in &set.file {
-            for service in &file.service {
-                for method in &service.method {
-                    let name = format!("{}.{}/{}", file.package(), service.name(), method.name());
-                    let known = Method {
-                        name: name.as_str().into(),
-                        client_streaming: method.client_streaming(),
-                        server_streaming: method.server_streaming(),
-                    };
-                    self.0.insert(format!("/{name}"), known);
-                }
+    fn extend(&mut self, pool: &DescriptorPool) {
+        for service in pool.services() {
+            for method in service.methods() {
+                let name = format!("{}/{}", service.full_name(), method.name());
+                let known = Method {
+                    name: name.as_str().into(),
+                    client_streaming: method.is_client_streaming(),
+                    server_streaming: method.is_server_streaming(),
+                    request_octets: request_octets(pool, &method),
+                };
+                self.0.insert(format!("/{name}"), known);
             }
         }
     }
+}
+
+/// What stands beside the method's rule in the contract.
+fn request_octets(pool: &DescriptorPool, method: &MethodDescriptor) -> Option<usize> {
+    let extension = pool.get_extension_by_name("mp169.authorization.v1.request_octets")?;
+    let options = method.options();
+    if !options.has_extension(&extension) {
+        return None;
+    }
+    let octets = options.get_extension(&extension).as_u32()?;
+    usize::try_from(octets).ok()
 }
 
 /// The method's name if it is known, else [`OTHER`].
@@ -79,6 +90,19 @@ pub(crate) fn label(method: Option<&'static Method>) -> Arc<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_classification_takes_larger_messages() {
+        let methods = Methods::of_mesh().0.values();
+        let larger = methods.filter(|method| method.request_octets.is_some());
+        let mut names: Vec<&str> = larger.map(|method| &*method.name).collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            ["BatchClassify", "Classify", "ClassifyStream"]
+                .map(|name| format!("mp169.classification.v1.ClassificationService/{name}"))
+        );
+    }
 
     #[test]
     fn health_and_reflection_are_known_and_others_are_not() {

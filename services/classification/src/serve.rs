@@ -144,10 +144,10 @@ impl Parts {
             self.health.clone(),
             self.draining.clone(),
         );
-        (
-            options,
-            Routes::new(ClassificationServiceServer::new(handlers)),
-        )
+        // The chain in front measures each message by the limit in the contract.
+        let server = ClassificationServiceServer::new(handlers);
+        let server = server.max_decoding_message_size(usize::MAX);
+        (options, Routes::new(server))
     }
 }
 

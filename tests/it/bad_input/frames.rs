@@ -109,8 +109,8 @@ pub(super) async fn that_are_no_grpc(table: &mut Table) {
                 R::FieldInvalid,
             ),
             (
-                "5 MiB",
-                framed(0, &vec![0; 5 << 20]),
+                "21 MiB",
+                framed(0, &vec![0; 21 << 20]),
                 Code::ResourceExhausted,
                 R::MessageTooLarge,
             ),

@@ -213,7 +213,7 @@ pub(super) async fn that_cannot_be_read(table: &mut Table) {
 pub(super) async fn that_are_too_many_or_too_large(table: &mut Table) {
     let read = structured(&HOME.esme().to_string(), Some(MessageIs::AlertCode(0x8F3F)));
     let too_many = vec![read; 1_001];
-    let too_large = vec![duis(vec![b' '; 5 << 20])];
+    let too_large = vec![duis(vec![b' '; 21 << 20])];
     for (what, messages, code, reason) in [
         (
             "1,001 messages",
@@ -222,7 +222,7 @@ pub(super) async fn that_are_too_many_or_too_large(table: &mut Table) {
             R::TooManyItems,
         ),
         (
-            "5 MiB",
+            "21 MiB",
             too_large,
             Code::ResourceExhausted,
             R::MessageTooLarge,

@@ -210,6 +210,7 @@ mod tests {
             name: "x".into(),
             client_streaming,
             server_streaming,
+            request_octets: None,
         };
         let (unary, upload, stream) = (
             method(false, false),

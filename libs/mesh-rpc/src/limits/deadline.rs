@@ -224,6 +224,7 @@ mod tests {
                 name: "x".into(),
                 client_streaming,
                 server_streaming,
+                request_octets: None,
             };
             let asked = asked.map(Duration::from_secs);
             let allowed = Allowed::of(Some(&method), asked, &limits);

@@ -3,7 +3,8 @@
 //! gRPC puts five octets before each message: a compression flag and the length. They are looked at
 //! as they arrive, so that a message that is too large is refused before any of it is buffered, in a
 //! unary call and anywhere in a stream. Compressed messages are refused too: their size is not the
-//! one that they claim.
+//! one that they claim. How large is too large, the contract of the method says; most say nothing
+//! and have the limit of the server.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -18,6 +19,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::Service;
 
+use crate::methods::Methods;
 use crate::rpc::{Rpc, RpcFuture};
 use crate::status::{refuse, trailers};
 
@@ -51,10 +53,13 @@ impl<S: Rpc> Service<Request<Body>> for MessageSize<S> {
 
     fn call(&mut self, request: Request<Body>) -> RpcFuture {
         let verdict = Verdict::default();
+        let method = Methods::of_mesh().get(request.uri().path());
+        let limit = method.and_then(|method| method.request_octets);
+        let limit = limit.unwrap_or(self.limit);
         let request = request.map(|inner| {
             Body::new(Inspected {
                 inner,
-                frames: Frames::new(self.limit),
+                frames: Frames::new(limit),
                 verdict: verdict.clone(),
             })
         });

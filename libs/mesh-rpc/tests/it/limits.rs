@@ -19,6 +19,8 @@ use tonic_types::StatusExt as _;
 use crate::harness::{Ask, BOTH_WAYS, STREAM, TestServer, UNARY};
 
 const MIB: usize = 1024 * 1024;
+/// What the contract of [`BOTH_WAYS`] says, beyond the usual 4 MiB.
+const LARGER: usize = 20 * MIB;
 
 fn with_limits(limits: GlobalLimits) -> impl Future<Output = TestServer> {
     TestServer::start_with(move |options| options.limits = limits)
@@ -62,15 +64,20 @@ async fn a_message_above_the_limit_is_refused_and_one_at_the_limit_is_not() {
 #[tokio::test]
 async fn a_large_message_in_a_stream_ends_it() {
     let server = TestServer::start().await;
-    let messages = stream::iter([vec![1; 10], vec![2; 4 * MIB + 1], vec![3; 10]]);
+    let taken = [vec![1; 10], vec![2; 4 * MIB + 1]];
+    let sent = [&taken[..], &[vec![3; LARGER + 1], vec![4; 10]]].concat();
+    let messages = stream::iter(sent);
     let ask = Ask::new(BOTH_WAYS, "echo");
     let status = match ask.both_ways(server.channel("dsp"), messages).await {
-        Ok(mut answers) => loop {
-            match answers.message().await {
-                Ok(answer) => assert_eq!(answer.unwrap(), [1; 10]),
-                Err(status) => break status,
+        Ok(mut answers) => {
+            let mut taken = taken.iter();
+            loop {
+                match answers.message().await {
+                    Ok(answer) => assert!(taken.next() == answer.as_ref(), "another answer"),
+                    Err(status) => break status,
+                }
             }
-        },
+        }
         Err(status) => status,
     };
     assert_refused(
@@ -85,7 +92,7 @@ async fn the_inside_cannot_hide_that_a_message_was_too_large() {
     let server = TestServer::start().await;
     let channel = server.channel("dsp");
     let large = vec![7; 4 * MIB + 1];
-    let ask = Ask::new(UNARY, "whatever comes").message(large.clone());
+    let ask = Ask::new(UNARY, "whatever comes").message(large);
     let status = ask.unary(channel.clone()).await.unwrap_err();
     assert_refused(
         &status,
@@ -93,7 +100,7 @@ async fn the_inside_cannot_hide_that_a_message_was_too_large() {
         ErrorReason::MessageTooLarge,
     );
     let ask = Ask::new(BOTH_WAYS, "whatever comes in stream");
-    let messages = stream::iter([large]);
+    let messages = stream::iter([vec![7; LARGER + 1]]);
     let mut answers = ask.both_ways(channel, messages).await.unwrap();
     assert_eq!(answers.message().await.unwrap().unwrap(), b"first");
     let status = answers.message().await.unwrap_err();

@@ -1,15 +1,23 @@
 //! Which messages are decided, and what is said of those that cannot be?
 
+use bytes::Bytes;
 use classification::policy::Policy;
 use classification::samples;
+use futures::{StreamExt as _, stream};
+use http::Request;
+use http_body::Frame;
+use http_body_util::StreamBody;
 use mesh_api::classification::v1 as wire;
 use mesh_api::classification::v1::message::Content;
 use mesh_api::classification::v1::structured_message::Code as SaidCode;
 use mesh_api::classification::v1::{DecisionReason, Origin, Verdict, decision_result};
 use mesh_api::common::v1::{DeviceType, ErrorReason, ItemStatus, MessageClass};
 use mesh_api::status::reason_of;
-use tonic::Code;
+use mesh_testkit::certificates;
+use tonic::body::Body;
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
+use tower::ServiceExt as _;
 
 use crate::upstream::{FlagLog, SUPPLIER};
 use crate::world::{
@@ -295,11 +303,36 @@ async fn a_batch_has_its_limits() {
     );
     let none = world.dsp().batch_classify(batch(vec![])).await.unwrap();
     assert!(none.into_inner().results.is_empty());
-    let octets = raw(Content::DuisXml(vec![b' '; 5 << 20].into()));
+    let octets = raw(Content::DuisXml(vec![b' '; 21 << 20].into()));
     assert_eq!(
         refused(world.classify(octets, None).await),
         (Code::ResourceExhausted, ErrorReason::MessageTooLarge)
     );
+}
+
+/// The message never comes, so the refusal cannot have waited for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_not_classify_is_refused_before_its_message_is_read() {
+    let world = World::start().await;
+    for rpc in ["Classify", "BatchClassify", "ClassifyStream"] {
+        let length = u32::try_from(20_usize << 20).unwrap().to_be_bytes();
+        let head = Bytes::from([&[0], &length[..]].concat());
+        let head = stream::iter([Ok::<_, Status>(Frame::data(head))]);
+        let body = StreamBody::new(head.chain(stream::pending()));
+        let request = Request::post(format!("/{}/{rpc}", classification::SERVICE))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(Body::new(body));
+        let channel = world.channel(&certificates().internal("analyst"));
+        let answer = channel.oneshot(request.unwrap()).await.unwrap();
+        let status = Status::from_header_map(answer.headers()).unwrap();
+        let reason = reason_of(&status);
+        assert_eq!(
+            reason,
+            Some(ErrorReason::RoleNotPermitted),
+            "{rpc}: {status}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -113,7 +113,7 @@ impl World {
         self.ended
     }
 
-    fn channel(&self, issued: &Issued) -> MeshChannel {
+    pub(crate) fn channel(&self, issued: &Issued) -> MeshChannel {
         let (address, tls) = (self.address.as_str(), tls(issued));
         connect(ClientOptions::new("classification", address, tls))
     }
