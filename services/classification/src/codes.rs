@@ -21,8 +21,8 @@ pub enum CodeError {
     /// Not one to eight letters and digits.
     #[error("a DCC alert code is up to eight letters and digits, such as N24")]
     DccAlert,
-    /// Not a digit from 1 to 8.
-    #[error("a Command Variant is a digit from 1 to 8")]
+    /// Not a number from 1 to 9.
+    #[error("a Command Variant is a number from 1 to 9")]
     CommandVariant,
 }
 
@@ -31,6 +31,9 @@ impl Srv {
     pub const CREATE_SCHEDULE: Self = Self::new(5, 1, 0);
     /// 8.13 Return Local Command Response.
     pub const RETURN_LOCAL_COMMAND_RESPONSE: Self = Self::new(8, 13, 0);
+
+    /// 11.1 Update Firmware.
+    pub const UPDATE_FIRMWARE: Self = Self::new(11, 1, 0);
 
     /// The variant `service.reference.variant`; a `variant` of 0 stands for none.
     #[must_use]
@@ -42,6 +45,12 @@ impl Srv {
     #[must_use]
     pub const fn service(self) -> u8 {
         self.0.to_be_bytes()[1]
+    }
+
+    /// Whether it is a variant of the read service.
+    #[must_use]
+    pub const fn reads_meters(self) -> bool {
+        self.service() == 4
     }
 
     /// The Service Reference that this is a variant of: 4.1 for 4.1.1, and 5.1 for 5.1.
@@ -207,6 +216,8 @@ pub enum CommandVariant {
     SendAndReturnSigned,
     /// 8: a request to the DCC itself, not to a Device.
     NonDevice,
+    /// 9: the schema's type allows it and DUIS gives it no meaning. Read like [`Self::Send`].
+    Unassigned,
 }
 
 impl CommandVariant {
@@ -231,6 +242,7 @@ impl CommandVariant {
             Self::ReturnSigned => 6,
             Self::SendAndReturnSigned => 7,
             Self::NonDevice => 8,
+            Self::Unassigned => 9,
         }
     }
 }
@@ -238,8 +250,10 @@ impl CommandVariant {
 impl FromStr for CommandVariant {
     type Err = CodeError;
 
+    /// Reads every form that XML Schema gives an integer: a sign and leading zeros are allowed.
     fn from_str(text: &str) -> Result<Self, CodeError> {
-        Ok(match text {
+        let digits = text.strip_prefix('+').unwrap_or(text);
+        Ok(match digits.trim_start_matches('0') {
             "1" => Self::Send,
             "2" => Self::Return,
             "3" => Self::SendAndReturn,
@@ -248,6 +262,7 @@ impl FromStr for CommandVariant {
             "6" => Self::ReturnSigned,
             "7" => Self::SendAndReturnSigned,
             "8" => Self::NonDevice,
+            "9" => Self::Unassigned,
             _ => return Err(CodeError::CommandVariant),
         })
     }
@@ -287,10 +302,18 @@ mod tests {
         for text in ["", "N 24", "N24567890"] {
             assert_eq!(text.parse::<DccAlertCode>(), Err(CodeError::DccAlert));
         }
-        for digit in 1..=8 {
-            let variant: CommandVariant = digit.to_string().parse().unwrap();
-            assert_eq!(variant.digit(), digit);
+        for digit in 1..=9 {
+            for text in [
+                format!("{digit}"),
+                format!("+{digit}"),
+                format!("00{digit}"),
+            ] {
+                let variant: CommandVariant = text.parse().unwrap();
+                assert_eq!(variant.digit(), digit);
+            }
         }
-        assert!("9".parse::<CommandVariant>().is_err());
+        for text in ["", "+", "0", "10", "-1", "++1", "1.0", "one"] {
+            assert!(text.parse::<CommandVariant>().is_err(), "{text}");
+        }
     }
 }

@@ -49,11 +49,13 @@ pub enum Reason {
     HanOnly,
     /// Delivered: the tables do not know its code.
     UnknownCode,
+    /// Delivered: a DUIS document of a kind that is not known.
+    UnknownKind,
     /// Delivered although a rule says otherwise: the rule goes beyond what may be suppressed.
     RuleOutOfBounds,
 }
 
-/// A code that the tables do not know, to be counted.
+/// What is not known of a message, to be counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum UnknownCode {
     /// A Service Request Variant.
@@ -64,6 +66,8 @@ pub enum UnknownCode {
     Alert(AlertCode),
     /// A DCC alert code.
     DccAlert(DccAlertCode),
+    /// The kind of a DUIS document.
+    Kind,
 }
 
 /// The decision about one message, with the rule that it rests on.
@@ -170,6 +174,7 @@ impl Policy {
     fn find(&self, subject: Subject) -> Found<'_> {
         match subject {
             Subject::Service(srv) => self.find_service(srv),
+            Subject::UnknownRead(srv) => self.find_unknown_read(srv),
             Subject::Schedule { nested } => {
                 self.find_inside(Srv::CREATE_SCHEDULE, Treatment::BySchedule, || {
                     self.find_service(nested)
@@ -187,21 +192,24 @@ impl Policy {
                 Some(row) => Found::known(&row.entry),
                 None => self.find_nothing(UnknownCode::DccAlert(code)),
             },
+            Subject::UnknownKind => self.find_nothing(UnknownCode::Kind),
         }
     }
 
     fn find_service(&self, srv: Srv) -> Found<'_> {
-        let unknown = UnknownCode::ServiceRequest(srv);
         match self.service_request(srv) {
             Some(row) => Found {
                 entry: &row.entry,
                 by_device_type: row.by_device_type.as_ref(),
                 unknown_code: None,
             },
-            // Service 4 is the service that reads meters.
-            None if srv.service() == 4 => Found::known(self.unknown_read()).with(unknown),
-            None => self.find_nothing(unknown),
+            None if srv.reads_meters() => self.find_unknown_read(srv),
+            None => self.find_nothing(UnknownCode::ServiceRequest(srv)),
         }
+    }
+
+    const fn find_unknown_read(&self, srv: Srv) -> Found<'_> {
+        Found::known(self.unknown_read()).with(UnknownCode::ServiceRequest(srv))
     }
 
     /// A request that is judged by what is in it: by the inner message where that can be suppressed,
@@ -331,6 +339,7 @@ fn delivered_whatever_the_flag(subject: Subject, found: &Found<'_>) -> Reason {
         (_, Treatment::Suppress) => Reason::RuleOutOfBounds,
         (Subject::Receipt { .. }, _) => Reason::Receipt,
         (Subject::DccAlert(_), _) => Reason::DccAlert,
+        (Subject::UnknownKind, _) => Reason::UnknownKind,
         (_, Treatment::NotApplicable) => Reason::HanOnly,
         _ => match *class {
             Class::Unknown => Reason::UnknownCode,

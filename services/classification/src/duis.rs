@@ -4,7 +4,29 @@
 //! schedule orders (5.1), the GBCS message that is handed in (8.13) or that was signed. Of a response
 //! it is the GBCS message, by its clear header. Nothing is decrypted, and no signature is verified.
 //!
-//! The XML is read by its namespace, whatever prefix stands for it, and no further than needed.
+//! # Which Devices
+//!
+//! Most requests name their Device in the RequestID. A request to the DCC itself (Command Variant 8)
+//! names Devices in its body, and every element is read whose name says so: `DeviceID` (5.1, 8.2, 8.3,
+//! 8.4, 8.6, 8.14, 12.2), `OtherDeviceID` (8.14.3) and `DeviceIDList` (11.1, 11.4). In a list, commas
+//! and white space separate the Devices, one or many in a row; a list may begin and end with them. A
+//! Device that is named twice counts once. A body that names only an MPxN, a property or a schedule
+//! (5.2, 5.3, 8.2, 12.1) is about no Device: none of these requests depends on a flag.
+//!
+//! # What is not known
+//!
+//! The namespace of DUIS has no version; `schemaVersion` has, and is not looked at. What a document
+//! says decides, whichever version said it first:
+//!
+//! - A response whose body is of an unknown kind, as `SMETS1ResponseMessage` is to a mesh of SMETS2
+//!   Devices, is [`Subject::UnknownKind`](crate::message::Subject::UnknownKind).
+//! - A request of the read service (4) with a body that no variant has is
+//!   [`Subject::UnknownRead`](crate::message::Subject::UnknownRead): for a flagged Device it is stopped.
+//! - Any other request whose body is not that of its header cannot be read. Its body could be a read.
+//! - A root element that is neither `Request` nor `Response` cannot be read, for the same reason.
+//!
+//! The XML is read by its namespace, whatever prefix stands for it, and no further than needed. Nothing
+//! of a firmware image is decoded or copied.
 
 mod request;
 mod response;
@@ -15,7 +37,7 @@ use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use mesh_types::{DeviceId, Eui64};
+use mesh_types::Eui64;
 
 use self::xml::Cursor;
 use crate::codes::Srv;
@@ -24,8 +46,10 @@ use crate::gbcs;
 use crate::message::Message;
 use crate::policy::Policy;
 
-/// The most octets of a document, unless the caller says otherwise.
-pub const MAX_OCTETS: usize = 1024 * 1024;
+/// The most octets of a document, unless the caller says otherwise. DUIS 5.4 allows some 16 million: an
+/// image of 10,240,000 octets in base64, broken into lines of any usual length, and a full list of
+/// Devices.
+pub const MAX_OCTETS: usize = 16 * 1024 * 1024;
 
 /// The most characters of a GBCS message in base64.
 const MAX_PAYLOAD: usize = gbcs::MAX_OCTETS / 3 * 4 + 4096;
@@ -52,7 +76,7 @@ pub fn read_up_to(policy: &Policy, document: &[u8], limit: usize) -> Result<Mess
     let message = if root.is("Request") {
         request::read(&mut cursor, &root, policy)?
     } else if root.is("Response") {
-        response::read(&mut cursor)?
+        response::read(&mut cursor, policy)?
     } else {
         return Err(ReadError::NotDuis);
     };
@@ -80,14 +104,10 @@ impl FromStr for ExchangeId {
         if counter.is_empty() || !counter.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(ReadError::RequestId);
         }
-        let counter: u64 = counter.parse().map_err(|_| ReadError::RequestId)?;
-        if counter == 0 {
-            return Err(ReadError::RequestId);
-        }
         Ok(Self {
             originator: originator.parse()?,
             target: target.parse()?,
-            counter,
+            counter: counter.parse().map_err(|_| ReadError::RequestId)?,
         })
     }
 }
@@ -148,12 +168,10 @@ fn finish(cursor: &mut Cursor<'_>) -> Result<(), ReadError> {
     cursor.end()
 }
 
-/// A Device ID, or several separated by white space.
-fn device_ids(text: &str, into: &mut Vec<DeviceId>) -> Result<(), ReadError> {
-    for id in text.split_ascii_whitespace() {
-        into.push(id.parse()?);
-    }
-    Ok(())
+/// The Service Request Variant whose body has this element, or whose schedule has.
+fn named_by(element: &str, policy: &Policy) -> Option<Srv> {
+    let scheduled = || policy.by_body_element(element.strip_prefix("DSP")?);
+    policy.by_body_element(element).or_else(scheduled)
 }
 
 #[cfg(test)]

@@ -32,6 +32,18 @@ pub enum ReadError {
         /// The most levels that are read.
         limit: usize,
     },
+    /// Tags, references and comments together are longer than those of any DUIS message.
+    #[error("tags, references and comments have more than {limit} octets")]
+    TooMuchMarkup {
+        /// The most octets of them that are read.
+        limit: usize,
+    },
+    /// More Devices are named than a list of DUIS has room for.
+    #[error("more than {limit} Devices are named")]
+    TooManyDevices {
+        /// The most Devices that are read.
+        limit: usize,
+    },
     /// A tag, with its attributes, or a text is longer than any that is read.
     #[error("a tag or a text is too long")]
     TooLong,
@@ -65,8 +77,8 @@ pub enum ReadError {
     /// A code does not have its form.
     #[error(transparent)]
     Code(#[from] CodeError),
-    /// A RequestID or ResponseID is not two EUI-64 and a counter from 1 joined by colons.
-    #[error("a RequestID or ResponseID is two EUI-64 and a counter from 1, joined by colons")]
+    /// A RequestID or ResponseID is not two EUI-64 and a counter joined by colons.
+    #[error("a RequestID or ResponseID is two EUI-64 and a counter, joined by colons")]
     RequestId,
     /// RequestID and ResponseID name different Devices, parties or counters.
     #[error("RequestID and ResponseID do not belong together")]
@@ -129,6 +141,8 @@ impl ReadError {
             Self::Doctype => "XML_DOCTYPE_REFUSED",
             Self::Entity => "XML_ENTITY_REFUSED",
             Self::TooDeep { .. } => "XML_TOO_DEEP",
+            Self::TooMuchMarkup { .. } => "XML_TOO_MUCH_MARKUP",
+            Self::TooManyDevices { .. } => "TOO_MANY_DEVICES",
             Self::TooLong => "XML_TOO_LONG",
             Self::NotDuis => "DUIS_NOT_RECOGNISED",
             Self::UnexpectedText => "DUIS_UNEXPECTED_TEXT",

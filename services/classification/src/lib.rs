@@ -23,6 +23,7 @@
 //! |---|---|
 //! | what are the codes that messages are known by | [`codes`] |
 //! | what does a decision need to know of a message | [`message`] |
+//! | what does a caller say that has read the message itself | [`structured`] |
 //! | what does this DUIS document say | [`duis`] |
 //! | what does this GBCS message say | [`gbcs`] |
 //! | why can a message not be read | [`error`] |
@@ -31,6 +32,7 @@
 //! | where do messages for demonstrations, tests and benches come from | [`samples`] |
 //! | which Devices are flagged, and how present is that | [`flags`], [`follow`] |
 //! | how does a request become an answer | [`request`], [`classify`], [`wire`], [`grpc`] |
+//! | what is it called in the contract | [`terms`] |
 //! | why is a call refused | [`problem`] |
 //!
 //! A caller judges a message first, and looks up flags only where the verdict depends on one:
@@ -77,6 +79,8 @@ pub mod problem;
 pub mod request;
 pub mod samples;
 mod serve;
+pub mod structured;
+pub mod terms;
 pub mod wire;
 
 pub use mesh_service::RunError;

@@ -13,24 +13,26 @@ use opentelemetry::metrics::{Counter, Gauge, Meter};
 use crate::decide::UnknownCode;
 use crate::policy::Class;
 use crate::problem::Error;
-use crate::wire;
+use crate::terms;
 
 /// The reasons of decisions, each with the verdict that it goes with.
-const REASONS: [(DecisionReason, Verdict); 6] = [
+const REASONS: [(DecisionReason, Verdict); 7] = [
     (DecisionReason::ProtectedClass, Verdict::Deliver),
     (DecisionReason::NotFlagged, Verdict::Deliver),
     (DecisionReason::ReducedByChoice, Verdict::Suppress),
     (DecisionReason::CriticalCarriesConsumption, Verdict::Deliver),
     (DecisionReason::UnknownCode, Verdict::Deliver),
     (DecisionReason::UnknownReadVariant, Verdict::Suppress),
+    (DecisionReason::UnknownKind, Verdict::Deliver),
 ];
 const CLASSES: usize = Class::ALL.len();
 
-const KINDS: [&str; 4] = [
+const KINDS: [&str; 5] = [
     "service_request",
     "gbcs_message",
     "device_alert",
     "dcc_alert",
+    "document",
 ];
 
 /// Why a message was not decided.
@@ -52,7 +54,7 @@ pub(crate) struct Tally {
 impl Tally {
     /// Counts a decision.
     pub(crate) fn decided(&mut self, decision: &crate::decide::Decision<'_>) {
-        let reason = wire::reason(decision.reason);
+        let reason = terms::reason(decision.reason);
         let row = REASONS.iter().position(|(known, _)| *known == reason);
         let class = Class::ALL.iter().position(|known| *known == decision.class);
         if let (Some(row), Some(class)) = (row, class) {
@@ -64,6 +66,7 @@ impl Tally {
                 UnknownCode::Message(_) => 1,
                 UnknownCode::Alert(_) => 2,
                 UnknownCode::DccAlert(_) => 3,
+                UnknownCode::Kind => 4,
             };
             self.unknown_codes[kind] += 1;
         }
@@ -118,7 +121,7 @@ impl Metrics {
             labels: labels.collect(),
             unknown_codes: meter
                 .u64_counter("mp169.classification.unknown_codes")
-                .with_description("Messages with a code that the tables do not know")
+                .with_description("Messages with a code or of a kind that is not known")
                 .build(),
             unknown_labels: KINDS.map(|kind| [KeyValue::new("kind", kind)]),
             critical_consumption: meter
@@ -182,7 +185,7 @@ fn add<'l>(
 }
 
 fn class_name(class: Class) -> &'static str {
-    let class: MessageClass = wire::message_class(class);
+    let class: MessageClass = terms::message_class(class);
     class.as_str_name()
 }
 
@@ -277,6 +280,7 @@ mod tests {
             Reason::DccAlert,
             Reason::HanOnly,
             Reason::UnknownCode,
+            Reason::UnknownKind,
             Reason::RuleOutOfBounds,
         ] {
             let suppressed = matches!(
@@ -285,7 +289,7 @@ mod tests {
             );
             let known = REASONS
                 .iter()
-                .find(|(known, _)| *known == wire::reason(reason));
+                .find(|(known, _)| *known == terms::reason(reason));
             let (_, verdict) = known.unwrap();
             assert_eq!(*verdict == Verdict::Suppress, suppressed, "{reason:?}");
         }

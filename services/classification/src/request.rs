@@ -7,13 +7,11 @@ use mesh_api::convert::FieldErrors;
 use mesh_types::DeviceId;
 
 use crate::codes::{AlertCode, MessageCode, Srv};
-use crate::message::{Devices, Message, Origin, Structured};
+use crate::message::{Devices, MAX_DEVICES, Message, Origin};
 use crate::policy::Policy;
 use crate::problem::Error;
+use crate::structured::Structured;
 use crate::{duis, gbcs};
-
-/// The most Devices that a message names.
-const MAX_DEVICES: usize = 1_000;
 
 /// Reads a message in any of its forms.
 ///
@@ -144,7 +142,7 @@ fn one_device_unless_a_list(policy: &Policy, read: &Structured, errors: &mut Fie
 
 fn devices(texts: &[String], errors: &mut FieldErrors) -> Devices {
     if texts.len() > MAX_DEVICES {
-        errors.add("structured.device_ids", "are at most 1,000");
+        errors.add("structured.device_ids", "are at most 50,000");
         return Devices::None;
     }
     let mut device = |(at, text): (usize, &String)| -> Option<DeviceId> {

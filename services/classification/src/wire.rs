@@ -1,15 +1,16 @@
 //! How do decisions and rules look on the wire?
 
 use mesh_api::classification::v1 as wire;
-use mesh_api::common::v1::{DeviceType as WireType, MessageClass};
+use mesh_api::common::v1::DeviceType as WireType;
 use mesh_api::convert::{position_to_wire, timestamp_to_wire};
 use mesh_types::DeviceId;
 
 use crate::codes::Srv;
-use crate::decide::{Decision, Reason, Verdict};
+use crate::decide::Decision;
 use crate::flags::{Flagged, View};
-use crate::message::{DeviceType, Message, Origin};
-use crate::policy::{Class, Entry, Policy, Row, Treatment};
+use crate::message::{DeviceType, Message};
+use crate::policy::{Entry, Policy, Row, Treatment};
+use crate::terms::{message_class, origin, reason, verdict};
 
 /// The decision about `message`; `flag` is the one that holds for the decision's flagged Device.
 #[must_use]
@@ -85,64 +86,6 @@ const fn while_flagged(entry: &Entry) -> wire::Verdict {
     match entry.treatment {
         Treatment::Suppress if entry.may_be_suppressed() => wire::Verdict::Suppress,
         _ => wire::Verdict::Deliver,
-    }
-}
-
-const fn verdict(verdict: Verdict) -> wire::Verdict {
-    match verdict {
-        Verdict::Deliver => wire::Verdict::Deliver,
-        Verdict::Suppress => wire::Verdict::Suppress,
-    }
-}
-
-/// The reason that a User can be answered with: the contract has fewer than the policy.
-#[must_use]
-pub const fn reason(reason: Reason) -> wire::DecisionReason {
-    match reason {
-        Reason::ConsumptionOfFlaggedDevice => wire::DecisionReason::ReducedByChoice,
-        Reason::UnknownReadOfFlaggedDevice => wire::DecisionReason::UnknownReadVariant,
-        Reason::NotFlagged => wire::DecisionReason::NotFlagged,
-        Reason::CriticalConsumption => wire::DecisionReason::CriticalCarriesConsumption,
-        Reason::UnknownCode => wire::DecisionReason::UnknownCode,
-        Reason::NotConsumptionOnDeviceType
-        | Reason::ProtectedClass
-        | Reason::PolicyDelivers
-        | Reason::ScheduleManagement
-        | Reason::Receipt
-        | Reason::DccAlert
-        | Reason::HanOnly
-        | Reason::RuleOutOfBounds => wire::DecisionReason::ProtectedClass,
-    }
-}
-
-/// The class.
-#[must_use]
-pub const fn message_class(class: Class) -> MessageClass {
-    match class {
-        Class::Consumption => MessageClass::Consumption,
-        Class::Export => MessageClass::Export,
-        Class::Prepayment => MessageClass::Prepayment,
-        Class::Network => MessageClass::Network,
-        Class::Supply => MessageClass::Supply,
-        Class::LoadControl => MessageClass::LoadControl,
-        Class::Security => MessageClass::Security,
-        Class::Firmware => MessageClass::Firmware,
-        Class::Configuration => MessageClass::Configuration,
-        Class::InventoryHan => MessageClass::InventoryHan,
-        Class::Customer => MessageClass::Customer,
-        Class::Schedule => MessageClass::Schedule,
-        Class::Diagnostic => MessageClass::Diagnostic,
-        Class::Unknown => MessageClass::Unspecified,
-    }
-}
-
-const fn origin(origin: Origin) -> wire::Origin {
-    match origin {
-        Origin::OnDemand => wire::Origin::OnDemand,
-        Origin::Scheduled => wire::Origin::Scheduled,
-        Origin::FutureDated => wire::Origin::FutureDated,
-        Origin::Response => wire::Origin::Response,
-        Origin::Alert => wire::Origin::Alert,
     }
 }
 

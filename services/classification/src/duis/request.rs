@@ -3,12 +3,12 @@
 use mesh_types::DeviceId;
 
 use super::tail::{self, Open};
-use super::xml::{Cursor, MAX_CODE, Step, Tag};
-use super::{ExchangeId, device_ids, finish, once, payload, variant_of};
+use super::xml::{Cursor, Step, Tag};
+use super::{ExchangeId, finish, named_by, once, payload, variant_of};
 use crate::codes::{CommandVariant, Srv};
 use crate::error::ReadError;
 use crate::gbcs;
-use crate::message::{Devices, Message, Origin, Subject};
+use crate::message::{Devices, MAX_DEVICES, Message, Origin, Subject};
 use crate::policy::Policy;
 
 /// Reads a request whose root element was just entered.
@@ -36,7 +36,7 @@ pub(super) fn read<'a>(
             element: "the request in the body",
         });
     };
-    header.check_body(&element, policy)?;
+    let header = header.with_body(&element, policy)?;
     if header.is_plain() {
         let names = (root_name, body_name, cursor.written_name(&element));
         if let (Some(root), Some(body), Some(element)) = names
@@ -66,6 +66,8 @@ struct Header {
     id: ExchangeId,
     command_variant: CommandVariant,
     srv: Srv,
+    /// What the request is about, unless something that is nested in it says otherwise.
+    subject: Subject,
 }
 
 impl Header {
@@ -93,6 +95,11 @@ impl Header {
                 cursor.skip()?;
             }
         }
+        let srv = variant_of(
+            reference,
+            variant,
+            ["ServiceReference", "ServiceReferenceVariant"],
+        )?;
         Ok(Self {
             id: id.ok_or(ReadError::Missing {
                 element: "RequestID",
@@ -100,11 +107,8 @@ impl Header {
             command_variant: command_variant.ok_or(ReadError::Missing {
                 element: "CommandVariant",
             })?,
-            srv: variant_of(
-                reference,
-                variant,
-                ["ServiceReference", "ServiceReferenceVariant"],
-            )?,
+            srv,
+            subject: Subject::Service(srv),
         })
     }
 
@@ -119,24 +123,31 @@ impl Header {
     }
 
     /// The body's element and the Service Request Variant are one to one; a signed Pre-Command has
-    /// the same element for all.
-    fn check_body(&self, element: &Tag<'_>, policy: &Policy) -> Result<(), ReadError> {
+    /// the same element for all. An element that no variant has may be a read.
+    fn with_body(self, element: &Tag<'_>, policy: &Policy) -> Result<Self, ReadError> {
         if !element.is_duis() {
             return Err(ReadError::BodyMismatch);
         }
         let signed = element.is("SignedPreCommand");
-        let fits = if signed || self.command_variant.is_signed() {
-            signed && self.command_variant.is_signed()
-        } else {
-            match policy.service_request(self.srv) {
-                Some(row) => element.name() == &*row.body_element,
-                None => policy.by_body_element(element.name()).is_none(),
-            }
-        };
-        if fits {
-            Ok(())
-        } else {
-            Err(ReadError::BodyMismatch)
+        if signed || self.command_variant.is_signed() {
+            return if signed && self.command_variant.is_signed() {
+                Ok(self)
+            } else {
+                Err(ReadError::BodyMismatch)
+            };
+        }
+        let (named, expected) = (
+            named_by(element.name(), policy),
+            policy.service_request(self.srv),
+        );
+        match (named, expected) {
+            (None, None) => Ok(self),
+            (_, Some(row)) if element.name() == &*row.body_element => Ok(self),
+            (None, Some(_)) if self.srv.reads_meters() => Ok(Self {
+                subject: Subject::UnknownRead(self.srv),
+                ..self
+            }),
+            _ => Err(ReadError::BodyMismatch),
         }
     }
 
@@ -149,11 +160,11 @@ impl Header {
         Message {
             origin,
             devices: Devices::One(DeviceId::new(self.id.target)),
-            subject: Subject::Service(self.srv),
+            subject: self.subject,
         }
     }
 
-    fn message(&self, content: Content) -> Result<Message, ReadError> {
+    fn message(&self, mut content: Content) -> Result<Message, ReadError> {
         let origin = if content.is_future_dated {
             Origin::FutureDated
         } else {
@@ -193,7 +204,12 @@ impl Header {
                 })?;
                 (vec![header.device()], Subject::Returned(header.codes))
             }
-            srv => (content.devices, Subject::Service(srv)),
+            // Whoever carries out an unknown read may go by the header.
+            srv if srv.reads_meters() && !content.devices.is_empty() => {
+                content.devices.push(DeviceId::new(self.id.target));
+                (content.devices, self.subject)
+            }
+            _ => (content.devices, self.subject),
         };
         Ok(Message {
             origin,
@@ -243,8 +259,15 @@ impl Content {
         let returns = to_dcc && header.srv == Srv::RETURN_LOCAL_COMMAND_RESPONSE;
         match name {
             "ExecutionDateTime" => self.is_future_dated = true,
-            "DeviceID" if to_dcc => device_ids(&cursor.text(MAX_CODE)?, &mut self.devices)?,
-            "DeviceIDList" if to_dcc => device_ids(&cursor.words("DeviceID")?, &mut self.devices)?,
+            "FirmwareImage" if to_dcc => cursor.pass_text()?,
+            name if to_dcc && name.ends_with("DeviceID") => self.device(&cursor.code()?)?,
+            name if to_dcc && name.ends_with("DeviceIDList") => {
+                let list = cursor.words("DeviceID")?;
+                let places = list.split([',', ' ', '\t', '\r', '\n']);
+                for place in places.filter(|place| !place.is_empty()) {
+                    self.device(place)?;
+                }
+            }
             "DSPScheduledServiceReference" if schedules => {
                 let value = cursor.code()?.parse()?;
                 once(
@@ -275,6 +298,13 @@ impl Content {
             }
             _ => {}
         }
+        Ok(())
+    }
+    fn device(&mut self, text: &str) -> Result<(), ReadError> {
+        if self.devices.len() == MAX_DEVICES {
+            return Err(ReadError::TooManyDevices { limit: MAX_DEVICES });
+        }
+        self.devices.push(text.parse()?);
         Ok(())
     }
 }

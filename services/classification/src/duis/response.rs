@@ -2,15 +2,16 @@
 
 use mesh_types::DeviceId;
 
-use super::xml::{Cursor, Step};
-use super::{ExchangeId, finish, once, payload, variant_of};
+use super::xml::{Cursor, Step, Tag};
+use super::{ExchangeId, finish, named_by, once, payload, variant_of};
 use crate::codes::{AlertCode, DccAlertCode, Srv};
 use crate::error::ReadError;
 use crate::gbcs;
 use crate::message::{Devices, GbcsCodes, Message, Origin, Subject};
+use crate::policy::Policy;
 
 /// Reads a response whose root element was just entered.
-pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Message, ReadError> {
+pub(super) fn read(cursor: &mut Cursor<'_>, policy: &Policy) -> Result<Message, ReadError> {
     match cursor.child()? {
         Some(tag) if tag.is("Header") => {}
         Some(_) => return Err(ReadError::UnexpectedElement { near: "Header" }),
@@ -18,7 +19,7 @@ pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Message, ReadError> {
     }
     let from = header(cursor)?;
     let body = match cursor.child()? {
-        Some(tag) if tag.is("Body") => Body::read(cursor)?,
+        Some(tag) if tag.is("Body") => Body::read(cursor, policy)?,
         Some(_) => return Err(ReadError::UnexpectedElement { near: "Body" }),
         None => return Err(ReadError::Missing { element: "Body" }),
     };
@@ -51,6 +52,8 @@ fn header(cursor: &mut Cursor<'_>) -> Result<Option<DeviceId>, ReadError> {
         } else if tag.is("ResponseCode") {
             let filled = !cursor.code()?.is_empty();
             once(&mut code, filled, "ResponseCode")?;
+        } else if tag.is("CommandVariant") {
+            return Err(ReadError::UnexpectedElement { near: "Header" });
         } else {
             cursor.skip()?;
         }
@@ -82,7 +85,7 @@ struct Body {
 
 impl Body {
     /// Reads the open body and closes it. A body without a message is an acknowledgement.
-    fn read(cursor: &mut Cursor<'_>) -> Result<Self, ReadError> {
+    fn read(cursor: &mut Cursor<'_>, policy: &Policy) -> Result<Self, ReadError> {
         let mut body = None;
         while let Some(tag) = cursor.child()? {
             let read = if tag.is("ResponseMessage") {
@@ -92,7 +95,7 @@ impl Body {
             } else if tag.is("DCCAlertMessage") {
                 Self::dcc_alert(cursor)?
             } else {
-                return Err(ReadError::UnexpectedElement { near: "Body" });
+                Self::unknown(cursor, &tag, policy)?
             };
             once(&mut body, read, "the message in the body")?;
         }
@@ -101,6 +104,19 @@ impl Body {
             subject: Subject::Receipt { srv: None },
             device: None,
         }))
+    }
+
+    /// Whatever it is, it is delivered, so it must not be a request in the form of a response.
+    fn unknown(cursor: &mut Cursor<'_>, tag: &Tag<'_>, policy: &Policy) -> Result<Self, ReadError> {
+        if named_by(tag.name(), policy).is_some() || tag.name() == "SignedPreCommand" {
+            return Err(ReadError::UnexpectedElement { near: "Body" });
+        }
+        cursor.skip()?;
+        Ok(Self {
+            origin: Origin::Response,
+            subject: Subject::UnknownKind,
+            device: None,
+        })
     }
 
     /// The GBCS message stands in the response itself or one level deeper, in an element that says

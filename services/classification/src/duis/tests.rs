@@ -1,8 +1,11 @@
 //! Documents of the project's own, in every form that the format allows, and hostile ones.
 
 mod both_ways;
+mod disguises;
 mod forms;
+mod kinds;
 mod refusals;
+mod sizes;
 
 use mesh_types::DeviceId;
 use proptest::prelude::*;

@@ -19,6 +19,11 @@ pub(super) const DUIS: &str = "http://www.dccinterface.co.uk/ServiceUserGateway"
 const MAX_DEPTH: usize = 32;
 /// The longest tag, with its attributes.
 const MAX_TAG: usize = 4096;
+/// The most octets of tags, references and comments together. Only texts can be as long as a document:
+/// a firmware image and a list of Devices. They are stepped over by a search, and markup is what costs.
+const MAX_MARKUP: usize = 2 * 1024 * 1024;
+/// The most prefixes that are bound at a time: each tag is looked up among them.
+const MAX_SCOPES: usize = 64;
 /// The most characters of a text that is read as a code or an identifier.
 pub(super) const MAX_CODE: usize = 256;
 
@@ -30,6 +35,7 @@ pub(super) struct Cursor<'a> {
     input: &'a str,
     reader: Reader<&'a [u8]>,
     depth: usize,
+    markup: u64,
     scopes: Vec<Scope>,
 }
 
@@ -77,6 +83,7 @@ impl<'a> Cursor<'a> {
             input,
             reader,
             depth: 0,
+            markup: 0,
             scopes: Vec::new(),
         }
     }
@@ -158,11 +165,7 @@ impl<'a> Cursor<'a> {
             if text.len() + piece.len() > limit {
                 return Err(ReadError::TooLong);
             }
-            if text.is_empty() {
-                text = piece;
-            } else {
-                text.to_mut().push_str(&piece);
-            }
+            append(&mut text, piece);
         }
         self.leave();
         Ok(match text {
@@ -171,31 +174,51 @@ impl<'a> Cursor<'a> {
         })
     }
 
+    /// Steps over the text of the open element, which must hold nothing else; closes the element.
+    pub(super) fn pass_text(&mut self) -> Result<(), ReadError> {
+        loop {
+            match self.event()? {
+                Event::End(_) => break,
+                Event::Text(_) | Event::CData(_) | Event::Comment(_) | Event::PI(_) => {}
+                Event::GeneralRef(reference) => {
+                    resolve(&reference)?;
+                }
+                Event::Start(_) => return Err(ReadError::UnexpectedElement { near: "a text" }),
+                _ => return Err(ReadError::Xml),
+            }
+        }
+        self.leave();
+        Ok(())
+    }
+
     /// The texts of the open element and of the elements `child` in it, separated by spaces; closes
     /// the element.
-    pub(super) fn words(&mut self, child: &str) -> Result<String, ReadError> {
+    pub(super) fn words(&mut self, child: &str) -> Result<Cow<'a, str>, ReadError> {
         let outside = self.depth.saturating_sub(1);
-        let mut words = String::new();
-        while self.depth > outside {
-            match self.event()? {
+        let mut words: Cow<'a, str> = Cow::Borrowed("");
+        loop {
+            let piece = match self.event()? {
                 Event::Start(start) => {
                     if !self.enter(start)?.is(child) {
                         return Err(ReadError::UnexpectedElement { near: "a list" });
                     }
-                    words.push(' ');
+                    Cow::Borrowed(" ")
                 }
                 Event::End(_) => {
                     self.leave();
-                    words.push(' ');
+                    if self.depth == outside {
+                        return Ok(words);
+                    }
+                    Cow::Borrowed(" ")
                 }
-                Event::Text(piece) => words.push_str(&piece),
-                Event::CData(piece) => words.push_str(&piece),
-                Event::GeneralRef(reference) => words.push(resolve(&reference)?),
-                Event::Comment(_) | Event::PI(_) => {}
+                Event::Text(piece) => piece.into_inner(),
+                Event::CData(piece) => piece.into_inner(),
+                Event::GeneralRef(reference) => Cow::Owned(resolve(&reference)?.to_string()),
+                Event::Comment(_) | Event::PI(_) => continue,
                 _ => return Err(ReadError::Xml),
-            }
+            };
+            append(&mut words, piece);
         }
-        Ok(words)
     }
 
     /// A text that is read as a code or an identifier.
@@ -242,13 +265,19 @@ impl<'a> Cursor<'a> {
     }
 
     fn event(&mut self) -> Result<Event<'a>, ReadError> {
-        match self.reader.read_event() {
-            Ok(Event::DocType(_)) => Err(ReadError::Doctype),
+        let from = self.reader.buffer_position();
+        let event = self.reader.read_event().map_err(|_| ReadError::Xml)?;
+        match event {
+            Event::DocType(_) => return Err(ReadError::Doctype),
             // A declaration is only one at the very start.
-            Ok(Event::Decl(_)) if self.depth > 0 => Err(ReadError::Xml),
-            Ok(event) => Ok(event),
-            Err(_) => Err(ReadError::Xml),
+            Event::Decl(_) if self.depth > 0 => return Err(ReadError::Xml),
+            Event::Text(_) | Event::CData(_) => {}
+            _ => self.markup += self.reader.buffer_position() - from,
         }
+        if self.markup > MAX_MARKUP as u64 {
+            return Err(ReadError::TooMuchMarkup { limit: MAX_MARKUP });
+        }
+        Ok(event)
     }
 
     fn enter(&mut self, start: BytesStart<'a>) -> Result<Tag<'a>, ReadError> {
@@ -273,9 +302,10 @@ impl<'a> Cursor<'a> {
         Ok(Tag { start, is_duis })
     }
 
-    /// Notes the prefixes that the tag binds to DUIS, and those that it takes away from it.
+    /// Notes the prefixes that the tag binds, to DUIS or away from it.
     fn declare(&mut self, start: &BytesStart<'_>) -> Result<(), ReadError> {
-        for attribute in start.attributes() {
+        // The reader's own check compares each attribute with all before it.
+        for attribute in start.attributes().with_checks(false) {
             let attribute = attribute.map_err(|_| ReadError::Xml)?;
             let name = attribute.key.into_inner();
             let Some(prefix) = name
@@ -284,17 +314,22 @@ impl<'a> Cursor<'a> {
             else {
                 continue;
             };
+            let here = self.scopes.iter().rev();
+            let mut here = here.take_while(|scope| scope.depth == self.depth);
+            if here.any(|scope| &*scope.prefix == prefix) {
+                return Err(ReadError::Xml);
+            }
+            if self.scopes.len() == MAX_SCOPES {
+                return Err(ReadError::TooLong);
+            }
             let namespace = attribute
                 .normalized_value(XmlVersion::Implicit1_0)
                 .map_err(|_| ReadError::Entity)?;
-            let is_duis = namespace == DUIS;
-            if is_duis || self.scopes.iter().any(|scope| &*scope.prefix == prefix) {
-                self.scopes.push(Scope {
-                    depth: self.depth,
-                    prefix: prefix.into(),
-                    is_duis,
-                });
-            }
+            self.scopes.push(Scope {
+                depth: self.depth,
+                prefix: prefix.into(),
+                is_duis: namespace == DUIS,
+            });
         }
         Ok(())
     }
@@ -308,6 +343,15 @@ impl<'a> Cursor<'a> {
             self.scopes.pop();
         }
         self.depth = self.depth.saturating_sub(1);
+    }
+}
+
+/// Adds a piece to a text, which is borrowed while it has only one.
+fn append<'a>(text: &mut Cow<'a, str>, piece: Cow<'a, str>) {
+    if text.is_empty() {
+        *text = piece;
+    } else {
+        text.to_mut().push_str(&piece);
     }
 }
 

@@ -42,12 +42,37 @@ pub fn duis_device_list(
     counter: u64,
 ) -> Option<String> {
     let row = policy.service_request(srv).filter(|row| row.non_device)?;
-    let devices: String = devices
-        .iter()
-        .map(|id| format!("<sr:DeviceIDList>{id}</sr:DeviceIDList>"))
-        .collect();
-    let element = format!("<sr:{0}>{devices}</sr:{0}>", row.body_element);
+    let element = format!(
+        "<sr:{0}>{1}</sr:{0}>",
+        row.body_element,
+        device_list(devices)
+    );
     Some(to_dcc(originator, counter).request(CommandVariant::NonDevice, srv, &element))
+}
+
+/// A request (11.1) to update the firmware of `devices`; the image's base64 stands in lines with
+/// `line_end` between them.
+#[must_use]
+pub fn duis_firmware(
+    originator: Eui64,
+    image: &[u8],
+    line_end: &str,
+    devices: &[DeviceId],
+    counter: u64,
+) -> String {
+    // 76 characters of base64 stand for 57 octets.
+    let lines: Vec<String> = image.chunks(57).map(|line| STANDARD.encode(line)).collect();
+    let element = format!(
+        "<sr:UpdateFirmware>\
+           <sr:FirmwareImage>{}</sr:FirmwareImage>\
+           <sr:FirmwareVersion>00000001</sr:FirmwareVersion>\
+           {}\
+         </sr:UpdateFirmware>",
+        lines.join(line_end),
+        device_list(devices),
+    );
+    let head = to_dcc(originator, counter);
+    head.request(CommandVariant::NonDevice, Srv::UPDATE_FIRMWARE, &element)
 }
 
 /// A request to create a schedule (5.1) that reads `nested` from `device` every day; `None` if the
@@ -161,6 +186,11 @@ pub fn duis_dcc_alert(party: Eui64, code: DccAlertCode, counter: u64) -> String 
     to_dcc(party, counter).alert(&format!(
         "<sr:DCCAlertMessage><sr:DCCAlertCode>{code}</sr:DCCAlertCode><sr:DCCAlert/></sr:DCCAlertMessage>"
     ))
+}
+
+fn device_list(devices: &[DeviceId]) -> String {
+    let ids: Vec<String> = devices.iter().map(ToString::to_string).collect();
+    format!("<sr:DeviceIDList>{}</sr:DeviceIDList>", ids.join(","))
 }
 
 const fn to_dcc(originator: Eui64, counter: u64) -> Head {

@@ -14,6 +14,7 @@ use mesh_api::classification::v1::{DecisionReason, Origin, Verdict, decision_res
 use mesh_api::common::v1::{DeviceType, ErrorReason, ItemStatus, MessageClass};
 use mesh_api::status::reason_of;
 use mesh_testkit::certificates;
+use mesh_types::{DeviceId, Eui64};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -40,7 +41,7 @@ fn srv(text: &str) -> SaidCode {
 async fn each_form_of_a_message_is_decided() {
     use DecisionReason::{
         CriticalCarriesConsumption, NotFlagged, ProtectedClass, ReducedByChoice, UnknownCode,
-        UnknownReadVariant,
+        UnknownKind, UnknownReadVariant,
     };
     let world = flagged().await;
     let supplier = SUPPLIER.parse().unwrap();
@@ -50,6 +51,9 @@ async fn each_form_of_a_message_is_decided() {
     let schedule = Content::DuisXml(schedule.unwrap().into());
     let response = samples::gbcs_response("0027".parse().unwrap(), meter, supplier, 1);
     let response = Content::Gbcs(response.octets().into());
+    let smets1 = samples::duis_receipt(read_srv, supplier, meter, 1, "I0")
+        .replace("sr:ResponseMessage>", "sr:SMETS1ResponseMessage>");
+    let smets1 = Content::DuisXml(smets1.into());
     let said = |origin: Origin, code| wire::Message {
         origin: origin.into(),
         ..structured(METER, code)
@@ -116,6 +120,12 @@ async fn each_form_of_a_message_is_decided() {
             "fallback/unknown-code",
         ),
         (
+            raw(smets1),
+            UnknownKind,
+            MessageClass::Unspecified,
+            "fallback/unknown-code",
+        ),
+        (
             said(Origin::OnDemand, srv("4.99.1")),
             UnknownReadVariant,
             MessageClass::Consumption,
@@ -161,7 +171,7 @@ fn unreadable() -> Vec<(Content, &'static str)> {
             "XML_NOT_WELL_FORMED",
         ),
         (Content::DuisXml(vec![0xFF; 64].into()), "XML_ENCODING"),
-        (xml(" ".repeat(2 << 20)), "MESSAGE_TOO_LARGE"),
+        (xml(" ".repeat((16 << 20) + 1)), "MESSAGE_TOO_LARGE"),
         (gbcs(&vec![0xDF; 2 << 20]), "MESSAGE_TOO_LARGE"),
         (gbcs(&response[..response.len() - 1]), "GBCS_TRUNCATED"),
         (gbcs(&[]), "GBCS_TRUNCATED"),
@@ -308,6 +318,51 @@ async fn a_batch_has_its_limits() {
         refused(world.classify(octets, None).await),
         (Code::ResourceExhausted, ErrorReason::MessageTooLarge)
     );
+}
+
+/// A batch has room for one that is larger than any document, so that it is refused alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_too_large_does_not_spoil_a_batch() {
+    let world = flagged().await;
+    let large = raw(Content::DuisXml(vec![b' '; (16 << 20) + 1].into()));
+    let messages = || vec![read(METER), large.clone(), read(GPF)];
+    let batch = wire::BatchClassifyRequest {
+        messages: messages(),
+        at_least: None,
+    };
+    let answer = world.dsp().batch_classify(batch).await.unwrap();
+    let batched = answer.into_inner().results;
+    let request = wire::ClassifyStreamRequest {
+        messages: messages(),
+        at_least: None,
+    };
+    let answers = world.dsp().classify_stream(stream::iter([request])).await;
+    let streamed = answers.unwrap().into_inner().message().await.unwrap();
+    for results in [batched, streamed.unwrap().results] {
+        let [first, second, third] = results.try_into().unwrap();
+        assert_eq!(decision(first).flagged_device_id, METER);
+        let refused = status(second);
+        assert_eq!(refused.reason(), ErrorReason::MessageUnreadable);
+        assert_eq!(refused.violations[0].subject, "MESSAGE_TOO_LARGE");
+        assert_eq!(decision(third).flagged_device_id, GAS_METER);
+    }
+}
+
+/// As large as DUIS 5.4 allows: an image of 10,240,000 octets for 50,000 Devices.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_largest_firmware_update_is_delivered_and_names_every_device() {
+    let world = flagged().await;
+    let mut devices = vec![METER.parse().unwrap()];
+    devices.extend((1..50_000).map(|number| DeviceId::new(Eui64::from_u64(number))));
+    let supplier = SUPPLIER.parse().unwrap();
+    let image = vec![0xA5; 10_240_000];
+    let document = samples::duis_firmware(supplier, &image, "&#13;\n", &devices, 1);
+    let firmware = raw(Content::DuisXml(document.into()));
+    let decision = world.decide(firmware, None).await;
+    assert_eq!(decision.verdict(), Verdict::Deliver);
+    assert_eq!(decision.message_class(), MessageClass::Firmware);
+    let expected: Vec<String> = devices.iter().map(ToString::to_string).collect();
+    assert!(decision.device_ids == expected, "other Devices");
 }
 
 /// The message never comes, so the refusal cannot have waited for it.

@@ -129,16 +129,48 @@ fn requests_to_the_dcc_name_their_devices_in_the_body() {
     let message = read_text(&firmware(&[METER, GAS, METER])).unwrap();
     assert_eq!(message.devices.as_slice(), [METER, GAS]);
     let list = format!("<sr:DeviceIDList>{METER}</sr:DeviceIDList>");
+    let nobody = with(
+        &firmware(&[METER]),
+        &list,
+        "<sr:DeviceIDList> , </sr:DeviceIDList>",
+    );
+    assert_eq!(read_text(&nobody).unwrap().devices, Devices::None);
     for (form, text) in [
         (
-            "in one text",
+            "by commas",
+            format!("<sr:DeviceIDList>{METER},{GAS}</sr:DeviceIDList>"),
+        ),
+        (
+            "by white space",
             format!("<sr:DeviceIDList>{METER} \n {GAS}</sr:DeviceIDList>"),
+        ),
+        (
+            "by commas in lines",
+            format!("<sr:DeviceIDList>\n  {METER} ,\r\n\t{GAS}\n</sr:DeviceIDList>"),
+        ),
+        (
+            "with stray commas",
+            format!("<sr:DeviceIDList>,{METER},, ,{GAS},</sr:DeviceIDList>"),
+        ),
+        (
+            "in pieces",
+            format!("<sr:DeviceIDList>{METER}&#44;<!-- , --><![CDATA[{GAS}]]></sr:DeviceIDList>"),
+        ),
+        (
+            "in two lists",
+            format!(
+                "<sr:DeviceIDList>{METER},{METER}</sr:DeviceIDList><sr:DeviceIDList>{GAS},{METER}</sr:DeviceIDList>"
+            ),
         ),
         (
             "in elements of the list",
             format!(
                 "<sr:DeviceIDList><sr:DeviceID>{METER}</sr:DeviceID><sr:DeviceID>{GAS}</sr:DeviceID></sr:DeviceIDList>"
             ),
+        ),
+        (
+            "in an element of another name",
+            format!("<sr:DeviceID>{METER}</sr:DeviceID><sr:OtherDeviceID>{GAS}</sr:OtherDeviceID>"),
         ),
         (
             "in elements",
