@@ -1,58 +1,57 @@
 //! `mp169 classify`: what becomes of the messages in files.
 
-use std::path::Path;
+mod batch;
+mod file;
 
 use anyhow::Result;
-use mesh_api::classification::v1::{self as wire, decision_result, message::Content};
+use mesh_api::classification::v1::{self as wire, decision_result};
 use mesh_api::common::v1::ItemStatus;
+use mesh_api::status::reason_of;
 use mesh_authz::InternalRole;
 use mesh_rpc::Retry;
+use tonic::Status;
 
 use crate::cli::classify::ClassifyArgs;
 use crate::cli::connection::Output;
 use crate::exit::Incomplete;
+use crate::outcome::refusal;
 use crate::output::{json, print_line, print_table, short};
 use crate::session::Session;
 
-/// How many messages are asked about at once.
-const BATCH: usize = 100;
+use self::batch::batches;
+use self::file::File;
 
-/// Carries out the command. It succeeds if every message could be decided, whatever the verdicts; a
-/// file that cannot be read does not keep the others from being decided.
+/// How many Devices of a message a table shows.
+const SHOWN_DEVICES: usize = 3;
+
+/// Carries out the command. It succeeds if every message could be decided, whatever the verdicts. A
+/// file that cannot be read keeps no other from being decided, nor does a call that fails.
 pub(crate) async fn run(args: ClassifyArgs) -> Result<()> {
     let output = args.connection.output;
     let session = Session::open(&args.connection, Some(InternalRole::Dsp))?;
     let mut client = session.clients.classification()?;
-    let mut rows = Vec::new();
-    let mut undecided = 0;
-    for files in args.files.chunks(BATCH) {
-        let contents: Vec<_> = files.iter().map(|file| read(file)).collect();
-        let messages = contents.iter().flatten().cloned().map(message).collect();
+    let retry = Retry::default();
+    let (mut rows, mut undecided, mut failed) = (Vec::new(), 0, None);
+    for files in batches(args.files.iter().map(|path| File::read(path))) {
+        let messages = files.iter().filter_map(File::message).collect();
         let request = wire::BatchClassifyRequest {
             messages,
             at_least: None,
         };
-        let mut results = Retry::default()
-            .idempotent(async || client.batch_classify(request.clone()).await)
-            .await?
-            .into_inner()
-            .results
-            .into_iter();
-        for (file, content) in files.iter().zip(contents) {
-            let result = match content {
-                Ok(_) => results.next().unwrap_or_default(),
-                Err(problem) => unread(problem),
-            };
+        let answer = retry.idempotent(async || client.batch_classify(request.clone()).await);
+        let answer = answer.await.map(|answer| answer.into_inner().results);
+        for (name, result) in paired(files, &answer) {
             let decided = matches!(result.result, Some(decision_result::Result::Decision(_)));
             undecided += u64::from(!decided);
             match output {
-                Output::Table => rows.push(row(file, result)),
+                Output::Table => rows.push(row(name, result)),
                 Output::Json => {
-                    let (file, result) = (file.display().to_string(), json(&result)?);
-                    print_line(&serde_json::json!({ "file": file, "result": result }))?;
+                    let result = json(&result)?;
+                    print_line(&serde_json::json!({ "file": name, "result": result }))?;
                 }
             }
         }
+        failed = failed.or(answer.err());
     }
     if output == Output::Table {
         print_table(
@@ -60,18 +59,37 @@ pub(crate) async fn run(args: ClassifyArgs) -> Result<()> {
             rows,
         )?;
     }
+    if let Some(status) = failed {
+        return Err(status.into());
+    }
     let all = u64::try_from(args.files.len())?;
     Incomplete::check(undecided, all, "messages could not be decided")
 }
 
-fn message(content: Content) -> wire::Message {
-    wire::Message {
-        content: Some(content),
-        origin: wire::Origin::Unspecified.into(),
-    }
+/// Each file of a batch with its own result: the service's, or why it was not asked.
+fn paired<'a>(
+    files: Vec<File>,
+    answer: &'a Result<Vec<wire::DecisionResult>, Status>,
+) -> impl Iterator<Item = (String, wire::DecisionResult)> + 'a {
+    let mut results = answer.iter().flatten();
+    files.into_iter().map(move |file| {
+        let result = match (file.content, answer) {
+            (Err(problem), _) => undecided(problem),
+            (Ok(_), Ok(_)) => results.next().cloned().unwrap_or_default(),
+            (Ok(_), Err(status)) => wire::DecisionResult {
+                result: Some(decision_result::Result::Status(ItemStatus {
+                    code: status.code().into(),
+                    reason: reason_of(status).unwrap_or_default().into(),
+                    message: refusal(status),
+                    violations: Vec::new(),
+                })),
+            },
+        };
+        (file.name, result)
+    })
 }
 
-fn unread(problem: String) -> wire::DecisionResult {
+fn undecided(problem: String) -> wire::DecisionResult {
     let status = ItemStatus {
         message: problem,
         ..ItemStatus::default()
@@ -81,35 +99,7 @@ fn unread(problem: String) -> wire::DecisionResult {
     }
 }
 
-fn read(file: &Path) -> Result<Content, String> {
-    let bytes = std::fs::read(file).map_err(|error| format!("cannot be read: {error}"))?;
-    content(bytes)
-}
-
-/// XML begins with an angle bracket, GBCS in binary with 0xDD or 0xDF; hexadecimal digits are ASCII.
-fn content(bytes: Vec<u8>) -> Result<Content, String> {
-    let text = bytes
-        .strip_prefix(b"\xEF\xBB\xBF")
-        .unwrap_or(&bytes)
-        .trim_ascii();
-    let digits = || {
-        text.iter()
-            .copied()
-            .filter(|byte| !byte.is_ascii_whitespace())
-    };
-    match text.first() {
-        None => Err("the file is empty".into()),
-        Some(b'<') => Ok(Content::DuisXml(bytes.into())),
-        Some(0xDD | 0xDF) => Ok(Content::Gbcs(bytes.into())),
-        Some(_) => match hex::decode(digits().collect::<Vec<u8>>()) {
-            Ok(octets) => Ok(Content::Gbcs(octets.into())),
-            Err(_) => Err("neither DUIS XML nor GBCS, in binary or hexadecimal digits".into()),
-        },
-    }
-}
-
-fn row(file: &Path, result: wire::DecisionResult) -> Vec<String> {
-    let name = file.display().to_string();
+fn row(name: String, result: wire::DecisionResult) -> Vec<String> {
     match result.result {
         Some(decision_result::Result::Decision(decision)) => vec![
             name,
@@ -117,10 +107,20 @@ fn row(file: &Path, result: wire::DecisionResult) -> Vec<String> {
             short(decision.reason().as_str_name(), "DECISION_REASON_").to_owned(),
             short(decision.message_class().as_str_name(), "MESSAGE_CLASS_").to_owned(),
             decision.rule_id.clone(),
-            decision.device_ids.join(", "),
+            devices(&decision.device_ids),
         ],
         Some(decision_result::Result::Status(status)) => vec![name, "–".into(), status.message],
         None => vec![name, "–".into(), "no answer".into()],
+    }
+}
+
+/// The first Devices, and how many more there are.
+fn devices(ids: &[String]) -> String {
+    match ids.split_at_checked(SHOWN_DEVICES) {
+        Some((first, more)) if !more.is_empty() => {
+            format!("{} and {} more", first.join(", "), more.len())
+        }
+        _ => ids.join(", "),
     }
 }
 
@@ -134,17 +134,11 @@ mod tests {
     use crate::sample::{ALBION, Home};
 
     #[test]
-    fn the_form_of_a_file_is_found() {
-        for xml in [&b"\xEF\xBB\xBF <a/>"[..], b"\n<a/>"] {
-            assert!(matches!(content(xml.to_vec()), Ok(Content::DuisXml(_))));
-        }
-        for gbcs in [&b"DF 09\n01"[..], &[0xDF, 0x09, 0x01]] {
-            let octets = content(gbcs.to_vec());
-            assert!(matches!(octets, Ok(Content::Gbcs(octets)) if octets.as_ref() == [0xDF, 9, 1]));
-        }
-        for neither in [&b""[..], b" \n", b"a letter", b"DF0"] {
-            assert!(content(neither.to_vec()).is_err());
-        }
+    fn a_table_shows_few_devices_and_says_how_many_there_are() {
+        let ids: Vec<String> = (1..=5).map(|id| id.to_string()).collect();
+        assert_eq!(devices(&ids[..0]), "");
+        assert_eq!(devices(&ids[..3]), "1, 2, 3");
+        assert_eq!(devices(&ids), "1, 2, 3 and 2 more");
     }
 
     /// The files that the README names, for a Device of the sample.

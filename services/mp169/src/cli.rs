@@ -70,8 +70,10 @@ pub enum Command {
     /// Says who may act on a Device.
     #[command(subcommand)]
     Authority(AuthorityCommand),
-    /// Says what becomes of messages: DUIS XML, or GBCS in binary or hexadecimal digits.
-    #[command(after_help = "Example:\n  mp169 classify examples/messages/*")]
+    /// Says what becomes of messages: DUIS XML, or GBCS in binary, hexadecimal digits or base64.
+    #[command(
+        after_help = "Examples:\n  mp169 classify examples/messages/*\n  mp169 classify - < examples/messages/top-up.xml"
+    )]
     Classify(ClassifyArgs),
     /// Shows a CSP the flag changes that concern it, and acknowledges them.
     #[command(subcommand)]

@@ -16,6 +16,10 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::home::Folder;
 use crate::mesh::Service;
 
+/// The most octets of an answer about messages: hardly more than a request has, which may name Devices
+/// without end.
+const DECISIONS: usize = 32 << 20;
+
 /// One identity's way to the services.
 #[derive(Debug, Clone)]
 pub struct Clients {
@@ -73,9 +77,8 @@ impl Clients {
 
     /// Classification.
     pub fn classification(&self) -> Result<ClassificationServiceClient<MeshChannel>> {
-        Ok(ClassificationServiceClient::new(
-            self.channel(Service::Classification)?,
-        ))
+        let client = ClassificationServiceClient::new(self.channel(Service::Classification)?);
+        Ok(client.max_decoding_message_size(DECISIONS))
     }
 
     /// The CSPs' streams.

@@ -9,7 +9,7 @@ use super::connection::Connection;
 /// `classify`
 #[derive(Debug, Args)]
 pub struct ClassifyArgs {
-    /// The files, one message each.
+    /// The files, one message each; `-` is standard input.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
     /// Where to ask; usually as the DSP.

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod as_of;
+mod classify;
 mod clerk;
 mod examples;
 mod exit_codes;
