@@ -18,6 +18,9 @@ pub enum Eui64Error {
         "an EUI-64 is eight octets of two hex digits joined by '-', such as 00-DB-12-34-56-78-90-A0"
     )]
     Form,
+    /// All zeros or all ones: IEEE gives them to nobody, and they stand for "none" and "all".
+    #[error("all zeros and all ones identify nothing")]
+    Null,
     /// The byte string is not eight octets long.
     #[error("an EUI-64 has eight octets")]
     Length,
@@ -28,6 +31,16 @@ impl Eui64 {
     #[must_use]
     pub const fn from_u64(value: u64) -> Self {
         Self(value)
+    }
+
+    /// The identifier, if it can be that of one thing: IEEE, *Guidelines for Use of EUI*, keeps all
+    /// zeros and all ones as null identifiers. Asked where something is recorded under a name; a
+    /// message may hold either.
+    pub const fn of_one(self) -> Result<Self, Eui64Error> {
+        match self.0 {
+            0 | u64::MAX => Err(Eui64Error::Null),
+            _ => Ok(self),
+        }
     }
 
     /// The octets read as one big-endian number.
@@ -111,6 +124,11 @@ macro_rules! eui64_newtype {
             pub fn from_slice(bytes: &[u8]) -> Result<Self, Eui64Error> {
                 Eui64::from_slice(bytes).map(Self)
             }
+
+            /// Reads the name of something that is to be recorded.
+            pub fn of_one(text: &str) -> Result<Self, Eui64Error> {
+                text.parse::<Eui64>()?.of_one().map(Self)
+            }
         }
 
         impl FromStr for $name {
@@ -173,5 +191,16 @@ mod tests {
             assert_eq!(text.parse::<Eui64>(), Err(Eui64Error::Form), "{text}");
         }
         assert_eq!(Eui64::from_slice(&[0; 7]), Err(Eui64Error::Length));
+    }
+
+    #[test]
+    fn nothing_is_recorded_under_a_null_identifier() {
+        for text in ["00-00-00-00-00-00-00-00", "ff-FF-ff-ff-ff-ff-ff-ff"] {
+            assert!(text.parse::<DeviceId>().is_ok(), "a message may name it");
+            assert_eq!(DeviceId::of_one(text), Err(Eui64Error::Null), "{text}");
+            assert_eq!(EntityId::of_one(text), Err(Eui64Error::Null), "{text}");
+        }
+        let id = DeviceId::of_one("00-DB-12-34-56-78-90-A0");
+        assert_eq!(id, "00-DB-12-34-56-78-90-A0".parse());
     }
 }

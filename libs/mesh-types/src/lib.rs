@@ -9,10 +9,14 @@ mod eui64;
 mod mpxn;
 mod names;
 mod position;
+mod request_id;
+pub mod text;
 mod time;
 
 pub use eui64::{DeviceId, EntityId, Eui64, Eui64Error};
 pub use mpxn::{Mpan, Mprn, Mpxn, MpxnError};
 pub use names::{CspId, NameError, PartyId};
 pub use position::{Epoch, LogName, LogNameError, Position, Sequence};
+pub use request_id::{RequestId, RequestIdError};
+pub use text::Text;
 pub use time::{Clock, Interval, IntervalError, ManualClock, SystemClock, Timestamp};

@@ -13,6 +13,26 @@ pub enum MpxnError {
     /// Neither 13 digits (MPAN) nor 3 to 11 digits (MPRN).
     #[error("an MPAN core has 13 digits and an MPRN has 3 to 11")]
     Form,
+    /// Something that is not a digit.
+    #[error("U+{:04X} is not a digit", u32::from(*.0))]
+    NotADigit(char),
+    /// A spreadsheet has taken the number for one to calculate with.
+    #[error(
+        "is a number in scientific notation, which has lost digits: make the column one of text"
+    )]
+    Scientific,
+    /// Nothing but zeros, which stand for a number that is not known.
+    #[error("all zeros are no metering point")]
+    AllZeros,
+    /// An MPRN that was filled up to the length of an MPAN.
+    #[error("is an MPRN with zeros in front, not an MPAN")]
+    PaddedMprn,
+    /// An MPRN with zeros in front.
+    #[error("an MPRN has no zeros in front")]
+    LeadingZero,
+    /// No distributor has the number that the MPAN begins with.
+    #[error("its first two digits name no distributor: their numbers begin at 10")]
+    NoDistributor,
     /// The digits do not fit their check digits.
     #[error("the check digits do not fit")]
     CheckDigits,
@@ -20,12 +40,18 @@ pub enum MpxnError {
 
 /// The 13-digit core of a Meter Point Administration Number.
 ///
+/// The first two digits are the distributor's number: 10 to 23 are the public distribution areas,
+/// and independent distributors are given numbers from 24 on (Balancing and Settlement Code, market
+/// domain data). None is below 10, so that no MPAN begins with a zero. From 24 on any number is
+/// taken: new ones are given out, and a meter must not wait for a release.
+///
 /// Check digit: weigh digits 1 to 12 by 3, 5, 7, 13, 17, 19, 23, 29, 31, 37, 41, 43, add, take the
 /// sum modulo 11 and that modulo 10.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mpan(u64);
 
-/// A Meter Point Reference Number: up to 11 digits, the last two of them check digits.
+/// A Meter Point Reference Number: up to 11 digits, the first of them no zero, the last two of them
+/// check digits.
 ///
 /// Check digits: weigh the n leading digits n, n-1, … 1, add, and take the sum modulo 11 as two
 /// digits.
@@ -43,28 +69,46 @@ pub enum Mpxn {
 
 const MPAN_WEIGHTS: [u64; 12] = [3, 5, 7, 13, 17, 19, 23, 29, 31, 37, 41, 43];
 
-fn digits(text: &str) -> Option<(Vec<u64>, u64)> {
-    if text.len() > 13 {
-        return None;
+/// The digits of a number of at most 13 of them, and their value.
+fn digits(text: &str) -> Result<(Vec<u64>, u64), MpxnError> {
+    let not_a_digit = |c: &char| !c.is_ascii_digit();
+    if let Some(wrong) = text.chars().find(not_a_digit) {
+        let scientific = text.contains(['E', 'e']) && text.parse::<f64>().is_ok();
+        return Err(if scientific {
+            MpxnError::Scientific
+        } else {
+            MpxnError::NotADigit(wrong)
+        });
     }
-    let digits: Vec<u64> = text
-        .bytes()
-        .map(|b| b.is_ascii_digit().then(|| u64::from(b - b'0')))
-        .collect::<Option<_>>()?;
+    if text.len() > 13 {
+        return Err(MpxnError::Form);
+    }
+    let digits: Vec<u64> = text.bytes().map(|b| u64::from(b - b'0')).collect();
     let value = digits.iter().fold(0, |value, digit| value * 10 + digit);
-    Some((digits, value))
+    if !digits.is_empty() && value == 0 {
+        return Err(MpxnError::AllZeros);
+    }
+    Ok((digits, value))
 }
 
 impl FromStr for Mpan {
     type Err = MpxnError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (digits, value) = digits(text).ok_or(MpxnError::Form)?;
+        let (digits, value) = digits(text)?;
         let [leading @ .., check] = digits.as_slice() else {
             return Err(MpxnError::Form);
         };
         if leading.len() != MPAN_WEIGHTS.len() {
             return Err(MpxnError::Form);
+        }
+        if leading[0] == 0 {
+            let is_mprn = text.trim_start_matches('0').parse::<Mprn>().is_ok();
+            return Err(if is_mprn {
+                MpxnError::PaddedMprn
+            } else {
+                MpxnError::NoDistributor
+            });
         }
         let sum: u64 = leading
             .iter()
@@ -83,12 +127,15 @@ impl FromStr for Mprn {
     type Err = MpxnError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (digits, value) = digits(text).ok_or(MpxnError::Form)?;
+        let (digits, value) = digits(text)?;
         let [leading @ .., tens, units] = digits.as_slice() else {
             return Err(MpxnError::Form);
         };
-        if leading.is_empty() || leading.len() > 9 || leading[0] == 0 {
+        if leading.is_empty() || leading.len() > 9 {
             return Err(MpxnError::Form);
+        }
+        if leading[0] == 0 {
+            return Err(MpxnError::LeadingZero);
         }
         let sum: u64 = leading
             .iter()
@@ -105,6 +152,15 @@ impl FromStr for Mprn {
 }
 
 impl Mpan {
+    /// An MPAN as it was recorded, perhaps when less was asked of it: records stay readable.
+    pub fn recorded(text: &str) -> Result<Self, MpxnError> {
+        if text.len() == 13 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            text.parse().map(Self).map_err(|_| MpxnError::Form)
+        } else {
+            Err(MpxnError::Form)
+        }
+    }
+
     /// The MPAN whose twelve leading digits are those of `leading`, with its check digit.
     pub fn with_check_digit(leading: u64) -> Result<Self, MpxnError> {
         let text = format!("{leading:012}");
@@ -120,6 +176,16 @@ impl Mprn {
         (0..11)
             .find_map(|check| format!("{leading}{check:02}").parse().ok())
             .ok_or(MpxnError::Form)
+    }
+}
+
+impl Mpxn {
+    /// A metering point as it was recorded, perhaps when less was asked of it.
+    pub fn recorded(text: &str) -> Result<Self, MpxnError> {
+        match Mpan::recorded(text) {
+            Ok(mpan) => Ok(Self::Mpan(mpan)),
+            Err(_) => text.parse().map(Self::Mprn),
+        }
     }
 }
 
@@ -214,17 +280,51 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Mpxn>(), Err(MpxnError::CheckDigits), "{text}");
         }
-        for text in [
-            "",
-            "1",
-            "01",
-            "12000000000021",
-            "120000000000A",
-            "0000000000",
-            "-938424403",
-        ] {
+        for text in ["", "1", "10", "12000000000021", "123456789012"] {
             assert_eq!(text.parse::<Mpxn>(), Err(MpxnError::Form), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_no_number_of_a_metering_point_is_refused_with_its_reason() {
+        for (text, reason) in [
+            ("0000000000000", MpxnError::AllZeros),
+            ("0000000000", MpxnError::AllZeros),
+            // The check digit fits.
+            ("0400000000021", MpxnError::NoDistributor),
+            ("0912345678905", MpxnError::NoDistributor),
+            ("0003938424403", MpxnError::PaddedMprn),
+            ("0001234567810", MpxnError::PaddedMprn),
+            ("03938424403", MpxnError::LeadingZero),
+            ("120000000000A", MpxnError::NotADigit('A')),
+            ("-938424403", MpxnError::NotADigit('-')),
+            ("1300000000016\u{A0}", MpxnError::NotADigit('\u{A0}')),
+            ("13\u{200B}00000000016", MpxnError::NotADigit('\u{200B}')),
+            ("١٢٣٤٥٦٧٨١٠", MpxnError::NotADigit('١')),
+            ("1.3E+12", MpxnError::Scientific),
+            ("1.3e12", MpxnError::Scientific),
+        ] {
+            assert_eq!(text.parse::<Mpxn>(), Err(reason), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_number_of_a_distributor_is_taken_and_none_below_ten() {
+        for distributor in 0..100 {
+            let mpan = Mpan::with_check_digit(distributor * 10_000_000_000 + 7);
+            assert_eq!(mpan.is_ok(), distributor >= 10, "{distributor}");
+        }
+    }
+
+    #[test]
+    fn what_was_recorded_when_less_was_asked_can_be_read() {
+        let zeros = Mpxn::recorded("0000000000000").unwrap();
+        assert_eq!(zeros.to_string(), "0000000000000");
+        for text in ["1200000000002", "3938424403"] {
+            assert_eq!(Mpxn::recorded(text), text.parse());
+        }
+        assert!(Mpxn::recorded("12000000000").is_err());
+        assert!(Mpan::recorded("3938424403").is_err());
     }
 
     #[test]

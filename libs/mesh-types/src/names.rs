@@ -6,8 +6,14 @@ use std::sync::Arc;
 
 /// The text is not a name of its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a name here has 1 to 32 of the characters {0}")]
-pub struct NameError(&'static str);
+pub enum NameError {
+    /// Too short or too long.
+    #[error("a name here has 1 to 32 of the characters {0}")]
+    Length(&'static str),
+    /// A character that names do not have.
+    #[error("a name here has 1 to 32 of the characters {0}, and U+{code:04X} is none of them", code = u32::from(*.1))]
+    Character(&'static str, char),
+}
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $characters:literal, $allowed:pat) => {
@@ -27,9 +33,13 @@ macro_rules! name {
             type Err = NameError;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                let known = (1..=32).contains(&text.len())
-                    && text.bytes().all(|byte| matches!(byte, $allowed));
-                if known { Ok(Self(text.into())) } else { Err(NameError($characters)) }
+                if let Some(wrong) = text.chars().find(|c| !matches!(c, $allowed)) {
+                    return Err(NameError::Character($characters, wrong));
+                }
+                if !(1..=32).contains(&text.len()) {
+                    return Err(NameError::Length($characters));
+                }
+                Ok(Self(text.into()))
             }
         }
 
@@ -44,12 +54,12 @@ macro_rules! name {
 name! {
     /// A CSP as the hubs' inventory names it: `north`, `central`, `south`, `4g`, or one still to
     /// come. It is a property of a Communications Hub, never of a postcode.
-    CspId, "a-z, 0-9 and '-'", b'a'..=b'z' | b'0'..=b'9' | b'-'
+    CspId, "a-z, 0-9 and '-'", 'a'..='z' | '0'..='9' | '-'
 }
 name! {
     /// A SEC Party: the holder of one or more [`EntityId`](crate::EntityId)s, and what a metering
     /// point is registered to.
-    PartyId, "A-Z, 0-9 and '-'", b'A'..=b'Z' | b'0'..=b'9' | b'-'
+    PartyId, "A-Z, 0-9 and '-'", 'A'..='Z' | '0'..='9' | '-'
 }
 
 #[cfg(test)]
@@ -66,5 +76,7 @@ mod tests {
         for text in ["", "acme", "ACME ", &"A".repeat(33)] {
             assert!(text.parse::<PartyId>().is_err(), "{text}");
         }
+        let quoted = "\u{201C}ACME\u{201D}".parse::<PartyId>().unwrap_err();
+        assert!(quoted.to_string().contains("U+201C"), "{quoted}");
     }
 }

@@ -3,7 +3,8 @@
 use std::str::FromStr;
 
 use mesh_api::flag_registry::v1::{Channel, Declaration, Preference, StepKind};
-use mesh_types::{PartyId, Timestamp};
+use mesh_types::text::TextError;
+use mesh_types::{PartyId, Text, Timestamp};
 
 /// What a supplier asks for, with everything that it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,20 +86,26 @@ pub struct Declarations {
     pub network_managed_without_wan: Declaration,
 }
 
-/// A reference into a supplier's own records: 1 to 100 printable ASCII characters, not all blank.
+/// A reference into a supplier's own records: a [`Text`] of 1 to 100 characters, all of them ASCII.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reference(String);
+pub struct Reference(Text<1, 100>);
 
 /// The text is not a reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a reference has 1 to 100 printable ASCII characters")]
-pub struct ReferenceError;
+pub enum ReferenceError {
+    /// It is not text.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// It holds a character of another alphabet.
+    #[error("a reference is ASCII, and holds U+{:04X}", u32::from(*.0))]
+    NotAscii(char),
+}
 
 impl Reference {
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 }
 
@@ -106,11 +113,10 @@ impl FromStr for Reference {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-        if (1..=100).contains(&text.len()) && printable && !text.trim().is_empty() {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(ReferenceError)
+        let read: Text<1, 100> = text.parse()?;
+        match read.as_str().chars().find(|c| !c.is_ascii()) {
+            None => Ok(Self(read)),
+            Some(other) => Err(ReferenceError::NotAscii(other)),
         }
     }
 }
@@ -125,7 +131,13 @@ mod tests {
             assert_eq!(text.parse::<Reference>().unwrap().as_str(), text);
         }
         for text in ["", " ", "é", "a\nb", "\u{7f}", &"x".repeat(101)] {
-            assert_eq!(text.parse::<Reference>(), Err(ReferenceError), "{text:?}");
+            assert!(text.parse::<Reference>().is_err(), "{text:?}");
         }
+        assert_eq!(
+            "CRM-é".parse::<Reference>(),
+            Err(ReferenceError::NotAscii('é'))
+        );
+        let reversed = "CRM-\u{202E}".parse::<Reference>().unwrap_err();
+        assert!(reversed.to_string().contains("U+202E"), "{reversed}");
     }
 }

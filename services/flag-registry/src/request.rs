@@ -7,7 +7,7 @@
 use mesh_api::convert::{FieldErrors, timestamp_from_wire};
 use mesh_api::flag_registry::v1 as wire;
 use mesh_api::flag_registry::v1::{Channel, Declaration, Preference, StepKind};
-use mesh_types::Timestamp;
+use mesh_types::{RequestId, Timestamp};
 
 use crate::preference::{
     Attestation, Choice, Declarations, Given, MAX_STEPS, Reference, Step, Wish, WishKind,
@@ -127,13 +127,8 @@ fn finish(
 }
 
 fn request_id(errors: &mut FieldErrors, text: &str) -> Option<String> {
-    match uuid::Uuid::try_parse(text) {
-        Ok(id) if !id.is_nil() => Some(id.to_string()),
-        Ok(_) | Err(_) => {
-            errors.add("request_id", "is not a UUID");
-            None
-        }
-    }
+    let id: Option<RequestId> = errors.parse("request_id", text);
+    id.map(|id| id.to_string())
 }
 
 fn choice(errors: &mut FieldErrors, choice: Option<wire::ConsumerChoice>) -> Option<Choice> {

@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn mpan(leading: u64) -> Mpan {
-        Mpan::with_check_digit(leading).unwrap()
+        Mpan::with_check_digit(120_000_000_000 + leading).unwrap()
     }
 
     struct World(HashMap<Mpxn, Supply>);

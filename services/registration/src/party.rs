@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_authz::{Role, is_external};
-use mesh_types::{CspId, EntityId, Mpxn, PartyId};
+use mesh_types::{CspId, EntityId, Mpxn, PartyId, Text};
 
 use crate::contradiction::Contradiction;
 use crate::problem::Problem;
 
-/// The longest name of an organisation, in characters.
-pub const MAX_NAME: usize = 200;
+/// The name of an organisation.
+pub type Name = Text<1, 200>;
+
+/// Why a status was changed; may be left out.
+pub type Reason = Text<0, 500>;
 
 /// Whether a party may act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +31,7 @@ pub struct Party {
     /// The short name.
     pub id: PartyId,
     /// The organisation's name.
-    pub name: String,
+    pub name: Name,
     /// Whether it may act.
     pub status: Status,
     /// The Entity Identifiers that its certificates carry, each with its roles.
@@ -49,12 +52,6 @@ impl Party {
                 problems.push(Problem { field, text });
             }
         };
-        let length = self.name.chars().count();
-        note(
-            self.name.trim().is_empty() || length > MAX_NAME,
-            "name",
-            "has 1 to 200 characters",
-        );
         note(
             self.identities.is_empty(),
             "identities",
@@ -147,7 +144,7 @@ mod tests {
     fn party(roles: &[Role]) -> Party {
         Party {
             id: "ACME".parse().unwrap(),
-            name: "Acme Energy".to_owned(),
+            name: "Acme Energy".parse().unwrap(),
             status: Status::Active,
             identities: [(entity(1), roles.iter().copied().collect())].into(),
             csp: None,
@@ -163,13 +160,6 @@ mod tests {
     fn each_field_rule_is_told_by_its_field() {
         let good = party(&[Role::ImportSupplier]);
         assert_eq!(fields(&good), Vec::<&str>::new());
-        let name = |name: &str| Party {
-            name: name.to_owned(),
-            ..good.clone()
-        };
-        assert_eq!(fields(&name(" ")), ["name"]);
-        assert_eq!(fields(&name(&"x".repeat(201))), ["name"]);
-        assert_eq!(fields(&name(&"é".repeat(200))), Vec::<&str>::new());
         assert_eq!(fields(&party(&[])), ["identities.roles"]);
         assert_eq!(fields(&party(&[Role::Operator])), ["identities.roles"]);
         assert_eq!(fields(&party(&[Role::Csp])), ["csp_id"]);

@@ -10,8 +10,7 @@ mod registration;
 use std::str::FromStr;
 
 use mesh_api::convert::{FieldErrors, timestamp_from_wire};
-use mesh_types::Timestamp;
-use uuid::Uuid;
+use mesh_types::{DeviceId, RequestId, Timestamp};
 
 use crate::problem::Problem;
 
@@ -122,6 +121,14 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The name of a Device that is to be recorded, or that a record names.
+    pub(crate) fn device(&mut self, field: &str, text: &str) -> Option<DeviceId> {
+        if text.is_empty() {
+            return None;
+        }
+        self.keep(field, DeviceId::of_one(text))
+    }
+
     /// A number of an enum that must be one of the known.
     pub(crate) fn number<T: Numbered>(&mut self, field: &str, number: i32) -> Option<T> {
         let value = T::numbered(number);
@@ -140,11 +147,10 @@ impl<'a> Fields<'a> {
         self.keep(field, timestamp_from_wire(at?))
     }
 
-    /// The caller's id of the request: a UUID, in either case.
+    /// The caller's id of the request, in its one form.
     pub(crate) fn request_id(&mut self, text: &str) -> Option<String> {
-        let id = Uuid::parse_str(text).ok().filter(|id| !id.is_nil());
-        let id = id.ok_or("is a UUID drawn by the caller");
-        self.keep("request_id", id).map(|id| id.to_string())
+        let id: Option<RequestId> = self.keep("request_id", text.parse());
+        id.map(|id| id.to_string())
     }
 
     /// The etag that the caller expects: of no record `0`, otherwise the position that made it.

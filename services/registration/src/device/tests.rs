@@ -44,7 +44,7 @@ fn least(device_type: DeviceType) -> Device {
 }
 
 fn mpan(leading: u64) -> Mpan {
-    Mpan::with_check_digit(leading).unwrap()
+    Mpan::with_check_digit(120_000_000_000 + leading).unwrap()
 }
 
 fn fields(device: &Device) -> Vec<&'static str> {

@@ -10,13 +10,11 @@ use tonic::{Request, Response, Status};
 use super::list::{Listing, cut, filter};
 use super::{Registry, complete, on_wire, origin, request, store_failed};
 use crate::error::Error;
+use crate::party::Reason;
 use crate::store::PartyPages;
 use crate::store::command::Command;
 use crate::store::read::Page;
 use crate::wire::{Fields, Numbered, party_to_record, party_to_wire, read_party, read_status};
-
-/// The longest reason for a change of status, in characters.
-const MAX_REASON: usize = 500;
 
 #[tonic::async_trait]
 impl PartyService for Registry {
@@ -136,21 +134,20 @@ fn read_set_status(
     let mut fields = Fields::of_request(&mut errors);
     let party = fields.required("party_id", &asked.party_id);
     let status = read_status(asked.status, &mut fields);
-    if asked.reason.chars().count() > MAX_REASON {
-        fields.add("reason", "has more than 500 characters");
-    }
+    let reason: Option<Reason> = fields.keep("reason", asked.reason.parse());
     let request_id = fields.request_id(&asked.request_id);
-    let ((party, status), request_id) = complete(party.zip(status).zip(request_id), errors)?;
+    let read = party.zip(status).zip(reason.zip(request_id));
+    let ((party, status), (reason, request_id)) = complete(read, errors)?;
     let parts = [
         asked.party_id.as_bytes(),
         &status.number().to_be_bytes(),
-        asked.reason.as_bytes(),
+        reason.as_str().as_bytes(),
     ];
     Ok(Command::SetPartyStatus {
         request: request(authorization, request_id, parts),
         origin: origin(authorization),
         party,
         status,
-        reason: asked.reason.clone(),
+        reason,
     })
 }

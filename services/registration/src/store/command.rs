@@ -9,7 +9,7 @@ use mesh_types::{DeviceId, EntityId, Interval, Mpxn, PartyId, Position, Timestam
 
 use crate::device::{Device, DeviceType};
 use crate::error::Error;
-use crate::party::{Party, Status};
+use crate::party::{Party, Reason, Status};
 
 /// What makes a retried request the same one.
 #[derive(Debug, Clone)]
@@ -54,7 +54,7 @@ pub(crate) enum Command {
         /// The new status.
         status: Status,
         /// Why.
-        reason: String,
+        reason: Reason,
     },
     /// Records a Device.
     PutDevice {

@@ -62,7 +62,7 @@ impl<'t> Deciding<'t> {
                 status,
                 reason,
             } => self.once(request, |deciding| {
-                deciding.set_party_status(origin, party, *status, reason)
+                deciding.set_party_status(origin, party, *status, reason.as_str())
             }),
             Command::PutDevice {
                 request,

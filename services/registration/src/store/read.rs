@@ -9,7 +9,7 @@ use mesh_store::{MAX_BINDS, StoreError, sequence_to_db};
 use mesh_types::{DeviceId, EntityId, Mpxn, PartyId, Sequence, Timestamp};
 use sqlx::QueryBuilder;
 
-use super::rows::{DEVICE, DeviceRow, PARTY, PartyRow, REGISTRATION, RegistrationRow, Row};
+use super::rows::{DEVICE, DeviceRow, PARTY, PartyRow, REGISTRATION, RegistrationRow, Row, point};
 use crate::device::{Device, DeviceType};
 use crate::party::Party;
 use crate::supply::{Registration, Supply};
@@ -232,9 +232,7 @@ pub(super) async fn due(
     }
     rows.into_iter()
         .map(|(at, mpxn)| {
-            let mpxn = mpxn
-                .parse()
-                .map_err(|_| StoreError::inconsistent("effect_due", "an MPxN is malformed"))?;
+            let mpxn = point("effect_due", Mpxn::recorded(&mpxn))?;
             Ok((Timestamp::from_micros(at), mpxn))
         })
         .collect()

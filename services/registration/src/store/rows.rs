@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use mesh_store::StoreError;
-use mesh_types::{Interval, Sequence, Timestamp};
+use mesh_types::{Interval, Mpan, Mpxn, MpxnError, Sequence, Timestamp};
 use sqlx::FromRow;
 
 use crate::device::{Device, SiteException, SmetsVersion};
@@ -109,9 +109,9 @@ impl Row for DeviceRow {
             hub: parsed_if(TABLE, self.hub_id)?,
             csp: parsed_if(TABLE, self.csp_id)?,
             gpf: parsed_if(TABLE, self.gpf_id)?,
-            import_mpan: parsed_if(TABLE, self.import_mpan)?,
-            secondary_import_mpan: parsed_if(TABLE, self.secondary_import_mpan)?,
-            export_mpan: parsed_if(TABLE, self.export_mpan)?,
+            import_mpan: mpan(self.import_mpan)?,
+            secondary_import_mpan: mpan(self.secondary_import_mpan)?,
+            export_mpan: mpan(self.export_mpan)?,
             mprn: parsed_if(TABLE, self.mprn)?,
             site_exceptions: exceptions_from_db(self.site_exceptions),
         };
@@ -131,7 +131,7 @@ impl Row for RegistrationRow {
         let end = Some(at(self.end_time));
         let registration = Registration {
             id: RegistrationId::recorded(&self.registration_id),
-            mpxn: parsed(TABLE, &self.mpxn)?,
+            mpxn: point(TABLE, Mpxn::recorded(&self.mpxn))?,
             party: parsed(TABLE, &self.party_id)?,
             interval: Interval::new(at(self.start_time), end)
                 .map_err(|_| StoreError::inconsistent(TABLE, "an interval is empty"))?,
@@ -153,6 +153,17 @@ fn parsed_if<T: std::str::FromStr>(
     text: Option<String>,
 ) -> Result<Option<T>, StoreError> {
     text.map(|text| parsed(table, &text)).transpose()
+}
+
+/// An MPAN, which may be older than what is asked of one now.
+fn mpan(text: Option<String>) -> Result<Option<Mpan>, StoreError> {
+    text.map(|text| point("device", Mpan::recorded(&text)))
+        .transpose()
+}
+
+/// A metering point that was read back.
+pub(super) fn point<T>(table: &'static str, read: Result<T, MpxnError>) -> Result<T, StoreError> {
+    read.map_err(|_| StoreError::inconsistent(table, "an MPxN is malformed"))
 }
 
 fn in_range(table: &'static str, number: i64) -> Result<u32, StoreError> {

@@ -26,7 +26,10 @@ numbered!(SiteException as wire::SiteException {
 
 /// Reads a Device that a caller sent; its etag is not read.
 pub(crate) fn read_device(device: &wire::Device, fields: &mut Fields<'_>) -> Option<Device> {
-    let id = fields.required("device_id", &device.device_id);
+    let id = fields.device("device_id", &device.device_id);
+    if device.device_id.is_empty() {
+        fields.add("device_id", "is missing");
+    }
     let device_type = fields.number("type", device.r#type);
     let status_sent = device.smi_status != i32::from(wire::SmiStatus::Unspecified);
     let status = status_sent
@@ -47,9 +50,9 @@ pub(crate) fn read_device(device: &wire::Device, fields: &mut Fields<'_>) -> Opt
         }),
         status,
         status_since: fields.instant("smi_status_time", device.smi_status_time.as_ref()),
-        hub: fields.optional("communications_hub_id", &device.communications_hub_id),
+        hub: fields.device("communications_hub_id", &device.communications_hub_id),
         csp: fields.optional("csp_id", &device.csp_id),
-        gpf: fields.optional("gas_proxy_function_id", &device.gas_proxy_function_id),
+        gpf: fields.device("gas_proxy_function_id", &device.gas_proxy_function_id),
         import_mpan: fields.optional("import_mpan", &device.import_mpan),
         secondary_import_mpan: fields
             .optional("secondary_import_mpan", &device.secondary_import_mpan),

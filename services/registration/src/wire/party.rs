@@ -5,26 +5,39 @@ use std::collections::{BTreeMap, BTreeSet};
 use mesh_api::registration::v1 as wire;
 use mesh_authz::{Role, is_external};
 use mesh_store::StoreError;
-use mesh_types::{EntityId, Sequence};
+use mesh_types::{EntityId, Eui64Error, Sequence};
 use prost::Message as _;
 
 use super::{Fields, Numbered, numbered};
-use crate::party::{Party, Status};
+use crate::party::{Name, Party, Status};
 
 numbered!(Status as wire::PartyStatus { Active, Suspended, Closed });
 
+/// How the Entity Identifier of an identity is read.
+type ReadEntity = fn(&str) -> Result<EntityId, Eui64Error>;
+
 /// Reads a party that a caller sent; its status is not read.
 pub(crate) fn read_party(party: &wire::Party, fields: &mut Fields<'_>) -> Option<Party> {
+    let name = fields.keep("name", party.name.parse());
+    read(party, name, EntityId::of_one, fields)
+}
+
+fn read(
+    party: &wire::Party,
+    name: Option<Name>,
+    entity: ReadEntity,
+    fields: &mut Fields<'_>,
+) -> Option<Party> {
     let id = fields.required("party_id", &party.party_id);
     let csp = fields.optional("csp_id", &party.csp_id);
-    let identities = read_identities(&party.identities, fields);
+    let identities = read_identities(&party.identities, entity, fields);
     let mut acts_for = BTreeSet::new();
     for (n, id) in party.acts_for.iter().enumerate() {
         acts_for.extend(fields.required(&format!("acts_for[{n}]"), id));
     }
     let party = Party {
         id: id?,
-        name: party.name.trim().to_owned(),
+        name: name?,
         status: Status::Active,
         identities,
         csp,
@@ -39,11 +52,13 @@ pub(crate) fn read_party(party: &wire::Party, fields: &mut Fields<'_>) -> Option
 
 fn read_identities(
     identities: &[wire::PartyIdentity],
+    read_entity: ReadEntity,
     fields: &mut Fields<'_>,
 ) -> BTreeMap<EntityId, BTreeSet<Role>> {
     let mut read = BTreeMap::new();
     for (n, identity) in identities.iter().enumerate() {
-        let entity = fields.required(&format!("identities[{n}].entity_id"), &identity.entity_id);
+        let field = format!("identities[{n}].entity_id");
+        let entity = fields.keep(&field, read_entity(&identity.entity_id));
         let mut roles = BTreeSet::new();
         for &role in &identity.roles {
             match Role::try_from(role).ok().filter(|&role| is_external(role)) {
@@ -60,7 +75,7 @@ fn read_identities(
             continue;
         };
         if read.insert(entity, roles).is_some() {
-            fields.add(&format!("identities[{n}].entity_id"), "is there twice");
+            fields.add(&field, "is there twice");
         }
     }
     read
@@ -87,7 +102,7 @@ fn without_etag(party: &Party) -> wire::Party {
     };
     wire::Party {
         party_id: party.id.to_string(),
-        name: party.name.clone(),
+        name: party.name.as_str().to_owned(),
         status: party.status.number(),
         identities: party.identities.iter().map(identity).collect(),
         csp_id: party
@@ -106,12 +121,43 @@ pub(crate) fn party_to_record(party: &Party) -> Vec<u8> {
     without_etag(party).encode_to_vec()
 }
 
-/// Reads a party's row.
+/// Reads a party's row, which may be older than what is asked of a name or an identity now.
 pub(crate) fn party_from_record(record: &[u8]) -> Result<Party, StoreError> {
     let broken = || StoreError::inconsistent("party", "a record cannot be read");
     let record = wire::Party::decode(record).map_err(|_| broken())?;
     let status = Status::numbered(record.status).ok_or_else(broken)?;
     let mut errors = mesh_api::convert::FieldErrors::default();
-    let party = read_party(&record, &mut Fields::of_request(&mut errors)).ok_or_else(broken)?;
+    let name = Some(Name::recorded(&record.name));
+    let mut fields = Fields::of_request(&mut errors);
+    let party = read(&record, name, str::parse, &mut fields).ok_or_else(broken)?;
     Ok(Party { status, ..party })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_party_that_was_recorded_under_older_rules_can_be_read() {
+        let record = wire::Party {
+            party_id: "ACME".to_owned(),
+            name: " Acme\u{1B}[2J\u{202E}\0 ".to_owned(),
+            status: wire::PartyStatus::Suspended.into(),
+            identities: vec![wire::PartyIdentity {
+                entity_id: "FF-FF-FF-FF-FF-FF-FF-FF".to_owned(),
+                roles: vec![Role::GasSupplier.into()],
+            }],
+            ..Default::default()
+        };
+        let octets = record.encode_to_vec();
+        let party = party_from_record(&octets).unwrap();
+        assert_eq!(party.name.as_str(), record.name);
+        assert_eq!(party.status, Status::Suspended);
+        assert_eq!(party_to_record(&party), octets);
+        // Nobody could record it so today.
+        let mut errors = mesh_api::convert::FieldErrors::default();
+        assert!(read_party(&record, &mut Fields::of_request(&mut errors)).is_none());
+        let fields: Vec<&str> = errors.violations().iter().map(|(f, _)| &**f).collect();
+        assert_eq!(fields, ["name", "identities[0].entity_id"]);
+    }
 }

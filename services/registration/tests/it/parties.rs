@@ -202,6 +202,62 @@ async fn a_status_changes_everywhere_and_closing_is_final() {
     world.stop().await;
 }
 
+/// Names and reasons are read by people, in tables and logs beside text that they trust.
+#[tokio::test]
+async fn text_that_cannot_be_seen_is_refused_and_its_character_named() {
+    let world = World::with_inventory().await;
+    let told = |status: &Status| {
+        assert_eq!(
+            refused(status),
+            (Code::InvalidArgument, Some(ErrorReason::FieldInvalid))
+        );
+        let details = status.get_error_details();
+        let bad = &details.bad_request().unwrap().field_violations[0];
+        format!("{} {}", bad.field, bad.description)
+    };
+    for (text, code) in [
+        ("a\0b", "U+0000"),
+        ("a\rb", "U+000D"),
+        ("a\u{1B}[2Jb", "U+001B"),
+        ("a\u{9B}2Jb", "U+009B"),
+        ("a\u{200B}b", "U+200B"),
+        ("a\u{202E}b", "U+202E"),
+        ("a\u{2066}b", "U+2066"),
+        ("a\u{A0}b", "U+00A0"),
+        ("a\u{E000}b", "U+E000"),
+    ] {
+        let named = wire::Party {
+            name: text.to_owned(),
+            ..party("DOVE", 77, &[Role::OtherUser])
+        };
+        let status = put(&world, &request_id(), named, "").await.unwrap_err();
+        let wrong = told(&status);
+        assert!(
+            wrong.starts_with("party.name ") && wrong.contains(code),
+            "{wrong}"
+        );
+        let request = wire::SetPartyStatusRequest {
+            request_id: request_id(),
+            party_id: "ACME".to_owned(),
+            status: wire::PartyStatus::Suspended.into(),
+            reason: text.to_owned(),
+        };
+        let set = world.parties("operator").set_party_status(request).await;
+        let wrong = told(&set.unwrap_err());
+        assert!(
+            wrong.starts_with("reason ") && wrong.contains(code),
+            "{wrong}"
+        );
+    }
+    let named = wire::Party {
+        name: " Mo\u{302}n Energy ".to_owned(),
+        ..party("DOVE", 77, &[Role::OtherUser])
+    };
+    let put = put(&world, &request_id(), named, "").await.unwrap();
+    assert_eq!(put.party.unwrap().name, "M\u{F4}n Energy");
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn a_party_reads_itself_and_nobody_else() {
     let world = World::with_inventory().await;

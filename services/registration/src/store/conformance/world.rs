@@ -232,7 +232,7 @@ pub(super) fn mprn(n: u64) -> Mprn {
 pub(super) fn party(id: &str, n: u64, role: Role) -> Party {
     Party {
         id: id.parse().unwrap(),
-        name: format!("Party {id}"),
+        name: format!("Party {id}").parse().unwrap(),
         status: Status::Active,
         identities: [(entity(n), [role].into())].into(),
         csp: None,
