@@ -26,19 +26,19 @@ use crate::machine::Processors;
 use crate::messages::{Exchange, Expected};
 use crate::turn::{Side, Turn, keep_in_flight, latencies, record};
 
-/// Calls at a time.
-const IN_FLIGHT: usize = 64;
 /// Requests of a stream that are not answered yet.
 const WINDOW: usize = 4;
 
 /// Asks about one message per call.
 pub(crate) struct Unary {
+    /// Calls at a time.
+    in_flight: usize,
     clients: Arc<[ClassificationServiceClient<Channel>]>,
     exchanges: Arc<[(wire::ClassifyRequest, Expected)]>,
 }
 
 impl Unary {
-    pub(crate) fn new(channels: &[Channel], exchanges: &[Exchange]) -> Self {
+    pub(crate) fn new(channels: &[Channel], exchanges: &[Exchange], in_flight: usize) -> Self {
         let exchanges = exchanges.iter().map(|exchange| {
             let request = wire::ClassifyRequest {
                 message: Some(exchange.message.clone()),
@@ -48,6 +48,7 @@ impl Unary {
         });
         let clients = channels.iter().cloned();
         Self {
+            in_flight,
             clients: clients.map(ClassificationServiceClient::new).collect(),
             exchanges: exchanges.collect(),
         }
@@ -71,6 +72,7 @@ impl Unary {
         let clients = channels.iter().cloned();
         let exchanges = self.exchanges.iter().cloned();
         Self {
+            in_flight: self.in_flight,
             clients: clients.map(ClassificationServiceClient::new).collect(),
             exchanges: exchanges
                 .map(|(request, _)| (request, answer.clone()))
@@ -83,7 +85,7 @@ impl Side for Unary {
     async fn turn(&mut self, time: Duration) -> Result<Turn> {
         let (clients, exchanges) = (Arc::clone(&self.clients), Arc::clone(&self.exchanges));
         let next = Arc::new(AtomicUsize::new(0));
-        keep_in_flight(IN_FLIGHT, time, move |caller| {
+        keep_in_flight(self.in_flight, time, move |caller| {
             let mut client = clients[caller % clients.len()].clone();
             let number = next.fetch_add(1, Ordering::Relaxed) % exchanges.len();
             let exchanges = Arc::clone(&exchanges);

@@ -14,6 +14,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 use http::{Request, Response};
 use mesh_api::classification::v1 as wire;
+use prost::Message;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::body::Body;
@@ -85,7 +86,7 @@ impl Service<Request<Body>> for Answers {
                 let method = service_fn(move |_: tonic::Request<wire::ClassifyRequest>| {
                     ready(Ok(tonic::Response::new(Arc::clone(&answer))))
                 });
-                let mut grpc = Grpc::new(Shared::default());
+                let mut grpc = grpc();
                 async move { Ok(grpc.unary(method, request).await) }.boxed()
             }
             CLASSIFY_STREAM => {
@@ -100,10 +101,19 @@ impl Service<Request<Body>> for Answers {
                         ready(Ok(tonic::Response::new(answered)))
                     },
                 );
-                let mut grpc = Grpc::new(Shared::default());
+                let mut grpc = grpc();
                 async move { Ok(grpc.streaming(method, request).await) }.boxed()
             }
             _ => ready(Ok(Status::unimplemented("no such method").into_http())).boxed(),
         }
     }
+}
+
+/// Takes requests as large as the service does.
+fn grpc<T, U>() -> Grpc<Shared<T, U>>
+where
+    T: Message + 'static,
+    U: Message + Default + 'static,
+{
+    Grpc::new(Shared::default()).max_decoding_message_size(usize::MAX)
 }

@@ -13,7 +13,7 @@ use crate::commits::Commits;
 use crate::echo::{Answers, Echo};
 use crate::flags::Adds;
 use crate::machine::Processors;
-use crate::messages::{Exchange, Form, exchanges};
+use crate::messages::{Exchange, Form, exchanges, largest_firmware};
 use crate::report::{Comparison, Measured, Spread};
 use crate::town::Town;
 use crate::turn::{Side, Turn};
@@ -26,6 +26,9 @@ const METERS: usize = 250;
 const STRUCTURED: usize = 1_000;
 /// Raw messages in a request of a stream, which is about 100 KiB then.
 const RAW: usize = 100;
+/// Calls about one message at a time, and those about the largest, which have 15 MB each.
+const IN_FLIGHT: usize = 64;
+const LARGE_IN_FLIGHT: usize = 2;
 /// Streams side by side.
 const STREAMS: usize = 2;
 /// Callers that set flags at a time, and rows that are committed at a time beside them.
@@ -36,6 +39,8 @@ const MANY: usize = 64;
 pub(crate) enum Figure {
     /// One raw message per call through the whole chain, 64 calls in flight.
     Classify,
+    /// The largest firmware update per call.
+    ClassifyFirmware,
     /// Structured messages in streams.
     Stream,
     /// Raw messages in streams.
@@ -58,7 +63,14 @@ impl Figure {
     /// Measures it on `town`.
     pub(crate) async fn measure(self, town: &Town, effort: Effort) -> Result<Comparison> {
         match self {
-            Self::Classify => self.unary(town, effort).await,
+            Self::Classify => {
+                let exchanges = some_exchanges(town, Form::Raw)?;
+                self.unary(town, &exchanges, IN_FLIGHT, effort).await
+            }
+            Self::ClassifyFirmware => {
+                let firmware = largest_firmware(&town.flagged());
+                self.unary(town, &[firmware], LARGE_IN_FLIGHT, effort).await
+            }
             Self::Stream => {
                 let exchanges = some_exchanges(town, Form::Structured)?;
                 let frames = Frames::of(&exchanges, STRUCTURED);
@@ -74,10 +86,15 @@ impl Figure {
         }
     }
 
-    async fn unary(self, town: &Town, effort: Effort) -> Result<Comparison> {
-        let exchanges = some_exchanges(town, Form::Raw)?;
+    async fn unary(
+        self,
+        town: &Town,
+        exchanges: &[Exchange],
+        in_flight: usize,
+        effort: Effort,
+    ) -> Result<Comparison> {
         let channels = town.channels(Service::Classification, ASKER)?;
-        let mesh = Unary::new(&channels, &exchanges);
+        let mesh = Unary::new(&channels, exchanges, in_flight);
         let (expected, answer) = mesh.typical().await?;
         let echo = echo(town, answer, Vec::new()).await?;
         let channels = town.channels_to(Service::Classification, &echo.address, ASKER)?;
@@ -149,6 +166,7 @@ impl Figure {
     const fn unit(self) -> &'static str {
         match self {
             Self::Classify => "decisions, 64 calls in flight",
+            Self::ClassifyFirmware => "decisions on 15 MB of firmware for 50,000 Devices",
             Self::Stream => "decisions, 1,000 structured messages per request",
             Self::StreamRaw => "decisions, 100 DUIS and GBCS messages per request",
             Self::Add => "flags set by 1 caller",
@@ -158,7 +176,7 @@ impl Figure {
 
     const fn baseline(self) -> &'static str {
         match self {
-            Self::Classify => "a bare tonic server over mTLS",
+            Self::Classify | Self::ClassifyFirmware => "a bare tonic server over mTLS",
             Self::Stream | Self::StreamRaw => "bare tonic streams over mTLS",
             Self::Add => "rows of SQLite, 1 per commit",
             Self::Add64 => "rows of SQLite, 64 per commit",

@@ -2,18 +2,22 @@
 
 use anyhow::{Context as _, Result, ensure};
 use classification::codes::{AlertCode, MessageCode};
+use classification::message::MAX_DEVICES;
 use classification::policy::Policy;
 use classification::samples::{self, AlertEncoding};
 use mesh_api::classification::v1 as wire;
 use mesh_api::classification::v1::message::Content;
 use mesh_api::classification::v1::structured_message::Code;
-use mesh_types::DeviceId;
+use mesh_types::{DeviceId, Eui64};
 use mp169::sample::ALBION;
 
 /// Message and alert code of a restored supply.
 const SUPPLY_RESTORED: (MessageCode, AlertCode) = (MessageCode(0x0067), AlertCode(0x8F36));
 /// The response to a read of the registers.
 const REGISTERS: MessageCode = MessageCode(0x0027);
+
+/// The most octets of a firmware image in DUIS 5.4.
+const IMAGE: usize = 10_240_000;
 
 /// A message, and what must become of it.
 #[derive(Debug, Clone)]
@@ -26,7 +30,7 @@ pub(crate) struct Exchange {
 #[derive(Debug, Clone)]
 pub(crate) struct Expected {
     verdict: wire::Verdict,
-    device: String,
+    devices: Vec<String>,
 }
 
 /// The messages of one meter: two about consumption and two that are always delivered; two that come
@@ -132,7 +136,7 @@ pub(crate) fn exchanges(
                 },
                 expected: Expected {
                     verdict: kind.expected(is_flagged),
-                    device: device.to_string(),
+                    devices: vec![device.to_string()],
                 },
             });
         }
@@ -140,19 +144,43 @@ pub(crate) fn exchanges(
     Ok(exchanges)
 }
 
+/// The largest document of DUIS: a firmware image of 10,240,000 octets for 50,000 Devices. Some of them
+/// are flagged, and it is delivered.
+pub(crate) fn largest_firmware(flagged: &[DeviceId]) -> Exchange {
+    let others = (1_u64..).map(|number| DeviceId::new(Eui64::from_u64(number)));
+    let devices = flagged.iter().copied().chain(others);
+    let devices: Vec<DeviceId> = devices.take(MAX_DEVICES).collect();
+    let supplier = ALBION.entity().eui64();
+    let text = samples::duis_firmware(supplier, &vec![0xA5; IMAGE], "\n", &devices, 1_000);
+    Exchange {
+        message: wire::Message {
+            content: Some(Content::DuisXml(text.into())),
+            ..wire::Message::default()
+        },
+        expected: Expected {
+            verdict: wire::Verdict::Deliver,
+            devices: devices.iter().map(ToString::to_string).collect(),
+        },
+    }
+}
+
 impl Expected {
-    /// Fails unless this was decided, about this Device, and for its flag if it is suppressed.
+    /// Fails unless this was decided, about these Devices, and for the flag if it is suppressed.
     pub(crate) fn check(&self, decision: Option<&wire::Decision>) -> Result<()> {
         let by_flag = match self.verdict {
-            wire::Verdict::Suppress => self.device.as_str(),
+            wire::Verdict::Suppress => self.devices.first().map_or("", String::as_str),
             _ => "",
         };
         let is_right = decision.is_some_and(|decision| {
             decision.verdict() == self.verdict
-                && matches!(&*decision.device_ids, [device] if *device == self.device)
+                && decision.device_ids == self.devices
                 && (decision.flagged_device_id == by_flag)
         });
-        ensure!(is_right, "expected {self:?}, answered {decision:?}");
+        let (verdict, devices) = (self.verdict, self.devices.len());
+        ensure!(
+            is_right,
+            "expected {verdict:?} about {devices} Devices, answered {decision:?}"
+        );
         Ok(())
     }
 }

@@ -14,7 +14,14 @@ fn every_figure_is_measured_beside_its_baseline() {
     let report: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
     let figures = report["figures"].as_array().unwrap();
     let names: Vec<_> = figures.iter().map(|f| f["figure"].as_str()).collect();
-    let expected = ["classify", "stream", "stream-raw", "add", "add-64"];
+    let expected = [
+        "classify",
+        "classify-firmware",
+        "stream",
+        "stream-raw",
+        "add",
+        "add-64",
+    ];
     assert_eq!(names, expected.map(Some));
     for figure in figures {
         let ratio = figure["ratio"]["median"].as_f64();
