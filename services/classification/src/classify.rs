@@ -22,6 +22,9 @@ pub const MAX_MESSAGES: usize = 1_000;
 /// After reading so many octets of raw messages, other tasks of the thread get their turn.
 const TURN_OCTETS: usize = 256 << 10;
 
+/// And after answering about so many Devices.
+const TURN_DEVICES: usize = 10_000;
+
 /// Decides by one policy and the flags of this replica. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Classifier {
@@ -68,12 +71,19 @@ impl Classifier {
         let messages = self.read(messages).await;
         let view = self.flags_for(&messages, at_least).await?;
         let mut tally = Tally::default();
-        let decisions = messages.into_iter().map(|message| {
+        let mut decisions = Vec::with_capacity(messages.len());
+        let mut devices = 0;
+        for message in messages {
+            let named = message.as_ref().ok().map(|message| &message.devices);
+            devices += named.map_or(0, |devices| devices.as_slice().len());
             let decision =
                 message.and_then(|message| self.decide(&message, view.as_deref(), &mut tally));
-            decision.inspect_err(|error| tally.undecided(error))
-        });
-        let decisions = decisions.collect();
+            decisions.push(decision.inspect_err(|error| tally.undecided(error)));
+            if devices >= TURN_DEVICES {
+                devices = 0;
+                tokio::task::yield_now().await;
+            }
+        }
         self.metrics.add(&tally);
         Ok(Answer {
             decisions,

@@ -28,12 +28,13 @@ pub fn read(policy: &Policy, message: wire::Message) -> Result<Message, Error> {
     raw_with(read, origin)
 }
 
-/// How many octets there are to read: what a message costs.
+/// How many octets there are to read, more or less: what a message costs.
 #[must_use]
 pub fn octets(message: &wire::Message) -> usize {
     match &message.content {
         Some(Content::DuisXml(octets) | Content::Gbcs(octets)) => octets.len(),
-        Some(Content::Structured(_)) | None => 0,
+        Some(Content::Structured(fields)) => fields.device_ids.len() * 24,
+        None => 0,
     }
 }
 

@@ -184,6 +184,57 @@ fn requests_to_the_dcc_name_their_devices_in_the_body() {
     }
 }
 
+/// Where a Device can stand in each of them; 5.1 and 8.13 have tests of their own.
+#[test]
+fn every_request_to_the_dcc_is_read_with_the_devices_that_it_names() {
+    let policy = Policy::builtin();
+    let device = format!("<sr:DeviceID>{METER}</sr:DeviceID>");
+    let two = format!("{device}<sr:A>1</sr:A><sr:OtherDeviceID>{GAS}</sr:OtherDeviceID>");
+    let list = format!(
+        "<sr:FirmwareImage>AAAA</sr:FirmwareImage><sr:DeviceIDList>{METER},{GAS}</sr:DeviceIDList>"
+    );
+    let mpxn = "<sr:MPxN>1312345678111</sr:MPxN>";
+    let schedule = "<sr:DSPScheduleID>123</sr:DSPScheduleID>";
+    let address = "<sr:PartialAddress><sr:PostCode>M22 0RR</sr:PostCode></sr:PartialAddress>";
+    let table: [(&str, &str, &[DeviceId]); 16] = [
+        ("5.2", schedule, &[]),
+        ("5.3", schedule, &[]),
+        ("8.2", &device, &[METER]),
+        ("8.2", mpxn, &[]),
+        ("8.2", "<sr:UPRN>123456789012</sr:UPRN>", &[]),
+        ("8.3", &device, &[METER]),
+        ("8.4", &format!("{device}<sr:DeleteDevice/>"), &[METER]),
+        (
+            "8.6",
+            &format!("{device}<sr:MPxNs>{mpxn}</sr:MPxNs>"),
+            &[METER],
+        ),
+        ("8.14.1", &format!("{device}{mpxn}"), &[METER]),
+        ("8.14.2", &format!("{device}{mpxn}"), &[METER]),
+        ("8.14.3", &two, &[METER, GAS]),
+        ("8.14.4", &device, &[METER]),
+        ("11.1", &list, &[METER, GAS]),
+        ("11.4", &list, &[METER, GAS]),
+        ("12.1", address, &[]),
+        ("12.2", &device, &[METER]),
+    ];
+    for (variant, content, devices) in table {
+        let empty = samples::duis_device_list(&policy, srv(variant), USER, &[], 3).unwrap();
+        let document = with(&empty, "<sr:DeviceIDList></sr:DeviceIDList>", content);
+        let message = read_text(&document).unwrap();
+        assert_eq!(message.devices.as_slice(), devices, "{variant}");
+        assert!(!suppressed_for(METER, &document), "{variant}");
+    }
+    let to_dcc = policy
+        .service_requests()
+        .iter()
+        .filter(|row| row.non_device);
+    for row in to_dcc.filter(|row| !["5.1", "8.13"].contains(&row.srv.to_string().as_str())) {
+        let named = table.iter().any(|(variant, ..)| srv(variant) == row.srv);
+        assert!(named, "{} has no test", row.srv);
+    }
+}
+
 #[test]
 fn an_unknown_read_is_suppressed_and_anything_else_unknown_is_not() {
     let unknown = |reference: &str, variant: &str| {
