@@ -14,6 +14,12 @@ pub enum ReadError {
         /// The most octets that are read.
         limit: usize,
     },
+    /// The firmware image is larger than DUIS allows.
+    #[error("the firmware image has more than {limit} octets")]
+    ImageTooLarge {
+        /// The most octets of an image.
+        limit: usize,
+    },
     /// The XML is not UTF-8, or declares another encoding.
     #[error("DUIS XML is UTF-8")]
     Encoding,
@@ -135,7 +141,7 @@ impl ReadError {
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::TooLarge { .. } => "MESSAGE_TOO_LARGE",
+            Self::TooLarge { .. } | Self::ImageTooLarge { .. } => "MESSAGE_TOO_LARGE",
             Self::Encoding => "XML_ENCODING",
             Self::Xml => "XML_NOT_WELL_FORMED",
             Self::Doctype => "XML_DOCTYPE_REFUSED",

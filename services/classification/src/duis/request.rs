@@ -11,6 +11,9 @@ use crate::gbcs;
 use crate::message::{Devices, MAX_DEVICES, Message, Origin, Subject};
 use crate::policy::Policy;
 
+/// The most octets of a firmware image in DUIS 5.4, before they are written in base64.
+const MAX_IMAGE: usize = 10_240_000;
+
 /// Reads a request whose root element was just entered.
 pub(super) fn read<'a>(
     cursor: &mut Cursor<'a>,
@@ -259,7 +262,7 @@ impl Content {
         let returns = to_dcc && header.srv == Srv::RETURN_LOCAL_COMMAND_RESPONSE;
         match name {
             "ExecutionDateTime" => self.is_future_dated = true,
-            "FirmwareImage" if to_dcc => cursor.pass_text()?,
+            "FirmwareImage" if to_dcc => image(cursor)?,
             name if to_dcc && name.ends_with("DeviceID") => self.device(&cursor.code()?)?,
             name if to_dcc && name.ends_with("DeviceIDList") => {
                 let list = cursor.words("DeviceID")?;
@@ -307,4 +310,13 @@ impl Content {
         self.devices.push(text.parse()?);
         Ok(())
     }
+}
+
+/// Steps over the firmware image in the open element.
+fn image(cursor: &mut Cursor<'_>) -> Result<(), ReadError> {
+    let characters = cursor.pass_text()?;
+    if characters > MAX_IMAGE.div_ceil(3) * 4 {
+        return Err(ReadError::ImageTooLarge { limit: MAX_IMAGE });
+    }
+    Ok(())
 }

@@ -108,7 +108,9 @@ impl Body {
 
     /// Whatever it is, it is delivered, so it must not be a request in the form of a response.
     fn unknown(cursor: &mut Cursor<'_>, tag: &Tag<'_>, policy: &Policy) -> Result<Self, ReadError> {
-        if named_by(tag.name(), policy).is_some() || tag.name() == "SignedPreCommand" {
+        let is_request = ["Request", "SignedPreCommand"].contains(&tag.name())
+            || named_by(tag.name(), policy).is_some();
+        if is_request {
             return Err(ReadError::UnexpectedElement { near: "Body" });
         }
         cursor.skip()?;

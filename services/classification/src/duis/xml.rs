@@ -174,21 +174,25 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Steps over the text of the open element, which must hold nothing else; closes the element.
-    pub(super) fn pass_text(&mut self) -> Result<(), ReadError> {
+    /// Steps over the text of the open element, which must hold nothing else, and closes the element;
+    /// gives how many characters the text has beside white space.
+    pub(super) fn pass_text(&mut self) -> Result<usize, ReadError> {
+        let mut characters = 0;
         loop {
             match self.event()? {
                 Event::End(_) => break,
-                Event::Text(_) | Event::CData(_) | Event::Comment(_) | Event::PI(_) => {}
+                Event::Text(piece) => characters += visible(&piece),
+                Event::CData(piece) => characters += visible(&piece),
+                Event::Comment(_) | Event::PI(_) => {}
                 Event::GeneralRef(reference) => {
-                    resolve(&reference)?;
+                    characters += usize::from(!is_space(resolve(&reference)?));
                 }
                 Event::Start(_) => return Err(ReadError::UnexpectedElement { near: "a text" }),
                 _ => return Err(ReadError::Xml),
             }
         }
         self.leave();
-        Ok(())
+        Ok(characters)
     }
 
     /// The texts of the open element and of the elements `child` in it, separated by spaces; closes
@@ -344,6 +348,19 @@ impl<'a> Cursor<'a> {
         }
         self.depth = self.depth.saturating_sub(1);
     }
+}
+
+/// How many octets are no white space. In pieces that a counter of one octet is enough for, and the
+/// compiler counts many at a time.
+fn visible(text: &str) -> usize {
+    let pieces = text.as_bytes().chunks(255);
+    let counts = pieces.map(|piece| {
+        piece
+            .iter()
+            .map(|&octet| u8::from(octet > b' '))
+            .sum::<u8>()
+    });
+    counts.map(usize::from).sum()
 }
 
 /// Adds a piece to a text, which is borrowed while it has only one.

@@ -213,6 +213,14 @@ fn documents() -> Vec<Disguise> {
             ),
         ),
         (
+            "a response with a request in its body",
+            with(
+                &samples::duis_receipt(srv("4.8.1"), USER, METER, 4, "I0"),
+                "<sr:ResponseMessage>",
+                &format!("{}<sr:ResponseMessage>", read.split_once('\n').unwrap().1),
+            ),
+        ),
+        (
             "a response with the header of a request",
             with(
                 &samples::duis_receipt(srv("4.8.1"), USER, METER, 4, "I0"),

@@ -28,6 +28,22 @@ fn the_largest_firmware_update_is_read_however_its_lines_end() {
     assert_eq!(list, 1_199_999, "the characters that DUIS gives a list");
 }
 
+/// The schema counts octets of the image, and base64 is counted here: four characters for three.
+#[test]
+fn an_image_that_is_larger_than_any_is_refused() {
+    for line_end in ["", "\n"] {
+        let document =
+            samples::duis_firmware(USER, &vec![0xA5; MAX_IMAGE + 3], line_end, &[METER], 7);
+        assert_eq!(reason(&document), "MESSAGE_TOO_LARGE", "{line_end:?}");
+    }
+    let referred = format!("<sr:FirmwareImage>{}", "&#65;".repeat(1_000));
+    let document = samples::duis_firmware(USER, &vec![0xA5; MAX_IMAGE], "", &[METER], 7);
+    assert_eq!(
+        reason(&with(&document, "<sr:FirmwareImage>", &referred)),
+        "MESSAGE_TOO_LARGE"
+    );
+}
+
 #[test]
 fn one_device_more_than_a_list_has_room_for_is_refused() {
     let mut devices = some_devices(MAX_DEVICES);
