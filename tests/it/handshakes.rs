@@ -9,7 +9,7 @@ use mesh_rpc::{
 };
 use mesh_testkit::wait_until;
 use mesh_types::SystemClock;
-use mp169::mesh::Service;
+use mp169::service::Service;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;

@@ -17,8 +17,8 @@ use mesh_api::status::reason_of;
 use mesh_testkit::wait_until;
 use mesh_types::{DeviceId, Eui64};
 use mp169::load::Loaded;
-use mp169::mesh::Service;
 use mp169::sample::{ALBION, CSP_SOUTH, Home};
+use mp169::service::Service;
 use tonic::{Code, Status};
 
 use crate::downstream::Read::{Deliver, Suppress};

@@ -47,6 +47,7 @@ mod caller_limits;
 mod client;
 mod identity;
 mod limits;
+mod log_line;
 mod methods;
 mod metrics;
 mod observe;

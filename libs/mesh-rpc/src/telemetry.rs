@@ -24,6 +24,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry};
 
+use crate::log_line::LogLine;
 use crate::traceparent::FromOutside;
 
 /// The target of events that say who read what of which Device. They are logged, and never part of a
@@ -256,9 +257,10 @@ fn log_layer<S>(format: LogFormat) -> Option<Box<dyn Layer<S> + Send + Sync>>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
+    let coloured = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer()
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_ansi(coloured)
+        .with_writer(move || LogLine::new(std::io::stderr(), coloured));
     match format {
         LogFormat::Text => Some(lines.boxed()),
         LogFormat::Json => Some(lines.json().boxed()),

@@ -104,7 +104,9 @@ impl<const MIN: usize, const MAX: usize> fmt::Debug for Text<MIN, MAX> {
     }
 }
 
-/// Shows text from anywhere to people: each character that [`Text`] refuses as `\u{202e}`.
+/// Shows text from anywhere: each character that [`Text`] refuses as `\u202e`, and one beyond the
+/// Basic Multilingual Plane as two of them. That is the escape of JSON (RFC 8259), so that a line of
+/// JSON that is shown means what it meant.
 #[must_use]
 pub fn shown(text: &str) -> Shown<'_> {
     Shown(text)
@@ -118,7 +120,10 @@ impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0;
         while let Some((at, character)) = rest.char_indices().find(|(_, c)| !is_visible(*c)) {
-            write!(f, "{}{}", &rest[..at], character.escape_unicode())?;
+            f.write_str(&rest[..at])?;
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                write!(f, "\\u{unit:04x}")?;
+            }
             rest = &rest[at + character.len_utf8()..];
         }
         f.write_str(rest)
@@ -231,7 +236,8 @@ mod tests {
             let code = u32::from(character);
             assert!(wrong.to_string().contains(&format!("U+{code:04X}")));
             let seen = shown(&text).to_string();
-            assert_eq!(seen, format!("ab\\u{{{code:x}}}c"));
+            assert!(seen.chars().all(is_visible), "{seen}");
+            assert!(seen.starts_with("ab\\u") && seen.ends_with('c'), "{seen}");
         }
     }
 
@@ -255,7 +261,8 @@ mod tests {
     fn what_was_recorded_before_these_rules_is_kept_and_shown_without_harm() {
         let old = Name::recorded("Acme\u{1B}[2J\u{202E}");
         assert_eq!(old.as_str(), "Acme\u{1B}[2J\u{202E}");
-        assert_eq!(old.to_string(), "Acme\\u{1b}[2J\\u{202e}");
-        assert_eq!(format!("{old:?}"), "\"Acme\\u{1b}[2J\\u{202e}\"");
+        assert_eq!(old.to_string(), r"Acme\u001b[2J\u202e");
+        assert_eq!(format!("{old:?}"), r#""Acme\u001b[2J\u202e""#);
+        assert_eq!(shown("\u{E0041}").to_string(), r"\udb40\udc41");
     }
 }

@@ -14,7 +14,7 @@ use mesh_rpc::{ClientOptions, MeshChannel, Tls, connect};
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::home::Folder;
-use crate::mesh::Service;
+use crate::service::Service;
 
 /// The most octets of an answer about messages: hardly more than a request has, which may name Devices
 /// without end.

@@ -12,8 +12,8 @@ use mesh_pki::{CA_CERTIFICATE_FILE, CA_KEY_FILE, Ca, Issued, IssuedPaths, Validi
 use mesh_rpc::{Tls, TlsFiles};
 use mesh_types::SystemClock;
 
-use crate::mesh::Service;
 use crate::sample;
+use crate::service::Service;
 
 /// The certificates of a mesh that somebody only tries out live so long.
 const VALIDITY: Duration = Duration::from_secs(90 * 86_400);

@@ -16,6 +16,7 @@ pub mod clock;
 mod csp;
 mod device;
 mod exit;
+mod failure;
 mod flag;
 pub mod home;
 mod inventory;
@@ -29,12 +30,14 @@ mod progress;
 mod reading;
 mod report;
 pub mod sample;
+pub mod service;
 mod session;
 mod signals;
 mod story;
 mod up;
 
 pub use cli::Cli;
+pub use failure::misread;
 
 use std::process::ExitCode;
 
@@ -60,14 +63,14 @@ pub async fn run(cli: Cli) -> ExitCode {
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => exit::failed(&error),
+        Err(error) => failure::failed(&error),
     }
 }
 
 fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "mp169", &mut script);
-    output::print_line(&String::from_utf8_lossy(&script).trim_end())
+    output::print_text(&String::from_utf8_lossy(&script).trim_end())
 }
 
 async fn demo(args: cli::services::DemoArgs, otlp_endpoint: Option<String>) -> anyhow::Result<()> {

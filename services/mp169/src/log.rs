@@ -16,13 +16,9 @@ use serde_json::{Value, json};
 use crate::cli::connection::Output;
 use crate::cli::log::{ExportArgs, LogCommand, LogsArgs, VerifyArgs};
 use crate::clients::Clients;
+use crate::exit::NotWhole;
 use crate::output::{print_line, print_table};
 use crate::session::Session;
-
-/// Logs were read to their end, and not all of them are whole.
-#[derive(Debug, thiserror::Error)]
-#[error("not whole: {0}")]
-pub(crate) struct NotWhole(String);
 
 /// Carries out a command.
 pub(crate) async fn run(command: LogCommand) -> Result<()> {

@@ -7,5 +7,8 @@ use mp169::Cli;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    mp169::run(Cli::parse()).await
+    match Cli::try_parse() {
+        Ok(cli) => mp169::run(cli).await,
+        Err(error) => mp169::misread(&error),
+    }
 }

@@ -37,9 +37,9 @@ pub(crate) fn refusal(status: &Status) -> String {
     line
 }
 
-/// The refusal in sentences: its message, and every violation with its description.
+/// The refusal in sentences, one a line: its message, and every violation with its description.
 #[must_use]
-pub(crate) fn explain(status: &Status) -> String {
+pub(crate) fn explain(status: &Status) -> Vec<String> {
     let details = status.get_error_details();
     let mut lines = vec![status.message().to_owned()];
     if let Some(failure) = details.precondition_failure() {
@@ -50,5 +50,5 @@ pub(crate) fn explain(status: &Status) -> String {
         let violations = bad.field_violations.iter();
         lines.extend(violations.map(|v| format!("  {}: {}", v.field, v.description)));
     }
-    lines.join("\n")
+    lines
 }

@@ -1,7 +1,12 @@
 //! How answers are shown: a table for people, canonical JSON for programs.
+//!
+//! The one printer of the command. Names, reasons, files and what a server says come from others;
+//! whatever of them cannot be seen is written as JSON escapes it ([`shown`]), whether it goes to
+//! standard output or to standard error, so that nothing steers the terminal or looks like
+//! something else. In a line of JSON that changes nothing of its meaning.
 
 use std::fmt::Display;
-use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write};
 use std::sync::LazyLock;
 
 use anyhow::{Context as _, Result};
@@ -9,16 +14,14 @@ use comfy_table::presets::{NOTHING, UTF8_FULL_CONDENSED};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table};
 use jiff::Timestamp;
 use mesh_types::Eui64;
+use mesh_types::text::shown;
 use prost::{Message, Name};
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::retry_on_intr;
 use serde_json::Value;
 
-/// Whoever read the answer went away, as `head` does: the rest need not be said, and nothing failed.
-#[derive(Debug, thiserror::Error)]
-#[error("nobody reads the answer any more")]
-pub(crate) struct ReaderGone;
+use crate::exit::ReaderGone;
 
 /// A protobuf message as canonical JSON.
 pub(crate) fn json<M: Message + Name>(message: &M) -> Result<Value> {
@@ -64,14 +67,27 @@ pub(crate) fn print_table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()>
     let columns = 0..rows.first().map_or(0, Vec::len);
     let ids = columns.filter(|&column| rows.iter().any(|row| is_id(row.get(column))));
     let ids: Vec<usize> = ids.collect();
-    table.add_rows(rows);
+    fill(&mut table, rows);
     for column in ids {
         if let Some(column) = table.column_mut(column) {
             // Whole, because it is copied into the next command.
             column.set_constraint(ColumnConstraint::ContentWidth);
         }
     }
-    print_line(&table.trim_fmt())
+    print_text(&table.trim_fmt())
+}
+
+/// Adds rows. A cell is one line, whatever it holds.
+pub(crate) fn fill(table: &mut Table, rows: impl IntoIterator<Item: IntoIterator<Item: Display>>) {
+    for row in rows {
+        table.add_row(row.into_iter().map(|cell| one_line(&cell)));
+    }
+}
+
+/// Text from anywhere as a part of one line.
+#[must_use]
+pub(crate) fn one_line(text: &impl Display) -> String {
+    shown(&text.to_string()).to_string()
 }
 
 /// Prints names and values, one pair a row.
@@ -88,7 +104,27 @@ pub(crate) fn print_fields(fields: &[(&str, String)]) -> Result<()> {
 /// # Errors
 /// [`ReaderGone`], or that the line could not be written.
 pub(crate) fn print_line(line: &impl Display) -> Result<()> {
-    match writeln!(std::io::stdout(), "{line}") {
+    write_lines(std::io::stdout(), [line])
+}
+
+/// Prints text whose line ends are ours, such as a table.
+pub(crate) fn print_text(text: &impl Display) -> Result<()> {
+    write_lines(std::io::stdout(), text.to_string().lines())
+}
+
+/// Says a line on standard error, to whom the answer is not enough.
+pub(crate) fn complain(line: &impl Display) {
+    // Where that cannot be written, there is nowhere to say so.
+    let _ = write_lines(std::io::stderr(), [line]);
+}
+
+fn write_lines(mut to: impl Write, lines: impl IntoIterator<Item: Display>) -> Result<()> {
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&one_line(&line));
+        text.push('\n');
+    }
+    match to.write_all(text.as_bytes()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(ReaderGone.into()),
         written => written.context("cannot write the answer"),
     }
@@ -111,9 +147,9 @@ pub(crate) async fn reader_gone() -> ReaderGone {
     }
 }
 
-/// Prints a line of something that goes on whether anybody reads it or not.
-pub(crate) fn say(line: &impl Display) {
-    let _ = print_line(line);
+/// Prints text whose line ends are ours, of something that goes on whether anybody reads it or not.
+pub(crate) fn say(text: &impl Display) {
+    let _ = print_text(text);
 }
 
 /// Prints a protobuf message as one line of JSON, so that the answers to many commands are JSON

@@ -21,7 +21,7 @@ use tonic::{Response, Status};
 use crate::cli::as_of::AsOfArgs;
 use crate::cli::connection::{Connection, Limit, Output};
 use crate::cli::question::Listing;
-use crate::output::{print_json, print_line, print_table};
+use crate::output::{complain, print_json, print_line, print_table};
 
 /// The most items of a page, as every list of the contracts has it.
 const LARGEST: u32 = 1_000;
@@ -189,7 +189,7 @@ pub(crate) async fn show<P: Page>(
             return Ok(page);
         }
         if left == 0 {
-            eprintln!("More follow; a higher --limit shows them.");
+            complain(&"More follow; a higher --limit shows them.");
             return Ok(page);
         }
     }

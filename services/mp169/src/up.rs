@@ -12,8 +12,9 @@ use crate::cli::services::UpArgs;
 use crate::clients::Clients;
 use crate::home::Folder;
 use crate::load::load;
-use crate::mesh::{Listen, Mesh, Service};
-use crate::output::{new_table, say};
+use crate::mesh::{Listen, Mesh};
+use crate::output::{fill, new_table, one_line, say};
+use crate::service::Service;
 use crate::{sample, signals};
 
 /// How long the services may take until they serve.
@@ -64,7 +65,7 @@ async fn announce(folder: &Folder, mesh: &Mesh, args: &UpArgs) -> Result<()> {
         vec![name.to_owned(), mesh.address(service).to_owned(), identity]
     });
     let mut table = new_table(&["service", "address", "identity"]);
-    table.add_rows(rows);
+    fill(&mut table, rows);
     say(&table);
     for service in Service::ALL {
         until_it_serves(folder, service).await?;
@@ -73,7 +74,7 @@ async fn announce(folder: &Folder, mesh: &Mesh, args: &UpArgs) -> Result<()> {
         let loaded = load(folder, sample::rows(sample::SINCE)?, |_| {}).await?;
         say(&format_args!("Sample inventory: {loaded}."));
     }
-    let home = args.home.display();
+    let home = one_line(&args.home.display());
     say(&format_args!(
         "The mesh is up in {home}. Stop it with Ctrl-C."
     ));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use mesh_api::classification::v1 as wire;
-use mp169::mesh::Service;
+use mp169::service::Service;
 
 use crate::classify::{Frames, Streamed, Unary};
 use crate::commits::Commits;

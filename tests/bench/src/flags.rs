@@ -10,8 +10,8 @@ use mesh_api::convert::timestamp_to_wire;
 use mesh_api::flag_registry::v1 as wire;
 use mesh_api::flag_registry::v1::flag_service_client::FlagServiceClient;
 use mesh_types::{Clock as _, DeviceId, SystemClock};
-use mp169::mesh::Service;
 use mp169::sample::ALBION;
+use mp169::service::Service;
 use tonic::transport::Channel;
 
 use crate::town::Town;

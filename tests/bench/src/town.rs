@@ -17,8 +17,9 @@ use mesh_types::{DeviceId, SystemClock};
 use mp169::clients::Clients;
 use mp169::home::Folder;
 use mp169::load::load;
-use mp169::mesh::{Listen, Mesh, Service};
+use mp169::mesh::{Listen, Mesh};
 use mp169::sample::{self, Home};
+use mp169::service::Service;
 use tempfile::TempDir;
 use tonic::transport::{
     Certificate, Channel, ClientTlsConfig, Endpoint, Identity, ServerTlsConfig,

@@ -11,7 +11,7 @@ use mesh_api::common::v1::{ErrorReason, ItemStatus};
 use mesh_api::status::{reason_name, reason_of};
 use mesh_authz::ON_BEHALF_OF;
 use mesh_rpc::MeshChannel;
-use mp169::mesh::Service;
+use mp169::service::Service;
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, ReflectMessage as _, Value};
 use tonic::client::{Grpc, GrpcService};

@@ -8,7 +8,7 @@ use mesh_authz::{RuleError, Rules};
 use mesh_rpc::Drained;
 use mesh_testkit::temp_dir;
 use mp169::home::Folder;
-use mp169::mesh::Service;
+use mp169::service::Service;
 use prost_reflect::{DescriptorPool, DynamicMessage, Value};
 use tokio::net::TcpListener;
 

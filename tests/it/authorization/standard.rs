@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use mesh_api::common::v1::ErrorReason;
 use mesh_api::status::reason_of;
-use mp169::mesh::Service;
 use mp169::sample::ALBION;
+use mp169::service::Service;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;

@@ -9,8 +9,8 @@ use mesh_api::csp_notification::v1 as csp;
 use mesh_api::flag_registry::v1 as flags;
 use mesh_api::registration::v1 as registration;
 use mesh_api::registration::v1::authority_service_client::AuthorityServiceClient;
-use mp169::mesh::Service;
 use mp169::sample::{ALBION, CSP_NORTH};
+use mp169::service::Service;
 use prost_types::Timestamp;
 use tonic::{Code, Status};
 

@@ -16,7 +16,7 @@ use mesh_api::status::item_status;
 use mesh_follow::{Body, FollowResponse as _};
 use mesh_rpc::MeshChannel;
 use mp169::clients::Clients;
-use mp169::mesh::Service;
+use mp169::service::Service;
 use tonic::{Code, Status};
 
 /// A request, and who makes it: the name of a certificate.

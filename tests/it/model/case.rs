@@ -7,7 +7,7 @@ use mesh_api::flag_registry::v1 as flags;
 use mesh_api::registration::v1::{self as registration, PartyStatus};
 use mesh_testkit::wait_until;
 use mesh_types::{ManualClock, Timestamp};
-use mp169::mesh::Service;
+use mp169::service::Service;
 
 use super::calls::{Answer, Call, Callers, Reply, Request};
 use super::cast::{self, BEGINNING, METERS, PARTIES, SUPPLIERS};

@@ -5,7 +5,7 @@
 
 use mesh_api::flag_registry::v1::{Declaration, FlagState};
 use mesh_api::registration::v1::{PartyStatus, SmiStatus};
-use mp169::mesh::Service;
+use mp169::service::Service;
 use proptest::prelude::*;
 use proptest::sample::select;
 

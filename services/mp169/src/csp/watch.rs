@@ -12,7 +12,7 @@ use tonic::Code;
 use super::{acknowledge, own_csp, subscription};
 use crate::cli::connection::Output;
 use crate::cli::csp::{From, WatchArgs};
-use crate::output::{instant, print_json, print_line, reader_gone, short};
+use crate::output::{complain, instant, print_json, print_line, reader_gone, short};
 use crate::session::Session;
 use crate::signals;
 
@@ -42,10 +42,10 @@ pub(super) async fn run(args: WatchArgs) -> Result<()> {
         gone = reader_gone() => Err(gone.into()),
         ended = watch.follow(start) => ended,
     };
-    eprintln!(
+    complain(&format_args!(
         "Shown up to event {0}. To go on from there: --after {0}",
         watch.shown
-    );
+    ));
     ended
 }
 

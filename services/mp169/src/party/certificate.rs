@@ -21,8 +21,8 @@ use crate::cli::connection::Output;
 use crate::cli::party::CertificateArgs;
 use crate::clients::Clients;
 use crate::exit::Usage;
-use crate::mesh::Service;
 use crate::output::{instant, print_fields, print_line};
+use crate::service::Service;
 use crate::session::Session;
 
 /// Remote Party Role Codes as certificates carry them. The mesh takes roles from the directory; the

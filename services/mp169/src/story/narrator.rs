@@ -4,7 +4,7 @@ use comfy_table::Table;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use crate::output::{new_table, say};
+use crate::output::{fill, new_table, one_line, say};
 
 /// For whom the story is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,30 +72,36 @@ impl Narrator {
     /// Tells a step. It came out as told if what came out is what was expected, to the letter.
     pub(super) fn step(&mut self, step: Step<'_>) {
         self.steps += 1;
-        let as_told = step.expected == step.came_out;
+        let Step {
+            who,
+            what,
+            expected,
+            came_out,
+        } = step;
+        let as_told = expected == came_out;
         self.surprises += usize::from(!as_told);
         match self.audience {
             Audience::Programs => {
                 let line = json!({
                     "act": self.act,
-                    "who": step.who,
-                    "what": step.what,
-                    "expected": step.expected,
-                    "came_out": step.came_out,
+                    "who": who,
+                    "what": what,
+                    "expected": expected,
+                    "came_out": came_out,
                     "ok": as_told,
                 });
                 say(&line);
             }
             Audience::People => {
+                let came_out = one_line(&came_out);
                 let (outcome, mark) = if as_told {
-                    (step.came_out, "✓")
+                    (came_out, "✓")
                 } else {
-                    (
-                        format!("{}\nexpected: {}", step.came_out, step.expected),
-                        "✗ NOT AS TOLD",
-                    )
+                    let expected = one_line(&expected);
+                    (format!("{came_out}\nexpected: {expected}"), "✗ NOT AS TOLD")
                 };
-                self.table.add_row([step.who, &step.what, &outcome, mark]);
+                let what = one_line(&what);
+                self.table.add_row([who, &what, &outcome, mark]);
             }
         }
     }
@@ -105,7 +111,7 @@ impl Narrator {
         self.end_act();
         if self.audience == Audience::People {
             let mut table = new_table(header);
-            table.add_rows(rows);
+            fill(&mut table, rows);
             say(&table);
         }
     }

@@ -14,8 +14,9 @@ use super::{line, until};
 use crate::clients::Clients;
 use crate::home::Folder;
 use crate::load::load;
-use crate::mesh::{Listen, Mesh, Service};
+use crate::mesh::{Listen, Mesh};
 use crate::sample;
+use crate::service::Service;
 
 /// Act 1.
 pub(super) async fn mesh(

@@ -7,6 +7,7 @@ mod classify;
 mod clerk;
 mod examples;
 mod exit_codes;
+mod hostile;
 mod load;
 mod log;
 mod watch;
