@@ -5,8 +5,6 @@
 //! identity is removed. A caller without a certificate passes without an identity; the
 //! authorization layer lets such a call through only to methods that are open to all.
 
-mod certificate;
-
 use std::task::{Context, Poll};
 
 use http::header::HeaderName;
@@ -20,9 +18,6 @@ use tower::{Layer, Service};
 use crate::peer::Peer;
 use crate::rpc::{Rpc, RpcFuture, answer};
 use crate::status::refuse;
-
-pub(crate) use certificate::not_after;
-pub use certificate::{IdentityError, TRUST_DOMAIN, identity_of};
 
 /// Headers by which proxies pass on an identity that they checked. There is no such proxy here.
 const CLAIMS: [&str; 5] = [

@@ -8,9 +8,11 @@
 //! |---|---|
 //! | in which order do the layers stand? | `server.rs` |
 //! | certificates, trust, reload | `tls.rs` |
-//! | who is calling? | `identity.rs` |
+//! | who is calling? | `identity.rs`, `peer.rs`, `certificate.rs` |
 //! | calls at a time, deadlines, message size | `limits.rs` |
-//! | rate and streams per caller | `caller_limits.rs` |
+//! | what each class of callers has of a server | `limits/shares.rs` |
+//! | rate of a caller, and when it is its turn | `caller_limits.rs`, `turns.rs` |
+//! | in which order work is served | `fair.rs` |
 //! | spans, trace context in and out | `trace.rs`, `traceparent.rs` |
 //! | calling another service | `client.rs` |
 //!
@@ -44,7 +46,10 @@
 //! ```
 
 mod caller_limits;
+mod certificate;
 mod client;
+mod cost;
+mod fair;
 mod identity;
 mod limits;
 mod log_line;
@@ -60,11 +65,13 @@ mod telemetry;
 mod tls;
 mod trace;
 mod traceparent;
+mod turns;
+mod waiting;
 
 pub use caller_limits::CallerLimits;
+pub use certificate::{IdentityError, TRUST_DOMAIN, identity_of};
 pub use client::{ClientOptions, MeshChannel, Retry, RetryPolicy, connect};
-pub use identity::{IdentityError, TRUST_DOMAIN, identity_of};
-pub use limits::{GlobalLimits, remaining};
+pub use limits::{Bound, GlobalLimits, Share, Shares, remaining};
 pub use metrics::DURATION_BUCKETS;
 pub use peer::Peer;
 pub use rpc::Rpc;
@@ -77,3 +84,4 @@ pub use tls::{
     HandshakeCounters, HandshakeOutcome, RELOAD_INTERVAL, Tls, TlsError, TlsFiles, TlsPem,
 };
 pub use traceparent::{current_traceparent, link_to};
+pub use turns::{Turn, Work};

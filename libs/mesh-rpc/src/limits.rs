@@ -1,11 +1,13 @@
 //! How much does one server take on, from everybody together?
 //!
-//! Three limits that need not know the caller, and so stand before the certificate is looked at:
-//! calls at a time, time per call, and octets per message.
+//! Three limits: calls at a time, by class of callers and by caller; time per call; octets per
+//! message. Which class it is the connection knows, whatever the identity layer makes of it.
 
 mod concurrency;
 mod deadline;
 mod message_size;
+mod places;
+mod shares;
 
 use std::time::Duration;
 
@@ -15,6 +17,9 @@ pub use deadline::remaining;
 pub(crate) use deadline::{GRPC_TIMEOUT, timeout_of};
 
 pub(crate) use concurrency::{HEALTH_CHECK, hold};
+pub(crate) use places::{Caller, Full, Place, Places};
+pub(crate) use shares::Class;
+pub use shares::{Bound, Share, Shares};
 
 use concurrency::{Concurrency, Slots};
 use deadline::Deadline;
@@ -23,10 +28,8 @@ use message_size::MessageSize;
 /// What one server takes on. The defaults are generous for one of the mesh's services on two cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GlobalLimits {
-    /// Unary calls served at a time; further ones are shed with `RESOURCE_EXHAUSTED`.
-    pub unary_calls: usize,
-    /// Streaming calls open at a time. A bound of its own: long streams never starve unary calls.
-    pub streams: usize,
+    /// What each class of callers has of it.
+    pub shares: Shares,
     /// Deadline of a unary call, and of a stream's first answer, if the caller gives none.
     pub default_deadline: Duration,
     /// Longest deadline of a unary call, whatever the caller gives.
@@ -42,14 +45,14 @@ pub struct GlobalLimits {
 
 impl Default for GlobalLimits {
     fn default() -> Self {
+        let shares = Shares::default();
         Self {
-            unary_calls: 1024,
-            streams: 1024,
+            shares,
             default_deadline: Duration::from_secs(10),
             longest_deadline: Duration::from_secs(60),
             upload_deadline: Duration::from_secs(15 * 60),
             message_octets: 4 * 1024 * 1024,
-            guests: 256,
+            guests: shares.guests.connections.class,
         }
     }
 }
@@ -66,12 +69,12 @@ impl GlobalLimitsLayer {
     pub(crate) fn new(limits: GlobalLimits) -> Self {
         Self {
             limits,
-            slots: Slots::new(&limits),
+            slots: Slots::new(&limits.shares),
         }
     }
 }
 
-/// The service of [`GlobalLimitsLayer`]: slots, then time, then size, outermost first.
+/// The service of [`GlobalLimitsLayer`]: places, then time, then size, outermost first.
 pub(crate) type Limited<S> = Concurrency<Deadline<MessageSize<S>>>;
 
 impl<S> Layer<S> for GlobalLimitsLayer {

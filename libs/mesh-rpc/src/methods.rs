@@ -8,6 +8,8 @@ use std::sync::{Arc, LazyLock};
 
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 
+use crate::cost::Cost;
+
 /// What stands for every method that is not known, as OpenTelemetry has it.
 pub(crate) const OTHER: &str = "_OTHER";
 
@@ -22,6 +24,8 @@ pub(crate) struct Method {
     pub(crate) server_streaming: bool,
     /// The most octets of one message of a request, where the contract says it.
     pub(crate) request_octets: Option<usize>,
+    /// How much work a request asks for.
+    pub(crate) cost: Cost,
 }
 
 /// The RPCs of the mesh's contracts, of health and of reflection, by request path.
@@ -63,6 +67,7 @@ impl Methods {
                     client_streaming: method.is_client_streaming(),
                     server_streaming: method.is_server_streaming(),
                     request_octets: request_octets(pool, &method),
+                    cost: Cost::of(&method.input()),
                 };
                 self.0.insert(format!("/{name}"), known);
             }

@@ -8,7 +8,7 @@ use mesh_authz::Identity;
 use mesh_types::{Clock as _, SystemClock, Timestamp};
 use rustls_pki_types::CertificateDer;
 
-use crate::identity::{IdentityError, identity_of, not_after};
+use crate::certificate::{IdentityError, identity_of, not_after};
 
 /// The peer of one connection, in the extensions of each of its requests. Cheap to clone.
 #[derive(Debug, Clone)]

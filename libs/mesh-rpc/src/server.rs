@@ -18,9 +18,9 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
 use tower::{Layer, ServiceBuilder};
 
-use crate::caller_limits::{CallerLimits, CallerLimitsLayer, Open};
+use crate::caller_limits::{CallerLimits, CallerLimitsLayer};
 use crate::identity::IdentityLayer;
-use crate::limits::{GlobalLimits, GlobalLimitsLayer};
+use crate::limits::{GlobalLimits, GlobalLimitsLayer, Places};
 use crate::metrics::MetricsLayer;
 use crate::panic::PanicGuardLayer;
 use crate::rpc::Rpc;
@@ -60,7 +60,7 @@ pub struct ServeOptions<A> {
     pub authorize: A,
     /// What the server takes on from everybody together.
     pub limits: GlobalLimits,
-    /// What the server takes on from one caller.
+    /// How often one caller may ask.
     pub caller_limits: CallerLimits,
     /// What health checks are told.
     pub health: Health,
@@ -127,8 +127,9 @@ where
         .layer(GlobalLimitsLayer::new(limits))
         // From the certificate alone; claims in metadata end here.
         .layer(IdentityLayer)
-        // Needs the caller; spares the authority the calls of one that runs wild.
-        .layer(CallerLimitsLayer::new(caller_limits))
+        // Needs the caller; spares the authority the calls of one that runs wild, and has the others
+        // take turns with their work.
+        .layer(CallerLimitsLayer::new(caller_limits, &limits.shares))
         // Reads the rule of the method and the Device in the message; hands a permit inward.
         .layer(authorize)
         .service(routes)
@@ -158,7 +159,7 @@ where
         ),
         tls: options.tls,
         guests: guests::Guests::new(options.limits.guests),
-        known: Open::new(options.caller_limits.connections),
+        known: Places::new(&options.limits.shares, |share| share.connections),
         draining: options.draining.clone(),
         cut: CancellationToken::new(),
         connections: TaskTracker::new(),

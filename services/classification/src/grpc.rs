@@ -13,7 +13,7 @@ use mesh_api::classification::v1::decision_result;
 use mesh_api::common::v1::Position as WirePosition;
 use mesh_api::convert::{FieldErrors, position_from_wire};
 use mesh_authz::Authorization;
-use mesh_rpc::Draining;
+use mesh_rpc::{Draining, Work};
 use mesh_store::Tokens;
 use mesh_types::Position;
 use tonic::{Request, Response, Status, Streaming};
@@ -85,9 +85,9 @@ impl ClassificationService for Classification {
         request: Request<Streaming<wire::ClassifyStreamRequest>>,
     ) -> Result<Response<Answers>, Status> {
         let authorization = Authorization::of(&request)?;
-        Ok(Response::new(
-            self.stream(authorization, request.into_inner()),
-        ))
+        let work = Work::of(&request);
+        let requests = request.into_inner();
+        Ok(Response::new(self.stream(authorization, work, requests)))
     }
 
     async fn list_rules(

@@ -9,7 +9,7 @@ use mesh_api::common::v1::{LogEntry, stream_frame::Frame};
 use mesh_api::csp_notification::v1::follow_flag_changes_response::Body;
 use mesh_api::csp_notification::v1::{CspFlagChange, FollowFlagChangesResponse};
 use mesh_follow::FrameStream;
-use mesh_rpc::link_to;
+use mesh_rpc::{Work, link_to};
 use mesh_store::Writer;
 use mesh_types::{CspId, Sequence};
 use prost::Message as _;
@@ -85,6 +85,8 @@ impl Drop for Attached {
 pub(crate) struct Delivery {
     pub(crate) csp: OwnCsp,
     pub(crate) attached: Attached,
+    /// By which what is delivered counts as work of the CSP.
+    pub(crate) work: Option<Work>,
     pub(crate) writer: Writer<CspLogs>,
     /// Up to where the store knows that events were sent.
     pub(crate) sent: Sequence,
@@ -126,6 +128,10 @@ impl Delivery {
             .map(|entry| self.span(entry))
             .collect();
         if let Some(up_to) = sends(&frame).filter(|up_to| *up_to > self.sent) {
+            let _turn = match &self.work {
+                Some(work) => Some(work.turn(entries(&frame).len()).await),
+                None => None,
+            };
             let sent = Command::Sent(self.csp.clone(), up_to);
             self.writer.submit(sent).await.map_err(Error::from)??;
             self.sent = up_to;

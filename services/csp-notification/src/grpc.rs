@@ -8,6 +8,7 @@ use mesh_api::csp_notification::v1 as wire;
 use mesh_api::csp_notification::v1::csp_notification_service_server::CspNotificationService;
 use mesh_authz::{Authorization, Refusal};
 use mesh_follow::{Feed, FeedSettings, Start};
+use mesh_rpc::Work;
 use mesh_store::{Fingerprint, Scope, Store, Writer, fingerprint};
 use mesh_types::{Clock, CspId, Position};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,7 @@ impl CspNotificationService for CspNotification {
     ) -> Result<Response<Self::FollowFlagChangesStream>, Status> {
         let authorization = Authorization::of(&request).map_err(Error::from)?;
         let csp = own_csp(&authorization)?;
+        let work = Work::of(&request);
         let subscription = self.attach(&csp).await?;
         let start = start(request.into_inner().start, &subscription)?;
         let snapshot = ReducedDevices {
@@ -51,6 +53,7 @@ impl CspNotificationService for CspNotification {
         let delivery = Delivery {
             attached: self.attachments.take_over(csp.csp()),
             csp,
+            work,
             writer: self.writer.clone(),
             sent: subscription.sent,
         };

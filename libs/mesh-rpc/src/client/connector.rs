@@ -12,7 +12,7 @@ use tokio_rustls::client::TlsStream;
 use tower::Service;
 
 use super::ClientOptions;
-use crate::identity::identity_of;
+use crate::certificate::identity_of;
 use crate::tls::Tls;
 
 /// Connects to the address in `options`; the URI that the transport asks for only names the service.

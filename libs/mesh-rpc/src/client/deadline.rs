@@ -211,6 +211,7 @@ mod tests {
             client_streaming,
             server_streaming,
             request_octets: None,
+            cost: crate::cost::Cost::default(),
         };
         let (unary, upload, stream) = (
             method(false, false),

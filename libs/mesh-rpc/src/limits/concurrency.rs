@@ -9,27 +9,34 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use mesh_api::common::v1::ErrorReason;
-use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
 
-use super::GlobalLimits;
+use super::places::{Caller, Full, Place, Places};
+use super::shares::Shares;
 use crate::methods::Methods;
+use crate::peer::Peer;
 use crate::rpc::{Rpc, RpcFuture, answer};
 use crate::status::shed;
-
-/// When a shed caller should come back. Calls take milliseconds; a second clears any burst.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Asked by load balancers and orchestrators: a server at its limit is not a dead one.
 pub(crate) const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 
-/// Free places, shared by all connections.
+/// Places of the three kinds of calls, shared by all connections.
 #[derive(Debug, Clone)]
 pub(super) struct Slots {
-    unary: Arc<Semaphore>,
-    streams: Arc<Semaphore>,
+    calls: Kind,
+    streams: Kind,
+    checks: Kind,
+}
+
+/// The places of one kind of calls, and what a caller is told who finds none.
+#[derive(Debug, Clone)]
+struct Kind {
+    places: Arc<Places>,
+    plural: &'static str,
+    retry_after: Duration,
 }
 
 /// Gives each call a place, or sheds it.
@@ -40,20 +47,50 @@ pub(crate) struct Concurrency<S> {
 }
 
 impl Slots {
-    pub(super) fn new(limits: &GlobalLimits) -> Self {
+    pub(super) fn new(shares: &Shares) -> Self {
+        // Calls take milliseconds; a second clears any burst. Streams are long.
+        let kind = |places, plural, seconds| Kind {
+            places,
+            plural,
+            retry_after: Duration::from_secs(seconds),
+        };
+        let calls = Places::new(shares, |share| share.calls);
+        let streams = Places::new(shares, |share| share.streams);
+        let checks = Places::new(shares, |share| share.checks);
         Self {
-            unary: Arc::new(Semaphore::new(limits.unary_calls)),
-            streams: Arc::new(Semaphore::new(limits.streams)),
+            calls: kind(calls, "calls", 1),
+            streams: kind(streams, "streams", 5),
+            checks: kind(checks, "health checks", 1),
         }
     }
 
     /// The places that a call to `path` competes for. An unknown method is refused quickly, so it
     /// counts as unary.
-    fn of(&self, path: &str) -> &Arc<Semaphore> {
+    fn of(&self, path: &str) -> &Kind {
+        if path == HEALTH_CHECK {
+            return &self.checks;
+        }
         let streams = Methods::of_mesh()
             .get(path)
             .is_some_and(|method| method.client_streaming || method.server_streaming);
-        if streams { &self.streams } else { &self.unary }
+        if streams { &self.streams } else { &self.calls }
+    }
+}
+
+impl Kind {
+    fn shed(&self, full: Full) -> Response<Body> {
+        let Self { plural, .. } = self;
+        let (reason, message) = match full {
+            Full::Caller => (
+                ErrorReason::CallerLimit,
+                format!("the caller has more {plural} open than it may"),
+            ),
+            Full::Class => (
+                ErrorReason::Overloaded,
+                format!("the service is at its limit of {plural}"),
+            ),
+        };
+        shed(reason, &message, self.retry_after)
     }
 }
 
@@ -73,16 +110,14 @@ impl<S: Rpc> Service<Request<Body>> for Concurrency<S> {
     }
 
     fn call(&mut self, request: Request<Body>) -> RpcFuture {
-        let path = request.uri().path();
-        if path == HEALTH_CHECK {
-            return Box::pin(self.inner.call(request));
-        }
-        let Ok(slot) = self.slots.of(path).clone().try_acquire_owned() else {
-            let message = "the service is at its limit of calls";
-            return answer(shed(ErrorReason::Overloaded, message, RETRY_AFTER));
+        let kind = self.slots.of(request.uri().path());
+        let caller = Caller::of(request.extensions().get::<Peer>());
+        let place = match Place::take(&kind.places, caller) {
+            Ok(place) => place,
+            Err(full) => return answer(kind.shed(full)),
         };
         let pending = self.inner.call(request);
-        Box::pin(async move { Ok(hold(pending.await?, slot)) })
+        Box::pin(async move { Ok(hold(pending.await?, place)) })
     }
 }
 

@@ -181,6 +181,7 @@ impl HttpBody for Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cost::Cost;
 
     fn read(text: &str) -> Option<Duration> {
         let mut headers = HeaderMap::new();
@@ -225,6 +226,7 @@ mod tests {
                 client_streaming,
                 server_streaming,
                 request_octets: None,
+                cost: Cost::default(),
             };
             let asked = asked.map(Duration::from_secs);
             let allowed = Allowed::of(Some(&method), asked, &limits);

@@ -24,7 +24,7 @@ use tower::ServiceExt as _;
 
 use super::guests::{Guest, Guests};
 use super::{Drained, Draining};
-use crate::caller_limits::{Open, Place};
+use crate::limits::{Caller, Place, Places};
 use crate::peer::Peer;
 use crate::rpc::Rpc;
 use crate::tls::{HandshakeOutcome, Tls};
@@ -39,6 +39,11 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Calls at a time on one connection; one client multiplexes all its calls on one.
 const STREAMS_PER_CONNECTION: u32 = 1024;
+/// Calls at a time of a guest, who may ask for health alone.
+const STREAMS_PER_GUEST: u32 = 16;
+/// Octets of answers that are kept for one call whose caller does not take them; hyper would keep
+/// 400 KiB. One message more is on the way, whatever its size.
+const UNTAKEN_OCTETS: usize = 64 * 1024;
 /// At most so long before its peer's certificate ends, a connection takes no new calls.
 const RETIRE_BEFORE: Duration = Duration::from_secs(10);
 /// "Never", as far as timers go.
@@ -51,7 +56,7 @@ pub(super) struct Server<S> {
     pub(super) tls: Tls,
     pub(super) guests: Guests,
     /// The connections of those who said who they are.
-    pub(super) known: Arc<Open>,
+    pub(super) known: Arc<Places>,
     pub(super) draining: Draining,
     /// Ends what has not ended by itself.
     pub(super) cut: CancellationToken,
@@ -82,8 +87,9 @@ impl<S: Rpc> Server<S> {
                         return server.connection(tls, peer, Some(guest)).await;
                     };
                     drop(guest);
-                    let Some(_place) = Place::take(&server.known, Some(identity)) else {
-                        tracing::warn!(%identity, "has more connections open than it may");
+                    let caller = Caller::Known(identity);
+                    let Ok(_place) = Place::take(&server.known, caller) else {
+                        tracing::warn!(%identity, "there are more connections than there may be");
                         return;
                     };
                     server.connection(tls, peer, None).await;
@@ -141,7 +147,12 @@ impl<S: Rpc> Server<S> {
                 request.extensions_mut().insert(peer.clone());
                 request
             });
-        let http = http2().serve_connection(TokioIo::new(tls), TowerToHyperService::new(chain));
+        let streams = match &guest {
+            Some(_) => STREAMS_PER_GUEST,
+            None => STREAMS_PER_CONNECTION,
+        };
+        let http =
+            http2(streams).serve_connection(TokioIo::new(tls), TowerToHyperService::new(chain));
         let mut http = pin!(http);
         let mut leaving = false;
         loop {
@@ -182,12 +193,13 @@ async fn has_to_go(guest: Option<&Guest>) {
     }
 }
 
-fn http2() -> http2::Builder<TokioExecutor> {
+fn http2(streams: u32) -> http2::Builder<TokioExecutor> {
     let mut http2 = http2::Builder::new(TokioExecutor::new());
     http2
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .max_concurrent_streams(STREAMS_PER_CONNECTION);
+        .max_concurrent_streams(streams)
+        .max_send_buf_size(UNTAKEN_OCTETS);
     http2
 }

@@ -7,7 +7,7 @@ use futures::future::Either;
 use futures::stream;
 use mesh_api::common::v1::ErrorReason;
 use mesh_api::status::reason_of;
-use mesh_rpc::{CallerLimits, GlobalLimits, HandshakeOutcome};
+use mesh_rpc::{Bound, CallerLimits, GlobalLimits, HandshakeOutcome};
 use mesh_testkit::{LIMIT, certificates, wait_until};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -183,11 +183,9 @@ async fn a_handler_knows_how_much_time_is_left() {
 
 #[tokio::test]
 async fn calls_above_the_bound_are_shed_and_health_is_still_answered() {
-    let limits = GlobalLimits {
-        unary_calls: 2,
-        streams: 1,
-        ..GlobalLimits::default()
-    };
+    let mut limits = GlobalLimits::default();
+    limits.shares.dcc.calls.class = 2;
+    limits.shares.dcc.streams.class = 1;
     let server = with_limits(limits).await;
     let channel = server.channel("dsp");
     let waiting: Vec<_> = (0..2)
@@ -235,8 +233,10 @@ async fn one_caller_at_its_rate_does_not_stop_another() {
         options.caller_limits = CallerLimits {
             calls_per_second: NonZeroU32::new(1).unwrap(),
             burst: NonZeroU32::new(3).unwrap(),
-            streams: 1,
-            ..CallerLimits::default()
+        };
+        options.limits.shares.operators.streams = Bound {
+            class: 2,
+            caller: 1,
         };
     })
     .await;
@@ -266,10 +266,7 @@ async fn one_caller_at_its_rate_does_not_stop_another() {
 #[tokio::test]
 async fn one_caller_cannot_take_every_place() {
     let server = TestServer::start_with(|options| {
-        options.caller_limits = CallerLimits {
-            calls: 2,
-            ..CallerLimits::default()
-        };
+        options.limits.shares.dcc.calls.caller = 2;
     })
     .await;
     let (dsp, operator) = (server.channel("dsp"), server.channel("operator"));
@@ -309,7 +306,6 @@ async fn health_is_answered_whoever_else_has_no_certificate() {
         options.caller_limits = CallerLimits {
             calls_per_second: NonZeroU32::MIN,
             burst: NonZeroU32::MIN,
-            ..CallerLimits::default()
         };
     })
     .await;
@@ -353,10 +349,7 @@ async fn a_crowd_of_strangers_makes_room() {
 #[tokio::test]
 async fn one_caller_has_only_so_many_connections() {
     let server = TestServer::start_with(|options| {
-        options.caller_limits = CallerLimits {
-            connections: 2,
-            ..CallerLimits::default()
-        };
+        options.limits.shares.dcc.connections.caller = 2;
     })
     .await;
     let ask = Ask::new(UNARY, "echo");

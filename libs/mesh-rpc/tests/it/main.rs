@@ -8,4 +8,5 @@ mod drain;
 mod harness;
 mod limits;
 mod order;
+mod sharing;
 mod telemetry;

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use mesh_api::common::v1::ErrorReason;
 use mesh_api::status::reason_of;
 use mesh_pki::Profile;
-use mesh_rpc::{CallerLimits, GlobalLimits};
+use mesh_rpc::{Bound, CallerLimits};
 use mesh_testkit::certificates;
 
 use crate::harness::{Ask, TestServer, UNARY};
@@ -18,9 +18,9 @@ fn stingy(options: &mut CallerLimits) {
 #[tokio::test]
 async fn the_global_limit_comes_before_the_identity() {
     let server = TestServer::start_with(|options| {
-        options.limits = GlobalLimits {
-            unary_calls: 0,
-            ..GlobalLimits::default()
+        options.limits.shares.guests.calls = Bound {
+            class: 0,
+            caller: 1,
         };
     })
     .await;

@@ -74,10 +74,8 @@ async fn a_call_is_one_span_on_either_side_of_the_wire() {
 
 #[tokio::test]
 async fn refused_shed_and_panicked_calls_have_their_span() {
-    let full = GlobalLimits {
-        unary_calls: 0,
-        ..GlobalLimits::default()
-    };
+    let mut full = GlobalLimits::default();
+    full.shares.dcc.calls.class = 0;
     let open = TestServer::start().await;
     let shut = TestServer::start_with(|options| options.limits = full).await;
     let nobody = certificates().issue(&Profile::default());
@@ -211,10 +209,8 @@ async fn later_work_links_to_the_call_that_caused_it() {
 #[tokio::test]
 async fn every_end_is_counted_under_bounded_labels() {
     let service = "metrics-test";
-    let full = GlobalLimits {
-        streams: 1,
-        ..GlobalLimits::default()
-    };
+    let mut full = GlobalLimits::default();
+    full.shares.dcc.streams.class = 1;
     let server = TestServer::start_with(|options| {
         options.service = service;
         options.limits = full;

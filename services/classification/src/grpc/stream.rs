@@ -7,6 +7,7 @@ use futures::Stream;
 use mesh_api::classification::v1 as wire;
 use mesh_api::status;
 use mesh_authz::Authorization;
+use mesh_rpc::Work;
 use mesh_types::Position;
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
@@ -26,6 +27,7 @@ impl Classification {
     pub(super) fn stream(
         &self,
         authorization: Authorization,
+        work: Option<Work>,
         requests: Streaming<wire::ClassifyStreamRequest>,
     ) -> Answers {
         let (answers, receiver) = mpsc::channel(AHEAD);
@@ -34,7 +36,7 @@ impl Classification {
             let ended = tokio::select! {
                 biased;
                 error = revoked(&authorization) => Err(Status::from(error)),
-                ended = service.serve(&authorization, requests, &answers) => ended,
+                ended = service.serve(&authorization, work, requests, &answers) => ended,
             };
             // Fails if the reader has gone: then nobody needs to be told.
             let _ = answers.send(Step::End(ended)).await;
@@ -46,6 +48,7 @@ impl Classification {
     async fn serve(
         &self,
         authorization: &Authorization,
+        work: Option<Work>,
         mut requests: Streaming<wire::ClassifyStreamRequest>,
         answers: &mpsc::Sender<Step>,
     ) -> Result<(), Status> {
@@ -62,8 +65,13 @@ impl Classification {
             };
             authorization.still_allowed()?;
             at_least = later(at_least, position(request.at_least.as_ref())?);
+            let turn = match &work {
+                Some(work) => Some(work.turn(request.messages.len()).await),
+                None => None,
+            };
             let answer = self.classifier.answer(request.messages, at_least.as_ref());
             let Answer { decisions, basis } = answer.await?;
+            drop(turn);
             let response = wire::ClassifyStreamResponse {
                 results: results(decisions),
                 basis,
