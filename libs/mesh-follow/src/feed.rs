@@ -25,7 +25,7 @@ use reader::{End, Opening, Reader};
 
 pub use as_of::AsOf;
 pub use reader::FrameStream;
-pub use snapshot::{NoSnapshot, SnapshotPage, SnapshotPages};
+pub use snapshot::{NoSnapshot, SNAPSHOT_ITEMS, SnapshotPage, SnapshotPages};
 
 /// How long a read waits for a position that has not been reached.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -179,8 +179,8 @@ impl Feed {
         S: SnapshotPages<Part = R::Snapshot>,
     {
         let (head, opening) = self.open(start).await?;
-        // Two frames on the way: one that the transport takes, one that is being read.
-        let (frames, receiver) = mpsc::channel(2);
+        // One frame waits while the transport sends another.
+        let (frames, receiver) = mpsc::channel(1);
         let end = Arc::new(OnceLock::new());
         let stream = FrameStream {
             frames: receiver,

@@ -17,7 +17,8 @@ mod run;
 
 pub use directory::follow_directory;
 pub use feed::{
-    AsOf, Feed, FeedSettings, FrameStream, NoSnapshot, SnapshotPage, SnapshotPages, Start,
+    AsOf, Feed, FeedSettings, FrameStream, NoSnapshot, SNAPSHOT_ITEMS, SnapshotPage, SnapshotPages,
+    Start,
 };
 pub use follower::{Begin, FollowError, Follower, LogEvent};
 pub use frames::{Body, FollowResponse};

@@ -10,7 +10,7 @@ mod tests;
 use async_trait::async_trait;
 use mesh_api::convert::timestamp_to_wire;
 use mesh_api::csp_notification::v1 as wire;
-use mesh_follow::{SnapshotPage, SnapshotPages};
+use mesh_follow::{SNAPSHOT_ITEMS, SnapshotPage, SnapshotPages};
 use mesh_store::cursor::{self, Cursor};
 use mesh_store::log::{self, Head, PageLimit};
 use mesh_store::sqlite::Conn;
@@ -27,9 +27,6 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// The name under which this service's place in the log `flags` is kept.
 pub(crate) const FOLLOWER: &str = "csp-notification";
-
-/// Devices in one part of a snapshot.
-const SNAPSHOT_PAGE: i64 = 1_000;
 
 /// How far the log `flags` was projected; `None` before its first event.
 pub(crate) async fn projected(store: &Store) -> Result<Option<Cursor>, StoreError> {
@@ -100,8 +97,9 @@ impl SnapshotPages for ReducedDevices {
     ) -> Result<SnapshotPage<wire::CspSnapshot>, StoreError> {
         let mut conn = self.store.readers().acquire().await?;
         let after = after.unwrap_or_default();
-        let rows = rows::reduced_at(&mut conn, &self.csp, at, after, SNAPSHOT_PAGE).await?;
-        let full = i64::try_from(rows.len()).is_ok_and(|rows| rows == SNAPSHOT_PAGE);
+        let limit = i64::from(SNAPSHOT_ITEMS);
+        let rows = rows::reduced_at(&mut conn, &self.csp, at, after, limit).await?;
+        let full = i64::try_from(rows.len()).is_ok_and(|rows| rows == limit);
         let next_key = rows.last().filter(|_| full);
         Ok(SnapshotPage {
             next_key: next_key.map(|row| row.device.to_string()),

@@ -8,7 +8,9 @@ use mesh_api::flag_registry::v1::FlagSnapshot;
 use mesh_api::registration::v1 as wire;
 use mesh_api::registration::v1::device_service_client::DeviceServiceClient;
 use mesh_authz::FollowedSupplier;
-use mesh_follow::{Begin, FollowError, Follower, LogEvent, SnapshotPage, SnapshotPages, follow};
+use mesh_follow::{
+    Begin, FollowError, Follower, LogEvent, SNAPSHOT_ITEMS, SnapshotPage, SnapshotPages, follow,
+};
 use mesh_rpc::MeshChannel;
 use mesh_store::StoreError;
 use mesh_store::cursor::{Advance, Cursor};
@@ -19,9 +21,6 @@ use tokio_util::sync::CancellationToken;
 use crate::lifecycle::{DeviceEvent, News};
 use crate::store::{EntryFilter, FlagStore, FollowedBatch};
 use crate::wire::entry;
-
-/// Entries in one part of a snapshot: some 150 kB.
-const SNAPSHOT_ENTRIES: u32 = 500;
 
 /// Follows the log `devices` from its first event on, until `stop` is cancelled.
 pub async fn follow_devices(
@@ -191,8 +190,8 @@ impl SnapshotPages for FlagStore {
             flagged: Some(true),
             ..EntryFilter::default()
         };
-        let entries = self.list(&flagged, at, after, SNAPSHOT_ENTRIES).await?;
-        let full = entries.len() == usize::try_from(SNAPSHOT_ENTRIES).unwrap_or(usize::MAX);
+        let entries = self.list(&flagged, at, after, SNAPSHOT_ITEMS).await?;
+        let full = entries.len() == usize::try_from(SNAPSHOT_ITEMS).unwrap_or(usize::MAX);
         let last = entries.last().filter(|_| full);
         Ok(SnapshotPage {
             items: entries.len() as u64,

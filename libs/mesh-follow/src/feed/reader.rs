@@ -19,6 +19,13 @@ use tonic::{Code, Status};
 use super::{Feed, SnapshotPages, unavailable};
 use crate::FollowResponse;
 
+/// What one frame holds. Each reader that takes nothing costs about two of them: one that waits, and
+/// one that the transport is sending.
+const PAGE: PageLimit = PageLimit {
+    events: 256,
+    octets: 32 << 10,
+};
+
 /// Why a stream ends.
 pub(super) enum End {
     /// The reader went away.
@@ -122,12 +129,13 @@ impl<R: FollowResponse> Reader<R> {
             if self.feed.draining.is_cancelled() {
                 return Ok(None);
             }
+            let room = self.room().await?;
             let page = snapshots
                 .page(shown.position.sequence, after.as_deref())
                 .await?;
             items += page.items;
             if page.items > 0 {
-                self.send_response(R::from_snapshot(page.part)).await?;
+                self.put(room, R::from_snapshot(page.part))?;
             }
             match page.next_key {
                 Some(key) => after = Some(key),
@@ -150,18 +158,19 @@ impl<R: FollowResponse> Reader<R> {
             if self.feed.draining.is_cancelled() {
                 return Ok(any);
             }
+            let room = self.room().await?;
             let events = {
                 let readers = self.feed.store.readers();
                 let mut conn = readers.acquire().await.map_err(StoreError::from)?;
-                log::read(&mut conn, &self.feed.log, at.sequence, PageLimit::default()).await?
+                log::read(&mut conn, &self.feed.log, at.sequence, PAGE).await?
             };
             let Some(last) = events.last() else {
                 return Ok(any);
             };
             let reached = last.sequence;
             let entries = events.into_iter().map(|event| entry(at, event)).collect();
-            self.send(Frame::Entries(wire::LogEntries { entries }))
-                .await?;
+            let frame = Frame::Entries(wire::LogEntries { entries });
+            self.put(room, R::from_frame(frame))?;
             at.sequence = reached;
             any = true;
         }
@@ -174,22 +183,29 @@ impl<R: FollowResponse> Reader<R> {
     }
 
     async fn send(&self, frame: Frame) -> Result<(), End> {
-        self.send_response(R::from_frame(frame)).await
+        let room = self.room().await?;
+        self.put(room, R::from_frame(frame))
     }
 
-    async fn send_response(&self, response: R) -> Result<(), End> {
-        let allowed = self.authorization.still_allowed();
-        allowed.map_err(|refusal| End::Status(refusal.into()))?;
-        let sent =
-            tokio::time::timeout(self.feed.settings.send_timeout, self.frames.send(response));
-        match sent.await {
-            Ok(sent) => sent.map_err(|_| End::Gone),
+    /// Waits until the reader has taken what was sent. Nothing is read before: what waits for a
+    /// reader that takes nothing stays in the store.
+    async fn room(&self) -> Result<mpsc::Permit<'_, R>, End> {
+        let reserved = tokio::time::timeout(self.feed.settings.send_timeout, self.frames.reserve());
+        match reserved.await {
+            Ok(room) => room.map_err(|_| End::Gone),
             Err(_) => Err(End::Status(status::refusal(
                 Code::Unavailable,
                 ErrorReason::ReaderTooSlow,
                 "the reader took nothing for too long; resume after the last position it applied",
             ))),
         }
+    }
+
+    fn put(&self, room: mpsc::Permit<'_, R>, response: R) -> Result<(), End> {
+        let allowed = self.authorization.still_allowed();
+        allowed.map_err(|refusal| End::Status(refusal.into()))?;
+        room.send(response);
+        Ok(())
     }
 }
 

@@ -4,6 +4,10 @@ use async_trait::async_trait;
 use mesh_store::StoreError;
 use mesh_types::Sequence;
 
+/// How many items a part of a snapshot has: some 50 KiB of Devices or flags. Every reader that takes
+/// nothing costs the memory of about two parts.
+pub const SNAPSHOT_ITEMS: u32 = 128;
+
 /// A part of a snapshot.
 #[derive(Debug)]
 pub struct SnapshotPage<P> {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use mesh_api::registration::v1 as wire;
-use mesh_follow::{SnapshotPage, SnapshotPages};
+use mesh_follow::{SNAPSHOT_ITEMS, SnapshotPage, SnapshotPages};
 use mesh_store::StoreError;
 use mesh_store::log;
 use mesh_types::{Sequence, Timestamp};
@@ -11,9 +11,6 @@ use super::Inventory;
 use super::read::{Context, Page, Recorded, device_page};
 use crate::device::Device;
 use crate::wire::{device_to_wire, party_to_wire};
-
-/// How many records one frame of a snapshot has: some 200 KiB of Devices.
-const PAGE: u32 = 500;
 
 /// The snapshot of the log `parties`.
 #[derive(Debug, Clone)]
@@ -32,7 +29,7 @@ impl SnapshotPages for PartyPages {
         at: Sequence,
         after: Option<&str>,
     ) -> Result<SnapshotPage<Self::Part>, StoreError> {
-        let limit = PAGE;
+        let limit = SNAPSHOT_ITEMS;
         let parties = self.0.party_page(Page { at, after, limit }).await?;
         let next_key = next_key(&parties, |party| party.id.to_string());
         let items = parties.len() as u64;
@@ -58,7 +55,7 @@ impl SnapshotPages for DevicePages {
         after: Option<&str>,
     ) -> Result<SnapshotPage<Self::Part>, StoreError> {
         let mut conn = self.0.store.readers().acquire().await?;
-        let limit = PAGE;
+        let limit = SNAPSHOT_ITEMS;
         let devices = device_page(&mut conn, None, Page { at, after, limit }).await?;
         let context = Context::of(&mut conn, &devices, at).await?;
         let known = self.recorded_time(&mut conn, at).await?;
@@ -109,6 +106,6 @@ fn state(device: &Recorded<Device>, context: &Context, at: Timestamp) -> wire::D
 
 /// The last key of a full page.
 fn next_key<T>(page: &[Recorded<T>], key: impl Fn(&T) -> String) -> Option<String> {
-    let full = page.len() as u64 == u64::from(PAGE);
+    let full = page.len() as u64 == u64::from(SNAPSHOT_ITEMS);
     page.last().filter(|_| full).map(|last| key(&last.value))
 }
