@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use mesh_api::classification::v1 as wire;
 use mp169::service::Service;
 
+use crate::beside::Quiet;
 use crate::classify::{Frames, Streamed, Unary};
 use crate::commits::Commits;
 use crate::echo::{Answers, Echo};
@@ -50,6 +51,12 @@ pub(crate) enum Figure {
     /// Flags set by 64 callers.
     #[value(name = "add-64")]
     Add64,
+    /// One supplier's reads beside another that keeps 50 batches of 1,000 Devices open.
+    #[value(name = "beside-50")]
+    Beside50,
+    /// The same beside 700 batches.
+    #[value(name = "beside-700")]
+    Beside700,
 }
 
 /// How long is measured.
@@ -83,6 +90,8 @@ impl Figure {
             }
             Self::Add => self.adds(town, 1, effort).await,
             Self::Add64 => self.adds(town, MANY, effort).await,
+            Self::Beside50 => self.beside(town, 50, effort).await,
+            Self::Beside700 => self.beside(town, 700, effort).await,
         }
     }
 
@@ -123,6 +132,11 @@ impl Figure {
         self.compare(mesh, commits, effort).await
     }
 
+    async fn beside(self, town: &Town, open: usize, effort: Effort) -> Result<Comparison> {
+        let (beside, alone) = (Quiet::beside(town, open)?, Quiet::beside(town, 0)?);
+        self.compare(beside, alone, effort).await
+    }
+
     /// Measures both sides in turns, after a short turn of each that does not count.
     async fn compare(
         self,
@@ -146,13 +160,15 @@ impl Figure {
         let pairs = || ours.iter().zip(&bare);
         let ratios = pairs().map(|(ours, bare)| ours.rate() / bare.rate());
         let by_cost = pairs().map(|(ours, bare)| Some(bare.cost()? / ours.cost()?));
+        let (mesh, baseline) = (Measured::of(&ours), Measured::of(&bare));
         Ok(Comparison {
             figure: name,
             unit: self.unit(),
             baseline_is: self.baseline(),
-            mesh: Measured::of(&ours),
-            baseline: Measured::of(&bare),
             ratio: Spread::of(ratios),
+            ratio_of_p99: mesh.p99_ms / baseline.p99_ms,
+            mesh,
+            baseline,
             ratio_by_cost: by_cost.collect::<Option<Vec<_>>>().map(Spread::of),
             others: Processors::others_since(start),
         })
@@ -171,6 +187,8 @@ impl Figure {
             Self::StreamRaw => "decisions, 100 DUIS and GBCS messages per request",
             Self::Add => "flags set by 1 caller",
             Self::Add64 => "flags set by 64 callers",
+            Self::Beside50 => "reads of a quiet supplier beside 50 open batches of another",
+            Self::Beside700 => "reads of a quiet supplier beside 700 open batches of another",
         }
     }
 
@@ -180,6 +198,7 @@ impl Figure {
             Self::Stream | Self::StreamRaw => "bare tonic streams over mTLS",
             Self::Add => "rows of SQLite, 1 per commit",
             Self::Add64 => "rows of SQLite, 64 per commit",
+            Self::Beside50 | Self::Beside700 => "the same supplier alone",
         }
     }
 }

@@ -12,8 +12,10 @@
 //! | one by one, and in streams | `classify.rs`, `codec.rs` |
 //! | beside which bare server | `echo.rs` |
 //! | flags, beside which commits | `flags.rs`, `commits.rs` |
+//! | a quiet supplier beside a hog | `beside.rs` |
 //! | what came out, and where | `report.rs`, `machine.rs` |
 
+mod beside;
 mod classify;
 mod codec;
 mod commits;

@@ -29,7 +29,9 @@ pub(crate) struct Comparison {
     pub(crate) baseline: Measured,
     /// Mesh to baseline, of the two turns of each round.
     pub(crate) ratio: Spread,
-    /// The same of what a second of processors brings: steadier where others use the machine, and
+    /// How much later than at the baseline all but one in a hundred answers have come.
+    pub(crate) ratio_of_p99: f64,
+    /// Mesh to baseline of what a second of processors brings: steadier where others use the machine, and
     /// blind for what waits.
     pub(crate) ratio_by_cost: Option<Spread>,
     /// The share of the processors that others had meanwhile, from 0 to 1, where it is known.
@@ -43,7 +45,7 @@ pub(crate) struct Measured {
     /// Half of the answers came so soon, in milliseconds.
     p50_ms: f64,
     /// All but one in a hundred.
-    p99_ms: f64,
+    pub(crate) p99_ms: f64,
     /// Microseconds of processors per unit, those of the clients included; where it is known.
     cost_us: Option<Spread>,
 }
@@ -177,6 +179,7 @@ impl Report {
             "µs",
             "ratio by rate",
             "by µs",
+            "of p99",
             "others",
         ]);
         for figure in &self.figures {
@@ -187,7 +190,8 @@ impl Report {
             ];
             let others = figure.others.map(|share| format!("{:.0} %", share * 100.0));
             let cells = [figure.mesh.cells(), figure.baseline.cells()];
-            let cells = cells.into_iter().flatten().chain(ratios);
+            let latest = format!("{:.1}", figure.ratio_of_p99);
+            let cells = cells.into_iter().flatten().chain(ratios).chain([latest]);
             table.add_row(std::iter::once(names).chain(cells).chain(others));
         }
         for column in table.column_iter_mut().skip(1) {

@@ -82,6 +82,13 @@ impl Town {
             .collect()
     }
 
+    /// The gas meters of the other supplier, beside the electricity meters of Albion.
+    pub(crate) fn gas_meters_of_caledonia(&self) -> Vec<DeviceId> {
+        let homes = self.homes().filter(|home| home.takes_gas());
+        let homes = homes.filter(|home| home.gas().id == sample::CALEDONIA.id);
+        homes.map(Home::gsme).collect()
+    }
+
     /// The folder of the mesh: a database in it is on the same disk.
     pub(crate) fn path(&self) -> &Path {
         self.home.path()
@@ -92,6 +99,11 @@ impl Town {
         self.channels_to(service, self.mesh.address(service), identity)
     }
 
+    /// The same for a client that opens its connections itself.
+    pub(crate) fn endpoint(&self, service: Service, identity: &str) -> Result<Endpoint> {
+        self.endpoint_of(service, self.mesh.address(service), identity)
+    }
+
     /// The same to whatever listens at `address` with the certificate of `service`.
     pub(crate) fn channels_to(
         &self,
@@ -99,12 +111,16 @@ impl Town {
         address: &str,
         identity: &str,
     ) -> Result<Vec<Channel>> {
+        let endpoint = self.endpoint_of(service, address, identity)?;
+        Ok((0..CONNECTIONS).map(|_| endpoint.connect_lazy()).collect())
+    }
+
+    fn endpoint_of(&self, service: Service, address: &str, identity: &str) -> Result<Endpoint> {
         let tls = ClientTlsConfig::new()
             .ca_certificate(self.authority()?)
             .domain_name(service.name())
             .identity(self.identity(identity)?);
-        let endpoint = Endpoint::from_shared(format!("https://{address}"))?.tls_config(tls)?;
-        Ok((0..CONNECTIONS).map(|_| endpoint.connect_lazy()).collect())
+        Ok(Endpoint::from_shared(format!("https://{address}"))?.tls_config(tls)?)
     }
 
     /// The TLS of a server that shows the certificate of `service` and asks callers for theirs.
