@@ -20,8 +20,9 @@
 //!
 //! - A response whose body is of an unknown kind, as `SMETS1ResponseMessage` is to a mesh of SMETS2
 //!   Devices, is [`Subject::UnknownKind`](crate::message::Subject::UnknownKind).
-//! - A request of the read service (4) with a body that no variant has is
-//!   [`Subject::UnknownRead`](crate::message::Subject::UnknownRead): for a flagged Device it is stopped.
+//! - A request of the read service (4) with a body that no variant has, or a schedule (5.1) that orders
+//!   one, is [`Subject::UnknownRead`](crate::message::Subject::UnknownRead): for a flagged Device it is
+//!   stopped.
 //! - Any other request whose body is not that of its header cannot be read. Its body could be a read.
 //! - A root element that is neither `Request` nor `Response` cannot be read, for the same reason.
 //!

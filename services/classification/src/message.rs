@@ -99,7 +99,7 @@ pub enum Subject {
     /// A Service Request, or an answer of which only its Service Request Variant is known.
     Service(Srv),
     /// A request of the read service whose body is not the one that the tables give its variant, nor
-    /// that of any other: it may read anything.
+    /// that of any other, or a schedule of such a read: it may read anything.
     UnknownRead(Srv),
     /// A request to create a schedule (5.1) of this variant.
     Schedule {

@@ -167,7 +167,7 @@ impl Header {
         }
     }
 
-    fn message(&self, mut content: Content) -> Result<Message, ReadError> {
+    fn message(&self, content: Content) -> Result<Message, ReadError> {
         let origin = if content.is_future_dated {
             Origin::FutureDated
         } else {
@@ -189,36 +189,48 @@ impl Header {
         if self.command_variant != CommandVariant::NonDevice {
             return Ok(self.plain_message(origin));
         }
-        let (devices, subject) = match self.srv {
-            Srv::CREATE_SCHEDULE => {
-                let names = [
-                    "DSPScheduledServiceReference",
-                    "DSPScheduledServiceReferenceVariant",
-                ];
-                let nested = variant_of(content.nested_reference, content.nested_variant, names)?;
-                if content.ordered.is_some_and(|ordered| ordered != nested) {
-                    return Err(ReadError::BodyMismatch);
-                }
-                (content.devices, Subject::Schedule { nested })
-            }
-            Srv::RETURN_LOCAL_COMMAND_RESPONSE => {
-                let header = content.payload.ok_or(ReadError::Missing {
-                    element: "DeviceGBCSResponse",
-                })?;
-                (vec![header.device()], Subject::Returned(header.codes))
-            }
-            // Whoever carries out an unknown read may go by the header.
-            srv if srv.reads_meters() && !content.devices.is_empty() => {
-                content.devices.push(DeviceId::new(self.id.target));
-                (content.devices, self.subject)
-            }
-            _ => (content.devices, self.subject),
-        };
+        let (devices, subject) = self.to_dcc(content)?;
         Ok(Message {
             origin,
             devices: Devices::of(devices),
             subject,
         })
+    }
+
+    /// Which Devices a request to the DCC itself is about, and what.
+    fn to_dcc(&self, mut content: Content) -> Result<(Vec<DeviceId>, Subject), ReadError> {
+        match self.srv {
+            Srv::CREATE_SCHEDULE => {
+                let subject = self.schedule(&content)?;
+                Ok((content.devices, subject))
+            }
+            Srv::RETURN_LOCAL_COMMAND_RESPONSE => {
+                let header = content.payload.ok_or(ReadError::Missing {
+                    element: "DeviceGBCSResponse",
+                })?;
+                Ok((vec![header.device()], Subject::Returned(header.codes)))
+            }
+            // Whoever carries out an unknown read may go by the header.
+            srv if srv.reads_meters() && !content.devices.is_empty() => {
+                content.devices.push(DeviceId::new(self.id.target));
+                Ok((content.devices, self.subject))
+            }
+            _ => Ok((content.devices, self.subject)),
+        }
+    }
+
+    /// What a schedule orders: its codes and the element of its read must say the same.
+    fn schedule(&self, content: &Content) -> Result<Subject, ReadError> {
+        let names = [
+            "DSPScheduledServiceReference",
+            "DSPScheduledServiceReferenceVariant",
+        ];
+        let nested = variant_of(content.nested_reference, content.nested_variant, names)?;
+        match content.ordered {
+            Some(Order::Unknown) => Ok(Subject::UnknownRead(self.srv)),
+            Some(Order::Known(ordered)) if ordered != nested => Err(ReadError::BodyMismatch),
+            _ => Ok(Subject::Schedule { nested }),
+        }
     }
 }
 
@@ -229,9 +241,27 @@ struct Content {
     devices: Vec<DeviceId>,
     nested_reference: Option<Srv>,
     nested_variant: Option<Srv>,
-    /// The variant that the element of a schedule's read stands for.
-    ordered: Option<Srv>,
+    ordered: Option<Order>,
     payload: Option<gbcs::Header>,
+}
+
+/// What the element of a schedule's read stands for.
+#[derive(Clone, Copy)]
+enum Order {
+    Known(Srv),
+    Unknown,
+}
+
+impl Order {
+    /// `None` for an element that orders nothing, such as `ScheduleFrequency`.
+    fn of(element: &str, policy: &Policy) -> Option<Self> {
+        let reads = ["DSP", "Read", "Retrieve"].iter();
+        let unknown = || {
+            let mut reads = reads.filter(|reads| element.starts_with(**reads));
+            reads.next().map(|_| Self::Unknown)
+        };
+        named_by(element, policy).map(Self::Known).or_else(unknown)
+    }
 }
 
 impl Content {
@@ -243,7 +273,8 @@ impl Content {
             if let Step::Enter(tag) = cursor.step()?
                 && tag.is_duis()
             {
-                content.element(cursor, tag.name(), header, policy)?;
+                let is_child = cursor.depth() == outside + 2;
+                content.element(cursor, tag.name(), is_child, header, policy)?;
             }
         }
         Ok(content)
@@ -253,6 +284,7 @@ impl Content {
         &mut self,
         cursor: &mut Cursor<'_>,
         name: &str,
+        is_child: bool,
         header: &Header,
         policy: &Policy,
     ) -> Result<(), ReadError> {
@@ -291,18 +323,16 @@ impl Content {
                 once(&mut self.payload, payload(cursor)?, "DeviceGBCSResponse")?;
             }
             "GBCSPayload" if signed => once(&mut self.payload, payload(cursor)?, "GBCSPayload")?,
-            name if schedules => {
-                let read = name
-                    .strip_prefix("DSP")
-                    .and_then(|name| policy.by_body_element(name));
-                if let Some(read) = read {
-                    once(&mut self.ordered, read, "the read that a schedule orders")?;
+            name if schedules && is_child => {
+                if let Some(order) = Order::of(name, policy) {
+                    once(&mut self.ordered, order, "the read that a schedule orders")?;
                 }
             }
             _ => {}
         }
         Ok(())
     }
+
     fn device(&mut self, text: &str) -> Result<(), ReadError> {
         if self.devices.len() == MAX_DEVICES {
             return Err(ReadError::TooManyDevices { limit: MAX_DEVICES });

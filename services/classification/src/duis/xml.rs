@@ -19,7 +19,7 @@ pub(super) const DUIS: &str = "http://www.dccinterface.co.uk/ServiceUserGateway"
 const MAX_DEPTH: usize = 32;
 /// The longest tag, with its attributes.
 const MAX_TAG: usize = 4096;
-/// The most octets of tags, references and comments together. Only texts can be as long as a document:
+/// The most octets of tags, references, comments and the like together. Only texts can be as long as a document:
 /// a firmware image and a list of Devices. They are stepped over by a search, and markup is what costs.
 const MAX_MARKUP: usize = 2 * 1024 * 1024;
 /// The most prefixes that are bound at a time: each tag is looked up among them.
@@ -275,7 +275,8 @@ impl<'a> Cursor<'a> {
             Event::DocType(_) => return Err(ReadError::Doctype),
             // A declaration is only one at the very start.
             Event::Decl(_) if self.depth > 0 => return Err(ReadError::Xml),
-            Event::Text(_) | Event::CData(_) => {}
+            Event::Text(_) => {}
+            Event::CData(_) => self.markup += "<![CDATA[]]>".len() as u64,
             _ => self.markup += self.reader.buffer_position() - from,
         }
         if self.markup > MAX_MARKUP as u64 {

@@ -279,6 +279,23 @@ fn nested() -> Vec<Disguise> {
             with(&schedule, "Variant>4.8.1<", "Variant>4.8.9<"),
         ),
         (
+            "a schedule of what nobody knows that claims to read exports",
+            with(&schedule, "Variant>4.8.1<", "Variant>4.8.3<").replace(READ, "ReadEverything"),
+        ),
+        (
+            "a schedule of a read by its own name that claims to read exports",
+            with(&schedule, "Variant>4.8.1<", "Variant>4.8.3<").replace("sr:DSPRead", "sr:Read"),
+        ),
+        (
+            "a schedule of exports and of what nobody knows",
+            with(&schedule, "Variant>4.8.1<", "Variant>4.8.3<")
+                .replace(READ, "ReadExportProfileData")
+                .replace(
+                    "</sr:CreateSchedule>",
+                    "<sr:DSPReadMore/></sr:CreateSchedule>",
+                ),
+        ),
+        (
             "a schedule of two Devices",
             devices(&format!("<sr:DeviceID>{OTHER}</sr:DeviceID>{device}")),
         ),

@@ -75,14 +75,23 @@ fn more_markup_than_any_document_has_is_refused() {
         let filling = piece.repeat(count);
         with(&plain, "</sr:Read", &format!("{filling}</sr:Read"))
     };
-    for piece in ["<a/>", "&amp;", "<!-- a comment -->", "<?an instruction?>"] {
+    for piece in [
+        "<a/>",
+        "&amp;",
+        "<!-- a comment -->",
+        "<?note x?>",
+        "<![CDATA[]]>",
+    ] {
         let fits = 2_000_000 / piece.len();
         assert!(suppressed_for(METER, &filled(piece, fits)), "{piece}");
         let document = filled(piece, 3_000_000 / piece.len());
         assert_eq!(reason(&document), "XML_TOO_MUCH_MARKUP", "{piece}");
     }
     assert!(suppressed_for(METER, &filled("text", 500_000)));
-    assert!(suppressed_for(METER, &filled("<![CDATA[text]]>", 200_000)));
+    assert!(suppressed_for(
+        METER,
+        &filled("<![CDATA[text of some length]]>", 100_000)
+    ));
 }
 
 #[test]
