@@ -52,14 +52,24 @@ pub async fn load(
     done: impl Fn(u64),
 ) -> Result<Loaded> {
     let clients = Clients::of(folder, "registration-data")?;
-    load_as(&clients, rows, |_, _| done(1)).await
+    load_as(&clients, rows, Mode::Record, |_, _| done(1)).await
 }
 
-/// Loads `rows` in their order as whose `clients` they are; `heard` is told what became of each, by
-/// its index.
+/// What is to be done with rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Record them.
+    Record,
+    /// Say what would become of them.
+    Rehearse,
+}
+
+/// Loads `rows` in their order as whose `clients` they are; `heard` hears what became of each, or
+/// would, by its index.
 pub(crate) async fn load_as(
     clients: &Clients,
     rows: Vec<wire::InventoryRow>,
+    mode: Mode,
     mut heard: impl FnMut(usize, &wire::RowResult),
 ) -> Result<Loaded> {
     let mut devices = clients.devices()?;
@@ -67,6 +77,7 @@ pub(crate) async fn load_as(
         .chunks(ROWS_PER_REQUEST)
         .map(|rows| wire::ImportInventoryRequest {
             rows: rows.to_vec(),
+            validate_only: mode == Mode::Rehearse,
         })
         .collect();
     let answer = devices.import_inventory(tokio_stream::iter(requests)).await;

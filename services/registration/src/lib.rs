@@ -38,3 +38,4 @@ mod wire;
 
 pub use mesh_service::RunError;
 pub use serve::{Deps, SERVICES, run};
+pub use wire::refusal_of_row;

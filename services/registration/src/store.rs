@@ -12,6 +12,7 @@ mod decide;
 mod known;
 mod pages;
 pub(crate) mod read;
+mod rehearsal;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use crate::supply::Supply;
 
 pub(crate) use answer::Answered;
 pub(crate) use pages::{DevicePages, PartyPages};
+pub(crate) use rehearsal::Rehearsal;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 

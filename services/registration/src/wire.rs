@@ -6,6 +6,7 @@
 mod device;
 mod party;
 mod registration;
+mod row;
 
 use std::str::FromStr;
 
@@ -19,6 +20,8 @@ pub(crate) use party::{
     party_from_record, party_to_record, party_to_wire, read_party, read_status,
 };
 pub(crate) use registration::{read_registration, registration_to_wire};
+pub use row::refusal_of_row;
+pub(crate) use row::{Loadable, read_row};
 
 /// An enum of the domain whose variants have the numbers of an enum of the contracts.
 pub(crate) trait Numbered: Sized {

@@ -108,6 +108,7 @@ fn device_service(method: &str, about: &About) -> Option<Vec<u8>> {
             let row = registration::inventory_row::Row::Device(new_hub());
             encoded(registration::ImportInventoryRequest {
                 rows: vec![registration::InventoryRow { row: Some(row) }],
+                validate_only: false,
             })
         }
         "FollowDevices" => encoded(registration::FollowDevicesRequest {

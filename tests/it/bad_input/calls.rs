@@ -58,7 +58,10 @@ pub(super) async fn import(
     rows: Vec<registration::InventoryRow>,
 ) -> Result<Vec<registration::RowResult>, Status> {
     let mut client = mesh.clients("registration-data").devices().unwrap();
-    let request = registration::ImportInventoryRequest { rows };
+    let request = registration::ImportInventoryRequest {
+        rows,
+        validate_only: false,
+    };
     let mut answers = client
         .import_inventory(tokio_stream::once(request))
         .await?

@@ -28,7 +28,10 @@ impl Script {
     }
 
     pub(super) fn load(rows: Vec<registration::InventoryRow>) -> Call {
-        let request = Request::Load(registration::ImportInventoryRequest { rows });
+        let request = Request::Load(registration::ImportInventoryRequest {
+            rows,
+            validate_only: false,
+        });
         let caller = LOADER;
         Call { caller, request }
     }

@@ -49,6 +49,10 @@ pub enum DeviceCommand {
     /// Several values in one column are separated by spaces; times are 2026-11-23T10:00:00Z or
     /// 2026-11-23. Files and rows may come in any order. A load that was cut off can be given again:
     /// what is recorded already stays as it is.
+    ///
+    /// Commas, semicolons, tabs or bars separate columns; files are UTF-8, or UTF-16 with a byte order
+    /// mark. Rows without anything are passed over. The words of DUIS for statuses and versions are
+    /// read, such as InstalledNotCommissioned and SMETS V5.0.
     #[command(after_help = "Examples:\n  \
         mp169 device load examples/inventory/devices.csv examples/inventory/registrations.csv\n  \
         mp169 device load examples/inventory/parties.csv --dry-run")]
@@ -83,7 +87,8 @@ pub struct LoadArgs {
     /// The files.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
-    /// Read the files and say what is wrong in them; send nothing.
+    /// Say which rows a load would refuse, and record nothing. Where the mesh cannot be asked, the files
+    /// are checked by themselves, and what was not checked is said.
     #[arg(long)]
     pub dry_run: bool,
     /// Where to ask; usually as registration-data.

@@ -121,10 +121,9 @@ async fn what_others_wrote_is_printed_where_it_can_be_seen() {
                 "mp169 classify '{HOSTILE}.xml' examples/messages/top-up.xml --output {output}"
             )),
             shows(format!("mp169 device load '{file}' --output {output}")),
-            (
-                format!("mp169 device load '{file}' --dry-run --output {output}"),
-                false,
-            ),
+            shows(format!(
+                "mp169 device load '{file}' --dry-run --output {output}"
+            )),
             shows(format!(
                 "mp169 flag history --as auditor 02-DC-C1-00-00-00-01-E0 --output {output}"
             )),

@@ -75,3 +75,145 @@ async fn a_file_that_is_not_understood_changes_nothing() {
     assert!(world.ok("mp169 device list").await.contains("No Device"));
     world.stop().await;
 }
+
+const REGISTRATIONS: &str = "mpxn,party_id,start_time,end_time\n";
+
+/// Every row of which only the mesh or only its own rules know that it is refused.
+const BLIND: [(&str, &str); 9] = [
+    ("1300000000016,DRAGON,2025-03-01,", ""),
+    ("1.3E+12,DRAGON,2025-03-01,", "scientific notation"),
+    ("1300000000016,\u{201C}DRAGON\u{201D},2025-03-01,", "U+201C"),
+    ("13000\u{A0}00000016,DRAGON,2025-03-01,", "U+00A0"),
+    ("130000000\u{200B}0016,DRAGON,2025-03-01,", "U+200B"),
+    ("1300000000017,DRAGON,2025-03-01,", "check digits"),
+    ("0000000000000,DRAGON,2025-03-01,", "all zeros"),
+    ("0003938424403,DRAGON,2025-03-01,", "zeros in front"),
+    ("1300000000025,NOBODY,2025-03-01,", "NOBODY"),
+];
+
+fn write_registrations(world: &World, rows: &[&str]) {
+    let text = format!("{REGISTRATIONS}{}\n", rows.join("\n"));
+    fs::write(world.path().join("registrations.csv"), text).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_names_every_row_that_the_load_refuses() {
+    let world = World::start().await;
+    world
+        .ok("mp169 party add DRAGON --name Dragon --role import-supplier")
+        .await;
+    write_registrations(&world, &BLIND.map(|(row, _)| row));
+    let dry = "mp169 device load registrations.csv --dry-run --output json";
+    let rehearsed = world.run(dry).await;
+    assert_eq!(rehearsed.code, Some(5), "{rehearsed:?}");
+    let mut told = lines(&rehearsed.stdout);
+    let sums = told.pop().unwrap();
+    assert_eq!(
+        (&sums["read"], &sums["wouldBeRecorded"], &sums["refused"]),
+        (&9.into(), &1.into(), &8.into())
+    );
+    assert_eq!(sums["checkedWithMesh"], true);
+    assert_eq!(told.len(), 8, "{told:?}");
+    for ((number, (row, why)), told) in (2_u64..).zip(BLIND).skip(1).zip(&told) {
+        assert_eq!(told["line"], number, "{row}");
+        assert!(told["status"].to_string().contains(why), "{row}: {told}");
+    }
+    // The load refuses just those.
+    let loaded = world
+        .run("mp169 device load registrations.csv --output json")
+        .await;
+    let mut refused = lines(&loaded.stdout);
+    let sums = refused.pop().unwrap();
+    assert_eq!(
+        (&sums["recorded"], &sums["refused"]),
+        (&1.into(), &8.into())
+    );
+    assert_eq!(refused, told);
+
+    // Without a mesh the last one cannot be found, and the command says so.
+    let alone = world.run_after_the_end(dry).await;
+    assert_eq!(alone.code, Some(5), "{alone:?}");
+    assert!(alone.stderr.contains("Not checked"), "{alone:?}");
+    let mut found = lines(&alone.stdout);
+    assert_eq!(found.pop().unwrap()["checkedWithMesh"], false);
+    assert_eq!(found, told[..7]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_knows_what_the_files_themselves_name() {
+    let world = World::start().await;
+    let parties = "entity_id;party_id;name;roles\n\
+        02-00-00-00-00-00-00-01;DRAGON;Dragon;import-supplier gas-supplier\n\
+        02-00-00-00-00-00-00-02;EAGLE;Eagle;import-supplier\n";
+    fs::write(world.path().join("parties.csv"), parties).unwrap();
+    let files = "examples/inventory/registrations.csv examples/inventory/devices.csv parties.csv";
+    let dry = format!("mp169 device load {files} --dry-run");
+    let told = world.ok(&dry).await;
+    assert!(told.contains("0 unchanged, 0 refused"), "{told}");
+    assert!(world.ok("mp169 device list").await.contains("No Device"));
+    world.ok(&format!("mp169 device load {files}")).await;
+    let told = world.ok(&dry).await;
+    assert!(told.contains("0 would be recorded"), "{told}");
+    let alone = world.run_after_the_end(&dry).await;
+    assert_eq!(alone.code, Some(0), "{alone:?}");
+    assert!(alone.stderr.contains("Not checked"), "{alone:?}");
+}
+
+/// As the DCC's inventory writes them; each that is not read is answered with what is.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_words_of_duis_are_loaded() {
+    let world = World::start().await;
+    let rows = [
+        "02-DC-C9-00-00-00-01-C0,CHF,,Commissioned,2025-03-01,,Central,",
+        "02-DC-C9-00-00-00-02-C0,CHF,,InstalledNotCommissioned,2025-03-01,,central,",
+        "02-DC-C9-00-00-00-05-E0,ESME,SMETS V5.0,Commissioned,2025-03-01,02-DC-C9-00-00-00-01-C0,,",
+        "02-DC-C9-00-00-00-06-E0,ESME,SMETS2 V5.1,Pending,2025-03-01,02-DC-C9-00-00-00-01-C0,,",
+        "02-DC-C9-00-00-00-07-E0,ESME,2,Suspended,2025-03-01,02-DC-C9-00-00-00-01-C0,,1300000000016",
+    ];
+    let write = |rows: &[&str]| {
+        let header = "device_id,type,smets_version,smi_status,smi_status_time,\
+                      communications_hub_id,csp_id,import_mpan";
+        let text = format!("{header}\n{}\n", rows.join("\n"));
+        fs::write(world.path().join("devices.csv"), text).unwrap();
+    };
+    write(&rows);
+    let line = "mp169 device load devices.csv";
+    assert_eq!(world.ok(line).await, "5 recorded, 0 unchanged, 0 refused\n");
+    let version = world.ok("mp169 device get 02-DC-C9-00-00-00-05-E0").await;
+    assert!(version.contains("5.0"), "{version}");
+    write(&[
+        "02-DC-C9-00-00-00-01-C0,CHF,CHTS V1.4,Pending,2025-03-01,,central,",
+        "02-DC-C9-00-00-00-01-C0,CHF,,Pending,2025-03-01,,4G Central,",
+        "02-DC-C9-00-00-00-01-C0,CHF,,Withdrawn,2025-03-01,,central,",
+        "02-DC-C9-00-00-00-01-C0,CHF,,Recovered,2025-03-01,,central,",
+        "00-00-00-00-00-00-00-00,CHF,,Commissioned,2025-03-01,,central,",
+        "02-DC-C9-00-00-00-09-E0,ESME,2.0,Commissioned,2025-03-01,02-DC-C9-00-00-00-01-C0,,0000000000000",
+    ]);
+    let refused = world.run(&format!("{line} --dry-run")).await;
+    assert_eq!(refused.code, Some(5), "{refused:?}");
+    let hints = [
+        "leave it empty",
+        "4g, perhaps",
+        "DECOMMISSIONED",
+        "COMMISSIONED again",
+        "all zeros and all ones",
+        "all zeros are no metering point",
+    ];
+    for (number, hint) in (2..).zip(hints) {
+        let place = format!("devices.csv:{number} ");
+        let row = refused.stdout.lines().find(|row| row.contains(&place));
+        assert!(row.is_some_and(|row| row.contains(hint)), "{refused:?}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_separators_only_are_passed_over() {
+    let world = World::with_examples().await;
+    let row = "1300000000169,DRAGON,2025-03-01,";
+    write_registrations(&world, &[row, "", ",,,", ",,,"]);
+    let line = "mp169 device load registrations.csv";
+    assert_eq!(world.ok(line).await, "1 recorded, 0 unchanged, 0 refused\n");
+    assert_eq!(world.ok(line).await, "0 recorded, 1 unchanged, 0 refused\n");
+    world.stop().await;
+}

@@ -6,21 +6,20 @@
 use std::pin::Pin;
 
 use futures::{Stream, StreamExt as _, stream};
-use mesh_api::convert::FieldErrors;
 use mesh_api::registration::v1 as wire;
-use mesh_api::registration::v1::inventory_row::Row as WireRow;
 use mesh_api::registration::v1::row_result;
 use mesh_api::status::item_status;
 use mesh_authz::{Authorization, Authorized};
 use mesh_store::StoreError;
+use mesh_types::Position;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
-use super::{Registry, complete, on_wire, origin};
+use super::{Registry, on_wire, origin, store_failed};
 use crate::error::Error;
-use crate::store::Inventory;
 use crate::store::command::{Answer, Command, Outcome, PutDevice, Row};
-use crate::wire::{Fields, read_device, read_party, read_registration};
+use crate::store::{Inventory, Rehearsal};
+use crate::wire::{Loadable, read_row};
 
 /// The most rows of one request.
 const MOST_ROWS: usize = 1_000;
@@ -37,6 +36,7 @@ pub(super) fn results(
 ) -> Results {
     let loading = Loading {
         inventory: registry.inventory.clone(),
+        rehearsal: Rehearsal::new(registry.inventory.clone()),
         draining: registry.draining.clone(),
         authorization,
         requests,
@@ -53,6 +53,7 @@ pub(super) fn results(
 
 struct Loading {
     inventory: Inventory,
+    rehearsal: Rehearsal,
     draining: CancellationToken,
     authorization: Authorization,
     requests: Streaming<wire::ImportInventoryRequest>,
@@ -68,79 +69,74 @@ impl Loading {
             request = self.requests.next() => request?,
         };
         Some(match request {
-            Ok(request) => load(&self.inventory, &self.authorization, request.rows).await,
+            Ok(request) => self.answer(request).await,
             Err(status) => Err(status),
         })
     }
-}
 
-async fn load(
-    inventory: &Inventory,
-    authorization: &Authorization,
-    rows: Vec<wire::InventoryRow>,
-) -> Result<wire::ImportInventoryResponse, Status> {
-    authorization.still_allowed()?;
-    if rows.len() > MOST_ROWS {
-        return Err(Error::TooManyItems(MOST_ROWS).into());
-    }
-    let mut sound = Vec::with_capacity(rows.len());
-    let mut refused = Vec::with_capacity(rows.len());
-    for row in rows {
-        match read_row(authorization, row) {
-            Ok(row) => {
-                sound.push(row);
-                refused.push(None);
+    async fn answer(
+        &mut self,
+        request: wire::ImportInventoryRequest,
+    ) -> Result<wire::ImportInventoryResponse, Status> {
+        self.authorization.still_allowed()?;
+        if request.rows.len() > MOST_ROWS {
+            return Err(Error::TooManyItems(MOST_ROWS).into());
+        }
+        let mut sound = Vec::with_capacity(request.rows.len());
+        let mut refused = Vec::with_capacity(request.rows.len());
+        for row in &request.rows {
+            match permitted(&self.authorization, row) {
+                Ok(row) => {
+                    sound.push(row);
+                    refused.push(None);
+                }
+                Err(error) => refused.push(Some(error)),
             }
-            Err(error) => refused.push(Some(error)),
+        }
+        let (answers, position) = if request.validate_only {
+            let head = self.inventory.devices_head().await.map_err(store_failed)?;
+            (self.rehearsal.judge(sound).await?, head)
+        } else {
+            self.load(sound).await?
+        };
+        let mut answers = answers.into_iter();
+        let results = refused.into_iter().map(|refused| match refused {
+            Some(error) => Err(error),
+            None => answers.next().unwrap_or(Err(Error::NotFound("result"))),
+        });
+        Ok(wire::ImportInventoryResponse {
+            results: results.map(row_result).collect(),
+            position: on_wire(&position),
+        })
+    }
+
+    async fn load(
+        &self,
+        rows: Vec<Row>,
+    ) -> Result<(Vec<Result<Outcome, Error>>, Position), Status> {
+        let origin = origin(&self.authorization);
+        let command = Command::Import { origin, rows };
+        match self.inventory.submit(command).await? {
+            Answer::Rows(answers, position) => Ok((answers, position)),
+            _ => Err(mesh_api::status::internal()),
         }
     }
-    let command = Command::Import {
-        origin: origin(authorization),
-        rows: sound,
-    };
-    let Answer::Rows(answers, position) = inventory.submit(command).await? else {
-        return Err(mesh_api::status::internal());
-    };
-    let mut answers = answers.into_iter();
-    let results = refused.into_iter().map(|refused| match refused {
-        Some(error) => Err(error),
-        None => answers.next().unwrap_or(Err(Error::NotFound("result"))),
-    });
-    Ok(wire::ImportInventoryResponse {
-        results: results.map(row_result).collect(),
-        position: on_wire(&position),
-    })
 }
 
-fn read_row(authorization: &Authorization, row: wire::InventoryRow) -> Result<Row, Error> {
-    let mut errors = FieldErrors::default();
-    match row.row {
-        Some(WireRow::Party(party)) => {
-            let party = read_party(&party, &mut Fields::of("party", &mut errors));
-            Ok(Row::Party(complete(party, errors)?))
-        }
-        Some(WireRow::Device(device)) => {
-            let device = read_device(&device, &mut Fields::of("device", &mut errors));
-            let device = complete(device, errors)?;
+/// The row with the permit to record it.
+fn permitted(authorization: &Authorization, row: &wire::InventoryRow) -> Result<Row, Error> {
+    Ok(match read_row(row).map_err(Error::Fields)? {
+        Loadable::Party(party) => Row::Party(party),
+        Loadable::Device(device) => {
             let permit = authorization.permit_by_role(device.id)?;
-            let put = PutDevice::new(Authorized::Caller(permit), device);
-            Ok(Row::Device(put))
+            Row::Device(PutDevice::new(Authorized::Caller(permit), device))
         }
-        Some(WireRow::Registration(registration)) => {
-            let mut fields = Fields::of("registration", &mut errors);
-            let read = read_registration(&registration, &mut fields);
-            let (mpxn, party, interval) = complete(read, errors)?;
-            Ok(Row::Registration {
-                mpxn,
-                party,
-                interval,
-            })
-        }
-        None => {
-            errors.add("row", "is missing");
-            Err(Error::Fields(errors))
-        }
-    }
+        Loadable::Registration(mpxn, party, interval) => Row::Registration {
+            mpxn,
+            party,
+            interval,
+        },
+    })
 }
 
 fn row_result(result: Result<Outcome, Error>) -> wire::RowResult {

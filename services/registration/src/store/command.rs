@@ -200,16 +200,19 @@ impl Command {
             }
             Self::PutDevice { put, .. } => needs.device(put.device()),
             Self::ChangeSupplier { mpxn, party, .. } => needs.registration(*mpxn, party),
-            Self::Import { rows, .. } => {
-                for row in rows {
-                    match row {
-                        Row::Party(party) => needs.party(party),
-                        Row::Device(put) => needs.device(put.device()),
-                        Row::Registration { mpxn, party, .. } => needs.registration(*mpxn, party),
-                    }
-                }
-            }
+            Self::Import { rows, .. } => rows.iter().for_each(|row| row.note(needs)),
             Self::Settle => {}
+        }
+    }
+}
+
+impl Row {
+    /// Notes the records that must be read before it can be judged.
+    pub(super) fn note(&self, needs: &mut Needs) {
+        match self {
+            Self::Party(party) => needs.party(party),
+            Self::Device(put) => needs.device(put.device()),
+            Self::Registration { mpxn, party, .. } => needs.registration(*mpxn, party),
         }
     }
 }

@@ -4,15 +4,17 @@ use std::collections::{BTreeSet, HashMap};
 
 use mesh_store::StoreError;
 use mesh_store::sqlite::Conn;
-use mesh_types::{DeviceId, EntityId, Mpxn, PartyId, Sequence, Timestamp};
+use mesh_types::{DeviceId, EntityId, Interval, Mpxn, PartyId, Sequence, Timestamp};
 
 use super::command::Needs;
 use super::read::{self, STANDING};
 use super::rows::Recorded;
 use crate::authority::{Points, authority, mirrored};
+use crate::contradiction::Contradiction;
 use crate::device::{Device, DeviceType, Related};
+use crate::error::Error;
 use crate::party::Party;
-use crate::supply::{Registration, RegistrationId, Supply};
+use crate::supply::{Registration, RegistrationId, Room, Supply};
 
 /// The records that were read, and what the transaction has made of them so far.
 #[derive(Debug, Default)]
@@ -27,31 +29,86 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Reads what stands, each kind in one query.
-    pub(super) async fn read(conn: &mut Conn, mut needs: Needs) -> Result<Self, StoreError> {
+    /// Reads what stands.
+    pub(super) async fn read(conn: &mut Conn, needs: Needs) -> Result<Self, StoreError> {
         let mut known = Self::default();
-        for party in read::parties(conn, &needs.parties, STANDING).await? {
-            known.put_party(party);
+        known.learn(conn, needs).await?;
+        Ok(known)
+    }
+
+    /// Reads what stands, each kind in one query, and keeps what is known already.
+    pub(super) async fn learn(
+        &mut self,
+        conn: &mut Conn,
+        mut needs: Needs,
+    ) -> Result<(), StoreError> {
+        let mut parties = read::parties(conn, &needs.parties, STANDING).await?;
+        parties.extend(read::parties_of_entities(conn, &needs.entities, STANDING).await?);
+        for party in parties {
+            if !self.parties.contains_key(&party.value.id) {
+                self.put_party(party);
+            }
         }
-        for party in read::parties_of_entities(conn, &needs.entities, STANDING).await? {
-            known.put_party(party);
-        }
-        for device in read::devices(conn, &needs.devices, STANDING).await? {
-            known.put_device(device);
-        }
-        for meter in read::meters_of_gpfs(conn, &needs.gpfs, STANDING).await? {
+        let mut devices = read::devices(conn, &needs.devices, STANDING).await?;
+        let meters = read::meters_of_gpfs(conn, &needs.gpfs, STANDING).await?;
+        for meter in &meters {
             needs.supplies.extend(meter.value.decisive_mpxn());
-            known.put_device(meter);
         }
-        for meter in read::meters_at(conn, &needs.points, STANDING).await? {
-            known.put_device(meter);
+        devices.extend(meters);
+        devices.extend(read::meters_at(conn, &needs.points, STANDING).await?);
+        for device in devices {
+            if !self.devices.contains_key(&device.value.id) {
+                self.put_device(device);
+            }
         }
+        needs
+            .supplies
+            .retain(|mpxn| !self.supplies.contains_key(mpxn));
         for Recorded { value, since } in
             read::registrations(conn, &needs.supplies, STANDING).await?
         {
-            known.put_registration(value, since);
+            self.put_registration(value, since);
         }
-        Ok(known)
+        Ok(())
+    }
+
+    /// The record of a party that results if `party` is put, or what that contradicts.
+    pub(super) fn judge_party(&self, party: Party) -> Result<Party, Contradiction> {
+        let recorded = self.party(&party.id).map(|recorded| &recorded.value);
+        party.recorded_over(recorded, |entity| self.holder(entity))
+    }
+
+    /// What the record of a Device contradicts.
+    pub(super) fn judge_device(&self, device: &Device) -> Result<(), Contradiction> {
+        let recorded = self.device(device.id).map(|recorded| &recorded.value);
+        device.check_over(recorded, self.related(device))
+    }
+
+    /// Room for a registration with its interval; `None` if it is recorded just so.
+    pub(super) fn judge_registration(
+        &self,
+        mpxn: Mpxn,
+        party: &PartyId,
+        interval: Interval,
+    ) -> Result<Option<Room>, Error> {
+        self.judge_supplier(mpxn, party)?;
+        let Some(supply) = self.supplies.get(&mpxn) else {
+            return Ok(Some(Supply::default().add(interval)?));
+        };
+        if supply.holds(party, interval) {
+            return Ok(None);
+        }
+        Ok(Some(supply.add(interval)?))
+    }
+
+    /// Only a recorded supplier of the fuel can be registered.
+    pub(super) fn judge_supplier(&self, mpxn: Mpxn, party: &PartyId) -> Result<(), Contradiction> {
+        let recorded = self.party(party);
+        if recorded.is_some_and(|recorded| recorded.value.supplies(mpxn)) {
+            Ok(())
+        } else {
+            Err(Contradiction::NotASupplier(party.clone()))
+        }
     }
 
     pub(super) fn party(&self, id: &PartyId) -> Option<&Recorded<Party>> {

@@ -85,17 +85,85 @@ async fn each_row_gets_its_own_result() {
     world.stop().await;
 }
 
+/// Every row that a load would refuse is found without one, and nothing is recorded.
+#[tokio::test]
+async fn a_rehearsal_answers_as_the_load_would() {
+    let world = World::start().await;
+    let gsme = wire::Device {
+        mprn: "3938424403".to_owned(),
+        gas_proxy_function_id: "00-DB-12-34-56-78-90-AF".to_owned(),
+        ..device("00-DB-12-34-56-78-90-A1", DeviceType::Gsme)
+    };
+    let esme = |mpan: String| wire::Device {
+        import_mpan: mpan,
+        ..device(ESME, DeviceType::Esme)
+    };
+    let null = "00-00-00-00-00-00-00-00";
+    let requests = [
+        vec![
+            row(party("ACME", 1, &[Role::ImportSupplier])),
+            row(party("THIEF", 1, &[Role::ImportSupplier])),
+            row(party("GAS", 2, &[Role::GasSupplier])),
+            row(device(null, DeviceType::Chf)),
+            row(esme(mpan(1))),
+            row(device(CHF, DeviceType::Chf)),
+        ],
+        // On a hub and by a party of the request before.
+        vec![
+            row(esme(mpan(1))),
+            row(esme("0000000000000".to_owned())),
+            row(esme("0003938424403".to_owned())),
+            row(device(ESME, DeviceType::Ppmid)),
+            row(gsme),
+            row(registered(&mpan(1), "ACME", 10)),
+            row(registered(&mpan(1), "ACME", 10)),
+            row(registered(&mpan(1), "ACME", 20)),
+            row(registered(&mpan(2), "GAS", 10)),
+            row(registered(&mpan(2), "NOBODY", 10)),
+        ],
+    ];
+    let send = async |validate_only| {
+        let requests = requests.clone().map(|rows| wire::ImportInventoryRequest {
+            rows,
+            validate_only,
+        });
+        let mut loader = world.devices("registration-data");
+        let requests = futures::stream::iter(requests);
+        let answers = loader.import_inventory(requests).await.unwrap();
+        let mut answers = answers.into_inner();
+        let mut results = Vec::new();
+        while let Some(answer) = answers.message().await.unwrap() {
+            results.extend(answer.results.iter().map(told));
+        }
+        results
+    };
+    let rehearsed = send(true).await;
+    let again = send(true).await;
+    assert_eq!(rehearsed, again, "nothing was recorded");
+    let loaded = send(false).await;
+    assert_eq!(rehearsed, loaded);
+    assert_eq!(loaded.iter().filter(|told| told.is_err()).count(), 10);
+    // Of what is recorded now, a rehearsal says that nothing would change.
+    let after = send(true).await;
+    let changed = after.iter().filter(|told| **told == Ok(Outcome::Recorded));
+    assert_eq!(changed.count(), 0, "{after:?}");
+    assert_eq!(after, send(false).await);
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn requests_are_answered_in_their_order() {
     let world = World::start().await;
     let numbered = |n: u64| format!("00-DB-12-34-56-78-{:02X}-{:02X}", n >> 8, n & 0xFF);
     let hub = wire::ImportInventoryRequest {
         rows: vec![row(device(CHF, DeviceType::Chf))],
+        ..Default::default()
     };
     let full = |from: u64| wire::ImportInventoryRequest {
         rows: (from..from + 1_000)
             .map(|n| row(device(&numbered(n), DeviceType::Ppmid)))
             .collect(),
+        ..Default::default()
     };
     let requests = vec![
         hub,
@@ -132,6 +200,7 @@ async fn a_request_with_too_many_rows_ends_the_load_and_writes_nothing() {
     let world = World::start().await;
     let many = wire::ImportInventoryRequest {
         rows: vec![row(device(CHF, DeviceType::Chf)); 1_001],
+        ..Default::default()
     };
     let mut loader = world.devices("operator");
     let responses = loader.import_inventory(futures::stream::iter([many])).await;

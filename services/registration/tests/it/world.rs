@@ -134,7 +134,10 @@ impl World {
         &self,
         rows: Vec<wire::InventoryRow>,
     ) -> Result<Vec<wire::RowResult>, Status> {
-        let requests = futures::stream::iter([wire::ImportInventoryRequest { rows }]);
+        let requests = futures::stream::iter([wire::ImportInventoryRequest {
+            rows,
+            validate_only: false,
+        }]);
         let mut devices = self.devices("registration-data");
         let mut responses = devices.import_inventory(requests).await?.into_inner();
         let response = responses

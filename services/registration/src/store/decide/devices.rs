@@ -51,10 +51,7 @@ impl Deciding<'_> {
         }
         let device = put.device();
         let recorded = self.known.device(device.id).cloned();
-        device.check_over(
-            recorded.as_ref().map(|recorded| &recorded.value),
-            self.known.related(device),
-        )?;
+        self.known.judge_device(device)?;
         Ok(self.record_device(origin, recorded.as_ref(), device)?)
     }
 

@@ -43,10 +43,7 @@ impl Deciding<'_> {
 
     fn put(&mut self, origin: &Origin, party: Party) -> Result<Put, Error> {
         let recorded = self.known.party(&party.id).cloned();
-        let party = party.recorded_over(
-            recorded.as_ref().map(|recorded| &recorded.value),
-            |entity| self.known.holder(entity),
-        )?;
+        let party = self.known.judge_party(party)?;
         Ok(self.record(origin, recorded.as_ref(), party, "")?)
     }
 

@@ -11,7 +11,6 @@ use mesh_types::{DeviceId, Interval, Mpxn, PartyId, Position, Timestamp};
 use super::super::command::{Origin, Outcome};
 use super::super::rows::Recorded;
 use super::{Deciding, on_wire};
-use crate::contradiction::Contradiction;
 use crate::error::Error;
 use crate::supply::{Effect, Registration, RegistrationId, Room};
 use crate::wire::registration_to_wire;
@@ -31,7 +30,7 @@ impl Deciding<'_> {
         party: &PartyId,
         start: Option<Timestamp>,
     ) -> Result<wire::ChangeSupplierResponse, Error> {
-        self.check_supplier(mpxn, party)?;
+        self.known.judge_supplier(mpxn, party)?;
         let start = start.unwrap_or(self.now);
         let room = self.known.supply(mpxn).change_at(start)?;
         let made = self.register(origin, mpxn, party, &room)?;
@@ -50,23 +49,11 @@ impl Deciding<'_> {
         party: &PartyId,
         interval: Interval,
     ) -> Result<Outcome, Error> {
-        self.check_supplier(mpxn, party)?;
-        let supply = self.known.supply(mpxn);
-        if supply.holds(party, interval) {
+        let Some(room) = self.known.judge_registration(mpxn, party, interval)? else {
             return Ok(Outcome::Unchanged);
-        }
-        let room = supply.add(interval)?;
+        };
         self.register(origin, mpxn, party, &room)?;
         Ok(Outcome::Recorded)
-    }
-
-    fn check_supplier(&self, mpxn: Mpxn, party: &PartyId) -> Result<(), Contradiction> {
-        let recorded = self.known.party(party);
-        if recorded.is_some_and(|recorded| recorded.value.supplies(mpxn)) {
-            Ok(())
-        } else {
-            Err(Contradiction::NotASupplier(party.clone()))
-        }
     }
 
     /// Records a registration for which there is room, and what it brings about by now. What it
