@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::process::ExitCode;
 
 use mesh_rpc::{Drained, Telemetry, Tls};
+use mesh_types::text::shown;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -27,7 +28,7 @@ where
     let telemetry = match Telemetry::install(&settings.telemetry(service)) {
         Ok(telemetry) => telemetry,
         Err(error) => {
-            eprintln!("{service}: {error}");
+            eprintln!("{service}: {}", shown(&error.to_string()));
             return ExitCode::FAILURE;
         }
     };

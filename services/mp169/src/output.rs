@@ -170,3 +170,27 @@ pub(crate) fn instant(at: Option<&prost_types::Timestamp>) -> String {
 pub(crate) fn short(name: &'static str, prefix: &str) -> &'static str {
     name.strip_prefix(prefix).unwrap_or(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a server could say it in the message of a status.
+    const HOSTILE: &str = "no\u{1B}[2J\nmp169: done\u{202E}";
+
+    #[test]
+    fn a_line_is_one_line_and_can_be_seen() {
+        let mut written = Vec::new();
+        write_lines(&mut written, [HOSTILE]).unwrap();
+        let text = String::from_utf8(written).unwrap();
+        assert_eq!(text, "no\\u001b[2J\\u000amp169: done\\u202e\n");
+    }
+
+    #[test]
+    fn a_cell_cannot_break_out_of_its_row() {
+        let mut table = new_table(&[]);
+        fill(&mut table, [[HOSTILE, "x"]]);
+        table.load_style(NOTHING);
+        assert_eq!(table.to_string().lines().count(), 1, "{table}");
+    }
+}

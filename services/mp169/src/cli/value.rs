@@ -13,13 +13,31 @@ pub(crate) fn device(text: &str) -> Result<DeviceId, String> {
 
 /// Reads an EUI-64: with dashes, with colons, or with nothing between the octets.
 pub(crate) fn eui64(text: &str) -> Result<Eui64, String> {
-    let digits: Vec<char> = text.chars().filter(|&c| c != '-' && c != ':').collect();
-    let octets: Vec<String> = digits
-        .chunks(2)
-        .map(|octet| octet.iter().collect())
-        .collect();
-    let eui = octets.join("-").parse();
-    eui.map_err(|_| "it has eight octets, such as 02-DC-C0-00-00-00-08-E0".into())
+    const FORM: &str = "it has eight octets, such as 02-DC-C0-00-00-00-08-E0";
+    let foreign = |c: &char| !(c.is_ascii_hexdigit() || "-:".contains(*c));
+    if let Some(c) = text.chars().find(foreign) {
+        return Err(format!(
+            "{FORM}, and U+{:04X} is no part of one",
+            u32::from(c)
+        ));
+    }
+    let dashed = if text.contains('-') {
+        text.to_owned()
+    } else if text.contains(':') {
+        text.replace(':', "-")
+    } else {
+        let octets: Vec<&str> = (0..text.len())
+            .step_by(2)
+            .filter_map(|at| text.get(at..at + 2))
+            .collect();
+        // An odd digit at the end would get lost.
+        if text.len().is_multiple_of(2) {
+            octets.join("-")
+        } else {
+            String::new()
+        }
+    };
+    dashed.parse().map_err(|_| FORM.to_owned())
 }
 
 /// Reads an instant: RFC 3339, or a date, which stands for its first instant in UTC.
@@ -77,9 +95,15 @@ mod tests {
             "02DCC000000008E",
             "02-DC-C0-00-00-00-08-E0-00",
             "an ESME",
+            "02-DC-C0:00-00-00-08-E0",
+            "02DCC0-00000008E0",
+            "0-2D-CC0-00-00-00-08-E0",
+            "02DCC000000008E0F",
         ] {
             assert!(device(text).is_err(), "{text}");
         }
+        let hidden = device("02-DC-C0-00-00-00-08-E0\u{200B}").unwrap_err();
+        assert!(hidden.contains("U+200B"), "{hidden}");
     }
 
     #[test]

@@ -37,7 +37,8 @@ async fn edit<M: Message + Default>(
     database.close().await.unwrap();
 }
 
-/// A mesh with old records: a party's name, a reason and a reference that nobody could give today.
+/// A mesh with old records: a party's name, a reason, a reference and an MPAN that nobody could give
+/// today.
 async fn hostile_world() -> World {
     let world = World::with_examples().await;
     world.flag("02-DC-C1-00-00-00-01-E0").await;
@@ -65,6 +66,13 @@ async fn hostile_world() -> World {
         },
     )
     .await;
+    let url = format!("sqlite://{}", registration.display());
+    let mut inventory = SqliteConnection::connect(&url).await.unwrap();
+    let zeros = "UPDATE device SET import_mpan = '0000000000000' \
+                 WHERE device_id = '02-DC-C1-00-00-00-03-E0'";
+    let zeros = sqlx::query(zeros).execute(&mut inventory).await.unwrap();
+    assert_eq!(zeros.rows_affected(), 1);
+    inventory.close().await.unwrap();
     let flags = world.path().join("mp169-data/flag-registry.db");
     let first = "log = 'flags' AND sequence = 1";
     edit(
@@ -168,5 +176,9 @@ async fn what_others_wrote_is_printed_where_it_can_be_seen() {
     let got = world.ok("mp169 party get EAGLE --output json").await;
     let got: Value = serde_json::from_str(&got).unwrap();
     assert_eq!(got["party"]["name"], HOSTILE, "it means what it meant");
+    let meter = world.ok("mp169 device get 02-DC-C1-00-00-00-03-E0").await;
+    assert!(meter.contains("0000000000000"), "{meter}");
+    let meters = world.ok("mp169 device list").await;
+    assert!(meters.contains("0000000000000"), "{meters}");
     world.stop().await;
 }
