@@ -9,19 +9,25 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures::stream;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use http::Request;
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::{Full, StreamBody};
 use mesh_api::common::v1::ErrorReason;
 use mesh_authz::Identity;
+use tokio::sync::oneshot;
+use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use crate::limits::{Caller, HEALTH_CHECK, Shares, hold};
+use crate::limits::{Caller, HEALTH_CHECK, Place, Shares, hold};
 use crate::methods::{Method, Methods};
 use crate::rpc::{Rpc, RpcFuture, answer};
 use crate::status::shed;
-use crate::turns::Turns;
+use crate::turns::{Turn, Turns};
 use crate::waiting::Arrivals;
 
 /// Callers whose rate is remembered at a time. Beyond it, those who have been quiet are forgotten.
@@ -133,7 +139,14 @@ impl<S: Rpc> Service<Request<Body>> for LimitCallers<S> {
     }
 }
 
+/// As long as a request counts for its caller.
+type Counted = (Turn, Place);
+
 /// Calls `inner` when the request is whole and its turn has come.
+///
+/// An RPC that takes large requests is open to roles alone, so the authorization layer judges the caller
+/// without the request. There it is taken in only when the handler asks for it: of one who may not
+/// call, nothing is held.
 async fn in_turn<S: Rpc>(
     budgets: Arc<Budgets>,
     mut inner: S,
@@ -142,15 +155,26 @@ async fn in_turn<S: Rpc>(
     identity: Identity,
 ) -> Result<S::Response, S::Error> {
     let (parts, body) = request.into_parts();
-    let arrived = budgets.arrivals.whole(body, Caller::Known(identity)).await;
-    let arrived = match arrived {
-        Ok(arrived) => arrived,
-        Err(refusal) => return Ok(refusal),
+    let whole = whole_in_turn(budgets, body, method, identity);
+    let (response, (mut turn, octets)) = if method.request_octets.is_some() {
+        let (body, mut told) = when_asked_for(whole);
+        let response = inner.call(Request::from_parts(parts, body)).await?;
+        match told.try_recv() {
+            Ok(Ok(counted)) => (response, counted),
+            Ok(Err(refusal)) => return Ok(refusal),
+            // Nobody asked for it.
+            Err(_) => return Ok(response),
+        }
+    } else {
+        match whole.await {
+            Ok((octets, counted)) => {
+                let body = Body::new(Full::new(octets));
+                let response = inner.call(Request::from_parts(parts, body)).await?;
+                (response, counted)
+            }
+            Err(refusal) => return Ok(refusal),
+        }
     };
-    let items = method.cost.items(arrived.message());
-    let mut turn = budgets.turns.of(identity).turn(items).await;
-    let (body, octets) = arrived.into_body();
-    let response = inner.call(Request::from_parts(parts, body)).await?;
     drop(octets);
     if method.server_streaming {
         // What the stream then does is counted item by item.
@@ -158,6 +182,41 @@ async fn in_turn<S: Rpc>(
     }
     turn.answered();
     Ok(hold(response, turn))
+}
+
+/// The whole request, when its turn has come; or the refusal.
+async fn whole_in_turn(
+    budgets: Arc<Budgets>,
+    body: Body,
+    method: &'static Method,
+    identity: Identity,
+) -> Result<(Bytes, Counted), Response<Body>> {
+    let arrived = budgets.arrivals.whole(body, Caller::Known(identity));
+    let arrived = arrived.await?;
+    let items = method.cost.items(arrived.message());
+    let turn = budgets.turns.of(identity).turn(items).await;
+    Ok((arrived.octets, (turn, arrived.place)))
+}
+
+/// A body that is `whole` once it is asked for, and what then came of it.
+fn when_asked_for(
+    whole: impl Future<Output = Result<(Bytes, Counted), Response<Body>>> + Send + 'static,
+) -> (Body, oneshot::Receiver<Result<Counted, Response<Body>>>) {
+    let (tell, told) = oneshot::channel();
+    let frame = async {
+        // Telling fails if the call has ended: then nothing counts any more.
+        match whole.await {
+            Ok((octets, counted)) => {
+                let _ = tell.send(Ok(counted));
+                Ok(Frame::data(octets))
+            }
+            Err(refusal) => {
+                let _ = tell.send(Err(refusal));
+                Err(Status::cancelled("the request was refused"))
+            }
+        }
+    };
+    (Body::new(StreamBody::new(stream::once(frame))), told)
 }
 
 impl Budgets {

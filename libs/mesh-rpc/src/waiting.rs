@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::Response;
 use http_body::Body as _;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use mesh_api::common::v1::ErrorReason;
 use tonic::body::Body;
 
@@ -67,11 +67,6 @@ impl Arrived {
     /// The message in its frame. Framing that is wrong is for others to refuse.
     pub(crate) fn message(&self) -> &[u8] {
         self.octets.get(5..).unwrap_or_default()
-    }
-
-    /// As the body of a request, and what it counts as.
-    pub(crate) fn into_body(self) -> (Body, Place) {
-        (Body::new(Full::new(self.octets)), self.place)
     }
 }
 
