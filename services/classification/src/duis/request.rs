@@ -139,13 +139,12 @@ impl Header {
                 Err(ReadError::BodyMismatch)
             };
         }
-        let (named, expected) = (
-            named_by(element.name(), policy),
-            policy.service_request(self.srv),
-        );
-        match (named, expected) {
+        let row = policy.service_request(self.srv);
+        if row.is_some_and(|row| element.name() == &*row.body_element) {
+            return Ok(self);
+        }
+        match (named_by(element.name(), policy), row) {
             (None, None) => Ok(self),
-            (_, Some(row)) if element.name() == &*row.body_element => Ok(self),
             (None, Some(_)) if self.srv.reads_meters() => Ok(Self {
                 subject: Subject::UnknownRead(self.srv),
                 ..self

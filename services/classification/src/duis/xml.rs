@@ -19,8 +19,9 @@ pub(super) const DUIS: &str = "http://www.dccinterface.co.uk/ServiceUserGateway"
 const MAX_DEPTH: usize = 32;
 /// The longest tag, with its attributes.
 const MAX_TAG: usize = 4096;
-/// The most octets of tags, references, comments and the like together. Only texts can be as long as a document:
-/// a firmware image and a list of Devices. They are stepped over by a search, and markup is what costs.
+/// The most octets of tags, references, comments and the like together. Only texts can be as long as
+/// a document: a firmware image and a list of Devices. They are stepped over by a search, and markup
+/// is what costs.
 const MAX_MARKUP: usize = 2 * 1024 * 1024;
 /// The most prefixes that are bound at a time: each tag is looked up among them.
 const MAX_SCOPES: usize = 64;
