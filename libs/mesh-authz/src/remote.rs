@@ -16,6 +16,10 @@ use crate::authority::{Authority, AuthorityError, AuthoritySource};
 /// How a server says after how many milliseconds to try again, if at all.
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
+/// Devices in one question. A larger batch is several: neither side is busy with it so long at a
+/// stretch that the single questions of others wait. Each answer names its own position.
+const MAX_QUESTION: usize = 128;
+
 /// Asks registration over a channel.
 pub struct RemoteAuthority<T, F> {
     client: AuthorityServiceClient<T>,
@@ -83,27 +87,29 @@ where
             let position = answer.position.ok_or(AuthorityError::Broken)?;
             return Ok(vec![read(answer.authority, &position)?]);
         }
-        let request = wire::BatchGetAuthorityRequest {
-            device_ids: devices.iter().map(ToString::to_string).collect(),
-            at_least,
-            ..Default::default()
-        };
-        let answer = twice(|| {
-            let (mut client, request) = (self.client.clone(), request.clone());
-            async move { client.batch_get_authority(request).await }
-        });
-        let answer = answer.await?;
-        let position = answer.position.ok_or(AuthorityError::Broken)?;
-        answer
-            .results
-            .into_iter()
-            .map(|result| match result.result {
-                Some(wire::authority_result::Result::Authority(facts)) => {
-                    read(Some(facts), &position)
-                }
-                _ => Err(AuthorityError::Broken),
-            })
-            .collect()
+        let mut authorities = Vec::with_capacity(devices.len());
+        for part in devices.chunks(MAX_QUESTION) {
+            let request = wire::BatchGetAuthorityRequest {
+                device_ids: part.iter().map(ToString::to_string).collect(),
+                at_least: at_least.clone(),
+                ..Default::default()
+            };
+            let answer = twice(|| {
+                let (mut client, request) = (self.client.clone(), request.clone());
+                async move { client.batch_get_authority(request).await }
+            });
+            let answer = answer.await?;
+            let position = answer.position.ok_or(AuthorityError::Broken)?;
+            for result in answer.results {
+                authorities.push(match result.result {
+                    Some(wire::authority_result::Result::Authority(facts)) => {
+                        read(Some(facts), &position)?
+                    }
+                    _ => return Err(AuthorityError::Broken),
+                });
+            }
+        }
+        Ok(authorities)
     }
 
     async fn followed(&self, device: DeviceId) -> Option<PartyId> {
@@ -162,30 +168,38 @@ fn classify(status: &Status) -> AuthorityError {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
 
     use http::{Request, Response};
-    use http_body_util::Full;
+    use http_body_util::{BodyExt as _, Full};
+    use mesh_types::Eui64;
     use prost::Message as _;
 
     use super::*;
 
     const DEVICE: &str = "00-DB-12-34-56-78-90-A0";
 
+    fn position() -> mesh_api::common::v1::Position {
+        mesh_api::common::v1::Position {
+            log: "devices".into(),
+            epoch: 1,
+            sequence: 1,
+        }
+    }
+
     fn answer() -> Response<Body> {
-        let message = wire::GetAuthorityResponse {
+        respond(&wire::GetAuthorityResponse {
             authority: Some(wire::Authority {
                 device_id: DEVICE.into(),
                 ..Default::default()
             }),
-            position: Some(mesh_api::common::v1::Position {
-                log: "devices".into(),
-                epoch: 1,
-                sequence: 1,
-            }),
+            position: Some(position()),
             valid_time: None,
-        };
+        })
+    }
+
+    fn respond(message: &impl prost::Message) -> Response<Body> {
         let message = message.encode_to_vec();
         let mut frame = vec![0];
         frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
@@ -239,5 +253,38 @@ mod tests {
         }
         let refused = ask(1, Status::permission_denied("no")).await;
         assert_eq!(refused, (Err(AuthorityError::Broken), 1));
+    }
+
+    #[tokio::test]
+    async fn a_large_batch_is_several_questions_and_one_answer_in_order() {
+        let asked: Arc<Mutex<Vec<usize>>> = Arc::default();
+        let sizes = Arc::clone(&asked);
+        let registration = tower::service_fn(move |request: Request<Body>| {
+            let sizes = Arc::clone(&sizes);
+            async move {
+                let frame = request.into_body().collect().await.unwrap().to_bytes();
+                let question = wire::BatchGetAuthorityRequest::decode(&frame[5..]).unwrap();
+                sizes.lock().unwrap().push(question.device_ids.len());
+                let result = |device_id| wire::AuthorityResult {
+                    result: Some(wire::authority_result::Result::Authority(wire::Authority {
+                        device_id,
+                        ..Default::default()
+                    })),
+                };
+                Ok::<_, Infallible>(respond(&wire::BatchGetAuthorityResponse {
+                    results: question.device_ids.into_iter().map(result).collect(),
+                    position: Some(position()),
+                    valid_time: None,
+                }))
+            }
+        });
+        let authority = RemoteAuthority::new(registration, ());
+        let devices: Vec<DeviceId> = (0..300)
+            .map(|number| DeviceId::new(Eui64::from_u64(number)))
+            .collect();
+        let answers = authority.authorities(&devices, None).await.unwrap();
+        let answered: Vec<DeviceId> = answers.iter().map(Authority::device).collect();
+        assert_eq!(answered, devices);
+        assert_eq!(*asked.lock().unwrap(), [MAX_QUESTION, MAX_QUESTION, 44]);
     }
 }

@@ -13,6 +13,7 @@
 //! | beside which bare server | `echo.rs` |
 //! | flags, beside which commits | `flags.rs`, `commits.rs` |
 //! | a quiet supplier beside a hog | `beside.rs` |
+//! | the memory of readers that take nothing | `readers.rs` |
 //! | what came out, and where | `report.rs`, `machine.rs` |
 
 mod beside;
@@ -24,6 +25,7 @@ mod figure;
 mod flags;
 mod machine;
 mod messages;
+mod readers;
 mod report;
 mod town;
 mod turn;
@@ -38,6 +40,7 @@ use mesh_rpc::{Telemetry, TelemetryOptions};
 
 use figure::{Effort, Figure};
 use machine::Machine;
+use readers::IdleReaders;
 use report::Report;
 use town::Town;
 
@@ -53,6 +56,12 @@ struct Args {
     /// Measure only this; may be given several times.
     #[arg(long, value_enum)]
     only: Vec<Figure>,
+    /// Measure no memory of readers that take nothing.
+    #[arg(long)]
+    no_readers: bool,
+    /// Be such readers, of the log `flags` at this address, for another process.
+    #[arg(long, hide = true, requires = "folder")]
+    read_nothing_from: Option<String>,
     /// Homes with a meter whose flag can be set.
     #[arg(long, default_value_t = 8_000, value_parser = clap::value_parser!(u16).range(8..=30_000))]
     homes: u16,
@@ -85,6 +94,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<()> {
+    if let Some(address) = &args.read_nothing_from {
+        return readers::hold(&args.folder, address).await;
+    }
     let turn = Duration::try_from_secs_f64(args.seconds)?;
     let (rounds, seconds) = (args.rounds, args.seconds);
     let effort = Effort { rounds, turn };
@@ -101,6 +113,10 @@ async fn run(args: Args) -> Result<()> {
             figures.push(figure.measure(&town, effort).await?);
         }
     }
+    let idle_readers = match args.no_readers {
+        true => None,
+        false => IdleReaders::measure(&town).await?,
+    };
     town.stop().await?;
     telemetry.shutdown().await;
     let machine = Machine::this();
@@ -109,6 +125,7 @@ async fn run(args: Args) -> Result<()> {
         rounds,
         seconds,
         figures,
+        idle_readers,
     };
     match args.output {
         Output::Table => println!("{report}"),

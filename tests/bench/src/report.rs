@@ -8,6 +8,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::machine::Machine;
+use crate::readers::IdleReaders;
 use crate::turn::{self, Turn};
 
 /// All of a run.
@@ -17,6 +18,8 @@ pub(crate) struct Report {
     pub(crate) rounds: u32,
     pub(crate) seconds: f64,
     pub(crate) figures: Vec<Comparison>,
+    /// Where it was measured, and can be.
+    pub(crate) idle_readers: Option<IdleReaders>,
 }
 
 /// A figure beside its baseline.
@@ -160,7 +163,15 @@ impl fmt::Display for Report {
             "Services, clients and bare servers share this process and its cores; µs is the time of\n\
              processors per unit, of all of them together. Others is the share of the machine that other\n\
              processes had: where it is not near 0, the ratio by µs says more than that by rate."
-        )
+        )?;
+        if let Some(idle) = &self.idle_readers {
+            let IdleReaders { readers, mib } = idle;
+            write!(
+                f,
+                "\n{readers} readers that take nothing cost the services {mib:.1} MiB."
+            )?;
+        }
+        Ok(())
     }
 }
 

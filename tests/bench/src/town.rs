@@ -116,29 +116,19 @@ impl Town {
     }
 
     fn endpoint_of(&self, service: Service, address: &str, identity: &str) -> Result<Endpoint> {
-        let tls = ClientTlsConfig::new()
-            .ca_certificate(self.authority()?)
-            .domain_name(service.name())
-            .identity(self.identity(identity)?);
-        Ok(Endpoint::from_shared(format!("https://{address}"))?.tls_config(tls)?)
+        endpoint(self.path(), service, address, identity)
+    }
+
+    /// Where a service listens.
+    pub(crate) fn address(&self, service: Service) -> &str {
+        self.mesh.address(service)
     }
 
     /// The TLS of a server that shows the certificate of `service` and asks callers for theirs.
     pub(crate) fn server_tls(&self, service: Service) -> Result<ServerTlsConfig> {
         Ok(ServerTlsConfig::new()
-            .identity(self.identity(service.name())?)
-            .client_ca_root(self.authority()?))
-    }
-
-    fn authority(&self) -> Result<Certificate> {
-        let file = self.path().join("authority").join(CA_CERTIFICATE_FILE);
-        Ok(Certificate::from_pem(std::fs::read(file)?))
-    }
-
-    fn identity(&self, name: &str) -> Result<Identity> {
-        let files = IssuedPaths::of(&self.path().join("certificates"), name);
-        let certificate = std::fs::read(files.certificate)?;
-        Ok(Identity::from_pem(certificate, std::fs::read(files.key)?))
+            .identity(identity_in(self.path(), service.name())?)
+            .client_ca_root(authority_in(self.path())?))
     }
 
     /// Waits until every service has applied the log `flags` up to `sequence`.
@@ -191,4 +181,29 @@ impl Town {
         ensure!(clean, "the services did not end in good order");
         Ok(())
     }
+}
+
+/// How `identity`, whose certificate is in the folder `home`, reaches a service.
+pub(crate) fn endpoint(
+    home: &Path,
+    service: Service,
+    address: &str,
+    identity: &str,
+) -> Result<Endpoint> {
+    let tls = ClientTlsConfig::new()
+        .ca_certificate(authority_in(home)?)
+        .domain_name(service.name())
+        .identity(identity_in(home, identity)?);
+    Ok(Endpoint::from_shared(format!("https://{address}"))?.tls_config(tls)?)
+}
+
+fn authority_in(home: &Path) -> Result<Certificate> {
+    let file = home.join("authority").join(CA_CERTIFICATE_FILE);
+    Ok(Certificate::from_pem(std::fs::read(file)?))
+}
+
+fn identity_in(home: &Path, name: &str) -> Result<Identity> {
+    let files = IssuedPaths::of(&home.join("certificates"), name);
+    let certificate = std::fs::read(files.certificate)?;
+    Ok(Identity::from_pem(certificate, std::fs::read(files.key)?))
 }

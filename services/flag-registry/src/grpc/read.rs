@@ -20,6 +20,10 @@ use crate::paging::{Listing, Mark};
 use crate::store::EntryFilter;
 use crate::wire::{as_seen_by, entry, entry_at, entry_seen_by, no_history};
 
+/// Devices of a batch that are read at a time: the reads of others come between, and all are at one
+/// position.
+const MAX_READ: usize = 128;
+
 /// What an answer is about.
 pub(super) struct About {
     /// Up to where events count.
@@ -74,23 +78,18 @@ impl Flags {
         permits: &[Result<DevicePermit, Refusal>],
         about: &About,
     ) -> Result<wire::BatchGetFlagsResponse, Error> {
-        let devices: Vec<DeviceId> = permits.iter().flatten().map(DevicePermit::device).collect();
-        let entries = self.entries(&devices, about).await?;
-        for permit in permits.iter().flatten().filter(|_| about.past) {
-            audit(permit.caller(), permit.device());
-        }
-        let results = permits.iter().map(|permit| match permit {
-            Ok(permit) => flag_result::Result::Entry(told_to(permit, &entries)),
-            Err(refusal) => {
-                flag_result::Result::Status(item_status(&Status::from(refusal.clone())))
+        let mut results = Vec::with_capacity(permits.len());
+        for part in permits.chunks(MAX_READ) {
+            let devices: Vec<DeviceId> = part.iter().flatten().map(DevicePermit::device).collect();
+            let entries = self.entries(&devices, about).await?;
+            for permit in part.iter().flatten().filter(|_| about.past) {
+                audit(permit.caller(), permit.device());
             }
-        });
+            results.extend(part.iter().map(|permit| result_of(permit, &entries)));
+            tokio::task::yield_now().await;
+        }
         Ok(wire::BatchGetFlagsResponse {
-            results: results
-                .map(|result| wire::FlagResult {
-                    result: Some(result),
-                })
-                .collect(),
+            results,
             position: Some(position_to_wire(&about.shown)),
         })
     }
@@ -210,6 +209,19 @@ impl Flags {
 /// Whoever asks often enough what a flag was reads its history (decision 28).
 fn audit(caller: &Caller, device: DeviceId) {
     tracing::info!(target: "audit", caller = caller.key(), %device, "past of a flag read");
+}
+
+fn result_of(
+    permit: &Result<DevicePermit, Refusal>,
+    entries: &HashMap<DeviceId, wire::FlagEntry>,
+) -> wire::FlagResult {
+    let result = match permit {
+        Ok(permit) => flag_result::Result::Entry(told_to(permit, entries)),
+        Err(refusal) => flag_result::Result::Status(item_status(&Status::from(refusal.clone()))),
+    };
+    wire::FlagResult {
+        result: Some(result),
+    }
 }
 
 /// The entry of the Device that a caller may read. Internal roles see everything.

@@ -21,10 +21,14 @@ fn every_figure_is_measured_beside_its_baseline() {
         "stream-raw",
         "add",
         "add-64",
+        "beside-50",
+        "beside-700",
     ];
     assert_eq!(names, expected.map(Some));
     for figure in figures {
         let ratio = figure["ratio"]["median"].as_f64();
         assert!(ratio.is_some_and(|ratio| ratio > 0.0), "{figure}");
     }
+    let readers = &report["idle_readers"];
+    assert_eq!(readers["readers"].as_u64(), Some(200), "{readers}");
 }
