@@ -1,7 +1,8 @@
 //! Was this request answered before, and with what?
 //!
 //! Accepted results are kept, no-ops included; refusals are not. The answer is kept in the
-//! transaction of its effects, so that both exist or neither.
+//! transaction of its effects, so that both exist or neither. After its life the answer is
+//! forgotten, and the same request is a new one.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -153,8 +154,8 @@ impl Requests {
         }
     }
 
-    /// Writes the answers kept since the look-up.
-    pub(crate) async fn write(self, conn: &mut Conn, now: Timestamp) -> Result<(), StoreError> {
+    /// Writes the answers kept since the look-up, dated `date`. Returns how many they are.
+    pub(crate) async fn write(self, conn: &mut Conn, date: Timestamp) -> Result<usize, StoreError> {
         let fresh: Vec<(RequestKey, Fingerprint, Vec<u8>)> = self
             .0
             .into_iter()
@@ -176,10 +177,10 @@ impl Requests {
                     .push_bind(key.request_id.as_str())
                     .push_bind(fingerprint.as_slice())
                     .push_bind(answer.as_slice())
-                    .push_bind(now.micros());
+                    .push_bind(date.micros());
             },
         )
         .await?;
-        Ok(())
+        Ok(fresh.len())
     }
 }

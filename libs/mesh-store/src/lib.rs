@@ -10,6 +10,7 @@
 //! | And in a copy of a database file? | [`offline`] |
 //! | What was known at a time, for good? | [`Store::known_at`] (`known.rs`) |
 //! | Was this request answered before? | [`RequestKey`], [`Outcome`] (`idempotency.rs`) |
+//! | How long is that remembered? | `life.rs`, `keeping.rs` |
 //! | How far has a follower come? | [`cursor`] |
 //! | Is this page token ours? | [`Tokens`] (`token.rs`) |
 //! | Who hears of a commit? | [`Committed`] (`committed.rs`) |
@@ -19,6 +20,7 @@
 //! - Positions of a log are contiguous and in commit order: its head row is locked before anything
 //!   is read that the decision rests on, and advanced in the same transaction.
 //! - `recorded_time` never goes back along a log.
+//! - An answer is kept for thirty days at least, whatever the clock does, and forgotten in steps.
 //! - An answer leaves only after a commit that is on disk; a commit is published only after it.
 //! - SQL is the same text for every engine: `$1` placeholders; BIGINT, TEXT, BOOLEAN and BYTEA
 //!   columns. What only one engine knows stands in its own file.
@@ -76,7 +78,9 @@ mod error;
 #[cfg(feature = "faults")]
 pub mod faults;
 mod idempotency;
+mod keeping;
 mod known;
+mod life;
 pub mod log;
 pub mod offline;
 mod open;

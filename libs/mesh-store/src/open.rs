@@ -9,6 +9,7 @@ use mesh_types::{Clock, ManualClock, Timestamp};
 use sqlx::Transaction;
 use sqlx::migrate::{Migration, Migrator};
 
+use crate::keeping::Keeper;
 use crate::sqlite::{self, Db, Pool};
 use crate::{Committed, StoreError, Tokens, WriteTx, log};
 
@@ -27,6 +28,7 @@ struct Inner {
     readers: Pool,
     committed: Committed,
     tokens: Tokens,
+    keeper: Keeper,
     /// The latest time of a write transaction, in microseconds.
     latest: AtomicI64,
     _lock: File,
@@ -58,12 +60,14 @@ impl Store {
             .run_direct(None, &mut *conn, false)
             .await?;
         let tokens = Tokens::load(&mut conn).await?;
+        let keeper = Keeper::load(&mut conn).await?;
         drop(conn);
         let store = Self(Arc::new(Inner {
             writer: opened.writer,
             readers: opened.readers,
             committed: Committed::default(),
             tokens,
+            keeper,
             latest: AtomicI64::new(i64::MIN),
             _lock: opened.lock,
         }));
@@ -95,10 +99,18 @@ impl Store {
     /// over stays as it is (see `docs/adr/2026-11-24-what-was-known-at-a-time-is-final.md`).
     pub(crate) async fn begin_write_by(&self, clock: &dyn Clock) -> Result<WriteTx, StoreError> {
         let tx = self.0.writer.begin_with(sqlite::BEGIN_WRITE).await?;
-        let now = clock.now().micros();
-        let now = self.0.latest.fetch_max(now, Ordering::SeqCst).max(now);
+        let shown = clock.now();
+        let keeping = self.0.keeper.keeping(shown);
+        let shown = shown.micros();
+        let now = self.0.latest.fetch_max(shown, Ordering::SeqCst).max(shown);
         let now = Timestamp::from_micros(now);
-        Ok(WriteTx::new(tx, now, self.0.committed.clone()))
+        Ok(WriteTx::new(tx, now, keeping, self.0.committed.clone()))
+    }
+
+    /// Forgets some of the answers that have had their life. Says whether there are more.
+    pub(crate) async fn tend(&self, clock: &dyn Clock) -> Result<bool, StoreError> {
+        self.begin_write_by(clock).await?.commit().await?;
+        Ok(self.0.keeper.has_more())
     }
 
     /// Wakes on commits of this process.

@@ -10,6 +10,7 @@ use mesh_types::{Epoch, LogName, Position, Timestamp};
 use sqlx::Transaction;
 
 use crate::idempotency::Requests;
+use crate::keeping::Keeping;
 use crate::log::{self, Head, StoredEvent};
 use crate::sqlite::{Conn, Db};
 use crate::{Committed, Fingerprint, Outcome, RequestKey, StoreError};
@@ -30,6 +31,7 @@ pub struct WriteTx {
     now: Timestamp,
     tails: BTreeMap<LogName, Tail>,
     requests: Requests,
+    keeping: Keeping,
     committed: Committed,
 }
 
@@ -42,12 +44,18 @@ struct Tail {
 }
 
 impl WriteTx {
-    pub(crate) fn new(tx: Transaction<'static, Db>, now: Timestamp, committed: Committed) -> Self {
+    pub(crate) fn new(
+        tx: Transaction<'static, Db>,
+        now: Timestamp,
+        keeping: Keeping,
+        committed: Committed,
+    ) -> Self {
         Self {
             tx,
             now,
             tails: BTreeMap::new(),
             requests: Requests::default(),
+            keeping,
             committed,
         }
     }
@@ -157,7 +165,7 @@ impl WriteTx {
         self.requests.outcome(key, fingerprint)
     }
 
-    /// Keeps the answer of a new request that was accepted.
+    /// Keeps the answer of a new request that was accepted, for thirty days at least.
     pub fn keep(
         &mut self,
         key: &RequestKey,
@@ -174,18 +182,21 @@ impl WriteTx {
     pub async fn commit(self) -> Result<(), StoreError> {
         let Self {
             mut tx,
-            now,
             tails,
             requests,
+            keeping,
             committed,
+            ..
         } = self;
         for tail in tails.values().filter(|tail| !tail.events.is_empty()) {
             log::extend(&mut tx, tail.stored, &tail.head, &tail.events).await?;
             #[cfg(feature = "faults")]
             crate::faults::strike().await?;
         }
-        requests.write(&mut tx, now).await?;
+        let kept = requests.write(&mut tx, keeping.date()).await?;
+        let forgotten = keeping.tend(&mut tx, kept).await?;
         tx.commit().await?;
+        keeping.committed(forgotten);
         for (log, tail) in tails {
             committed.publish(&log, tail.head.position.sequence);
         }

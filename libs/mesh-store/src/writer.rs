@@ -60,6 +60,9 @@ pub struct WriterSettings {
     pub batch_weight: usize,
     /// A caller who has not got room after so long gets [`StoreError::Busy`].
     pub patience: Duration,
+    /// After so long without a command the writer looks by itself for kept answers that have had
+    /// their life.
+    pub idle: Duration,
 }
 
 impl Default for WriterSettings {
@@ -68,6 +71,7 @@ impl Default for WriterSettings {
             queue: 4096,
             batch_weight: 1024,
             patience: Duration::from_secs(1),
+            idle: Duration::from_hours(1),
         }
     }
 }
@@ -127,6 +131,7 @@ impl<B: Batch> Writer<B> {
             batch,
             clock,
             weight: settings.batch_weight.max(1),
+            idle: settings.idle,
         };
         let task = tokio::spawn(worker.run(waiting, stop.clone()));
         let writer = Self {
@@ -181,6 +186,7 @@ struct Worker<B: Batch> {
     batch: B,
     clock: Arc<dyn Clock>,
     weight: usize,
+    idle: Duration,
 }
 
 impl<B: Batch> Worker<B> {
@@ -193,10 +199,25 @@ impl<B: Batch> Worker<B> {
                     continue;
                 }
                 first = queue.recv() => first,
+                () = tokio::time::sleep(self.idle) => {
+                    self.tend(&queue).await;
+                    continue;
+                }
             };
             let Some(first) = first else { return };
             let (commands, replies) = self.gather(first, &mut queue);
             self.serve(&commands, replies).await;
+        }
+    }
+
+    /// Forgets kept answers step by step, for as long as nobody waits.
+    async fn tend(&self, queue: &mpsc::Receiver<Waiting<B>>) {
+        while queue.is_empty() {
+            match self.store.tend(self.clock.as_ref()).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => return log_failure(&error),
+            }
         }
     }
 

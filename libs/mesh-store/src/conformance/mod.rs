@@ -4,6 +4,7 @@
 //! a function that makes an empty database. Nothing here knows an engine.
 
 mod idempotency;
+mod kept;
 mod ledger;
 mod logs;
 mod opening;
@@ -16,6 +17,10 @@ use std::error::Error;
 pub use idempotency::{
     a_request_is_answered_once, a_store_remembers_thousands_of_requests,
     cursors_move_by_compare_and_set, equal_requests_race_to_one_answer,
+};
+pub use kept::{
+    an_answer_is_kept_for_its_life_and_then_forgotten, an_idle_writer_forgets,
+    answers_are_forgotten_in_steps, no_clock_ends_the_life_of_an_answer,
 };
 pub use logs::{
     an_event_has_the_time_at_which_the_log_was_locked, events_are_read_in_pages,
@@ -66,6 +71,10 @@ macro_rules! conformance {
             a_request_is_answered_once
             equal_requests_race_to_one_answer
             a_store_remembers_thousands_of_requests
+            an_answer_is_kept_for_its_life_and_then_forgotten
+            answers_are_forgotten_in_steps
+            no_clock_ends_the_life_of_an_answer
+            an_idle_writer_forgets
             cursors_move_by_compare_and_set
             events_are_read_in_pages
             recorded_time_never_goes_back
