@@ -1,6 +1,7 @@
 //! Who a peer proved to be: an organisation, or one of the mesh's own roles.
 
 use std::fmt;
+use std::str::FromStr;
 
 use mesh_types::EntityId;
 
@@ -84,9 +85,46 @@ impl fmt::Display for Identity {
     }
 }
 
+/// A text is neither an organisation's EUI-64 nor an internal role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an identity is an internal role such as operator, or an organisation's EUI-64")]
+pub struct IdentityTextError;
+
+/// Reads what `Display` writes; an organisation also by its EUI-64 alone.
+impl FromStr for Identity {
+    type Err = IdentityTextError;
+
+    fn from_str(text: &str) -> Result<Self, IdentityTextError> {
+        if let Some(role) = InternalRole::from_spiffe_path(text) {
+            return Ok(Self::Internal(role));
+        }
+        let entity = text.strip_prefix("organisation ").unwrap_or(text);
+        entity
+            .parse()
+            .map(Self::Organisation)
+            .map_err(|_| IdentityTextError)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn identities_are_read_as_they_are_written() {
+        let entity: EntityId = "90-B3-D5-1F-30-00-00-02".parse().unwrap();
+        for identity in [
+            Identity::Organisation(entity),
+            Identity::Internal(InternalRole::Dsp),
+        ] {
+            assert_eq!(identity.to_string().parse(), Ok(identity));
+        }
+        let bare = "90-B3-D5-1F-30-00-00-02".parse();
+        assert_eq!(bare, Ok(Identity::Organisation(entity)));
+        for text in ["", "organisation", "organisation operator", "ALBION"] {
+            assert_eq!(text.parse::<Identity>(), Err(IdentityTextError), "{text}");
+        }
+    }
 
     #[test]
     fn roles_are_read_as_they_are_written() {

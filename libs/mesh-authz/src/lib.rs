@@ -27,7 +27,7 @@ pub use authority::{Authority, AuthorityError, AuthoritySource, MalformedAuthori
 pub use authorizer::{Authorization, Authorizer, MAX_BATCH};
 pub use caller::Caller;
 pub use directory::{Directory, MalformedParty};
-pub use identity::{Identity, InternalRole};
+pub use identity::{Identity, IdentityTextError, InternalRole};
 pub use layer::{Authorize, AuthorizeLayer, ON_BEHALF_OF};
 pub use mesh_api::authorization::v1::Role;
 pub use permit::{Authorized, Basis, DevicePermit};

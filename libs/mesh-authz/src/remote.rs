@@ -6,6 +6,7 @@ use http_body::Body as HttpBody;
 use mesh_api::convert::position_to_wire;
 use mesh_api::registration::v1 as wire;
 use mesh_api::registration::v1::authority_service_client::AuthorityServiceClient;
+use mesh_api::status::reason_of;
 use mesh_types::{DeviceId, PartyId, Position};
 use tonic::body::Body;
 use tonic::client::GrpcService;
@@ -147,9 +148,14 @@ fn read(
     Authority::from_wire(facts, position).map_err(|_| AuthorityError::Broken)
 }
 
-/// What registration refuses is a defect of ours; everything else may pass.
+/// What registration refuses is a defect of ours; everything else may pass, also a certificate of
+/// ours that its handshake refuses, which is no answer of registration's and has no reason.
 fn classify(status: &Status) -> AuthorityError {
     match status.code() {
+        code @ Code::Unauthenticated if reason_of(status).is_none() => {
+            tracing::error!(%code, status = status.message(), "registration is not reached");
+            AuthorityError::Unreachable
+        }
         Code::InvalidArgument
         | Code::Unauthenticated
         | Code::PermissionDenied
@@ -173,6 +179,7 @@ mod tests {
 
     use http::{Request, Response};
     use http_body_util::{BodyExt as _, Full};
+    use mesh_api::common::v1::ErrorReason;
     use mesh_types::Eui64;
     use prost::Message as _;
 
@@ -253,6 +260,17 @@ mod tests {
         }
         let refused = ask(1, Status::permission_denied("no")).await;
         assert_eq!(refused, (Err(AuthorityError::Broken), 1));
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_the_handshake_refuses_is_as_good_as_no_connection() {
+        let revoked = Status::unauthenticated("the service refuses this certificate");
+        let answer = ask(1, revoked).await;
+        assert_eq!(answer, (Err(AuthorityError::Unreachable), 1));
+        let reason = ErrorReason::IdentityNotRecognised;
+        let refused = mesh_api::status::refusal(Code::Unauthenticated, reason, "no identity");
+        let answer = ask(1, refused).await;
+        assert_eq!(answer, (Err(AuthorityError::Broken), 1));
     }
 
     #[tokio::test]

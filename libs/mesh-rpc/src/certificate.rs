@@ -3,6 +3,8 @@
 //! Trust has been decided in the handshake. Here the leaf is read, and it must carry exactly one
 //! identity: an organisation's EUI-64 in its subject, or one SPIFFE URI of the mesh's trust domain.
 
+use std::fmt;
+
 use mesh_authz::{Identity, InternalRole};
 use mesh_types::EntityId;
 use x509_parser::certificate::X509Certificate;
@@ -10,6 +12,9 @@ use x509_parser::der_parser::{Oid, oid};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::AttributeTypeAndValue;
+
+use crate::issuer::IssuerName;
+use crate::serial::SerialNumber;
 
 /// The trust domain of the mesh: the authority part of every SPIFFE identity in it.
 pub const TRUST_DOMAIN: &str = "mp169.example";
@@ -44,6 +49,33 @@ pub enum IdentityError {
     /// The SPIFFE path names no role of the mesh.
     #[error("the certificate's URI names no role of the mesh")]
     Role,
+}
+
+/// Which certificate it is: no authority gives a serial number twice.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CertificateId {
+    /// Its serial number.
+    pub serial: SerialNumber,
+    /// The authority that issued it.
+    pub issuer: IssuerName,
+}
+
+impl CertificateId {
+    /// Reads a certificate in DER form; `None` if it is none.
+    #[must_use]
+    pub fn of(der: &[u8]) -> Option<Self> {
+        let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        Some(Self {
+            serial: SerialNumber::from_octets(certificate.raw_serial()),
+            issuer: IssuerName::of(certificate.issuer()),
+        })
+    }
+}
+
+impl fmt::Display for CertificateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "serial number {} of {}", self.serial, self.issuer)
+    }
 }
 
 /// Reads the identity from a peer's certificate in DER form.

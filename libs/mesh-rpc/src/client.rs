@@ -5,6 +5,8 @@
 
 mod connector;
 mod deadline;
+mod guarded;
+mod refused;
 mod retry;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -150,6 +152,9 @@ impl Service<Request<Body>> for Fresh {
 
     fn call(&mut self, request: Request<Body>) -> CallFuture {
         let channel = self.current();
-        Box::pin(async move { channel.oneshot(request).await.map_err(BoxError::from) })
+        Box::pin(async move {
+            let answer = channel.oneshot(request).await;
+            answer.map_err(|error| refused::explained(error.into()))
+        })
     }
 }

@@ -9,6 +9,7 @@
 //! | in which order do the layers stand? | `server.rs` |
 //! | certificates, trust, reload | `tls.rs` |
 //! | who is calling? | `identity.rs`, `peer.rs`, `certificate.rs` |
+//! | whose certificate is not accepted any more? | `deny_list.rs`, `tls/revocations.rs` |
 //! | calls at a time, deadlines, message size | `limits.rs` |
 //! | what each class of callers has of a server | `limits/shares.rs` |
 //! | rate of a caller, and when it is its turn | `caller_limits.rs`, `turns.rs` |
@@ -49,8 +50,10 @@ mod caller_limits;
 mod certificate;
 mod client;
 mod cost;
+mod deny_list;
 mod fair;
 mod identity;
+mod issuer;
 mod limits;
 mod log_line;
 mod methods;
@@ -59,6 +62,7 @@ mod observe;
 mod panic;
 mod peer;
 mod rpc;
+mod serial;
 mod server;
 mod status;
 mod telemetry;
@@ -69,12 +73,15 @@ mod turns;
 mod waiting;
 
 pub use caller_limits::CallerLimits;
-pub use certificate::{IdentityError, TRUST_DOMAIN, identity_of};
+pub use certificate::{CertificateId, IdentityError, TRUST_DOMAIN, identity_of};
 pub use client::{ClientOptions, MeshChannel, Retry, RetryPolicy, connect};
+pub use deny_list::{DenialReason, Denied, DenyEntry, DenyList, DenyListError};
+pub use issuer::{IssuerName, IssuerNameError};
 pub use limits::{Bound, GlobalLimits, Share, Shares, remaining};
 pub use metrics::DURATION_BUCKETS;
 pub use peer::Peer;
 pub use rpc::Rpc;
+pub use serial::{SerialNumber, SerialNumberError};
 pub use server::{
     DEFAULT_DRAIN_LIMIT, Drained, Draining, Health, LAYER_ORDER, ServeError, ServeOptions, serve,
 };

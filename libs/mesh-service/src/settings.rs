@@ -21,6 +21,11 @@ pub struct ProcessSettings {
     /// The authorities whose certificates are accepted, PEM.
     #[arg(long, env = "MP169_TLS_TRUST")]
     pub tls_trust: PathBuf,
+    /// Which certificates and identities are accepted no more, TOML: what `mp169 certificate revoke`
+    /// writes. Read again when it changes; connections that are open end within 10 seconds. A file
+    /// that is named must be there; an empty one denies nobody.
+    #[arg(long, env = "MP169_TLS_DENY_LIST")]
+    pub tls_deny_list: Option<PathBuf>,
     /// Where spans and metrics go (OTLP over gRPC), such as `http://127.0.0.1:4317`. Nowhere if
     /// not given.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
@@ -31,12 +36,13 @@ pub struct ProcessSettings {
 }
 
 impl ProcessSettings {
-    /// The three files.
+    /// The files of TLS.
     pub(crate) fn tls_files(&self) -> TlsFiles {
         TlsFiles {
             certificate: self.tls_certificate.clone(),
             key: self.tls_key.clone(),
             trust: self.tls_trust.clone(),
+            denied: self.tls_deny_list.clone(),
         }
     }
 

@@ -88,6 +88,7 @@ impl Folder {
             certificate: paths.certificate,
             key: paths.key,
             trust: self.authority_folder().join(CA_CERTIFICATE_FILE),
+            denied: None,
         };
         Tls::from_files(files).with_context(|| format!("cannot use the certificate of {name}"))
     }

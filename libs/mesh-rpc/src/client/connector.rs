@@ -12,6 +12,7 @@ use tokio_rustls::client::TlsStream;
 use tower::Service;
 
 use super::ClientOptions;
+use super::guarded::Guarded;
 use crate::certificate::identity_of;
 use crate::tls::Tls;
 
@@ -20,7 +21,7 @@ pub(super) fn connector(
     options: &ClientOptions,
 ) -> impl Service<
     Uri,
-    Response = TokioIo<TlsStream<TcpStream>>,
+    Response = TokioIo<Guarded<TlsStream<TcpStream>>>,
     Error = io::Error,
     Future: Send + 'static,
 > + Send
@@ -36,7 +37,11 @@ pub(super) fn connector(
     })
 }
 
-async fn open(service: &'static str, address: &str, tls: &Tls) -> io::Result<TlsStream<TcpStream>> {
+async fn open(
+    service: &'static str,
+    address: &str,
+    tls: &Tls,
+) -> io::Result<Guarded<TlsStream<TcpStream>>> {
     let tcp = TcpStream::connect(address).await?;
     tcp.set_nodelay(true)?;
     let name = ServerName::try_from(service)
@@ -46,7 +51,8 @@ async fn open(service: &'static str, address: &str, tls: &Tls) -> io::Result<Tls
     let chain = stream.get_ref().1.peer_certificates();
     let leaf = chain.and_then(<[_]>::first);
     if leaf.is_some_and(|leaf| is_service(leaf, service)) {
-        Ok(stream)
+        let denied = tls.denied(chain);
+        Ok(Guarded::new(stream, denied))
     } else {
         Err(io::Error::new(
             io::ErrorKind::PermissionDenied,

@@ -139,6 +139,7 @@ impl<S: Rpc> Server<S> {
         let mut expired = pin!(sleep_until(Instant::now() + remaining));
         let before = remaining - RETIRE_BEFORE.min(remaining / 10);
         let mut retire = pin!(sleep_until(Instant::now() + before));
+        let mut denied = pin!(self.tls.denied(tls.get_ref().1.peer_certificates()));
         let chain = self
             .chain
             .clone()
@@ -177,6 +178,10 @@ impl<S: Rpc> Server<S> {
                 }
                 () = expired.as_mut() => {
                     tracing::info!("connection ended with its peer's certificate");
+                    return;
+                }
+                denied = denied.as_mut() => {
+                    tracing::warn!(%denied, "connection ended: its peer is denied");
                     return;
                 }
                 () = self.cut.cancelled() => return,

@@ -18,6 +18,8 @@ pub enum HandshakeOutcome {
     Expired,
     /// The caller's certificate does not hold yet.
     NotYetValid,
+    /// The caller's certificate, or its identity, is not accepted any more.
+    Revoked,
     /// The caller did not finish in time.
     TimedOut,
     /// Anything else: no TLS at all, another protocol, a broken connection.
@@ -25,11 +27,12 @@ pub enum HandshakeOutcome {
 }
 
 impl HandshakeOutcome {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Accepted,
         Self::UnknownAuthority,
         Self::Expired,
         Self::NotYetValid,
+        Self::Revoked,
         Self::TimedOut,
         Self::Other,
     ];
@@ -42,6 +45,7 @@ impl HandshakeOutcome {
             Self::UnknownAuthority => "unknown_authority",
             Self::Expired => "expired",
             Self::NotYetValid => "not_yet_valid",
+            Self::Revoked => "revoked",
             Self::TimedOut => "timed_out",
             Self::Other => "other",
         }
@@ -64,6 +68,7 @@ impl HandshakeOutcome {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 Self::NotYetValid
             }
+            CertificateError::Revoked => Self::Revoked,
             _ => Self::Other,
         }
     }

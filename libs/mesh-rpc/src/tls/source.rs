@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
 use rustls::version::TLS13;
@@ -10,10 +11,13 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::verifiers::{CallerVerifier, ServiceVerifier};
+use crate::deny_list::{DenyList, DenyListError};
+
 /// The only protocol that is offered and accepted: gRPC is HTTP/2.
 const ALPN_H2: &[u8] = b"h2";
 
-/// Where the three PEM texts stand.
+/// Where the three PEM texts stand, and what is not accepted any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
     /// Our certificate, followed by intermediate ones if there are any.
@@ -22,6 +26,9 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// The certificates of the authorities whose certificates we accept.
     pub trust: PathBuf,
+    /// Which certificates and identities are denied, in the form of [`DenyList`]; nobody is if no
+    /// file is named. One that is named must be there, if only empty.
+    pub denied: Option<PathBuf>,
 }
 
 /// The three PEM texts themselves.
@@ -55,18 +62,9 @@ pub enum TlsError {
     /// The trusted authorities cannot be used.
     #[error("the trusted authorities cannot be used: {0}")]
     Trust(String),
-}
-
-/// What was wrong with the files when they were looked at last.
-///
-/// Certificate and key are two files, and a look in between the two writes finds a pair that does
-/// not fit. So trouble is reported when it is still the same at a second look, and then once.
-#[derive(Debug, Default)]
-pub(super) enum Trouble {
-    #[default]
-    None,
-    Seen(String),
-    Reported(String),
+    /// The deny-list cannot be read as one.
+    #[error("the deny-list cannot be used: {0}")]
+    Denied(#[from] DenyListError),
 }
 
 impl std::fmt::Debug for TlsPem {
@@ -86,6 +84,11 @@ impl TlsFiles {
             trust: read(&self.trust)?,
         })
     }
+
+    /// The text of the deny-list; empty if no file is named.
+    pub(super) fn read_denied(&self) -> Result<String, TlsError> {
+        self.denied.as_deref().map_or(Ok(String::new()), read)
+    }
 }
 
 fn read(path: &Path) -> Result<String, TlsError> {
@@ -93,28 +96,6 @@ fn read(path: &Path) -> Result<String, TlsError> {
         path: path.to_owned(),
         source,
     })
-}
-
-impl Trouble {
-    /// Remembers the trouble; says whether now is the time to report it.
-    pub(super) fn is_to_report(&mut self, error: &TlsError) -> bool {
-        let text = error.to_string();
-        match self {
-            Self::Seen(known) if *known == text => {
-                *self = Self::Reported(text);
-                true
-            }
-            Self::Reported(known) if *known == text => false,
-            _ => {
-                *self = Self::Seen(text);
-                false
-            }
-        }
-    }
-
-    pub(super) fn settle(&mut self) {
-        *self = Self::None;
-    }
 }
 
 /// The texts, taken apart.
@@ -143,13 +124,37 @@ impl Parts {
     }
 
     /// For a server: callers may come without a certificate (the chain refuses them with a proper
-    /// status), but one that they show must be of a trusted authority and in force.
-    pub(super) fn server_config(&self) -> Result<ServerConfig, TlsError> {
-        let verifier =
+    /// status), but one that they show must be of a trusted authority, in force and not denied.
+    pub(super) fn caller_verifier(
+        &self,
+        denied: &Arc<DenyList>,
+    ) -> Result<Arc<CallerVerifier>, TlsError> {
+        let trust =
             WebPkiClientVerifier::builder_with_provider(self.trust.clone(), self.provider.clone())
                 .allow_unauthenticated()
                 .build()
                 .map_err(|error| TlsError::Trust(error.to_string()))?;
+        let denied = denied.clone();
+        Ok(Arc::new(CallerVerifier { trust, denied }))
+    }
+
+    /// For a client: what the server shows must be of a trusted authority, in force and not denied.
+    pub(super) fn service_verifier(
+        &self,
+        denied: &Arc<DenyList>,
+    ) -> Result<Arc<ServiceVerifier>, TlsError> {
+        let trust =
+            WebPkiServerVerifier::builder_with_provider(self.trust.clone(), self.provider.clone())
+                .build()
+                .map_err(|error| TlsError::Trust(error.to_string()))?;
+        let denied = denied.clone();
+        Ok(Arc::new(ServiceVerifier { trust, denied }))
+    }
+
+    pub(super) fn server_config(
+        &self,
+        verifier: Arc<CallerVerifier>,
+    ) -> Result<ServerConfig, TlsError> {
         let mut config = ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&TLS13])
             .map_err(TlsError::Certificate)?
@@ -161,11 +166,16 @@ impl Parts {
         Ok(config)
     }
 
-    pub(super) fn client_config(&self) -> Result<ClientConfig, TlsError> {
+    pub(super) fn client_config(
+        &self,
+        verifier: Arc<ServiceVerifier>,
+    ) -> Result<ClientConfig, TlsError> {
         let mut config = ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&TLS13])
             .map_err(TlsError::Certificate)?
-            .with_root_certificates(self.trust.clone())
+            // rustls calls every verifier that is not its own dangerous: ours adds to its own.
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
             .with_client_auth_cert(self.chain.clone(), self.key.clone_key())
             .map_err(TlsError::Certificate)?;
         config.alpn_protocols = vec![ALPN_H2.to_vec()];
@@ -187,26 +197,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trouble_is_reported_once_when_it_stays() {
-        let (key, trust) = (TlsError::Pem("key file"), TlsError::Pem("trust file"));
-        let mut trouble = Trouble::default();
-        let looks = [
-            (&key, false),
-            (&trust, false),
-            (&key, false),
-            (&key, true),
-            (&key, false),
-            (&trust, false),
-            (&trust, true),
-        ];
-        for (number, (error, reported)) in looks.into_iter().enumerate() {
-            assert_eq!(trouble.is_to_report(error), reported, "look {number}");
-        }
-        trouble.settle();
-        assert!(!trouble.is_to_report(&trust) && trouble.is_to_report(&trust));
-    }
-
-    #[test]
     fn half_a_key_pair_and_empty_trust_are_refused() {
         let issued = mesh_testkit::certificates().internal("dsp");
         let other = mesh_testkit::certificates().internal("dsp");
@@ -216,9 +206,11 @@ mod tests {
             trust: mesh_testkit::certificates().trust_pem().to_owned(),
         };
         let usable = |pem: &TlsPem| {
-            let parts = Parts::read(pem)?;
-            parts.server_config()?;
-            parts.client_config().map(|_| ())
+            let (parts, nobody) = (Parts::read(pem)?, Arc::default());
+            parts.server_config(parts.caller_verifier(&nobody)?)?;
+            parts
+                .client_config(parts.service_verifier(&nobody)?)
+                .map(|_| ())
         };
         usable(&good).unwrap();
         let with = |change: fn(&mut TlsPem, String), text: &str| {

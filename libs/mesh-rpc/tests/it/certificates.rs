@@ -173,6 +173,7 @@ fn write(folder: &std::path::Path, issued: &Issued) -> TlsFiles {
         certificate: paths.certificate,
         key: paths.key,
         trust: folder.join(mesh_pki::CA_CERTIFICATE_FILE),
+        denied: None,
     }
 }
 
