@@ -4,6 +4,7 @@
 
 mod authorization;
 mod bad_input;
+mod circles;
 mod contracts;
 mod downstream;
 mod handshakes;

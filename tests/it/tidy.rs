@@ -17,7 +17,7 @@ fn root() -> PathBuf {
         .to_owned()
 }
 
-fn text(path: &str) -> String {
+pub(crate) fn text(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
@@ -29,7 +29,7 @@ fn manifest(path: &str) -> toml::Table {
 
 /// The files below `folder` whose names end in `ending`, relative to the root. Build output and
 /// hidden folders are left out.
-fn files(folder: &str, ending: &str) -> Vec<String> {
+pub(crate) fn files(folder: &str, ending: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![PathBuf::from(folder)];
     while let Some(folder) = folders.pop() {
@@ -60,7 +60,7 @@ fn sources() -> Vec<String> {
 }
 
 /// The members' folders: every one of `libs`, `services` and `tests` that has a manifest.
-fn members() -> Vec<String> {
+pub(crate) fn members() -> Vec<String> {
     let mut members = Vec::new();
     for folder in ["libs", "services", "tests"] {
         let manifests = files(folder, "Cargo.toml");
@@ -75,7 +75,7 @@ fn members() -> Vec<String> {
 }
 
 /// Fails with all of `faults`.
-fn none<T: std::fmt::Display>(faults: impl IntoIterator<Item = T>) {
+pub(crate) fn none<T: std::fmt::Display>(faults: impl IntoIterator<Item = T>) {
     let faults: Vec<String> = faults.into_iter().map(|fault| fault.to_string()).collect();
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
@@ -185,7 +185,7 @@ fn every_source_file_says_what_it_is() {
 }
 
 /// Files that hold nothing but tests.
-fn is_test(path: &str) -> bool {
+pub(crate) fn is_test(path: &str) -> bool {
     path.ends_with("/tests.rs") || path.split('/').any(|part| part == "tests")
 }
 
