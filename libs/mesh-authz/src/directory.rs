@@ -99,6 +99,15 @@ impl Directory {
         self.inner.version.send_modify(|version| *version += 1);
     }
 
+    /// Whether there is such a party, active or not. Nobody is known before the directory was loaded.
+    #[must_use]
+    pub fn knows(&self, party: &PartyId) -> bool {
+        let parties = self.inner.parties.load();
+        parties
+            .as_ref()
+            .is_some_and(|parties| parties.by_id.contains_key(party))
+    }
+
     /// Wakes whenever the directory changes, so that open streams check their right again.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
@@ -244,7 +253,9 @@ mod tests {
     #[test]
     fn an_identity_is_the_partys_that_was_given_it_last() {
         let directory = Directory::not_loaded();
+        assert!(!directory.knows(&"A".parse().unwrap()));
         directory.load([&party("A", &[ENTITY])]).unwrap();
+        assert!(directory.knows(&"A".parse().unwrap()) && !directory.knows(&"B".parse().unwrap()));
         assert_eq!(holder(&directory).unwrap(), "A");
         directory.apply([&party("B", &[ENTITY])]).unwrap();
         assert_eq!(holder(&directory).unwrap(), "B");

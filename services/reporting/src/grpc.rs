@@ -3,30 +3,46 @@
 //! The layers in front have judged the caller; what they found is the request's
 //! [`Authorization`].
 
+use std::sync::Arc;
+
 use mesh_api::reporting::v1 as wire;
 use mesh_api::reporting::v1::reporting_service_server::ReportingService;
-use mesh_authz::Authorization;
+use mesh_authz::{Authorization, Directory};
+use mesh_types::Clock;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::error::Error;
-use crate::intake::Intake;
+use crate::intake::{Desk, Intake};
 use crate::paging::{Pages, figures_filter, obligations_filter};
 use crate::store::ReportStore;
 use crate::{request, wire as encode};
 
 /// The service behind the chain.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Reporting {
     store: ReportStore,
+    directory: Directory,
+    clock: Arc<dyn Clock>,
     draining: CancellationToken,
 }
 
 impl Reporting {
-    /// Answers from `store`. Once `draining` is cancelled, no further outcomes are taken.
+    /// Answers from `store`, and takes outcomes of the parties in `directory` that are not ahead of
+    /// `clock`. Once `draining` is cancelled, no further outcomes are taken.
     #[must_use]
-    pub const fn new(store: ReportStore, draining: CancellationToken) -> Self {
-        Self { store, draining }
+    pub const fn new(
+        store: ReportStore,
+        directory: Directory,
+        clock: Arc<dyn Clock>,
+        draining: CancellationToken,
+    ) -> Self {
+        Self {
+            store,
+            directory,
+            clock,
+            draining,
+        }
     }
 
     async fn record(
@@ -34,7 +50,12 @@ impl Reporting {
         authorization: &Authorization,
         requests: &mut Streaming<wire::RecordOutcomesRequest>,
     ) -> Result<wire::RecordOutcomesResponse, Error> {
-        let mut intake = Intake::new(&self.store, authorization);
+        let desk = Desk {
+            store: &self.store,
+            directory: &self.directory,
+            clock: &*self.clock,
+        };
+        let mut intake = Intake::new(desk, authorization);
         loop {
             let next = tokio::select! {
                 biased;

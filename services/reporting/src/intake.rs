@@ -7,7 +7,8 @@
 use mesh_api::convert::FieldErrors;
 use mesh_api::reporting::v1 as wire;
 use mesh_api::status::item_status;
-use mesh_authz::Authorization;
+use mesh_authz::{Authorization, Directory};
+use mesh_types::Clock;
 use tonic::Status;
 
 use crate::error::{Error, MAX_OUTCOMES};
@@ -19,18 +20,26 @@ const MAX_REFUSALS: usize = 1_000;
 /// Characters of a refused id that the answer repeats: as many as a good one has.
 const ID_CHARACTERS: usize = 64;
 
+/// What outcomes are judged and kept with.
+pub(crate) struct Desk<'a> {
+    pub(crate) store: &'a ReportStore,
+    /// Whose outcomes there can be.
+    pub(crate) directory: &'a Directory,
+    pub(crate) clock: &'a dyn Clock,
+}
+
 /// What came of a stream so far.
 pub(crate) struct Intake<'a> {
-    store: &'a ReportStore,
+    desk: Desk<'a>,
     authorization: &'a Authorization,
     producer: Option<Producer>,
     answer: wire::RecordOutcomesResponse,
 }
 
 impl<'a> Intake<'a> {
-    pub(crate) fn new(store: &'a ReportStore, authorization: &'a Authorization) -> Self {
+    pub(crate) fn new(desk: Desk<'a>, authorization: &'a Authorization) -> Self {
         Self {
-            store,
+            desk,
             authorization,
             producer: None,
             answer: wire::RecordOutcomesResponse::default(),
@@ -43,11 +52,14 @@ impl<'a> Intake<'a> {
         if request.outcomes.len() > MAX_OUTCOMES {
             return Err(Error::TooManyOutcomes);
         }
+        let (now, directory) = (self.desk.clock.now(), self.desk.directory);
+        // Outcomes have no other source, so they are taken also before the directory was followed.
+        let is_known = |party: &_| !directory.is_loaded() || directory.knows(party);
         let mut recordings = Vec::with_capacity(request.outcomes.len());
         // Of each outcome, why it is refused so far.
         let mut refusals = Vec::with_capacity(request.outcomes.len());
         for outcome in &request.outcomes {
-            match outcome::read(outcome) {
+            match outcome::read(outcome, now, is_known) {
                 Ok((device, outcome)) => {
                     recordings.push(Recording {
                         producer: producer.clone(),
@@ -59,7 +71,7 @@ impl<'a> Intake<'a> {
                 Err(errors) => refusals.push(Some(Error::Fields(errors))),
             }
         }
-        let mut dispositions = self.store.record(recordings).await?.into_iter();
+        let mut dispositions = self.desk.store.record(recordings).await?.into_iter();
         for (outcome, refusal) in request.outcomes.iter().zip(refusals) {
             let judged = refusal.map_or_else(
                 || dispositions.next(),

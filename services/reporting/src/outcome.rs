@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mesh_api::common::v1::MessageClass;
 use mesh_api::convert::{FieldErrors, timestamp_from_wire};
@@ -10,6 +11,11 @@ use mesh_api::reporting::v1 as wire;
 use mesh_types::{DeviceId, PartyId, Timestamp};
 
 use crate::month::Month;
+
+/// 2016-11-01, the first month in which Service Requests were sent over the DCC's systems.
+const FIRST: Timestamp = Timestamp::from_micros(1_477_958_400 * 1_000_000);
+/// What happened cannot lie ahead; the producer's clock may differ from ours by this much.
+const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// How a Service Request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,8 +39,8 @@ pub enum Origin {
     FutureDated,
 }
 
-/// A Service Reference Variant, such as `4.8.1` or `5.1`: two or three numbers of up to three digits,
-/// joined by dots. Variants that are newer than this build are taken as they come.
+/// A Service Reference Variant, such as `4.8.1` or `5.1`: two or three numbers from 1 to 255 without
+/// leading zeros, joined by dots. Variants that are newer than this build are taken as they come.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Variant(Arc<str>);
 
@@ -72,16 +78,24 @@ pub struct Outcome {
     pub origin: Origin,
 }
 
-/// Reads an outcome and the Device that it is about, or says everything that is wrong with it.
-pub fn read(outcome: &wire::Outcome) -> Result<(DeviceId, Outcome), FieldErrors> {
+/// Reads an outcome and the Device that it is about, or says everything that is wrong with it: also
+/// that there is no such party as far as `is_known` knows, or that `now` it cannot have happened yet.
+pub fn read(
+    outcome: &wire::Outcome,
+    now: Timestamp,
+    is_known: impl Fn(&PartyId) -> bool,
+) -> Result<(DeviceId, Outcome), FieldErrors> {
     let mut errors = FieldErrors::default();
     let id = errors.parse("outcome_id", &outcome.outcome_id);
-    let party = errors.parse("party_id", &outcome.party_id);
+    let party: Option<PartyId> = errors.parse("party_id", &outcome.party_id);
+    if party.as_ref().is_some_and(|party| !is_known(party)) {
+        errors.add("party_id", "is no party of the directory");
+    }
     let device = errors.parse("device_id", &outcome.device_id);
     let variant = &outcome.service_reference_variant;
     let variant = errors.parse("service_reference_variant", variant);
     let class = errors.keep("message_class", class(outcome.message_class));
-    let request_time = errors.keep("request_time", request_time(outcome));
+    let request_time = errors.keep("request_time", request_time(outcome, now));
     let ending = errors.keep("result", Ending::try_from(outcome.result));
     let origin = errors.keep("origin", Origin::try_from(outcome.origin));
     let read = (|| {
@@ -98,7 +112,10 @@ pub fn read(outcome: &wire::Outcome) -> Result<(DeviceId, Outcome), FieldErrors>
         };
         Some((device?, outcome))
     })();
-    read.ok_or(errors)
+    match read {
+        Some(read) if errors.is_empty() => Ok(read),
+        _ => Err(errors),
+    }
 }
 
 fn class(number: i32) -> Result<MessageClass, TextError> {
@@ -108,11 +125,17 @@ fn class(number: i32) -> Result<MessageClass, TextError> {
     }
 }
 
-fn request_time(outcome: &wire::Outcome) -> Result<(Timestamp, Month), TextError> {
+fn request_time(outcome: &wire::Outcome, now: Timestamp) -> Result<(Timestamp, Month), TextError> {
+    const NO_TIME: TextError = TextError("is no time of the years 1 to 9999");
     let at = outcome.request_time.as_ref();
-    let at = timestamp_from_wire(at.ok_or(TextError("is missing"))?)
-        .map_err(|_| TextError("is no time of the years 1 to 9999"))?;
-    let month = Month::of(at).map_err(|_| TextError("is no time of the years 1 to 9999"))?;
+    let at = timestamp_from_wire(at.ok_or(TextError("is missing"))?).map_err(|_| NO_TIME)?;
+    if at < FIRST {
+        return Err(TextError("lies before 2016-11-01"));
+    }
+    if at > now.saturating_add(CLOCK_SKEW) {
+        return Err(TextError("lies more than 5 minutes ahead"));
+    }
+    let month = Month::of(at).map_err(|_| NO_TIME)?;
     Ok((at, month))
 }
 
@@ -189,10 +212,11 @@ macro_rules! text {
 
 text!(
     Variant,
-    "is two or three numbers of up to three digits joined by dots, such as 4.8.1",
+    "is two or three numbers from 1 to 255 without leading zeros, joined by dots, such as 4.8.1",
     |text| {
         let number = |part: &str| {
-            (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
+            let digits = part.bytes().all(|byte| byte.is_ascii_digit());
+            digits && !part.starts_with('0') && part.parse::<u8>().is_ok()
         };
         matches!(text.split('.').count(), 2 | 3) && text.split('.').all(number)
     }
@@ -230,9 +254,12 @@ pub(crate) mod tests {
         }
     }
 
+    /// The end of November 2026.
+    pub(crate) const NOW: Timestamp = Timestamp::from_micros(1_796_083_200 * 1_000_000);
+
     #[test]
     fn a_well_formed_outcome_is_read() {
-        let (device, outcome) = read(&well_formed()).unwrap();
+        let (device, outcome) = read(&well_formed(), NOW, |_| true).unwrap();
         assert_eq!(device.to_string(), "00-DB-12-34-56-78-90-A0");
         assert_eq!(outcome.request_time.micros(), 1_793_491_200_000_001);
         assert_eq!(outcome.month.to_string(), "2026-11");
@@ -247,7 +274,7 @@ pub(crate) mod tests {
         let wrong = |change: fn(&mut wire::Outcome)| {
             let mut outcome = well_formed();
             change(&mut outcome);
-            let errors = read(&outcome).unwrap_err();
+            let errors = read(&outcome, NOW, |party| party.as_str() == "ACME").unwrap_err();
             let fields = errors.violations().iter().map(|(field, _)| field.clone());
             fields.collect::<Vec<_>>().join(" ")
         };
@@ -263,6 +290,10 @@ pub(crate) mod tests {
             "outcome_id"
         );
         assert_eq!(wrong(|outcome| outcome.message_class = 99), "message_class");
+        assert_eq!(
+            wrong(|outcome| outcome.party_id = "OTHER".into()),
+            "party_id"
+        );
         assert_eq!(wrong(|outcome| outcome.result = 4), "result");
         assert_eq!(wrong(|outcome| outcome.origin = -1), "origin");
         assert_eq!(
@@ -277,12 +308,26 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_happened_lies_between_the_first_request_and_now() {
+        let at = |micros: i64| {
+            let mut outcome = well_formed();
+            let at = Timestamp::from_micros(micros);
+            outcome.request_time = Some(mesh_api::convert::timestamp_to_wire(at));
+            read(&outcome, NOW, |_| true).is_ok()
+        };
+        let last = NOW.micros() + 300 * 1_000_000;
+        assert!(at(FIRST.micros()) && at(NOW.micros()) && at(last));
+        assert!(!at(FIRST.micros() - 1) && !at(last + 1));
+    }
+
+    #[test]
     fn variants_are_two_or_three_numbers() {
-        for text in ["4.8.1", "5.1", "11.1", "8.14.4", "6.31.100"] {
+        for text in ["4.8.1", "5.1", "11.1", "8.14.4", "6.31.100", "255.255"] {
             assert_eq!(text.parse::<Variant>().unwrap().as_str(), text);
         }
         for text in [
-            "", "4", "4.", "4.8.1.1", "4..1", "a.b.c", "4.8.1000", "4.8.1 ", "-4.8.1",
+            "", "4", "4.", "4.8.1.1", "4..1", "a.b.c", "4.8.1000", "4.8.1 ", "-4.8.1", "4.08.1",
+            "04.8", "4.0", "0.1", "4.256", "+4.8",
         ] {
             assert!(text.parse::<Variant>().is_err(), "{text}");
         }

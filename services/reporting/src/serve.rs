@@ -57,7 +57,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
     let rules = Rules::read(deps.contracts, &[SERVICE])?;
-    let (store, writer) = ReportStore::open(&deps.database_url, deps.clock).await?;
+    let (store, writer) = ReportStore::open(&deps.database_url, deps.clock.clone()).await?;
     let channel =
         |service, address| connect(ClientOptions::new(service, address, deps.tls.clone()));
     let registration = channel("registration", deps.registration);
@@ -100,8 +100,13 @@ pub async fn run(
 
     // No rule here is about a Device, so registration is never asked for authority.
     let authority = RemoteAuthority::new(registration, ());
+    let reporting = Reporting::new(
+        store.clone(),
+        directory.clone(),
+        deps.clock,
+        draining.token(),
+    );
     let authorizer = Authorizer::new(rules, directory, Arc::new(authority));
-    let reporting = Reporting::new(store.clone(), draining.token());
     let routes = Routes::new(ReportingServiceServer::new(reporting));
     let authorize = AuthorizeLayer::new(authorizer);
     let options = ServeOptions::new("reporting", listener, deps.tls, authorize, health, draining);

@@ -75,6 +75,9 @@ pub(super) async fn of_reporting(table: &mut Table) {
     }
 }
 
+/// The first second of 2016-11, when the DCC went live.
+const FIRST_SECOND: i64 = 1_477_958_400;
+
 /// Outcomes with one thing wrong each.
 fn wrong_outcomes(good: &reporting::Outcome) -> Vec<(String, reporting::Outcome)> {
     let mut wrong = Vec::new();
@@ -109,8 +112,21 @@ fn wrong_outcomes(good: &reporting::Outcome) -> Vec<(String, reporting::Outcome)
         outcome.outcome_id = "x".repeat(65);
     });
     case("no party", &|outcome| outcome.party_id = String::new());
-    case("no variant", &|outcome| {
-        outcome.service_reference_variant = "four".into();
+    case("an unknown party", &|outcome| {
+        outcome.party_id = "NOBODY".into();
     });
+    for text in ["", "four", "4", "4.08.1", "4.8.0", "4.8.256", "4.8.1.1"] {
+        case(&format!("variant {text:?}"), &|outcome| {
+            outcome.service_reference_variant = text.into();
+        });
+    }
+    for (what, seconds) in [
+        ("a time in 2016-10", FIRST_SECOND - 1),
+        ("a time 10 minutes ahead", now().seconds + 600),
+    ] {
+        case(what, &|outcome| {
+            outcome.request_time = Some(prost_types::Timestamp { seconds, nanos: 0 });
+        });
+    }
     wrong
 }

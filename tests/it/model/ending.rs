@@ -8,7 +8,7 @@ use mesh_api::reporting::v1::{self as reporting, OutcomeOrigin, OutcomeResult};
 use mesh_types::Timestamp;
 
 use super::case::Case;
-use super::cast::{self, CSPS, DEVICES, GPFS, METERS};
+use super::cast::{self, CSPS, DEVICES, GPFS, METERS, PARTIES};
 use super::equal::{Outcome, equal};
 use crate::downstream::{Read, classify, obligations};
 use crate::tape::Tape;
@@ -16,7 +16,7 @@ use crate::tape::Tape;
 /// The most outcomes of one request.
 const MOST_OUTCOMES: usize = 1_000;
 
-/// Excepted requests, and all of them, by month and whose they are.
+/// Excepted requests, and all of them, by month and variant.
 type Figures = BTreeMap<(String, String), (u64, u64)>;
 
 impl Case {
@@ -93,17 +93,17 @@ impl Case {
                 continue;
             }
             let time = timestamp_to_wire(at);
-            // A supplier for each Device makes figures for each Device.
-            let party = format!("OF-{number}");
+            // A variant for each Device makes figures for each Device.
+            let variant = format!("4.8.{}", number + 1);
             let month = time.to_string()[..7].to_owned();
-            let (excepted, sent) = expected.entry((month, party.clone())).or_default();
+            let (excepted, sent) = expected.entry((month, variant.clone())).or_default();
             *excepted += u64::from(self.world.excepted(&device, at));
             *sent += 1;
             outcomes.push(reporting::Outcome {
                 outcome_id: outcomes.len().to_string(),
-                party_id: party,
+                party_id: PARTIES[0].to_owned(),
                 device_id: device,
-                service_reference_variant: "4.8.1".to_owned(),
+                service_reference_variant: variant,
                 message_class: MessageClass::Consumption.into(),
                 request_time: Some(time),
                 result: OutcomeResult::Failed.into(),
@@ -139,7 +139,7 @@ impl Case {
         rows.map(|row| {
             let counts = row.figures.unwrap().total.unwrap();
             (
-                (month.clone(), row.party_id),
+                (month.clone(), row.service_reference_variant),
                 (counts.excepted, counts.sent),
             )
         })

@@ -5,7 +5,7 @@ use mesh_api::reporting::v1 as wire;
 use mesh_testkit::wait_until;
 use tonic::Code;
 
-use crate::world::{World, november, outcome, outcomes, record, refused};
+use crate::world::{World, hour, november, outcome, outcomes, record, refused};
 
 async fn recorded(world: &World) -> u64 {
     let mut analyst = world.service.internal("analyst");
@@ -62,6 +62,44 @@ async fn malformed_outcomes_are_refused_by_themselves() {
         ]
     );
     assert_eq!(recorded(&world).await, 1);
+    world.service.stop().await;
+}
+
+/// A variant in another spelling would be a row of its own, and so would a party that does not exist; what
+/// lies ahead would change a month that has not begun.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_have_happened_is_refused() {
+    let world = World::start(Vec::new()).await;
+    let mut dsp = world.service.internal("dsp");
+    let wrong = |change: fn(&mut wire::Outcome)| {
+        let mut outcome = outcome("wrong", 1, 1);
+        change(&mut outcome);
+        outcome
+    };
+    let request = outcomes(vec![
+        wrong(|outcome| outcome.service_reference_variant = "4.08.1".into()),
+        wrong(|outcome| outcome.party_id = "NOBODY".into()),
+        wrong(|outcome| outcome.request_time = Some(hour(32 * 24 + 1))),
+        wrong(|outcome| outcome.request_time = Some(prost_types::Timestamp::default())),
+    ]);
+    let answer = record(&mut dsp, vec![request]).await.unwrap();
+    assert_eq!((answer.recorded, answer.refused), (0, 4));
+    let said = answer.refusals.iter().map(|refusal| {
+        let [violation] = refusal.status.as_ref().unwrap().violations.as_slice() else {
+            panic!("{refusal:?}");
+        };
+        violation.subject.as_str()
+    });
+    assert_eq!(
+        said.collect::<Vec<_>>(),
+        [
+            "service_reference_variant",
+            "party_id",
+            "request_time",
+            "request_time"
+        ]
+    );
+    assert_eq!(recorded(&world).await, 0);
     world.service.stop().await;
 }
 

@@ -1,6 +1,7 @@
 //! The service with all that it follows, and short ways to speak to it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use mesh_api::authorization::v1::Role;
 use mesh_api::common::v1::{DeviceType, ErrorReason, MessageClass};
@@ -13,7 +14,7 @@ use mesh_api::status::reason_of;
 use mesh_pki::Issued;
 use mesh_rpc::{ClientOptions, Drained, MeshChannel, Tls, TlsPem, connect};
 use mesh_testkit::{TempDir, certificates, wait_until};
-use mesh_types::{DeviceId, EntityId, Eui64};
+use mesh_types::{DeviceId, EntityId, Eui64, ManualClock, Timestamp};
 use reporting::{Deps, run};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -31,6 +32,8 @@ pub(crate) const SUPPLIERS: [(&str, u64); 2] = [("ALBION", 0xA1), ("BRIGHT", 0xB
 
 /// The first second of 2026-11.
 const NOVEMBER: i64 = 1_793_491_200;
+/// The clock of the tests: two days after the end of November.
+const NOW: Timestamp = Timestamp::from_micros((NOVEMBER + 32 * 86_400) * 1_000_000);
 
 pub(crate) fn tls(role: &str) -> Tls {
     tls_of(&certificates().internal(role))
@@ -59,7 +62,8 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) async fn start(folder: &TempDir, registration: &str, flag_registry: &str) -> Self {
         let url = format!("sqlite://{}", folder.path().join("reporting.db").display());
-        let deps = Deps::new(&url, registration, flag_registry, tls("reporting"));
+        let mut deps = Deps::new(&url, registration, flag_registry, tls("reporting"));
+        deps.clock = Arc::new(ManualClock::new(NOW));
         let listener = listener().await;
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
