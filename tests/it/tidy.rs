@@ -261,6 +261,39 @@ fn documents_name_only_what_exists() {
     }));
 }
 
+/// Whether `path::name` is a test of this repository.
+fn is_a_test(named: &str) -> bool {
+    let Some((path, name)) = named.split_once("::") else {
+        return false;
+    };
+    let Ok(source) = fs::read_to_string(root().join(path)) else {
+        return false;
+    };
+    let Some((before, _)) = source.split_once(&format!("fn {name}(")) else {
+        return false;
+    };
+    let attributes = before.lines().rev().take_while(|line| !line.is_empty());
+    let mut attributes = attributes.filter(|line| line.trim_start().starts_with("#["));
+    attributes.any(|line| line.contains("test"))
+}
+
+#[test]
+fn security_is_shown_by_tests_that_exist() {
+    assert!(is_a_test(
+        "tests/it/tidy.rs::security_is_shown_by_tests_that_exist"
+    ));
+    assert!(!is_a_test("tests/it/tidy.rs::is_a_test"));
+    let document = text("docs/security.md");
+    let rows = document.lines().filter(|line| line.starts_with("| "));
+    let rows: Vec<&str> = rows.filter(|row| !row.starts_with("| could")).collect();
+    assert!(rows.len() > 20, "the table has only {} rows", rows.len());
+    none(rows.into_iter().filter(|row| {
+        let shown_by = row.rsplit('|').nth(1).unwrap_or_default();
+        let named: Vec<&str> = shown_by.split('`').skip(1).step_by(2).collect();
+        named.is_empty() || !named.into_iter().all(is_a_test)
+    }));
+}
+
 #[test]
 fn the_architecture_names_every_crate_and_is_short() {
     let architecture = text("ARCHITECTURE.md");
