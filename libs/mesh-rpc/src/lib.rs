@@ -8,6 +8,7 @@
 //! |---|---|
 //! | in which order do the layers stand? | `server.rs` |
 //! | certificates, trust, reload | `tls.rs` |
+//! | is it gRPC, with metadata of a size that is taken? | `protocol.rs` |
 //! | who is calling? | `identity.rs`, `peer.rs`, `certificate.rs` |
 //! | whose certificate is not accepted any more? | `deny_list.rs`, `tls/revocations.rs` |
 //! | calls at a time, deadlines, message size | `limits.rs` |
@@ -32,9 +33,9 @@
 //!     let registration = connect(ClientOptions::new("registration", "127.0.0.1:7001", tls.clone()));
 //!     // … hand `registration` to a generated client, and `draining` to the handlers of streams.
 //!     let draining = Draining::new();
-//!     let health = Health::new(&["mp169.flag_registry.v1.FlagService"]).await;
+//!     let health = Health::new(&["mp169.flag_registry.v1.FlagService"]);
 //!     let routes = Routes::default(); // .add_service(FlagServiceServer::new(…))
-//!     health.set_ready(true).await; // when the service can answer
+//!     health.set_ready(true); // when the service can answer
 //!     let options =
 //!         ServeOptions::new("flag-registry", listener, tls, authorize, health, draining);
 //!     let drained = serve(options, routes, shutdown).await?;
@@ -61,6 +62,7 @@ mod metrics;
 mod observe;
 mod panic;
 mod peer;
+mod protocol;
 mod rpc;
 mod serial;
 mod server;

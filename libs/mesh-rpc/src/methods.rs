@@ -37,6 +37,7 @@ static MESH: LazyLock<Methods> = LazyLock::new(|| {
         mesh_api::FILE_DESCRIPTOR_SET,
         tonic_health::pb::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
     ];
     let mut methods = Methods(HashMap::new());
     for set in sets {
@@ -116,9 +117,11 @@ mod tests {
         assert!(!check.client_streaming && !check.server_streaming);
         let watch = methods.get("/grpc.health.v1.Health/Watch").unwrap();
         assert!(!watch.client_streaming && watch.server_streaming);
-        let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
-        let reflection = methods.get(path).unwrap();
-        assert!(reflection.client_streaming && reflection.server_streaming);
+        for version in ["v1", "v1alpha"] {
+            let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
+            let reflection = methods.get(&path).unwrap();
+            assert!(reflection.client_streaming && reflection.server_streaming);
+        }
         assert_eq!(&*label(Some(check)), "grpc.health.v1.Health/Check");
         for path in [
             "",

@@ -7,6 +7,8 @@ mod connection;
 mod drain;
 mod guests;
 mod health;
+mod probe;
+mod standard;
 
 use std::time::Duration;
 
@@ -14,8 +16,6 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
-use tonic_health::pb::health_server::HealthServer;
-use tonic_health::server::HealthService;
 use tower::{Layer, ServiceBuilder};
 
 use crate::caller_limits::{CallerLimits, CallerLimitsLayer};
@@ -23,6 +23,7 @@ use crate::identity::IdentityLayer;
 use crate::limits::{GlobalLimits, GlobalLimitsLayer, Places};
 use crate::metrics::MetricsLayer;
 use crate::panic::PanicGuardLayer;
+use crate::protocol::ProtocolLayer;
 use crate::rpc::Rpc;
 use crate::tls::Tls;
 use crate::trace::TraceLayer;
@@ -32,10 +33,11 @@ pub use health::Health;
 
 /// The layers of [`chain`], outermost first, by what they do. A test compares them with the chain
 /// that is really built.
-pub const LAYER_ORDER: [&str; 8] = [
+pub const LAYER_ORDER: [&str; 9] = [
     "trace",
     "metrics",
     "panic guard",
+    "protocol",
     "global limits",
     "identity",
     "limits per caller",
@@ -123,6 +125,8 @@ where
         .layer(MetricsLayer::new(service, &meter))
         // A panic below is INTERNAL to the caller, and still traced and counted.
         .layer(PanicGuardLayer)
+        // From the headers alone; what is no gRPC takes no place that a call could have.
+        .layer(ProtocolLayer)
         // Bounds what a caller can make us do before we know who it is.
         .layer(GlobalLimitsLayer::new(limits))
         // From the certificate alone; claims in metadata end here.
@@ -148,7 +152,8 @@ pub async fn serve<A>(
 where
     A: Layer<Routes, Service: Rpc>,
 {
-    let routes = with_mesh_services(routes, &options.health)?;
+    let routes = standard::add_to(routes, &options.health)
+        .map_err(|error| ServeError::Reflection(error.to_string()))?;
     let server = connection::Server {
         chain: chain(
             options.service,
@@ -169,25 +174,11 @@ where
         () = shutdown => {}
     }
     tracing::info!(service = options.service, "draining");
-    options.health.drain().await;
+    options.health.drain();
     options.draining.start();
     let drained = server.drain(options.drain_limit).await;
     tracing::info!(service = options.service, clean = drained.clean, "drained");
     Ok(drained)
-}
-
-/// Adds what every server of the mesh offers.
-fn with_mesh_services(routes: Routes, health: &Health) -> Result<Routes, ServeError> {
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(mesh_api::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(|error| ServeError::Reflection(error.to_string()))?;
-    let health = HealthService::from_health_reporter(health.reporter());
-    Ok(routes
-        .add_service(HealthServer::new(health))
-        .add_service(reflection)
-        .prepare())
 }
 
 #[cfg(test)]

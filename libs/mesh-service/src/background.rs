@@ -52,7 +52,7 @@ pub async fn watch_health<F>(
     let mut changes = directory.changes();
     loop {
         let ready = directory.is_loaded() && able().await;
-        health.set_ready(ready).await;
+        health.set_ready(ready);
         tokio::select! {
             () = stop.cancelled() => return,
             changed = changes.changed() => {

@@ -71,7 +71,7 @@ pub async fn run(
         flag_registry: client("flag-registry", &deps.flag_registry),
         flags: Flags::not_loaded(metrics.clone()),
         directory: Directory::not_loaded(),
-        health: Health::new(&[SERVICE]).await,
+        health: Health::new(&[SERVICE]),
         draining: Draining::new(),
         metrics,
         deps,
@@ -163,5 +163,5 @@ async fn serving_once_loaded(health: Health, flags: Flags, stop: CancellationTok
             },
         }
     }
-    health.set_ready(true).await;
+    health.set_ready(true);
 }

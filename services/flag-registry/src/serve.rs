@@ -67,7 +67,7 @@ pub async fn run(
     ));
     let parts = Parts {
         directory: Directory::not_loaded(),
-        health: Health::new(&[SERVICE]).await,
+        health: Health::new(&[SERVICE]),
         draining: Draining::new(),
         store,
         registration,

@@ -62,7 +62,7 @@ pub async fn run(
     let (inventory, writer) =
         Inventory::open(&deps.database_url, clock, WriterSettings::default()).await?;
     let directory = Directory::not_loaded();
-    let health = Health::new(&SERVICES).await;
+    let health = Health::new(&SERVICES);
     let draining = Draining::new();
 
     let background = Background::default();

@@ -63,7 +63,7 @@ pub async fn run(
     let registration = channel("registration", deps.registration);
     let flag_registry = channel("flag-registry", deps.flag_registry);
     let directory = Directory::not_loaded();
-    let health = Health::new(&[SERVICE]).await;
+    let health = Health::new(&[SERVICE]);
     let draining = Draining::new();
 
     let background = Background::default();

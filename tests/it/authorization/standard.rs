@@ -5,15 +5,27 @@ use std::collections::BTreeSet;
 
 use mesh_api::common::v1::ErrorReason;
 use mesh_api::status::reason_of;
+use mesh_rpc::MeshChannel;
 use mp169::sample::ALBION;
 use mp169::service::Service;
-use tonic::Code;
+use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1alpha::ServerReflectionRequest;
+use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1alpha::server_reflection_response::MessageResponse;
 
 use super::call::rpcs;
 use crate::mesh::{TestMesh, listed_services};
+
+/// What every server has.
+const STANDARD: [&str; 3] = [
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
 
 /// The contract's services of one of the five.
 fn contracts_of(service: Service) -> BTreeSet<String> {
@@ -50,12 +62,14 @@ async fn health_answers_without_a_certificate(mesh: &TestMesh, service: Service)
 
 async fn reflection_is_for_inspectors(mesh: &TestMesh, service: Service) {
     for inspector in ["operator", "auditor"] {
+        let mut served = contracts_of(service);
+        served.extend(STANDARD.map(str::to_owned));
         let listed = listed_services(mesh.channel(service, inspector)).await;
-        let listed: BTreeSet<String> = listed.unwrap().into_iter().collect();
-        let mut expected = contracts_of(service);
-        expected.insert("grpc.health.v1.Health".to_owned());
-        let missing: Vec<_> = expected.difference(&listed).collect();
-        assert!(missing.is_empty(), "{service:?}: {missing:?}");
+        let listed = BTreeSet::from_iter(listed.unwrap());
+        assert_eq!(listed, served, "{service:?}");
+        let listed = listed_in_alpha(mesh.channel(service, inspector)).await;
+        let listed = BTreeSet::from_iter(listed.unwrap());
+        assert_eq!(listed, served, "{service:?}");
     }
     for other in [ALBION.id, "dsp", "analyst"] {
         let refused = listed_services(mesh.channel(service, other)).await;
@@ -67,5 +81,24 @@ async fn reflection_is_for_inspectors(mesh: &TestMesh, service: Service) {
         );
         let reason = Some(ErrorReason::RoleNotPermitted);
         assert_eq!(reason_of(&status), reason, "{service:?}: {other}");
+        let refused = listed_in_alpha(mesh.channel(service, other)).await;
+        assert_eq!(reason_of(&refused.unwrap_err()), reason, "{service:?}");
+    }
+}
+
+/// What a tool lists that knows the older version of reflection alone.
+async fn listed_in_alpha(channel: MeshChannel) -> Result<Vec<String>, Status> {
+    let ask = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut client = ServerReflectionClient::new(channel);
+    let answers = client.server_reflection_info(tokio_stream::once(ask)).await;
+    let answer = answers?.into_inner().message().await?;
+    match answer.and_then(|answer| answer.message_response) {
+        Some(MessageResponse::ListServicesResponse(list)) => {
+            Ok(list.service.into_iter().map(|named| named.name).collect())
+        }
+        other => panic!("{other:?}"),
     }
 }

@@ -26,6 +26,7 @@ use super::guests::{Guest, Guests};
 use super::{Drained, Draining};
 use crate::limits::{Caller, Place, Places};
 use crate::peer::Peer;
+use crate::protocol::HEADER_OCTETS;
 use crate::rpc::Rpc;
 use crate::tls::{HandshakeOutcome, Tls};
 
@@ -39,8 +40,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Calls at a time on one connection; one client multiplexes all its calls on one.
 const STREAMS_PER_CONNECTION: u32 = 1024;
-/// Calls at a time of a guest, who may ask for health alone.
-const STREAMS_PER_GUEST: u32 = 16;
+/// Calls at a time of a guest, who may ask for health alone: as many as it has places for.
+const STREAMS_PER_GUEST: u32 = 8;
 /// Octets of answers that are kept for one call whose caller does not take them; hyper would keep
 /// 400 KiB. One message more is on the way, whatever its size.
 const UNTAKEN_OCTETS: usize = 64 * 1024;
@@ -205,6 +206,7 @@ fn http2(streams: u32) -> http2::Builder<TokioExecutor> {
         .keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .max_concurrent_streams(streams)
+        .max_header_list_size(HEADER_OCTETS)
         .max_send_buf_size(UNTAKEN_OCTETS);
     http2
 }

@@ -1,77 +1,92 @@
-//! What are health checks told?
+//! Can the server answer, and since when does somebody know?
+//!
+//! One state, of which readers see the last and never a queue: whoever is slow misses what was over
+//! before it looked.
 
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
-use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
+use tokio::sync::watch;
+use tonic_health::pb::health_check_response::ServingStatus;
 
 /// The health of one server, under the empty name and under each of its services' names.
 ///
 /// It starts as NOT_SERVING; a service calls [`Health::set_ready`] when it can answer. Once the
 /// server drains it stays NOT_SERVING. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Health {
-    reporter: HealthReporter,
-    services: Arc<[&'static str]>,
-    state: Arc<Mutex<State>>,
-}
+pub struct Health(Arc<watch::Sender<State>>);
 
-#[derive(Debug, Default)]
-struct State {
+/// What is known of the server.
+#[derive(Debug)]
+pub(super) struct State {
+    services: Vec<&'static str>,
     ready: bool,
     draining: bool,
 }
 
 impl Health {
-    /// `services` are full proto names, such as `mp169.flag_registry.v1.FlagService`.
-    pub async fn new(services: &[&'static str]) -> Self {
-        let health = Self {
-            reporter: HealthReporter::new(),
-            services: services.into(),
-            state: Arc::default(),
+    /// `services` are full proto names, such as `mp169.flag_registry.v1.FlagService`: all that the
+    /// server serves besides what every server does.
+    #[must_use]
+    pub fn new(services: &[&'static str]) -> Self {
+        let state = State {
+            services: services.to_vec(),
+            ready: false,
+            draining: false,
         };
-        health.report(&State::default()).await;
-        health
+        Self(Arc::new(watch::Sender::new(state)))
+    }
+
+    /// One more service, known from now on.
+    pub fn offer(&self, service: &'static str) {
+        self.0.send_modify(|state| state.services.push(service));
     }
 
     /// Whether the service can answer now. Has no effect any more once the server drains.
-    pub async fn set_ready(&self, ready: bool) {
-        let mut state = self.state.lock().await;
-        state.ready = ready;
-        self.report(&state).await;
+    pub fn set_ready(&self, ready: bool) {
+        // Said again and again while nothing changes: watchers sleep on.
+        self.0.send_if_modified(|state| {
+            let before = std::mem::replace(&mut state.ready, ready);
+            before != ready
+        });
     }
 
     /// Whether health checks are told that the server is serving.
-    pub async fn is_serving(&self) -> bool {
-        self.state.lock().await.is_serving()
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.0.borrow().is_serving()
     }
 
-    pub(super) async fn drain(&self) {
-        let mut state = self.state.lock().await;
-        state.draining = true;
-        self.report(&state).await;
+    /// The names of the services, in the order in which they were given.
+    pub(super) fn services(&self) -> Vec<&'static str> {
+        self.0.borrow().services.clone()
     }
 
-    pub(super) fn reporter(&self) -> HealthReporter {
-        self.reporter.clone()
+    pub(super) fn drain(&self) {
+        self.0.send_modify(|state| state.draining = true);
     }
 
-    /// Called with the state locked, so that reports come in the order of changes.
-    async fn report(&self, state: &State) {
-        let status = if state.is_serving() {
-            ServingStatus::Serving
-        } else {
-            ServingStatus::NotServing
-        };
-        let whole_server = "";
-        for service in std::iter::once(&whole_server).chain(self.services.iter()) {
-            self.reporter.set_service_status(service, status).await;
-        }
+    pub(super) fn watch(&self) -> watch::Receiver<State> {
+        self.0.subscribe()
     }
 }
 
 impl State {
+    /// What is told about a name.
+    pub(super) fn of(&self, service: &str) -> ServingStatus {
+        let whole_server = service.is_empty();
+        if !whole_server && !self.services.contains(&service) {
+            ServingStatus::ServiceUnknown
+        } else if self.is_serving() {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        }
+    }
+
+    pub(super) const fn is_draining(&self) -> bool {
+        self.draining
+    }
+
     const fn is_serving(&self) -> bool {
         self.ready && !self.draining
     }

@@ -59,6 +59,7 @@ fn the_chain_is_built_in_the_documented_order() {
         "Trace" => Some("trace"),
         "Metrics" => Some("metrics"),
         "PanicGuard" => Some("panic guard"),
+        "Protocol" => Some("protocol"),
         "Concurrency" => Some("global limits"),
         // The parts of the global limits.
         "Deadline" | "MessageSize" => None,

@@ -338,39 +338,3 @@ async fn a_connection_ends_with_the_certificate_of_its_peer() {
     let whole_seconds = Duration::from_secs(1);
     assert!(SystemClock.now().saturating_add(whole_seconds) >= soon);
 }
-
-#[tokio::test]
-async fn the_contracts_are_offered_by_reflection() {
-    use tonic_reflection::pb::v1::ServerReflectionRequest;
-    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
-    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
-    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
-
-    let server = TestServer::start().await;
-    let mut reflection = ServerReflectionClient::new(server.channel("operator"));
-    let ask = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::ListServices(String::new())),
-    };
-    let asked = futures::stream::iter([ask]);
-    let mut answers = reflection
-        .server_reflection_info(asked)
-        .await
-        .unwrap()
-        .into_inner();
-    let answer = answers.message().await.unwrap().unwrap();
-    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
-        panic!("{answer:?}");
-    };
-    let names: Vec<_> = list
-        .service
-        .iter()
-        .map(|service| service.name.as_str())
-        .collect();
-    for name in [
-        "mp169.flag_registry.v1.FlagService",
-        "grpc.health.v1.Health",
-    ] {
-        assert!(names.contains(&name), "{names:?}");
-    }
-}

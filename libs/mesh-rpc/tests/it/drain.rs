@@ -57,9 +57,9 @@ async fn a_server_that_drains_ends_its_streams_and_finishes_its_calls() {
         },
     )
     .await;
-    health.set_ready(true).await;
+    health.set_ready(true);
     assert!(
-        !health.is_serving().await,
+        !health.is_serving(),
         "a server that drains does not come back"
     );
     assert!(!ended.is_finished(), "the call is still in its handler");

@@ -41,6 +41,12 @@ pub(crate) const STREAM: &str = "/mp169.flag_registry.v1.FlagService/FollowFlags
 /// An RPC of the contracts that streams both ways.
 pub(crate) const BOTH_WAYS: &str = "/mp169.classification.v1.ClassificationService/ClassifyStream";
 
+/// The services of the contracts that the test server has.
+pub(crate) const SERVED: [&str; 2] = [
+    "mp169.flag_registry.v1.FlagService",
+    "mp169.classification.v1.ClassificationService",
+];
+
 /// A running server.
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
@@ -64,7 +70,7 @@ impl TestServer {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let tls = tls(&certificates().internal(SERVICE));
-        let health = Health::new(&[]).await;
+        let health = Health::new(&SERVED);
         let draining = Draining::new();
         let authorize = TestAuthorize::default();
         let handlers = Handlers::new(draining.clone());
@@ -86,7 +92,7 @@ impl TestServer {
             };
             mesh_rpc::serve(options, routes, shutdown).await.unwrap()
         });
-        health.set_ready(true).await;
+        health.set_ready(true);
         Self {
             address,
             tls,

@@ -9,5 +9,7 @@ mod drain;
 mod harness;
 mod limits;
 mod order;
+mod protocol;
 mod sharing;
+mod standard;
 mod telemetry;

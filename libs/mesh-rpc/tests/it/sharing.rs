@@ -140,7 +140,12 @@ fn half(channel: &Channel) -> JoinHandle<()> {
 /// As many as a caller may have open, with the limits of a service.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_requests_of_two_callers_keep_no_third_out() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_with(|options| {
+        // However long this machine takes to open them, none of them is over before the others are open.
+        options.limits.default_deadline = Duration::from_secs(600);
+        options.limits.longest_deadline = Duration::from_secs(600);
+    })
+    .await;
     let mut halves = Vec::new();
     for number in 1..=2 {
         let channel = party(&server, number);

@@ -9,16 +9,17 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use tonic::Code;
+use tower::ServiceExt as _;
 
 use crate::harness::{Ask, STREAM, TestServer, UNARY, collected, hex, labels};
 
 /// A traceparent with a trace id of its own, and that trace id.
-fn new_trace() -> (String, String) {
+pub(crate) fn new_trace() -> (String, String) {
     let trace = format!("{:032x}", rand::random::<u128>() | 1);
     (format!("00-{trace}-00f067aa0ba902b7-01"), trace)
 }
 
-async fn spans(trace: &str, count: usize) -> Vec<Span> {
+pub(crate) async fn spans(trace: &str, count: usize) -> Vec<Span> {
     wait_until("the spans to arrive", async || {
         let spans = collected().trace(trace);
         if spans.len() >= count {
@@ -30,7 +31,7 @@ async fn spans(trace: &str, count: usize) -> Vec<Span> {
     .await
 }
 
-fn attributes(span: &Span) -> BTreeMap<String, String> {
+pub(crate) fn attributes(span: &Span) -> BTreeMap<String, String> {
     labels(&span.attributes).into_iter().collect()
 }
 
@@ -236,6 +237,8 @@ async fn every_end_is_counted_under_bounded_labels() {
     let shed = Ask::new(STREAM, "for ever").stream(channel.clone()).await;
     assert_eq!(shed.unwrap_err().code(), Code::ResourceExhausted);
     drop(stream);
+    let no_grpc = http::Request::post(UNARY).body(tonic::body::Body::empty());
+    channel.clone().oneshot(no_grpc.unwrap()).await.unwrap();
     for made_up in [
         "/made.up/One",
         "/made.up/Two",
@@ -250,6 +253,7 @@ async fn every_end_is_counted_under_bounded_labels() {
         (get, "OK", 1.0),
         (get, "INTERNAL", 1.0),
         (get, "UNAUTHENTICATED", 1.0),
+        (get, "INVALID_ARGUMENT", 1.0),
         (follow, "CANCELLED", 1.0),
         (follow, "RESOURCE_EXHAUSTED", 1.0),
         ("_OTHER", "UNIMPLEMENTED", 2.0),

@@ -302,7 +302,7 @@ impl Upstream {
         let authority = Arc::new(RemoteAuthority::new(nobody, ()));
         let authorizer = Authorizer::new(rules, Directory::not_loaded(), authority);
         let authorize = AuthorizeLayer::new(authorizer);
-        let health = Health::new(&[]).await;
+        let health = Health::new(&[]);
         let options = ServeOptions::new(role, listener, tls, authorize, health, draining);
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();

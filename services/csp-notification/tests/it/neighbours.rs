@@ -79,7 +79,7 @@ impl Neighbour {
             listener,
             tls(&certificates().internal(role)),
             AuthorizeLayer::new(authorizer),
-            Health::new(&[]).await,
+            Health::new(&[]),
             draining,
         );
         let routes = routes(feed, store.clone());

@@ -93,7 +93,7 @@ impl TestServer {
             listener,
             tls(&certificates().internal("csp-notification")),
             AuthorizeLayer::new(authorizer),
-            Health::new(&[]).await,
+            Health::new(&[]),
             Draining::new(),
         );
         let routes = Routes::new(CspNotificationServiceServer::new(handlers));

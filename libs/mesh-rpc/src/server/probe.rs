@@ -1,0 +1,103 @@
+//! How are health checks answered?
+//!
+//! As `grpc/health/v1/health.proto` has it. tonic-health's own service ends a watch of a name that it
+//! does not know, where the contract has it stay open; its messages are used here.
+
+use std::pin::Pin;
+
+use futures::{Stream, stream};
+use mesh_api::common::v1::ErrorReason;
+use tokio::sync::watch;
+use tonic::{Code, Request, Response, Status};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_server;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+
+use super::health::{Health, State};
+
+/// The longest name that is remembered while somebody watches it; no service has a longer one. Anybody
+/// may watch, and must not be able to have much kept.
+const LONGEST_NAME: usize = 256;
+
+/// Answers from the state of a server.
+#[derive(Debug)]
+pub(super) struct Probe(Health);
+
+/// What one watch knows.
+struct Watched {
+    state: watch::Receiver<State>,
+    /// `None` of a name that no service can have.
+    service: Option<Box<str>>,
+    told: Option<ServingStatus>,
+}
+
+impl Probe {
+    pub(super) const fn new(health: Health) -> Self {
+        Self(health)
+    }
+}
+
+#[tonic::async_trait]
+impl health_server::Health for Probe {
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        let status = self.0.watch().borrow().of(&request.get_ref().service);
+        if status == ServingStatus::ServiceUnknown {
+            let (code, reason) = (Code::NotFound, ErrorReason::NotFound);
+            let message = "the server has no service of this name";
+            return Err(mesh_api::status::refusal(code, reason, message));
+        }
+        Ok(Response::new(answer(status)))
+    }
+
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+
+    async fn watch(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let service = request.into_inner().service;
+        let watched = Watched {
+            state: self.0.watch(),
+            service: (service.len() <= LONGEST_NAME).then(|| service.into()),
+            told: None,
+        };
+        let answers = stream::unfold(watched, |mut watched| async move {
+            let status = watched.next().await?;
+            Some((Ok(answer(status)), watched))
+        });
+        Ok(Response::new(Box::pin(answers)))
+    }
+}
+
+impl Watched {
+    /// The next status that was not told yet; `None` once the server drains and has said so. It is
+    /// asked for when there is room to send it.
+    async fn next(&mut self) -> Option<ServingStatus> {
+        loop {
+            let (status, draining) = {
+                let state = self.state.borrow_and_update();
+                let service = self.service.as_deref();
+                let unknown = ServingStatus::ServiceUnknown;
+                let status = service.map_or(unknown, |service| state.of(service));
+                (status, state.is_draining())
+            };
+            if self.told != Some(status) {
+                self.told = Some(status);
+                return self.told;
+            }
+            if draining {
+                return None;
+            }
+            self.state.changed().await.ok()?;
+        }
+    }
+}
+
+fn answer(status: ServingStatus) -> HealthCheckResponse {
+    HealthCheckResponse {
+        status: status.into(),
+    }
+}
