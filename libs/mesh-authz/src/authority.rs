@@ -96,17 +96,21 @@ pub enum AuthorityError {
 /// Where a chain asks for authority: at registration, or within registration at its own store.
 #[async_trait]
 pub trait AuthoritySource: Send + Sync + 'static {
-    /// The answers for `devices`, in order and at one position that is not before `at_least`.
+    /// The answers for `devices`, in order and at one position that is not before `at_least`: facts
+    /// where `party` is responsible. Of another party's Device and of one that does not exist the
+    /// answer is the same and takes the same work, so that who may not know cannot time it.
     async fn authorities(
         &self,
+        party: &PartyId,
         devices: &[DeviceId],
         at_least: Option<&Position>,
     ) -> Result<Vec<Authority>, AuthorityError>;
 
-    /// The supplier that the service's own followed state has for the Device. Asked for reads only,
-    /// and only while registration does not answer.
-    async fn followed(&self, device: DeviceId) -> Option<PartyId> {
-        let _ = device;
-        None
+    /// Whether the service's own followed state has `party` as the supplier of the Device. Asked for
+    /// reads only, and only while registration does not answer; takes the same work for every Device
+    /// of which the answer is no.
+    async fn followed(&self, party: &PartyId, device: DeviceId) -> bool {
+        let _ = (party, device);
+        false
     }
 }

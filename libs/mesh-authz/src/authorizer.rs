@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use mesh_types::{DeviceId, EntityId, Position};
+use mesh_types::{DeviceId, EntityId, PartyId, Position};
 use tokio::sync::watch;
 
 use crate::authority::{AuthorityError, AuthoritySource};
+use crate::distinct::each_once;
 use crate::extract::FieldPath;
 use crate::permit::Basis;
 use crate::rule::{Grants, MethodRule, Own, Responsible};
@@ -164,6 +165,10 @@ impl Authorizer {
             .iter()
             .map(|text| text.parse().map_err(|_| malformed()))
             .collect();
+        each_once(
+            &field.text,
+            devices.iter().map(|device| device.as_ref().ok()),
+        )?;
         if grants.by_role.intersects(caller.roles()) {
             let permit = |device| DevicePermit {
                 caller: Arc::clone(caller),
@@ -204,20 +209,19 @@ impl Authorizer {
         if devices.is_empty() {
             return Ok(vec![]);
         }
-        match self.ask(devices, None).await {
+        let party = caller.party().ok_or(Refusal::NotResponsibleSupplier)?;
+        match self.ask(party, devices, None).await {
             Ok(answers) => Ok(answers
                 .into_iter()
-                .map(|authority| responsible_basis(caller, authority))
+                .map(|authority| responsible_basis(party, authority))
                 .collect()),
             Err(Refusal::AuthorityUnreachable) if responsible.followed_suffices => {
                 let mut bases = Vec::with_capacity(devices.len());
                 for device in devices {
-                    let followed = self.inner.authority.followed(*device).await;
-                    bases.push(match followed {
-                        Some(party) if Some(&party) == caller.party() => Ok(Basis::Followed),
-                        // A refusal would tell a stranger that the Device has a flag.
-                        Some(_) | None => Err(Refusal::AuthorityUnreachable),
-                    });
+                    let followed = self.inner.authority.followed(party, *device).await;
+                    // A refusal would tell a stranger that the Device has a flag.
+                    let basis = followed.then_some(Basis::Followed);
+                    bases.push(basis.ok_or(Refusal::AuthorityUnreachable));
                 }
                 Ok(bases)
             }
@@ -227,10 +231,12 @@ impl Authorizer {
 
     async fn ask(
         &self,
+        party: &PartyId,
         devices: &[DeviceId],
         at_least: Option<&Position>,
     ) -> Result<Vec<Authority>, Refusal> {
-        let answers = self.inner.authority.authorities(devices, at_least).await;
+        let source = &self.inner.authority;
+        let answers = source.authorities(party, devices, at_least).await;
         let answers = answers.map_err(|error| match error {
             AuthorityError::Unreachable => Refusal::AuthorityUnreachable,
             AuthorityError::Broken => Refusal::Internal,
@@ -270,8 +276,8 @@ fn owns(caller: &Caller, own: Own, field: &FieldPath, message: &[u8]) -> Result<
     })
 }
 
-fn responsible_basis(caller: &Caller, authority: Authority) -> Result<Basis, Refusal> {
-    if caller.party().is_some_and(|party| authority.admits(party)) {
+fn responsible_basis(party: &PartyId, authority: Authority) -> Result<Basis, Refusal> {
+    if authority.admits(party) {
         Ok(Basis::Responsible(Box::new(authority)))
     } else {
         Err(Refusal::NotResponsibleSupplier)
@@ -335,12 +341,14 @@ impl Authorization {
         at_least: &Position,
     ) -> Result<DevicePermit, Refusal> {
         self.still_allowed()?;
+        let party = self.caller.party();
+        let party = party.ok_or(Refusal::NotResponsibleSupplier)?;
         let answers = self
             .authorizer
-            .ask(&[permit.device], Some(at_least))
+            .ask(party, &[permit.device], Some(at_least))
             .await?;
         let authority = answers.into_iter().next().ok_or(Refusal::Internal)?;
-        let basis = responsible_basis(&self.caller, authority)?;
+        let basis = responsible_basis(party, authority)?;
         Ok(DevicePermit {
             basis,
             ..permit.clone()

@@ -12,6 +12,7 @@ mod authority;
 mod authorizer;
 mod caller;
 mod directory;
+mod distinct;
 mod extract;
 mod identity;
 mod layer;
@@ -27,6 +28,7 @@ pub use authority::{Authority, AuthorityError, AuthoritySource, MalformedAuthori
 pub use authorizer::{Authorization, Authorizer, MAX_BATCH};
 pub use caller::Caller;
 pub use directory::{Directory, MalformedParty};
+pub use distinct::each_once;
 pub use identity::{Identity, IdentityTextError, InternalRole};
 pub use layer::{Authorize, AuthorizeLayer, ON_BEHALF_OF};
 pub use mesh_api::authorization::v1::Role;

@@ -42,6 +42,14 @@ pub enum Refusal {
         /// The limit.
         max: usize,
     },
+    /// A batch names a Device twice.
+    #[error("{field}: names a Device twice")]
+    NamedTwice {
+        /// The field's path.
+        field: String,
+        /// Where it stands first, and where again; of very many the first.
+        places: Vec<(usize, usize)>,
+    },
     /// The request is not one uncompressed gRPC message.
     #[error("the request is not one uncompressed gRPC message")]
     NotOneMessage,
@@ -73,7 +81,9 @@ impl Refusal {
             }
             Self::NotItsGateway => (Code::PermissionDenied, ErrorReason::NotItsGateway),
             Self::NotOwnData => (Code::PermissionDenied, ErrorReason::NotOwnData),
-            Self::Field { .. } => (Code::InvalidArgument, ErrorReason::FieldInvalid),
+            Self::Field { .. } | Self::NamedTwice { .. } => {
+                (Code::InvalidArgument, ErrorReason::FieldInvalid)
+            }
             Self::TooManyItems { .. } => (Code::InvalidArgument, ErrorReason::TooManyItems),
             Self::NotOneMessage | Self::NoSuchMethod => {
                 (Code::Unimplemented, ErrorReason::NotSupported)
@@ -91,6 +101,14 @@ impl From<Refusal> for Status {
         if let Refusal::Field { field, problem } = &refusal {
             let mut errors = mesh_api::convert::FieldErrors::default();
             errors.add(field, *problem);
+            return status::invalid_fields(&errors);
+        }
+        if let Refusal::NamedTwice { field, places } = &refusal {
+            let mut errors = mesh_api::convert::FieldErrors::default();
+            for (first, again) in places {
+                let same = format!("is the Device of {field}[{first}]");
+                errors.add(format!("{field}[{again}]"), same);
+            }
             return status::invalid_fields(&errors);
         }
         status::refusal(code, reason, refusal.to_string())

@@ -46,15 +46,15 @@ where
 /// What a service's own followed state says of a Device.
 #[async_trait]
 pub trait FollowedSupplier: Send + Sync + 'static {
-    /// The Responsible Supplier of the Device, if the service's state has one.
-    async fn followed(&self, device: DeviceId) -> Option<PartyId>;
+    /// As in [`AuthoritySource::followed`].
+    async fn followed(&self, party: &PartyId, device: DeviceId) -> bool;
 }
 
 /// For services that follow nothing about Devices.
 #[async_trait]
 impl FollowedSupplier for () {
-    async fn followed(&self, _device: DeviceId) -> Option<PartyId> {
-        None
+    async fn followed(&self, _party: &PartyId, _device: DeviceId) -> bool {
+        false
     }
 }
 
@@ -70,6 +70,7 @@ where
 {
     async fn authorities(
         &self,
+        party: &PartyId,
         devices: &[DeviceId],
         at_least: Option<&Position>,
     ) -> Result<Vec<Authority>, AuthorityError> {
@@ -78,6 +79,7 @@ where
             let request = wire::GetAuthorityRequest {
                 device_id: device.to_string(),
                 at_least,
+                for_party_id: party.to_string(),
                 ..Default::default()
             };
             let answer = twice(|| {
@@ -93,6 +95,7 @@ where
             let request = wire::BatchGetAuthorityRequest {
                 device_ids: part.iter().map(ToString::to_string).collect(),
                 at_least: at_least.clone(),
+                for_party_id: party.to_string(),
                 ..Default::default()
             };
             let answer = twice(|| {
@@ -113,8 +116,8 @@ where
         Ok(authorities)
     }
 
-    async fn followed(&self, device: DeviceId) -> Option<PartyId> {
-        self.followed.followed(device).await
+    async fn followed(&self, party: &PartyId, device: DeviceId) -> bool {
+        self.followed.followed(party, device).await
     }
 }
 
@@ -187,6 +190,10 @@ mod tests {
 
     const DEVICE: &str = "00-DB-12-34-56-78-90-A0";
 
+    fn party() -> PartyId {
+        "ACME".parse().unwrap()
+    }
+
     fn position() -> mesh_api::common::v1::Position {
         mesh_api::common::v1::Position {
             log: "devices".into(),
@@ -230,7 +237,7 @@ mod tests {
         });
         let authority = RemoteAuthority::new(registration, ());
         let device = DEVICE.parse().unwrap();
-        let answers = authority.authorities(&[device], None).await;
+        let answers = authority.authorities(&party(), &[device], None).await;
         (
             answers.map(|answers| answers.len()),
             asked.load(Ordering::SeqCst),
@@ -300,7 +307,10 @@ mod tests {
         let devices: Vec<DeviceId> = (0..300)
             .map(|number| DeviceId::new(Eui64::from_u64(number)))
             .collect();
-        let answers = authority.authorities(&devices, None).await.unwrap();
+        let answers = authority
+            .authorities(&party(), &devices, None)
+            .await
+            .unwrap();
         let answered: Vec<DeviceId> = answers.iter().map(Authority::device).collect();
         assert_eq!(answered, devices);
         assert_eq!(*asked.lock().unwrap(), [MAX_QUESTION, MAX_QUESTION, 44]);

@@ -37,6 +37,7 @@ struct Registration {
 impl AuthoritySource for Registration {
     async fn authorities(
         &self,
+        _party: &PartyId,
         devices: &[DeviceId],
         _at_least: Option<&Position>,
     ) -> Result<Vec<Authority>, AuthorityError> {
@@ -60,8 +61,8 @@ impl AuthoritySource for Registration {
             .collect())
     }
 
-    async fn followed(&self, device: DeviceId) -> Option<PartyId> {
-        (device.to_string() == DEVICE).then(|| "ACME".parse().unwrap())
+    async fn followed(&self, party: &PartyId, device: DeviceId) -> bool {
+        party.as_str() == "ACME" && device.to_string() == DEVICE
     }
 }
 

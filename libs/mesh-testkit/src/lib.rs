@@ -4,10 +4,12 @@
 
 mod certificates;
 mod golden;
+mod statements;
 mod wait;
 
 pub use certificates::{Certificates, certificates, other_certificates};
 pub use golden::assert_golden;
+pub use statements::{Statement, statements};
 pub use tempfile::TempDir;
 pub use wait::{LIMIT, wait_until};
 

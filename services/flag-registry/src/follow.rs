@@ -162,12 +162,12 @@ impl FollowedSuppliers {
 
 #[async_trait]
 impl FollowedSupplier for FollowedSuppliers {
-    async fn followed(&self, device: DeviceId) -> Option<PartyId> {
+    async fn followed(&self, party: &PartyId, device: DeviceId) -> bool {
         let now = self.clock.now();
-        let found = self.store.followed_supplier(device, now).await;
+        let found = self.store.is_followed(party, device, now).await;
         found.unwrap_or_else(|error| {
             tracing::error!(%error, "the followed supplier cannot be read");
-            None
+            false
         })
     }
 }

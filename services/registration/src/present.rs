@@ -10,23 +10,23 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use mesh_authz::MAX_BATCH;
 use mesh_store::StoreError;
-use mesh_types::{Clock, DeviceId, Position, Timestamp};
+use mesh_types::{Clock, Position, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{Answered, Inventory};
+use crate::store::{Answered, Inventory, Question};
 
 /// Who is responsible for a Device, the position that shows it, and the instant that it is about.
 pub(crate) type Told = (Answered, Position, Timestamp);
 
-struct Question {
-    device: DeviceId,
+struct Waiting {
+    question: Question,
     reply: oneshot::Sender<Result<Told, StoreError>>,
 }
 
 /// Asks about the present. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Present(mpsc::Sender<Question>);
+pub(crate) struct Present(mpsc::Sender<Waiting>);
 
 impl Present {
     /// With the task that reads `inventory` until `stop` is cancelled.
@@ -43,10 +43,10 @@ impl Present {
         (Self(questions), answering)
     }
 
-    /// Who is responsible for `device` now, read after the question was asked.
-    pub(crate) async fn ask(&self, device: DeviceId) -> Result<Told, StoreError> {
+    /// The answer to `question` now, read after it was asked.
+    pub(crate) async fn ask(&self, question: Question) -> Result<Told, StoreError> {
         let (reply, told) = oneshot::channel();
-        let asked = self.0.send(Question { device, reply }).await;
+        let asked = self.0.send(Waiting { question, reply }).await;
         asked.map_err(|_| StoreError::Stopped)?;
         told.await.map_err(|_| StoreError::Stopped)?
     }
@@ -55,7 +55,7 @@ impl Present {
 async fn answer_all(
     inventory: Inventory,
     clock: Arc<dyn Clock>,
-    mut waiting: mpsc::Receiver<Question>,
+    mut waiting: mpsc::Receiver<Waiting>,
 ) {
     let mut questions = Vec::new();
     while waiting.recv_many(&mut questions, MAX_BATCH).await > 0 {
@@ -77,19 +77,20 @@ async fn answer_all(
 async fn read(
     inventory: &Inventory,
     clock: &dyn Clock,
-    questions: &[Question],
+    questions: &[Waiting],
 ) -> Result<Vec<Told>, StoreError> {
-    let devices: Vec<DeviceId> = questions.iter().map(|asked| asked.device).collect();
+    let asked = questions.iter().map(|waiting| waiting.question.clone());
+    let asked: Vec<Question> = asked.collect();
     let now = clock.now();
-    let read = AssertUnwindSafe(inventory.authorities(&devices, None, now)).catch_unwind();
+    let read = AssertUnwindSafe(inventory.authorities(&asked, None, now)).catch_unwind();
     let (answers, position) = read.await.unwrap_or(Err(StoreError::Panicked))?;
     let told = answers.into_iter();
     Ok(told.map(|answer| (answer, position.clone(), now)).collect())
 }
 
-fn answer(questions: impl IntoIterator<Item = Question>, told: Result<Vec<Told>, StoreError>) {
+fn answer(questions: impl IntoIterator<Item = Waiting>, told: Result<Vec<Told>, StoreError>) {
     let mut told = told.map(Vec::into_iter);
-    for Question { reply, .. } in questions {
+    for Waiting { reply, .. } in questions {
         let told = match &mut told {
             Ok(told) => told.next().ok_or_else(miscounted),
             Err(error) => Err(error.clone()),

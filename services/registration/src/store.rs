@@ -9,6 +9,7 @@ pub(crate) mod command;
 #[cfg(test)]
 mod conformance;
 mod decide;
+mod disclosure;
 mod known;
 mod pages;
 pub(crate) mod read;
@@ -28,6 +29,7 @@ use mesh_types::{Clock, DeviceId, LogName, Mpxn, PartyId, Position, Sequence, Ti
 use self::answer::Asked;
 use self::command::{Answer, Command, Needs};
 use self::decide::Deciding;
+use self::disclosure::Disclosed;
 use self::known::Known;
 use self::read::{Context, Page, Recorded};
 use crate::device::Device;
@@ -36,6 +38,7 @@ use crate::party::Party;
 use crate::supply::Supply;
 
 pub(crate) use answer::Answered;
+pub(crate) use disclosure::Question;
 pub(crate) use pages::{DevicePages, PartyPages};
 pub(crate) use rehearsal::Rehearsal;
 
@@ -204,10 +207,10 @@ impl Inventory {
 
     /// Who is responsible for Devices at an instant, with the parties as they are: all read from
     /// one committed state, whose position in the log `devices` is returned. With `basis`, what was
-    /// recorded up to there.
+    /// recorded up to there. Whoever may not know is told what is told of an unknown Device.
     pub(crate) async fn authorities(
         &self,
-        ids: &[DeviceId],
+        questions: &[Question],
         basis: Option<Basis>,
         valid: Timestamp,
     ) -> Result<(Vec<Answered>, Position), StoreError> {
@@ -219,8 +222,10 @@ impl Inventory {
             parties: Some(read::STANDING),
         });
         let position = head.at(basis.devices);
-        let asked: BTreeSet<&DeviceId> = ids.iter().collect();
-        let devices = read::devices(&mut snapshot, asked, position.sequence).await?;
+        let disclosed = Disclosed::of(&mut snapshot, questions, valid).await?;
+        let told = questions.iter().filter(|asked| disclosed.may_tell(asked));
+        let told: BTreeSet<&DeviceId> = told.map(|asked| &asked.device).collect();
+        let devices = read::devices(&mut snapshot, told, position.sequence).await?;
         let context = Context::of(&mut snapshot, &devices, position.sequence).await?;
         let mut answers: HashMap<DeviceId, Answered> = devices
             .into_iter()
@@ -235,9 +240,10 @@ impl Inventory {
             }
         }
         snapshot.rollback().await?;
-        let in_order = ids.iter().map(|id| {
-            let found = answers.get(id).cloned();
-            found.unwrap_or_else(|| Answered::unknown(*id))
+        let in_order = questions.iter().map(|asked| {
+            let found = answers.get(&asked.device).cloned();
+            let found = found.filter(|_| disclosed.may_tell(asked));
+            found.unwrap_or_else(|| Answered::unknown(asked.device))
         });
         Ok((in_order.collect(), position))
     }

@@ -13,6 +13,7 @@ use crate::classify::{Frames, Streamed, Unary};
 use crate::commits::Commits;
 use crate::echo::{Answers, Echo};
 use crate::flags::Adds;
+use crate::foreign::{Asks, Whose};
 use crate::machine::Processors;
 use crate::messages::{Exchange, Form, exchanges, largest_firmware};
 use crate::report::{Comparison, Measured, Spread};
@@ -32,6 +33,8 @@ const IN_FLIGHT: usize = 64;
 const LARGE_IN_FLIGHT: usize = 2;
 /// Streams side by side.
 const STREAMS: usize = 2;
+/// Devices in a batch: as many as the contract allows.
+const BATCH: usize = 1_000;
 /// Callers that set flags at a time, and rows that are committed at a time beside them.
 const MANY: usize = 64;
 
@@ -57,6 +60,12 @@ pub(crate) enum Figure {
     /// The same beside 700 batches.
     #[value(name = "beside-700")]
     Beside700,
+    /// Refusals about another's Device, beside those about one that does not exist: the same time.
+    Foreign,
+    /// The same, 1,000 Devices at a time.
+    ForeignBatch,
+    /// Refusals about another's Device, beside answers about one's own.
+    ForeignBesideOwn,
 }
 
 /// How long is measured.
@@ -92,6 +101,9 @@ impl Figure {
             Self::Add64 => self.adds(town, MANY, effort).await,
             Self::Beside50 => self.beside(town, 50, effort).await,
             Self::Beside700 => self.beside(town, 700, effort).await,
+            Self::Foreign => self.foreign(town, Whose::Missing, 1, effort).await,
+            Self::ForeignBatch => self.foreign(town, Whose::Missing, BATCH, effort).await,
+            Self::ForeignBesideOwn => self.foreign(town, Whose::Own, 1, effort).await,
         }
     }
 
@@ -135,6 +147,18 @@ impl Figure {
     async fn beside(self, town: &Town, open: usize, effort: Effort) -> Result<Comparison> {
         let (beside, alone) = (Quiet::beside(town, open)?, Quiet::beside(town, 0)?);
         self.compare(beside, alone, effort).await
+    }
+
+    async fn foreign(
+        self,
+        town: &Town,
+        beside: Whose,
+        each: usize,
+        effort: Effort,
+    ) -> Result<Comparison> {
+        let foreign = Asks::about(town, Whose::Foreign, each)?;
+        let beside = Asks::about(town, beside, each)?;
+        self.compare(foreign, beside, effort).await
     }
 
     /// Measures both sides in turns, after a short turn of each that does not count.
@@ -189,6 +213,8 @@ impl Figure {
             Self::Add64 => "flags set by 64 callers",
             Self::Beside50 => "reads of a quiet supplier beside 50 open batches of another",
             Self::Beside700 => "reads of a quiet supplier beside 700 open batches of another",
+            Self::Foreign | Self::ForeignBesideOwn => "reads of another's Device, refused",
+            Self::ForeignBatch => "batches of 1,000 of another's Devices, refused",
         }
     }
 
@@ -199,6 +225,8 @@ impl Figure {
             Self::Add => "rows of SQLite, 1 per commit",
             Self::Add64 => "rows of SQLite, 64 per commit",
             Self::Beside50 | Self::Beside700 => "the same supplier alone",
+            Self::Foreign | Self::ForeignBatch => "of Devices that do not exist",
+            Self::ForeignBesideOwn => "of one's own Devices, answered",
         }
     }
 }

@@ -13,6 +13,7 @@
 //! | beside which bare server | `echo.rs` |
 //! | flags, beside which commits | `flags.rs`, `commits.rs` |
 //! | a quiet supplier beside a hog | `beside.rs` |
+//! | another's Devices beside ones that do not exist | `foreign.rs` |
 //! | the memory of readers that take nothing | `readers.rs` |
 //! | what came out, and where | `report.rs`, `machine.rs` |
 
@@ -23,6 +24,7 @@ mod commits;
 mod echo;
 mod figure;
 mod flags;
+mod foreign;
 mod machine;
 mod messages;
 mod readers;

@@ -17,7 +17,7 @@ use mesh_pki::Issued;
 use mesh_rpc::{Draining, Health, ServeOptions, Tls, TlsPem};
 use mesh_store::{Migrator, Store, StoreError, log};
 use mesh_testkit::{TempDir, certificates};
-use mesh_types::{DeviceId, LogName, Position, Sequence, SystemClock, Timestamp};
+use mesh_types::{DeviceId, LogName, PartyId, Position, Sequence, SystemClock, Timestamp};
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -125,6 +125,7 @@ struct Nobody;
 impl AuthoritySource for Nobody {
     async fn authorities(
         &self,
+        _party: &PartyId,
         _devices: &[DeviceId],
         _at_least: Option<&Position>,
     ) -> Result<Vec<Authority>, AuthorityError> {

@@ -148,23 +148,24 @@ impl FlagStore {
         })
     }
 
-    /// The supplier that `device` has according to its own history, if it is known to be responsible
-    /// at `now` still. A Device without a history has none.
-    pub async fn followed_supplier(
+    /// Whether `party` is the supplier of `device` according to the Device's own history, and known to
+    /// be responsible at `now` still. A Device without a history has none. One statement that gives
+    /// no row of another's Device, so that it cannot be told from one that has no history.
+    pub async fn is_followed(
         &self,
+        party: &PartyId,
         device: DeviceId,
         now: Timestamp,
-    ) -> Result<Option<PartyId>, StoreError> {
-        let mut conn = self.database().snapshot().await?;
-        let until = tenure::until(&mut conn, device).await?;
-        if until.is_none_or(|until| until <= now) {
-            return Ok(None);
-        }
-        let entries = rows::of_devices(&mut conn, &[device], CURRENT - 1).await?;
-        Ok(entries
-            .into_iter()
-            .next()
-            .and_then(|entry| entry.standing.supplier))
+    ) -> Result<bool, StoreError> {
+        let mut conn = self.database().readers().acquire().await?;
+        let found: Option<i64> = sqlx::query_scalar(tenure::IS_HELD)
+            .bind(device.to_string())
+            .bind(CURRENT)
+            .bind(party.as_str())
+            .bind(now.micros())
+            .fetch_optional(&mut *conn)
+            .await?;
+        Ok(found.is_some())
     }
 
     /// How far the follower of the log `devices` has come.

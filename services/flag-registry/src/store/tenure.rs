@@ -102,18 +102,11 @@ impl Tenures {
     }
 }
 
-/// Until when the supplier of `device` is known to stay responsible, if the Device has a history.
-pub(super) async fn until(
-    conn: &mut Conn,
-    device: DeviceId,
-) -> Result<Option<Timestamp>, StoreError> {
-    let until: Option<i64> =
-        sqlx::query_scalar("SELECT until FROM followed_tenure WHERE device = $1")
-            .bind(device.to_string())
-            .fetch_optional(conn)
-            .await?;
-    Ok(until.map(Timestamp::from_micros))
-}
+/// Whether a Device's entry that stands, `to_sequence` $2, is of a supplier whose tenure lasts.
+pub(super) const IS_HELD: &str = "SELECT 1 FROM flag_entry \
+     JOIN followed_tenure ON followed_tenure.device = flag_entry.device \
+     WHERE flag_entry.device = $1 AND flag_entry.to_sequence = $2 AND flag_entry.supplier = $3 \
+     AND followed_tenure.until > $4";
 
 fn device_from_db(text: &str) -> Result<DeviceId, StoreError> {
     text.parse()

@@ -4,6 +4,7 @@ use mesh_api::common::v1::{ErrorReason, Position};
 use mesh_api::flag_registry::v1 as wire;
 use mesh_api::flag_registry::v1::{FlagState, flag_result};
 use tonic::Code;
+use tonic_types::StatusExt as _;
 
 use crate::registration::hub;
 use crate::world::{METER, OTHER_HUB, OTHER_METER, World, add, get, refused, remove};
@@ -16,6 +17,7 @@ fn device(number: u8) -> String {
 async fn a_batch_answers_each_device_for_itself() {
     let world = World::start().await;
     world.flagged(METER).await;
+    world.flagged(&device(0xAB)).await;
     world.registration.put(OTHER_METER, |authority| {
         authority.responsible_party_id = "RIVAL".into();
     });
@@ -24,7 +26,7 @@ async fn a_batch_answers_each_device_for_itself() {
             METER.into(),
             OTHER_METER.into(),
             "rubbish".into(),
-            METER.to_lowercase(),
+            device(0xAB).to_lowercase(),
         ],
         ..Default::default()
     };
@@ -67,6 +69,37 @@ async fn a_batch_answers_each_device_for_itself() {
         refused(world.acme().batch_get_flags(many).await),
         (Code::InvalidArgument, ErrorReason::TooManyItems)
     );
+}
+
+/// In another notation, too, and for those who may see every Device.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_names_each_device_once() {
+    let world = World::start().await;
+    world.flagged(METER).await;
+    let request = wire::BatchGetFlagsRequest {
+        device_ids: vec![
+            METER.into(),
+            "rubbish".into(),
+            METER.to_lowercase(),
+            "rubbish".into(),
+            OTHER_METER.into(),
+            METER.into(),
+        ],
+        ..Default::default()
+    };
+    for mut client in [world.acme(), world.internal("dsp")] {
+        let status = client.batch_get_flags(request.clone()).await.unwrap_err();
+        let details = status.get_error_details();
+        let fields = &details.bad_request().unwrap().field_violations;
+        let fields = fields.iter().map(|at| (&at.field[..], &at.description[..]));
+        let first = "is the Device of device_ids[0]";
+        let expected = [("device_ids[2]", first), ("device_ids[5]", first)];
+        assert_eq!(fields.collect::<Vec<_>>(), expected);
+        assert_eq!(
+            refused::<()>(Err(status)),
+            (Code::InvalidArgument, ErrorReason::FieldInvalid)
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

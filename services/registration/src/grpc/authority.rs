@@ -5,15 +5,14 @@ use mesh_api::convert::{FieldErrors, position_to_wire, timestamp_to_wire};
 use mesh_api::registration::v1 as wire;
 use mesh_api::registration::v1::authority_service_server::AuthorityService;
 use mesh_api::status::item_status;
-use mesh_authz::{Authority, AuthorityError, AuthoritySource, MAX_BATCH};
+use mesh_authz::{Authority, AuthorityError, AuthoritySource, MAX_BATCH, each_once};
 use mesh_follow::AsOf;
-use mesh_types::{DeviceId, Position, Timestamp};
+use mesh_types::{DeviceId, PartyId, Position, Timestamp};
 use tonic::{Request, Response, Status};
 
 use super::{Registry, complete, on_wire, store_failed};
 use crate::error::Error;
-use crate::store::Answered;
-use crate::store::Basis;
+use crate::store::{Answered, Basis, Question};
 use crate::wire::Fields;
 
 #[tonic::async_trait]
@@ -27,14 +26,18 @@ impl AuthorityService for Registry {
         let mut fields = Fields::of_request(&mut errors);
         let device: Option<DeviceId> = fields.required("device_id", &asked.device_id);
         let valid = fields.instant("valid_time", asked.valid_time.as_ref());
+        let party = fields.optional("for_party_id", &asked.for_party_id);
         let as_of = AsOf::read(&mut errors, asked.as_of.as_ref());
+        let present = as_of.is_none() && valid.is_none();
+        only_of_the_present(&mut errors, party.as_ref(), present);
         let device = complete(device, errors)?;
         self.devices.wait_for(asked.at_least.as_ref()).await?;
-        let (answer, position, valid) = if as_of.is_none() && valid.is_none() {
-            self.present.ask(device).await.map_err(store_failed)?
+        let question = Question { device, party };
+        let (answer, position, valid) = if present {
+            self.present.ask(question).await.map_err(store_failed)?
         } else {
             let (basis, valid) = self.asked_about(as_of, valid).await?;
-            let answers = self.inventory.authorities(&[device], basis, valid).await;
+            let answers = self.inventory.authorities(&[question], basis, valid).await;
             let (mut answers, position) = answers.map_err(store_failed)?;
             let answer = answers.pop().unwrap_or_else(|| Answered::unknown(device));
             (answer, position, valid)
@@ -57,17 +60,22 @@ impl AuthorityService for Registry {
         let mut errors = FieldErrors::default();
         let mut fields = Fields::of_request(&mut errors);
         let valid = fields.instant("valid_time", asked.valid_time.as_ref());
+        let party: Option<PartyId> = fields.optional("for_party_id", &asked.for_party_id);
         let as_of = AsOf::read(&mut errors, asked.as_of.as_ref());
+        let present = as_of.is_none() && valid.is_none();
+        only_of_the_present(&mut errors, party.as_ref(), present);
         complete(Some(()), errors)?;
         let devices: Vec<Result<DeviceId, Error>> = asked
             .device_ids
             .iter()
             .map(|id| read_device_id(id))
             .collect();
-        let sound: Vec<DeviceId> = devices
-            .iter()
-            .filter_map(|id| id.as_ref().ok().copied())
-            .collect();
+        each_once("device_ids", devices.iter().map(|id| id.as_ref().ok()))?;
+        let sound = devices.iter().flatten().map(|&device| Question {
+            device,
+            party: party.clone(),
+        });
+        let sound: Vec<Question> = sound.collect();
         self.devices.wait_for(asked.at_least.as_ref()).await?;
         let (basis, valid) = self.asked_about(as_of, valid).await?;
         let answers = self.inventory.authorities(&sound, basis, valid).await;
@@ -106,6 +114,13 @@ impl Registry {
         let basis = Basis { devices, parties };
         // Before the first event nothing is known of any time.
         Ok((Some(basis), valid.or(then).unwrap_or_else(now)))
+    }
+}
+
+/// On behalf of a party it is asked what it may do now, and not what it could have done.
+fn only_of_the_present(errors: &mut FieldErrors, party: Option<&PartyId>, present: bool) {
+    if party.is_some() && !present {
+        errors.add("for_party_id", "is only for what holds now");
     }
 }
 
@@ -149,6 +164,7 @@ impl OwnAuthority {
 impl AuthoritySource for OwnAuthority {
     async fn authorities(
         &self,
+        party: &PartyId,
         devices: &[DeviceId],
         at_least: Option<&Position>,
     ) -> Result<Vec<Authority>, AuthorityError> {
@@ -161,7 +177,12 @@ impl AuthoritySource for OwnAuthority {
         let at_least = at_least.map(position_to_wire);
         let reached = feed.wait_for(at_least.as_ref()).await;
         reached.map_err(|_| AuthorityError::Unreachable)?;
-        let answers = inventory.authorities(devices, None, clock.now()).await;
+        let questions = devices.iter().map(|&device| Question {
+            device,
+            party: Some(party.clone()),
+        });
+        let questions: Vec<Question> = questions.collect();
+        let answers = inventory.authorities(&questions, None, clock.now()).await;
         let (answers, position) = answers.map_err(|error| {
             tracing::error!(%error, "authority cannot be read");
             AuthorityError::Unreachable

@@ -5,6 +5,7 @@
 
 mod effects;
 mod positions;
+mod secrecy;
 mod world;
 mod writes;
 
@@ -23,6 +24,7 @@ pub(super) use positions::{
     snapshots_show_who_was_responsible_at_their_position,
     the_same_store_is_found_when_opened_again,
 };
+pub(super) use secrecy::{what_is_not_told_takes_the_same_work, what_is_told_hides_what_is_not};
 pub(super) use writes::{
     a_gpf_mirrors_one_meter, a_request_is_answered_once, an_entity_moves_between_parties,
     concurrent_changes_never_overlap, etags_guard_what_was_read, import_order_counts,
@@ -67,6 +69,8 @@ macro_rules! suite {
             a_supplier_that_went_on_is_told_late
             nothing_due_stays_after_a_change_of_plan
             authority_follows_time_without_a_ticker
+            what_is_not_told_takes_the_same_work
+            what_is_told_hides_what_is_not
         );
     };
     (@cases $fresh:path; $($case:ident)*) => {

@@ -46,10 +46,8 @@ async fn among<R: Row>(
         for key in chunk {
             list.push_bind(key.as_str());
         }
-        query.push(") AND from_sequence <= ");
-        query.push_bind(sequence_to_db(at));
-        query.push(" AND to_sequence > ");
-        query.push_bind(sequence_to_db(at));
+        query.push(")");
+        push_held(&mut query, at);
         let rows: Vec<R> = query
             .build_query_as()
             .persistent(chunk.len() == 1)
@@ -60,6 +58,19 @@ async fn among<R: Row>(
         }
     }
     Ok(found)
+}
+
+/// Only what holds at a position. What stands is found by an index of its own, however often it was
+/// changed before.
+fn push_held(query: &mut QueryBuilder<Db>, at: Sequence) {
+    if at == STANDING {
+        query.push(" AND to_sequence = 9223372036854775807");
+    } else {
+        query.push(" AND from_sequence <= ");
+        query.push_bind(sequence_to_db(at));
+        query.push(" AND to_sequence > ");
+        query.push_bind(sequence_to_db(at));
+    }
 }
 
 /// The rows of a page in the order of their keys, perhaps only those with a value in a column.
@@ -80,10 +91,7 @@ async fn page<R: Row>(
             .push(" = ")
             .push_bind(value);
     }
-    query.push(" AND from_sequence <= ");
-    query.push_bind(sequence_to_db(page.at));
-    query.push(" AND to_sequence > ");
-    query.push_bind(sequence_to_db(page.at));
+    push_held(&mut query, page.at);
     query.push(" ORDER BY ").push(key).push(" LIMIT ");
     query.push_bind(i64::from(page.limit));
     let rows: Vec<R> = query.build_query_as().fetch_all(conn).await?;
@@ -195,6 +203,66 @@ pub(crate) async fn registrations(
     at: Sequence,
 ) -> Result<Vec<Recorded<Registration>>, StoreError> {
     among::<RegistrationRow>(conn, REGISTRATION, "mpxn", &texts(mpxns), at).await
+}
+
+/// Of MPxNs, the registrations that stand and hold at an instant. What is no MPxN has none.
+pub(super) async fn registered_at(
+    conn: &mut Conn,
+    mpxns: &[String],
+    valid: Timestamp,
+) -> Result<Vec<Registration>, StoreError> {
+    let mut found = Vec::new();
+    for chunk in mpxns.chunks(MAX_BINDS - 2) {
+        let mut query = QueryBuilder::<Db>::new(REGISTRATION);
+        query.push(" WHERE mpxn IN (");
+        let mut list = query.separated(", ");
+        for mpxn in chunk {
+            list.push_bind(mpxn.as_str());
+        }
+        query.push(")");
+        push_held(&mut query, STANDING);
+        query.push(" AND start_time <= ").push_bind(valid.micros());
+        query.push(" AND end_time > ").push_bind(valid.micros());
+        let rows: Vec<RegistrationRow> = query
+            .build_query_as()
+            .persistent(chunk.len() == 1)
+            .fetch_all(&mut *conn)
+            .await?;
+        for row in rows {
+            found.push(row.read()?.value);
+        }
+    }
+    Ok(found)
+}
+
+/// Reads any Devices and registrations that stand, so many of each if there are, and says nothing of
+/// them, not even that one is damaged.
+pub(super) async fn any(
+    conn: &mut Conn,
+    devices: usize,
+    registrations: usize,
+) -> Result<(), StoreError> {
+    first::<DeviceRow>(conn, DEVICE, "device_id", devices).await?;
+    first::<RegistrationRow>(conn, REGISTRATION, "mpxn", registrations).await
+}
+
+async fn first<R: Row>(
+    conn: &mut Conn,
+    select: &'static str,
+    key: &'static str,
+    count: usize,
+) -> Result<(), StoreError> {
+    let mut query = QueryBuilder::<Db>::new(select);
+    query.push(" WHERE ").push(key).push(" > ''");
+    push_held(&mut query, STANDING);
+    query.push(" ORDER BY ").push(key).push(" LIMIT ");
+    query.push_bind(i64::try_from(count).unwrap_or(i64::MAX));
+    let rows: Vec<R> = query.build_query_as().fetch_all(conn).await?;
+    for row in rows {
+        // Read like those that are told, for what that takes.
+        drop(row.read());
+    }
+    Ok(())
 }
 
 /// The registrations of MPxNs, by MPxN.

@@ -110,7 +110,7 @@ async fn an_answer_is_about_an_instant() {
 #[tokio::test]
 async fn a_batch_is_answered_in_order_and_at_one_position() {
     let world = World::with_inventory().await;
-    let asked = [GPF, ESME, "rubbish", UNKNOWN, "", ESME];
+    let asked = [GPF, ESME, "rubbish", UNKNOWN, "", GSME];
     let request = wire::BatchGetAuthorityRequest {
         device_ids: asked.iter().map(|&id| id.to_owned()).collect(),
         ..Default::default()
@@ -130,13 +130,15 @@ async fn a_batch_is_answered_in_order_and_at_one_position() {
         })
         .collect();
     let invalid = ErrorReason::FieldInvalid.as_str_name();
-    assert_eq!(told, ["GAS", "ACME", invalid, "", invalid, "ACME"]);
+    assert_eq!(told, ["GAS", "ACME", invalid, "", invalid, "GAS"]);
     assert_eq!(answer.valid_time, instant(NOW));
     let position = answer.position.unwrap();
     assert_eq!(position.log, "devices");
 
     let request = |count: usize| wire::BatchGetAuthorityRequest {
-        device_ids: vec![ESME.to_owned(); count],
+        device_ids: (0..count)
+            .map(|n| format!("00-DB-00-00-00-00-{:02X}-{:02X}", n >> 8, n & 255))
+            .collect(),
         at_least: Some(position.clone()),
         ..Default::default()
     };
@@ -155,12 +157,76 @@ async fn a_batch_is_answered_in_order_and_at_one_position() {
         refused(&many),
         (Code::InvalidArgument, Some(ErrorReason::TooManyItems))
     );
+    let twice = wire::BatchGetAuthorityRequest {
+        device_ids: [GPF, ESME, &ESME.to_lowercase()].map(str::to_owned).into(),
+        ..Default::default()
+    };
+    let twice = world.authority().batch_get_authority(twice).await;
+    let twice = twice.unwrap_err();
+    assert_eq!(
+        refused(&twice),
+        (Code::InvalidArgument, Some(ErrorReason::FieldInvalid))
+    );
     let none = world
         .authority()
         .batch_get_authority(request(0))
         .await
         .unwrap();
     assert!(none.into_inner().results.is_empty());
+    world.stop().await;
+}
+
+/// Asked on behalf of a party, of its own Devices alone.
+#[tokio::test]
+async fn a_party_is_told_of_its_own_devices_alone() {
+    let world = World::with_inventory().await;
+    let one = |device: &str, party: &str| wire::GetAuthorityRequest {
+        device_id: device.to_owned(),
+        for_party_id: party.to_owned(),
+        ..Default::default()
+    };
+    let nothing = |device: &str| wire::Authority {
+        device_id: device.to_owned(),
+        ..Default::default()
+    };
+    for (device, party, told) in [
+        (ESME, "ACME", true),
+        (ESME, "GAS", false),
+        (GPF, "GAS", true),
+        (GPF, "ACME", false),
+        (CHF, "ACME", false),
+        (UNKNOWN, "ACME", false),
+    ] {
+        let answer = world.authority().get_authority(one(device, party)).await;
+        let answer = answer.unwrap().into_inner().authority.unwrap();
+        let open = world.authority().get_authority(one(device, "")).await;
+        let open = open.unwrap().into_inner().authority.unwrap();
+        let expected = if told { open } else { nothing(device) };
+        assert_eq!(answer, expected, "{device} asked for {party}");
+    }
+    let batch = wire::BatchGetAuthorityRequest {
+        device_ids: [ESME, GPF, UNKNOWN].map(str::to_owned).into(),
+        for_party_id: "GAS".into(),
+        ..Default::default()
+    };
+    let batch = world.authority().batch_get_authority(batch).await.unwrap();
+    let told = batch.into_inner().results.into_iter();
+    let told: Vec<bool> = told
+        .map(|result| match result.result.unwrap() {
+            Told::Authority(authority) => authority.device.is_some(),
+            Told::Status(status) => panic!("{status:?}"),
+        })
+        .collect();
+    assert_eq!(told, [false, true, false]);
+    let past = wire::GetAuthorityRequest {
+        valid_time: instant(NOW),
+        ..one(ESME, "ACME")
+    };
+    let past = world.authority().get_authority(past).await.unwrap_err();
+    assert_eq!(
+        refused(&past),
+        (Code::InvalidArgument, Some(ErrorReason::FieldInvalid))
+    );
     world.stop().await;
 }
 

@@ -23,6 +23,9 @@ fn every_figure_is_measured_beside_its_baseline() {
         "add-64",
         "beside-50",
         "beside-700",
+        "foreign",
+        "foreign-batch",
+        "foreign-beside-own",
     ];
     assert_eq!(names, expected.map(Some));
     for figure in figures {

@@ -21,7 +21,7 @@ use mesh_authz::{
 use mesh_follow::{Body, Feed, FeedSettings, FollowResponse as _, FrameStream, Start};
 use mesh_rpc::{ClientOptions, Draining, Health, MeshChannel, ServeOptions, Tls, TlsPem, connect};
 use mesh_testkit::{LIMIT, certificates, wait_until};
-use mesh_types::{DeviceId, Position, Sequence, SystemClock};
+use mesh_types::{DeviceId, PartyId, Position, Sequence, SystemClock};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::service::Routes;
@@ -165,6 +165,7 @@ struct Nobody;
 impl AuthoritySource for Nobody {
     async fn authorities(
         &self,
+        _party: &PartyId,
         _devices: &[DeviceId],
         _at_least: Option<&Position>,
     ) -> Result<Vec<Authority>, AuthorityError> {

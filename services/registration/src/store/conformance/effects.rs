@@ -6,7 +6,7 @@ use mesh_testkit::wait_until;
 use mesh_types::Mpxn;
 use tokio_util::sync::CancellationToken;
 
-use super::world::{Told, World, at, device, effect, id, mpan, mprn, put, registered};
+use super::world::{Told, World, at, device, effect, id, mpan, mprn, open, put, registered};
 use super::{Checked, Database};
 use crate::device::{Device, DeviceType};
 use crate::store::SETTLED_AT_ONCE;
@@ -309,7 +309,7 @@ pub(in super::super) async fn authority_follows_time_without_a_ticker(
     }
     let (answers, _) = world
         .inventory
-        .authorities(&[id(1), id(99), id(1)], None, at(1_000))
+        .authorities(&[id(1), id(99), id(1)].map(open), None, at(1_000))
         .await?;
     let [first, unknown, again] = answers.as_slice() else {
         return Err("one answer for each".into());

@@ -5,7 +5,7 @@ use mesh_follow::SnapshotPages as _;
 use mesh_types::{Mpxn, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use super::world::{World, at, device, entity, head, id, mpan, party, put, registered};
+use super::world::{World, at, device, entity, head, id, mpan, open, party, put, registered};
 use super::{Checked, Database};
 use crate::device::{Device, DeviceType, SiteException, SmetsVersion, SmiStatus};
 use crate::present::Present;
@@ -242,7 +242,11 @@ pub(in super::super) async fn a_damaged_record_fails_its_own_question_alone(
     let (present, answering) =
         Present::new(world.inventory.clone(), world.clock.clone(), stop.clone());
     let asking = async {
-        let told = tokio::join!(present.ask(id(1)), present.ask(id(2)), present.ask(id(3)));
+        let told = tokio::join!(
+            present.ask(open(id(1))),
+            present.ask(open(id(2))),
+            present.ask(open(id(3)))
+        );
         stop.cancel();
         told
     };

@@ -21,7 +21,7 @@ use crate::device::{Device, DeviceType, SmetsVersion, SmiStatus};
 use crate::error::Error;
 use crate::party::{Party, Status};
 use crate::store::command::{Answer, Command, Origin, Outcome, PutDevice, Request, Row};
-use crate::store::{Inventory, Recorder};
+use crate::store::{Inventory, Question, Recorder};
 
 pub(super) struct World {
     pub(super) inventory: Inventory,
@@ -148,11 +148,17 @@ impl World {
     pub(super) async fn responsible(&self, device: DeviceId, seconds: i64) -> Option<String> {
         let answers = self
             .inventory
-            .authorities(&[device], None, at(seconds))
+            .authorities(&[open(device)], None, at(seconds))
             .await;
         let (answers, _) = answers.unwrap();
         answers[0].party().map(ToString::to_string)
     }
+}
+
+/// A question of one who may know of every Device.
+pub(super) const fn open(device: DeviceId) -> Question {
+    let party = None;
+    Question { device, party }
 }
 
 /// An event of the log `devices` in short.

@@ -1,0 +1,135 @@
+//! Which Devices may a question be told of?
+//!
+//! One that is asked on behalf of a party: of those that the party is responsible for. All others
+//! take the same work, whether they exist or not: the same statements, with as many keys, and as many
+//! rows read. What there is less of is made up for with rows of other records. Nothing more is read
+//! before it is known whom it may be told.
+
+use std::collections::{BTreeSet, HashMap};
+
+use mesh_store::StoreError;
+use mesh_store::sqlite::Conn;
+use mesh_types::{DeviceId, Mpxn, PartyId, Timestamp};
+
+use super::read::{self, STANDING};
+use super::rows::Recorded;
+use crate::authority::{Points, mirrored};
+use crate::device::Device;
+
+/// Who is responsible for a Device?
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Question {
+    /// The Device.
+    pub(crate) device: DeviceId,
+    /// On behalf of whom it is asked; `None` if the one who asks may know of every Device.
+    pub(crate) party: Option<PartyId>,
+}
+
+/// Rows of Devices that can belong to one: itself, and the meter that a GPF mirrors.
+const DEVICE_ROWS: usize = 2;
+
+/// What stands about the Devices that parties ask about.
+#[derive(Debug, Default)]
+struct Found {
+    devices: HashMap<DeviceId, Device>,
+    /// The GSMEs that name a GPF, by that.
+    meters: HashMap<DeviceId, Vec<Device>>,
+    suppliers: HashMap<DeviceId, PartyId>,
+}
+
+/// Who may be told of which Device.
+pub(super) struct Disclosed(HashMap<DeviceId, PartyId>);
+
+impl Disclosed {
+    /// Finds the suppliers at an instant, by what stands.
+    pub(super) async fn of(
+        conn: &mut Conn,
+        questions: &[Question],
+        valid: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let secret = |asked: &&Question| asked.party.is_some();
+        let ids: BTreeSet<DeviceId> = questions
+            .iter()
+            .filter(secret)
+            .map(|asked| asked.device)
+            .collect();
+        if ids.is_empty() {
+            return Ok(Self(HashMap::new()));
+        }
+        let found = Found::read(conn, &ids, valid).await?;
+        let told = |asked: &&Question| {
+            asked.party.is_some() && asked.party.as_ref() == found.suppliers.get(&asked.device)
+        };
+        let told: BTreeSet<DeviceId> = questions
+            .iter()
+            .filter(told)
+            .map(|asked| asked.device)
+            .collect();
+        let refused: Vec<&DeviceId> = ids.difference(&told).collect();
+        found.make_up(conn, &refused).await?;
+        Ok(Self(found.suppliers))
+    }
+
+    /// Whether the one who asks may know the answer.
+    pub(super) fn may_tell(&self, asked: &Question) -> bool {
+        asked.party.is_none() || self.0.get(&asked.device) == asked.party.as_ref()
+    }
+}
+
+impl Found {
+    /// Three statements, each with a key for every Device.
+    async fn read(
+        conn: &mut Conn,
+        ids: &BTreeSet<DeviceId>,
+        valid: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let mut found = Self::default();
+        for Recorded { value, .. } in read::devices(conn, ids, STANDING).await? {
+            found.devices.insert(value.id, value);
+        }
+        for Recorded { value, .. } in read::meters_of_gpfs(conn, ids, STANDING).await? {
+            if let Some(gpf) = value.gpf {
+                found.meters.entry(gpf).or_default().push(value);
+            }
+        }
+        // What has no MPxN is looked for by its own id, under which nothing is registered.
+        let points: Vec<Option<Mpxn>> = ids.iter().map(|id| found.point(id)).collect();
+        let keys = ids.iter().zip(&points).map(|(id, point)| match point {
+            Some(mpxn) => mpxn.to_string(),
+            None => id.to_string(),
+        });
+        let keys: Vec<String> = keys.collect();
+        let registered = read::registered_at(conn, &keys, valid).await?;
+        let registered = registered.into_iter().map(|held| (held.mpxn, held.party));
+        let registered: HashMap<Mpxn, PartyId> = registered.collect();
+        let supplier = |(id, point): (&DeviceId, &Option<Mpxn>)| {
+            let party = registered.get(point.as_ref()?)?;
+            Some((*id, party.clone()))
+        };
+        found.suppliers = ids.iter().zip(&points).filter_map(supplier).collect();
+        Ok(found)
+    }
+
+    /// The MPxN that decides who is responsible.
+    fn point(&self, id: &DeviceId) -> Option<Mpxn> {
+        let meters = self.meters.get(id).into_iter().flatten();
+        Points::of(self.devices.get(id)?, mirrored(meters)).decisive
+    }
+
+    /// Reads of other records what the refused ones have fewer.
+    async fn make_up(&self, conn: &mut Conn, refused: &[&DeviceId]) -> Result<(), StoreError> {
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let rows = |id: &DeviceId| {
+            let meters = self.meters.get(id).map_or(0, Vec::len);
+            usize::from(self.devices.contains_key(id)) + meters
+        };
+        let had: usize = refused.iter().map(|id| rows(id)).sum();
+        let registered = refused
+            .iter()
+            .filter(|id| self.suppliers.contains_key(**id));
+        let devices = (DEVICE_ROWS * refused.len()).saturating_sub(had);
+        read::any(conn, devices, refused.len() - registered.count()).await
+    }
+}
