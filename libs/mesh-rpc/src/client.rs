@@ -24,6 +24,7 @@ use crate::trace::{ClientTrace, ClientTraceLayer};
 
 use connector::connector;
 use deadline::ClientDeadline;
+use refused::Verdict;
 
 pub use retry::{Retry, RetryPolicy};
 
@@ -96,31 +97,48 @@ impl Service<Request<Body>> for MeshChannel {
 #[derive(Debug, Clone)]
 struct Fresh {
     options: Arc<ClientOptions>,
-    /// The generation of [`Tls`] with which the channel was made, and the channel.
-    channel: Arc<Mutex<(u64, Channel)>>,
+    made: Arc<Mutex<Made>>,
+}
+
+#[derive(Debug)]
+struct Made {
+    /// The generation of [`Tls`] with which the channel was made.
+    generation: u64,
+    channel: Channel,
+    verdict: Verdict,
 }
 
 impl Fresh {
     fn new(options: ClientOptions) -> Self {
-        let channel = (options.tls.generation(), channel(&options));
+        let made = Made::new(&options);
         Self {
             options: Arc::new(options),
-            channel: Arc::new(Mutex::new(channel)),
+            made: Arc::new(Mutex::new(made)),
         }
     }
 
     /// Calls on the old channel go on; it closes when the last of them has ended.
-    fn current(&self) -> Channel {
-        let generation = self.options.tls.generation();
-        let mut current = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.0 != generation {
-            *current = (generation, channel(&self.options));
+    fn current(&self) -> (Channel, Verdict) {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if made.generation != self.options.tls.generation() {
+            *made = Made::new(&self.options);
         }
-        current.1.clone()
+        (made.channel.clone(), made.verdict.clone())
     }
 }
 
-fn channel(options: &ClientOptions) -> Channel {
+impl Made {
+    fn new(options: &ClientOptions) -> Self {
+        let verdict = Verdict::default();
+        Self {
+            generation: options.tls.generation(),
+            channel: channel(options, &verdict),
+            verdict,
+        }
+    }
+}
+
+fn channel(options: &ClientOptions, verdict: &Verdict) -> Channel {
     // TLS is ours, so the transport is told of none; what it sends says https all the same.
     let name = options.service;
     let uri = |scheme: &str| {
@@ -137,7 +155,7 @@ fn channel(options: &ClientOptions) -> Channel {
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
-        .connect_with_connector_lazy(connector(options))
+        .connect_with_connector_lazy(connector(options, verdict))
 }
 
 impl Service<Request<Body>> for Fresh {
@@ -151,10 +169,10 @@ impl Service<Request<Body>> for Fresh {
     }
 
     fn call(&mut self, request: Request<Body>) -> CallFuture {
-        let channel = self.current();
+        let (channel, verdict) = self.current();
         Box::pin(async move {
             let answer = channel.oneshot(request).await;
-            answer.map_err(|error| refused::explained(error.into()))
+            answer.map_err(|error| verdict.explain(error.into()))
         })
     }
 }

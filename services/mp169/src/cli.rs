@@ -3,6 +3,7 @@
 
 pub(crate) mod as_of;
 pub(crate) mod authority;
+pub(crate) mod certificate;
 pub(crate) mod classify;
 pub(crate) mod connection;
 pub(crate) mod csp;
@@ -20,6 +21,7 @@ use clap_complete::Shell;
 
 use crate::exit::CODES;
 use authority::AuthorityCommand;
+use certificate::CertificateCommand;
 use classify::ClassifyArgs;
 use csp::CspCommand;
 use device::DeviceCommand;
@@ -61,6 +63,9 @@ pub enum Command {
     /// Records and shows parties, and issues their certificates, as the operator.
     #[command(subcommand)]
     Party(PartyCommand),
+    /// Revokes certificates while the mesh runs, and issues those of internal roles.
+    #[command(subcommand)]
+    Certificate(CertificateCommand),
     /// Loads, changes and shows the inventory and the registrations.
     #[command(subcommand)]
     Device(DeviceCommand),

@@ -65,6 +65,11 @@ fn code(code: Code) -> u8 {
 /// What whoever typed the command can do; `None` where the refusal itself says it.
 fn advice(status: &Status) -> Option<&'static str> {
     let Some(reason) = reason_of(status) else {
+        if status.code() == Code::Unauthenticated {
+            return Some(
+                "The operator issues another (`mp169 party certificate`, `mp169 certificate issue`); `mp169 certificate list` says what is denied.",
+            );
+        }
         let unreachable = matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded);
         return unreachable.then_some(
             "Is the mesh running (`mp169 up`), and does addresses.json in the folder say where? If so: try again in a moment.",

@@ -12,6 +12,8 @@ use mesh_pki::{CA_CERTIFICATE_FILE, CA_KEY_FILE, Ca, Issued, IssuedPaths, Validi
 use mesh_rpc::{Tls, TlsFiles};
 use mesh_types::SystemClock;
 
+use crate::denied::{DENIED_FILE, HEADER};
+use crate::issued::{self, Known};
 use crate::sample;
 use crate::service::Service;
 
@@ -30,6 +32,12 @@ impl Folder {
             folder
                 .issue_all()
                 .with_context(|| format!("cannot prepare {}", path.display()))?;
+        }
+        // Every process of the mesh is told of it, so it is there from the start.
+        let denied = path.join(DENIED_FILE);
+        if !denied.exists() {
+            std::fs::write(&denied, HEADER)
+                .with_context(|| format!("cannot write {}", denied.display()))?;
         }
         Ok(folder)
     }
@@ -59,20 +67,69 @@ impl Folder {
         let validity = Validity::starting_now(&SystemClock, VALIDITY);
         let authority = Ca::new("MP169 mesh on one machine", validity)?;
         let folder = self.certificates();
-        for role in InternalRole::ALL {
-            let names = [role.as_str(), "localhost", "127.0.0.1"];
-            authority
-                .issue_internal(role.as_str(), &names, validity)?
+        for &role in InternalRole::ALL {
+            self.issue_internal(&authority, role, validity)?
                 .write_to(&folder, role.as_str())?;
         }
         for party in sample::PARTIES {
-            authority
-                .issue_organisation(party.entity(), party.role_code, party.name, validity)?
-                .write_to(&folder, party.id)?;
+            let (entity, code) = (party.entity(), party.role_code);
+            let issued = authority.issue_organisation(entity, code, party.name, validity)?;
+            self.note_issued(party.id, &issued)?;
+            issued.write_to(&folder, party.id)?;
         }
         // Last: its key says that the folder is complete.
         authority.write_to(&self.authority_folder())?;
         Ok(())
+    }
+
+    /// A certificate of an internal role, which is reached on this machine if it is a service.
+    pub(crate) fn issue_internal(
+        &self,
+        authority: &Ca,
+        role: InternalRole,
+        validity: Validity,
+    ) -> Result<Issued> {
+        let names = [role.as_str(), "localhost", "127.0.0.1"];
+        let issued = authority.issue_internal(role.as_str(), &names, validity)?;
+        self.note_issued(role.as_str(), &issued)?;
+        Ok(issued)
+    }
+
+    /// Remembers what was issued to `name`, so that it can be revoked wherever it is.
+    pub(crate) fn note_issued(&self, name: &str, issued: &Issued) -> Result<()> {
+        issued::keep(&self.issued_folder(), name, issued)
+    }
+
+    fn issued_folder(&self) -> PathBuf {
+        self.authority_folder().join("issued")
+    }
+
+    /// The certificates that were issued here, or are kept here.
+    pub(crate) fn known(&self) -> Result<Vec<Known>> {
+        let mut known = issued::all(&self.issued_folder())?;
+        for kept in issued::all(&self.certificates())? {
+            if known.iter().all(|other| other.id != kept.id) {
+                known.push(kept);
+            }
+        }
+        Ok(known)
+    }
+
+    /// The certificate of the authority that is trusted here.
+    pub(crate) fn authority_certificate(&self) -> Result<Known> {
+        Known::read(&self.authority_folder().join(CA_CERTIFICATE_FILE), "")
+    }
+
+    /// The list of what is denied in this mesh; a client has none.
+    pub(crate) fn list_of_denied(&self) -> Result<PathBuf> {
+        if !self.authority_folder().join(CA_KEY_FILE).exists() {
+            bail!(
+                "{} is a client's folder, which no mesh reads: give this command in the folder of \
+                 `mp169 up`, or name a list with --list",
+                self.0.display()
+            );
+        }
+        Ok(self.0.join(DENIED_FILE))
     }
 
     /// The certificate and key of `name` (an internal role or a party), and whom it trusts.
@@ -88,7 +145,7 @@ impl Folder {
             certificate: paths.certificate,
             key: paths.key,
             trust: self.authority_folder().join(CA_CERTIFICATE_FILE),
-            denied: None,
+            denied: Some(self.0.join(DENIED_FILE)).filter(|denied| denied.exists()),
         };
         Tls::from_files(files).with_context(|| format!("cannot use the certificate of {name}"))
     }

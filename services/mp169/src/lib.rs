@@ -9,17 +9,20 @@
 //! This is the one crate besides the tests that depends on the services' code.
 
 mod authority;
+mod certificate;
 mod classify;
 mod cli;
 pub mod clients;
 pub mod clock;
 mod csp;
+mod denied;
 mod device;
 mod exit;
 mod failure;
 mod flag;
 pub mod home;
 mod inventory;
+mod issued;
 pub mod load;
 mod log;
 pub mod mesh;
@@ -52,6 +55,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         cli::Command::Demo(args) => demo(args, otlp).await,
         cli::Command::Up(args) => up::run(args, otlp).await,
         cli::Command::Party(command) => traced(otlp, party::run(command)).await,
+        cli::Command::Certificate(command) => certificate::run(command),
         cli::Command::Device(command) => traced(otlp, device::run(command)).await,
         cli::Command::Flag(command) => traced(otlp, flag::run(command)).await,
         cli::Command::Authority(command) => traced(otlp, authority::run(command)).await,

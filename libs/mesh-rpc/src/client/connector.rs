@@ -13,12 +13,14 @@ use tower::Service;
 
 use super::ClientOptions;
 use super::guarded::Guarded;
+use super::refused::Verdict;
 use crate::certificate::identity_of;
 use crate::tls::Tls;
 
 /// Connects to the address in `options`; the URI that the transport asks for only names the service.
 pub(super) fn connector(
     options: &ClientOptions,
+    verdict: &Verdict,
 ) -> impl Service<
     Uri,
     Response = TokioIo<Guarded<TlsStream<TcpStream>>>,
@@ -31,17 +33,19 @@ pub(super) fn connector(
         options.address.clone(),
         options.tls.clone(),
     );
+    let verdict = verdict.clone();
     tower::service_fn(move |_: Uri| {
-        let (address, tls) = (address.clone(), tls.clone());
-        async move { open(service, &address, &tls).await.map(TokioIo::new) }
+        let (address, tls, verdict) = (address.clone(), tls.clone(), verdict.clone());
+        async move {
+            verdict.clear();
+            let stream = open(service, &address, &tls).await?;
+            let denied = tls.denied(stream.get_ref().1.peer_certificates());
+            Ok(TokioIo::new(Guarded::new(stream, verdict, denied)))
+        }
     })
 }
 
-async fn open(
-    service: &'static str,
-    address: &str,
-    tls: &Tls,
-) -> io::Result<Guarded<TlsStream<TcpStream>>> {
+async fn open(service: &'static str, address: &str, tls: &Tls) -> io::Result<TlsStream<TcpStream>> {
     let tcp = TcpStream::connect(address).await?;
     tcp.set_nodelay(true)?;
     let name = ServerName::try_from(service)
@@ -51,8 +55,7 @@ async fn open(
     let chain = stream.get_ref().1.peer_certificates();
     let leaf = chain.and_then(<[_]>::first);
     if leaf.is_some_and(|leaf| is_service(leaf, service)) {
-        let denied = tls.denied(chain);
-        Ok(Guarded::new(stream, denied))
+        Ok(stream)
     } else {
         Err(io::Error::new(
             io::ErrorKind::PermissionDenied,

@@ -6,17 +6,20 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::refused;
+use super::refused::Verdict;
 use crate::deny_list::Denied;
 
 /// A connection that breaks when `denied` resolves.
 pub(super) struct Guarded<S> {
     stream: S,
     denied: Denial,
+    verdict: Verdict,
+    /// Why writing failed, until it is known what the service said before.
+    failed: Option<io::Error>,
 }
 
 enum Denial {
@@ -25,9 +28,16 @@ enum Denial {
 }
 
 impl<S> Guarded<S> {
-    pub(super) fn new(stream: S, denied: impl Future<Output = Denied> + Send + 'static) -> Self {
+    /// What the service says of our certificate goes to `verdict`.
+    pub(super) fn new(
+        stream: S,
+        verdict: Verdict,
+        denied: impl Future<Output = Denied> + Send + 'static,
+    ) -> Self {
         Self {
             stream,
+            verdict,
+            failed: None,
             denied: Denial::Awaited(Box::pin(denied)),
         }
     }
@@ -49,6 +59,54 @@ impl<S> Guarded<S> {
     }
 }
 
+/// The other end takes nothing any more, so there is an end to what it sent.
+fn is_closed(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset
+    )
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
+    /// Writes. A service that refuses our certificate says so and closes: what we write meanwhile
+    /// fails, and what it said is still to be read.
+    fn write<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        self.check(cx)?;
+        if self.failed.is_none() {
+            match write(Pin::new(&mut self.stream), cx) {
+                Poll::Ready(Err(error)) if is_closed(&error) => self.failed = Some(error),
+                done => return done,
+            }
+        }
+        ready!(self.hear_out(cx));
+        match self.failed.take() {
+            Some(error) => Poll::Ready(Err(error)),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Reads to the end, which has come or is about to.
+    fn hear_out(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut rest = [0; 256];
+        loop {
+            let mut rest = ReadBuf::new(&mut rest);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut rest)) {
+                Err(said) => {
+                    self.verdict.hear(&said);
+                    return Poll::Ready(());
+                }
+                Ok(()) if rest.filled().is_empty() => return Poll::Ready(()),
+                Ok(()) => {}
+            }
+        }
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -57,18 +115,23 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     ) -> Poll<io::Result<()>> {
         self.check(cx)?;
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        read.map_err(refused::worded)
+        match &read {
+            Poll::Ready(Err(error)) => self.verdict.hear(error),
+            // Servers speak after they have seen our certificate, not before.
+            Poll::Ready(Ok(())) if !buffer.filled().is_empty() => self.verdict.clear(),
+            _ => {}
+        }
+        read
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         octets: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.check(cx)?;
-        Pin::new(&mut self.stream).poll_write(cx, octets)
+        self.write(cx, |stream, cx| stream.poll_write(cx, octets))
     }
 
     fn poll_write_vectored(
@@ -76,8 +139,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         cx: &mut Context<'_>,
         octets: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.check(cx)?;
-        Pin::new(&mut self.stream).poll_write_vectored(cx, octets)
+        self.write(cx, |stream, cx| stream.poll_write_vectored(cx, octets))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -85,8 +147,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.check(cx)?;
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.write(cx, AsyncWrite::poll_flush)
     }
 
     /// Unguarded: a connection that is denied may still say goodbye.
@@ -110,7 +171,7 @@ mod tests {
             let (near, mut far) = duplex(4);
             let (deny, told) = oneshot::channel();
             let told = async move { told.await.unwrap() };
-            let mut near = Guarded::new(near, told);
+            let mut near = Guarded::new(near, Verdict::default(), told);
             near.write_all(b"ping").await.unwrap();
             far.write_all(b"pong").await.unwrap();
             let mut answer = [0; 4];

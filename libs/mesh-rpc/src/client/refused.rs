@@ -1,54 +1,64 @@
 //! Does a service not accept our certificate?
 //!
-//! In TLS 1.3 a client learns that after its own handshake, as a connection that breaks. Whoever's
-//! certificate was revoked would read "transport error", and try again. The transport keeps of an
-//! error its text alone, so the alert is put into words of ours where it is still one, and
-//! recognised by them where a call fails.
+//! In TLS 1.3 a client learns that after its own handshake, as a connection that breaks; a call that
+//! was on its way is "cancelled", or met a "transport error". Whoever's certificate was revoked
+//! would try again. So what the server said is kept beside the connection, where it is read, and
+//! looked up where a call failed.
 
-use std::error::Error;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustls::AlertDescription;
 use tonic::Status;
 use tower::BoxError;
 
-const REVOKED: &str = "the service refuses this certificate: it was revoked";
-const NOT_IN_FORCE: &str = "the service refuses this certificate: it is not in force";
-const NOT_TRUSTED: &str = "the service refuses this certificate: its authority is not trusted";
+/// What a service may say of our certificate, by number; nothing is 0.
+const WORDS: [&str; 4] = [
+    "",
+    "the service refuses this certificate: it was revoked",
+    "the service refuses this certificate: it is not in force",
+    "the service refuses this certificate: its authority is not trusted",
+];
 
-/// An error of the connection, in words of ours if the service refused our certificate.
-pub(super) fn worded(error: io::Error) -> io::Error {
-    let tls = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    let words = match tls {
-        Some(rustls::Error::AlertReceived(AlertDescription::CertificateRevoked)) => REVOKED,
-        Some(rustls::Error::AlertReceived(AlertDescription::CertificateExpired)) => NOT_IN_FORCE,
-        Some(rustls::Error::AlertReceived(AlertDescription::UnknownCA)) => NOT_TRUSTED,
-        _ => return error,
-    };
-    io::Error::new(io::ErrorKind::PermissionDenied, words)
-}
+/// What the service said of our certificate on the last connection of a channel. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Verdict(Arc<AtomicU8>);
 
-/// The error of a call: UNAUTHENTICATED where the service refused our certificate.
-pub(super) fn explained(error: BoxError) -> BoxError {
-    let Some(words) = words(error.as_ref()) else {
-        return error;
-    };
-    let mut status = Status::unauthenticated(words);
-    status.set_source(error.into());
-    status.into()
-}
-
-fn words(error: &(dyn Error + 'static)) -> Option<&'static str> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            let text = io.to_string();
-            let ours = [REVOKED, NOT_IN_FORCE, NOT_TRUSTED];
-            return ours.into_iter().find(|words| text == *words);
+impl Verdict {
+    /// Nothing was said yet, or what was read shows that the certificate was accepted.
+    pub(super) fn clear(&self) {
+        if self.0.load(Ordering::Relaxed) != 0 {
+            self.0.store(0, Ordering::Relaxed);
         }
-        next = error.source();
     }
-    None
+
+    /// Keeps what the service said, if `error` is that.
+    pub(super) fn hear(&self, error: &io::Error) {
+        let inner = error.get_ref();
+        let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        let Some(rustls::Error::AlertReceived(alert)) = tls else {
+            return;
+        };
+        let number = match alert {
+            AlertDescription::CertificateRevoked => 1,
+            AlertDescription::CertificateExpired => 2,
+            AlertDescription::UnknownCA => 3,
+            _ => return,
+        };
+        self.0.store(number, Ordering::Relaxed);
+    }
+
+    /// The error of a call: UNAUTHENTICATED where the service refused our certificate.
+    pub(super) fn explain(&self, error: BoxError) -> BoxError {
+        let number = usize::from(self.0.load(Ordering::Relaxed));
+        match WORDS.get(number) {
+            Some(words) if !words.is_empty() => {
+                let mut status = Status::unauthenticated(*words);
+                status.set_source(error.into());
+                status.into()
+            }
+            _ => error,
+        }
+    }
 }

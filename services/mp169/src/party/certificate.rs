@@ -48,6 +48,7 @@ pub(super) async fn issue(args: CertificateArgs) -> Result<()> {
     let authority = session.folder.authority()?;
     let issued =
         authority.issue_organisation(entity, role_code(identity), &party.name, validity)?;
+    session.folder.note_issued(&name, &issued)?;
     let folder = match &args.out {
         Some(out) => session.folder.make_client(out, args.host.as_deref())?,
         None => session.folder,

@@ -10,5 +10,6 @@ mod exit_codes;
 mod hostile;
 mod load;
 mod log;
+mod revoke;
 mod watch;
 mod world;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
+use mesh_rpc::HandshakeOutcome;
 use mesh_testkit::{TempDir, temp_dir, wait_until};
 use mesh_types::SystemClock;
 use mp169::clients::Clients;
@@ -68,6 +69,11 @@ impl World {
     /// The services, as an identity of the mesh's folder sees them.
     pub(crate) fn clients(&self, identity: &str) -> Clients {
         Clients::of(&self.folder, identity).unwrap()
+    }
+
+    /// How many handshakes of a service's callers ended so.
+    pub(crate) fn handshakes(&self, service: Service, outcome: HandshakeOutcome) -> u64 {
+        self.mesh.tls(service).unwrap().handshakes().get(outcome)
     }
 
     /// A line for the shell, to be run where commands are given.

@@ -1,0 +1,160 @@
+//! What can be asked of `mp169 certificate`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use mesh_authz::InternalRole;
+use mesh_rpc::{DenialReason, IssuerName, SerialNumber};
+
+use super::connection::Output;
+
+const REVOKE: &str = "Within 10 seconds every process that reads the list refuses what it denies, in \
+    handshakes and on connections that are open, whose calls and streams end. The list is denied.toml in the \
+    folder of `mp169 up`, or the file that --list names: the one that the services were started with \
+    (MP169_TLS_DENY_LIST). Machines that read another file need the same entry there. Nobody is asked, and no \
+    certificate is needed, so this works whatever was stolen.\n\n\
+    A certificate is revoked, not its holder: a new one works. --identity stops all certificates of a holder, \
+    also later ones, until `mp169 certificate restore`.\n\n\
+    Examples:\n  \
+    mp169 certificate revoke EAGLE --reason 'laptop stolen'\n  \
+    mp169 certificate revoke --serial 4A:5F:00:1B --reason 'key was published'\n  \
+    mp169 certificate revoke --serial 4A5F001C --issuer 'CN=Another authority' --output json\n  \
+    mp169 certificate revoke --file mp169-data/certificates/analyst.crt.pem\n  \
+    mp169 certificate revoke --identity 02-DC-CE-00-00-00-00-02 --reason 'left the market'\n  \
+    mp169 certificate revoke --identity dsp --yes";
+
+/// `certificate`
+#[derive(Debug, Subcommand)]
+pub enum CertificateCommand {
+    /// Denies a certificate, or all certificates of an identity, while the mesh runs.
+    #[command(after_help = REVOKE)]
+    Revoke(RevokeArgs),
+    /// Takes entries off the list again.
+    #[command(after_help = "Examples:\n  \
+        mp169 certificate restore EAGLE\n  \
+        mp169 certificate restore --serial 4A5F001B\n  \
+        mp169 certificate restore --identity dsp")]
+    Restore(RestoreArgs),
+    /// Lists what is denied.
+    #[command(after_help = "Examples:\n  \
+        mp169 certificate list\n  \
+        mp169 certificate list --output json")]
+    List(ListArgs),
+    /// Issues a certificate of an internal role, from the authority in the mesh's folder.
+    ///
+    /// It replaces the one that the folder holds; a service shows its new one within a second. With
+    /// --out it fills a client's folder. For a party: `mp169 party certificate`.
+    #[command(after_help = "Examples:\n  \
+        mp169 certificate issue analyst\n  \
+        mp169 certificate issue auditor --out clients/auditor --days 30")]
+    Issue(IssueArgs),
+}
+
+/// Which list, and how to show the answer.
+#[derive(Debug, Args)]
+pub struct ListFile {
+    /// Folder of the mesh that `mp169 up` runs.
+    #[arg(long, env = "MP169_HOME", default_value = "mp169-data")]
+    pub home: PathBuf,
+    /// The list, if it is not that of the folder; made if missing.
+    #[arg(long, value_name = "FILE", env = "MP169_TLS_DENY_LIST")]
+    pub list: Option<PathBuf>,
+    /// How to show the answer.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+/// What is meant.
+#[derive(Debug, Args)]
+pub struct Selected {
+    /// One of these.
+    #[command(flatten)]
+    pub by: By,
+    /// The authority that gave the serial number, as `openssl x509 -issuer` prints it; the mesh's
+    /// own if not said.
+    #[arg(long, value_name = "NAME", requires = "serial")]
+    pub issuer: Option<IssuerName>,
+}
+
+/// By what it is named.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct By {
+    /// All certificates that the mesh's folder issued to this party or internal role.
+    pub name: Option<String>,
+    /// The certificate in this file, PEM or DER: the first one, if it holds several.
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The certificate with this serial number, as `openssl x509 -serial` prints it.
+    #[arg(long, value_name = "HEX")]
+    pub serial: Option<SerialNumber>,
+    /// Every certificate of a party (its name here, or its EUI-64) or of an internal role.
+    #[arg(long, value_name = "IDENTITY")]
+    pub identity: Option<String>,
+}
+
+/// `certificate revoke`
+#[derive(Debug, Args)]
+pub struct RevokeArgs {
+    /// What to deny.
+    #[command(flatten)]
+    pub selected: Selected,
+    /// Why: kept in the list. No personal data.
+    #[arg(long)]
+    pub reason: Option<DenialReason>,
+    /// Also if the mesh's own services, all of a role, or all that an authority issued is denied.
+    #[arg(long)]
+    pub yes: bool,
+    /// Which list.
+    #[command(flatten)]
+    pub list: ListFile,
+}
+
+/// `certificate restore`
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// What to accept again.
+    #[command(flatten)]
+    pub selected: Selected,
+    /// Which list.
+    #[command(flatten)]
+    pub list: ListFile,
+}
+
+/// `certificate list`
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Which list.
+    #[command(flatten)]
+    pub list: ListFile,
+}
+
+/// `certificate issue`
+#[derive(Debug, Args)]
+pub struct IssueArgs {
+    /// The role, such as operator or dsp, or a service of the mesh.
+    #[arg(value_parser = role)]
+    pub role: InternalRole,
+    /// The folder to fill for a client; made if missing.
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+    /// The host by which the client reaches the services, if not the one that they listen on.
+    #[arg(long, requires = "out")]
+    pub host: Option<String>,
+    /// For how many days it holds.
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    pub days: u32,
+    /// Folder of the mesh that `mp169 up` runs.
+    #[arg(long, env = "MP169_HOME", default_value = "mp169-data")]
+    pub home: PathBuf,
+    /// How to show the answer.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+fn role(text: &str) -> Result<InternalRole, String> {
+    InternalRole::from_spiffe_path(text).ok_or_else(|| {
+        let roles: Vec<&str> = InternalRole::ALL.iter().map(|role| role.as_str()).collect();
+        format!("there are: {}", roles.join(", "))
+    })
+}
