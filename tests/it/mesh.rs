@@ -1,9 +1,11 @@
 //! How does a test get a mesh: the five real services on loopback, with certificates and databases
 //! in a folder that goes away?
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flag_registry::Quotas;
 use mesh_api::common::v1::ErrorReason;
 use mesh_api::registration::v1 as wire;
 use mesh_api::status::reason_of;
@@ -41,11 +43,29 @@ pub(crate) struct TestMesh {
 impl TestMesh {
     /// Starts the services with nothing loaded and waits until all of them serve.
     pub(crate) async fn start() -> Self {
+        Self::start_with(Quotas::default()).await
+    }
+
+    /// The same, for tests that change a few flags more often than any supplier may.
+    pub(crate) async fn without_quotas() -> Self {
+        let most = NonZeroU32::MAX;
+        Self::start_with(Quotas {
+            device_lifts: most,
+            device_repeats: most,
+            supplier_lifts: most,
+            supplier_repeats: most,
+        })
+        .await
+    }
+
+    async fn start_with(quotas: Quotas) -> Self {
         let home = temp_dir();
         let folder = Folder::open_or_make(home.path()).unwrap();
         let clock = Arc::new(SystemClock);
         let anywhere = Listen::default();
-        let mesh = Mesh::start(&folder, &anywhere, clock).await.unwrap();
+        let mesh = Mesh::start_with(&folder, &anywhere, clock, quotas)
+            .await
+            .unwrap();
         let mesh = Self { mesh, folder, home };
         for service in Service::ALL {
             mesh.serves(service).await;

@@ -34,7 +34,7 @@ const CALM: Home = Home::new(7);
 async fn nothing_slips_between_check_and_commit() {
     let seed = seed();
     println!("{SEED}={seed} repeats the choices of this storm");
-    let mesh = TestMesh::start().await;
+    let mesh = TestMesh::without_quotas().await;
     let flags = Tape::of_flags(mesh.folder());
     let devices = Tape::of_devices(mesh.folder());
     let parties = Tape::of_parties(mesh.folder());

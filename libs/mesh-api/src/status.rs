@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
-use tonic_types::{BadRequest, ErrorDetails, PreconditionFailure, StatusExt};
+use tonic_types::{BadRequest, ErrorDetails, PreconditionFailure, QuotaViolation, StatusExt};
 
 use crate::common::v1::{ErrorReason, ItemStatus, Violation};
 use crate::convert::FieldErrors;
@@ -110,6 +111,46 @@ pub fn try_later(
     status
 }
 
+/// A quota that is used up.
+#[derive(Debug, Clone, Copy)]
+pub struct Quota<'a> {
+    /// Which one, as in `DEVICE_LIFTS`.
+    pub name: &'a str,
+    /// The Device or party whose quota it is.
+    pub subject: &'a str,
+    /// How much it allows in the window.
+    pub size: i64,
+    /// The time in which it allows so much.
+    pub window: Duration,
+}
+
+/// `RESOURCE_EXHAUSTED` because a quota is used up, with room again `after` so long. It is for people:
+/// the trailer that gRFC A6 names tells a client's retry policy not to try again by itself.
+#[must_use]
+pub fn quota_exhausted(message: impl Into<String>, quota: &Quota<'_>, after: Duration) -> Status {
+    let message = message.into();
+    let (size, window) = (quota.size.to_string(), quota.window.as_secs().to_string());
+    let mut details = info(
+        ErrorReason::QuotaExhausted,
+        &[
+            ("quota", quota.name),
+            ("limit", &size),
+            ("window_seconds", &window),
+        ],
+    );
+    details.set_retry_info(Some(after));
+    details.set_quota_failure([QuotaViolation {
+        quota_id: quota.name.to_owned(),
+        quota_value: quota.size,
+        ..QuotaViolation::new(quota.subject, message.as_str())
+    }]);
+    let mut status = Status::with_error_details(Code::ResourceExhausted, message, details);
+    status
+        .metadata_mut()
+        .insert("grpc-retry-pushback-ms", MetadataValue::from_static("-1"));
+    status
+}
+
 /// A defect of the service: nothing of it crosses the wire but the code.
 #[must_use]
 pub fn internal() -> Status {
@@ -193,6 +234,33 @@ mod tests {
         let subjects = errors.violations();
         assert_eq!(subjects[0].0, "reasonable_steps.steps[0].taken_time");
         assert!(!errors.is_empty());
+    }
+
+    #[test]
+    fn a_quota_says_when_and_has_no_program_wait_for_it() {
+        let quota = Quota {
+            name: "DEVICE_LIFTS",
+            subject: "00-DB-12-34-56-78-90-A0",
+            size: 10,
+            window: Duration::from_hours(24),
+        };
+        let status = quota_exhausted("used up", &quota, Duration::from_hours(3));
+        assert_eq!(reason_of(&status), Some(ErrorReason::QuotaExhausted));
+        assert_eq!(
+            status.metadata().get("grpc-retry-pushback-ms").unwrap(),
+            "-1"
+        );
+        let details = status.get_error_details();
+        let after = details.retry_info().unwrap().retry_delay;
+        assert_eq!(after, Some(Duration::from_hours(3)));
+        let violation = &details.quota_failure().unwrap().violations[0];
+        assert_eq!(violation.subject, quota.subject);
+        assert_eq!(
+            (&*violation.quota_id, violation.quota_value),
+            (quota.name, 10)
+        );
+        let told = &details.error_info().unwrap().metadata;
+        assert_eq!((&*told["limit"], &*told["window_seconds"]), ("10", "86400"));
     }
 
     #[test]

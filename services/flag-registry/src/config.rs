@@ -3,6 +3,8 @@
 use clap::Parser;
 use mesh_service::ProcessSettings;
 
+use crate::quota::Quotas;
+
 /// The flag registry: the flag of each Device, the choice behind it, and the log of every change.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "flag-registry", version)]
@@ -16,4 +18,7 @@ pub struct Config {
     /// Where the service registration listens: `host:port`.
     #[arg(long, env = "MP169_REGISTRATION")]
     pub registration: String,
+    /// How much a supplier may repeat.
+    #[command(flatten)]
+    pub quotas: Quotas,
 }

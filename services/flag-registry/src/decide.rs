@@ -8,6 +8,7 @@ use crate::flag::{Change, Entry, Meter};
 use crate::lifecycle::supplier_changed;
 use crate::preconditions::{Violation, violations, wants_reduction};
 use crate::preference::{Wish, WishKind};
+use crate::quota::{Effect, Spent};
 
 /// A wish that is granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,10 @@ pub struct Decision {
     pub change: Change,
     /// Whether the flag's state changes.
     pub changed: bool,
+    /// What it does as far as quotas go.
+    pub effect: Effect,
+    /// What the supplier has spent on the Device so far.
+    pub spent: Spent,
 }
 
 /// Grants `wish`, or names everything that stands in its way.
@@ -48,9 +53,13 @@ pub fn decide(
     } else {
         Cause::PreferenceRecorded
     };
+    let caught_up = entry.map_or_else(Vec::new, |entry| catch_up(entry, facts, now));
+    let prompts = caught_up.iter().filter_map(|change| change.review);
+    let prompted = prompts.count() > 0 || entry.is_some_and(|entry| !entry.reviews.is_empty());
+    let its_own = entry.filter(|entry| entry.standing.supplier.as_ref() == Some(&facts.supplier));
     Ok(Decision {
         meter,
-        caught_up: entry.map_or_else(Vec::new, |entry| catch_up(entry, facts, now)),
+        caught_up,
         change: Change {
             cause,
             current: facts.standing(wanted),
@@ -59,6 +68,8 @@ pub fn decide(
             review: None,
         },
         changed,
+        effect: Effect::of(flagged, wanted, prompted),
+        spent: its_own.map(|entry| entry.spent.clone()).unwrap_or_default(),
     })
 }
 

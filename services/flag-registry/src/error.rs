@@ -10,6 +10,7 @@ use tonic::{Code, Status};
 
 use crate::facts::MalformedRecord;
 use crate::preconditions::{Violation, precondition_name};
+use crate::quota::UsedUp;
 
 /// Every way in which the service refuses a call.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,14 @@ pub enum Error {
     EtagMismatch {
         /// The etag that it has.
         now: String,
+    },
+    /// A quota is used up.
+    #[error("{used_up}")]
+    QuotaExhausted {
+        /// Which.
+        used_up: UsedUp,
+        /// The Device or party whose quota it is.
+        subject: String,
     },
     /// The request id was used for another request.
     #[error("the request id was used before for a request with another content")]
@@ -62,6 +71,15 @@ impl From<Error> for Status {
             }
             Error::EtagMismatch { .. } => {
                 status::refusal(Code::Aborted, ErrorReason::EtagMismatch, text)
+            }
+            Error::QuotaExhausted { used_up, subject } => {
+                let quota = status::Quota {
+                    name: used_up.quota.name(),
+                    subject: &subject,
+                    size: used_up.size.get().into(),
+                    window: UsedUp::WINDOW,
+                };
+                status::quota_exhausted(text, &quota, used_up.wait)
             }
             Error::RequestIdReused => {
                 status::refusal(Code::AlreadyExists, ErrorReason::RequestIdReused, text)

@@ -8,6 +8,7 @@ use mesh_api::flag_registry::v1::{Cause, ReviewReason};
 use mesh_types::{CspId, DeviceId, PartyId, Position, Sequence, Timestamp};
 
 use crate::preference::Given;
+use crate::quota::{Effect, Spent};
 
 /// The kinds of Device that can carry the flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,6 +55,8 @@ pub struct Entry {
     pub chosen: Timestamp,
     /// The last event about the Device.
     pub last_sequence: Sequence,
+    /// What the supplier has spent of the Device's quotas.
+    pub spent: Spent,
     /// Prompts that no later choice has answered, oldest first.
     pub reviews: Vec<ReviewReason>,
     /// The position in the log `devices` up to which facts are taken into account.
@@ -162,9 +165,12 @@ impl Entry {
             state_sequence: place.sequence,
             chosen: place.recorded_time,
             last_sequence: place.sequence,
+            spent: Spent::default(),
             reviews: Vec::new(),
             rests_on: event.rests_on.clone(),
         });
+        let prompted = !entry.reviews.is_empty();
+        let effect = Effect::of(entry.standing.flagged, current.flagged, prompted);
         if current.flagged != entry.standing.flagged {
             entry.since = effective;
             entry.cause = event.change.cause;
@@ -172,6 +178,8 @@ impl Entry {
         }
         if current.supplier != entry.standing.supplier {
             entry.responsible_since = effective;
+            // Nobody is kept from anything by what an earlier supplier did.
+            entry.spent = Spent::default();
         }
         let ended = entry.standing.flagged && !current.flagged;
         if event.change.given.is_some() || ended {
@@ -179,6 +187,7 @@ impl Entry {
         }
         if event.change.given.is_some() {
             entry.chosen = place.recorded_time;
+            entry.spent.note(effect, place.recorded_time);
         }
         entry.reviews.extend(event.change.review);
         entry.standing = current;

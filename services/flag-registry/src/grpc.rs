@@ -16,6 +16,7 @@ use mesh_types::Clock;
 use tonic::{Request, Response, Status};
 
 use crate::error::Error;
+use crate::metrics::Metrics;
 use crate::request;
 use crate::store::FlagStore;
 
@@ -25,13 +26,19 @@ pub struct Flags {
     store: FlagStore,
     feed: Feed,
     clock: Arc<dyn Clock>,
+    metrics: Metrics,
 }
 
 impl Flags {
     /// Answers from `store`, whose log `feed` serves.
     #[must_use]
-    pub fn new(store: FlagStore, feed: Feed, clock: Arc<dyn Clock>) -> Self {
-        Self { store, feed, clock }
+    pub fn new(store: FlagStore, feed: Feed, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
+        Self {
+            store,
+            feed,
+            clock,
+            metrics,
+        }
     }
 }
 

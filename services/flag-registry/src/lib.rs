@@ -2,7 +2,7 @@
 //!
 //! | RPC | Who | Beside the refusals of the chain |
 //! |---|---|---|
-//! | AddFlag, RemoveFlag, RecordTenancyChange | the Responsible Supplier | `FAILED_PRECONDITION`, `INVALID_ARGUMENT`, `ALREADY_EXISTS`, `ABORTED`, `UNAVAILABLE` |
+//! | AddFlag, RemoveFlag, RecordTenancyChange | the Responsible Supplier | `FAILED_PRECONDITION`, `INVALID_ARGUMENT`, `ALREADY_EXISTS`, `ABORTED`, `UNAVAILABLE`, `RESOURCE_EXHAUSTED` |
 //! | NoteTenancyRestriction | the DSP | `INVALID_ARGUMENT`, `ALREADY_EXISTS` |
 //! | GetFlag, BatchGetFlags | the Responsible Supplier, internal readers | `INVALID_ARGUMENT`, `OUT_OF_RANGE` |
 //! | ListFlags | a supplier its own, internal readers all | `INVALID_ARGUMENT`, `OUT_OF_RANGE` |
@@ -19,8 +19,9 @@
 //!   [`lifecycle`].
 //! - A caller that is permitted by its role alone can have a supplier asked for a review, and change
 //!   nothing: see [`restriction`].
-//! - The domain ([`flag`], [`past`], [`decide`], [`preconditions`], [`lifecycle`], [`restriction`])
-//!   reads no clock, draws no lots and does no I/O.
+//! - Nobody fills the log in a loop, and nobody's loop keeps a consumer from refusing: see [`quota`].
+//! - The domain ([`flag`], [`past`], [`decide`], [`preconditions`], [`quota`], [`lifecycle`],
+//!   [`restriction`]) reads no clock, draws no lots and does no I/O.
 
 pub mod config;
 pub mod decide;
@@ -30,10 +31,12 @@ pub mod flag;
 pub mod follow;
 pub mod grpc;
 pub mod lifecycle;
+pub mod metrics;
 mod paging;
 pub mod past;
 pub mod preconditions;
 pub mod preference;
+pub mod quota;
 pub mod request;
 pub mod restriction;
 mod serve;
@@ -43,4 +46,5 @@ mod tests;
 pub mod wire;
 
 pub use mesh_service::RunError;
+pub use quota::Quotas;
 pub use serve::{Deps, SERVICE, run};

@@ -9,7 +9,10 @@ use flag_registry::{Deps, config::Config, run};
 async fn main() -> ExitCode {
     let config = Config::parse();
     mesh_service::process("flag-registry", &config.process, |tls, listener, stop| {
-        let deps = Deps::new(&config.database_url, &config.registration, tls);
+        let deps = Deps {
+            quotas: config.quotas,
+            ..Deps::new(&config.database_url, &config.registration, tls)
+        };
         run(deps, listener, stop)
     })
     .await

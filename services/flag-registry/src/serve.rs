@@ -16,6 +16,8 @@ use tonic::service::Routes;
 
 use crate::follow::{FollowedSuppliers, follow_devices};
 use crate::grpc::Flags;
+use crate::metrics::Metrics;
+use crate::quota::Quotas;
 use crate::store::FlagStore;
 
 /// The full name of the service in the contracts.
@@ -32,12 +34,14 @@ pub struct Deps {
     pub tls: Tls,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// How much a supplier may repeat.
+    pub quotas: Quotas,
     /// The contracts' descriptor set, which holds the rule of each RPC.
     pub contracts: &'static [u8],
 }
 
 impl Deps {
-    /// With the machine's clock.
+    /// With the machine's clock and the usual quotas.
     #[must_use]
     pub fn new(database_url: &str, registration: &str, tls: Tls) -> Self {
         Self {
@@ -45,6 +49,7 @@ impl Deps {
             registration: registration.to_owned(),
             tls,
             clock: Arc::new(SystemClock),
+            quotas: Quotas::default(),
             contracts: mesh_api::FILE_DESCRIPTOR_SET,
         }
     }
@@ -58,8 +63,8 @@ pub async fn run(
 ) -> Result<Drained, RunError> {
     let rules = Rules::read(deps.contracts, &[SERVICE])?;
     let clock = Arc::clone(&deps.clock);
-    let (store, writer) =
-        FlagStore::open(&deps.database_url, clock, WriterSettings::default()).await?;
+    let settings = WriterSettings::default();
+    let (store, writer) = FlagStore::open(&deps.database_url, clock, deps.quotas, settings).await?;
     let registration = connect(ClientOptions::new(
         "registration",
         deps.registration.clone(),
@@ -142,7 +147,8 @@ impl Parts {
             Arc::clone(clock),
             self.draining.token(),
         );
-        let flags = Flags::new(self.store.clone(), feed, Arc::clone(clock));
+        let metrics = Metrics::new(&opentelemetry::global::meter("flag-registry"));
+        let flags = Flags::new(self.store.clone(), feed, Arc::clone(clock), metrics);
         let options = ServeOptions::new(
             "flag-registry",
             listener,

@@ -12,6 +12,7 @@
 //! | What has changed in this transaction so far? | `store/ledger.rs` |
 //! | What is read? | `store/read.rs`, of an instant `store/past.rs` |
 //! | How does an entry look as a row? | `store/rows.rs` |
+//! | How much of its quotas has a supplier spent? | `store/spent.rs` |
 //! | Until when is a supplier known to stay responsible? | `store/tenure.rs` |
 
 mod batch;
@@ -21,6 +22,7 @@ mod note;
 mod past;
 mod read;
 mod rows;
+mod spent;
 mod tenure;
 #[cfg(test)]
 mod tests;
@@ -38,6 +40,7 @@ pub use command::{
 pub use read::{EntryFilter, HistoryPage};
 
 use crate::error::Error;
+use crate::quota::Quotas;
 use batch::{Answer, Registry};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -61,6 +64,7 @@ impl FlagStore {
     pub async fn open(
         url: &str,
         clock: Arc<dyn Clock>,
+        quotas: Quotas,
         settings: WriterSettings,
     ) -> Result<(Self, WriterTask), StoreError> {
         let store = Store::open(url, &MIGRATIONS).await?;
@@ -70,7 +74,7 @@ impl FlagStore {
         let mut tx = store.begin_write(clock.now()).await?;
         tx.create_log(&log, log::random_epoch()).await?;
         tx.commit().await?;
-        let registry = Registry::new(log.clone());
+        let registry = Registry::new(log.clone(), quotas);
         let (writer, task) = Writer::start(store.clone(), registry, clock, settings);
         Ok((Self { store, log, writer }, task))
     }

@@ -6,6 +6,7 @@ mod history;
 mod lifecycle;
 mod past;
 mod preconditions;
+mod quotas;
 mod redaction;
 mod requests;
 mod restriction;

@@ -32,7 +32,10 @@ pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
     if let Some(advice) = advice(status) {
         complain(&advice);
     }
-    ExitCode::from(code(status.code()))
+    ExitCode::from(match reason_of(status) {
+        Some(Reason::QuotaExhausted) => 8,
+        _ => code(status.code()),
+    })
 }
 
 /// Says what is wrong with a command line, or gives the help that it asks for.
@@ -92,6 +95,9 @@ fn advice(status: &Status) -> Option<&'static str> {
         }
         Reason::PreconditionsNotMet => {
             "What is declared and attested is given with --step, --contact and --no-…; the rest is put right in the inventory."
+        }
+        Reason::QuotaExhausted => {
+            "Nothing was recorded. A flag that is not set can be set all the same."
         }
         Reason::RequestIdReused => "Leave out --request-id, or send just the same request again.",
         Reason::EtagMismatch => {

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
+use flag_registry::Quotas;
 use futures::FutureExt as _;
 use mesh_rpc::Tls;
 use mesh_types::Clock;
@@ -40,6 +41,7 @@ impl Default for Listen {
 pub struct Mesh {
     addresses: BTreeMap<Service, String>,
     tls: BTreeMap<Service, Tls>,
+    quotas: Quotas,
     stop: CancellationToken,
     running: Mutex<JoinSet<(Service, Result<bool>)>>,
     /// Holds the folder until every service has ended.
@@ -49,6 +51,16 @@ pub struct Mesh {
 impl Mesh {
     /// Claims the folder, binds all listeners, notes their addresses in it, and starts the services.
     pub async fn start(folder: &Folder, listen: &Listen, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::start_with(folder, listen, clock, Quotas::default()).await
+    }
+
+    /// The same with other quotas than the usual ones.
+    pub async fn start_with(
+        folder: &Folder,
+        listen: &Listen,
+        clock: Arc<dyn Clock>,
+        quotas: Quotas,
+    ) -> Result<Self> {
         let claim = folder.claim()?;
         let mut listeners = BTreeMap::new();
         let mut addresses = BTreeMap::new();
@@ -73,6 +85,7 @@ impl Mesh {
         let mesh = Self {
             addresses,
             tls,
+            quotas,
             stop: CancellationToken::new(),
             running: Mutex::new(JoinSet::new()),
             _claim: claim,
@@ -109,6 +122,7 @@ impl Mesh {
             Service::FlagRegistry => {
                 let mut deps = flag_registry::Deps::new(&database, &registration, tls);
                 deps.clock = clock;
+                deps.quotas = self.quotas;
                 flag_registry::run(deps, listener, stop).boxed()
             }
             Service::Classification => {

@@ -33,7 +33,8 @@ pub(crate) async fn run(args: UpArgs, otlp_endpoint: Option<String>) -> Result<(
         host: args.host.clone(),
         first_port: args.port,
     };
-    let mesh = Mesh::start(&folder, &listen, Arc::new(SystemClock)).await?;
+    let clock = Arc::new(SystemClock);
+    let mesh = Mesh::start_with(&folder, &listen, clock, args.quotas).await?;
     let ended = tokio::select! {
         stop = signals::told_to_stop() => stop,
         failed = mesh.failed() => Err(failed),

@@ -4,10 +4,12 @@
 //! the bare servers share the process and its runtime with them: whatever that costs, it costs both
 //! sides of a figure.
 
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
+use flag_registry::Quotas;
 use mesh_api::classification::v1::BatchClassifyRequest;
 use mesh_api::csp_notification::v1::GetSubscriptionRequest;
 use mesh_api::reporting::v1::GetObligationReportRequest;
@@ -32,6 +34,16 @@ const CONNECTIONS: usize = 4;
 /// From this number on every second home is an ordinary one in the north, supplied by Albion.
 const FIRST_HOME: u16 = 8;
 
+/// What is measured again and again is measured on the same Devices.
+fn unlimited() -> Quotas {
+    Quotas {
+        device_lifts: NonZeroU32::MAX,
+        device_repeats: NonZeroU32::MAX,
+        supplier_lifts: NonZeroU32::MAX,
+        supplier_repeats: NonZeroU32::MAX,
+    }
+}
+
 /// The running mesh.
 pub(crate) struct Town {
     mesh: Mesh,
@@ -45,7 +57,8 @@ impl Town {
     pub(crate) async fn build(parent: &Path, homes: u16) -> Result<Self> {
         let home = TempDir::new_in(parent)?;
         let folder = Folder::open_or_make(home.path())?;
-        let mesh = Mesh::start(&folder, &Listen::default(), Arc::new(SystemClock)).await?;
+        let (anywhere, clock) = (Listen::default(), Arc::new(SystemClock));
+        let mesh = Mesh::start_with(&folder, &anywhere, clock, unlimited()).await?;
         let town = Self {
             mesh,
             folder,

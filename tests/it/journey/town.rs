@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use flag_registry::Quotas;
 use mesh_api::common::v1::ErrorReason;
 use mesh_api::registration::v1 as wire;
 use mesh_api::status::reason_of;
@@ -27,6 +28,7 @@ pub(crate) struct Town {
     addresses: BTreeMap<Service, String>,
     running: Mutex<BTreeMap<Service, Running>>,
     clock: Arc<dyn Clock>,
+    quotas: Quotas,
     _scratch: TempDir,
 }
 
@@ -39,11 +41,11 @@ struct Running {
 impl Town {
     /// Starts all services on free ports, with nothing recorded.
     pub(crate) async fn start() -> Self {
-        Self::with_clock(Arc::new(SystemClock)).await
+        Self::with(Arc::new(SystemClock), Quotas::default()).await
     }
 
-    /// The same, with services that go by `clock`.
-    pub(crate) async fn with_clock(clock: Arc<dyn Clock>) -> Self {
+    /// The same, with services that go by `clock`, and with quotas of flags.
+    pub(crate) async fn with(clock: Arc<dyn Clock>, quotas: Quotas) -> Self {
         let scratch = temp_dir();
         let folder = Folder::open_or_make(scratch.path()).unwrap();
         let mut town = Self {
@@ -51,6 +53,7 @@ impl Town {
             addresses: BTreeMap::new(),
             running: Mutex::default(),
             clock,
+            quotas,
             _scratch: scratch,
         };
         let mut listeners = Vec::new();
@@ -94,6 +97,7 @@ impl Town {
             Service::FlagRegistry => {
                 let mut deps = flag_registry::Deps::new(&database, &registration, tls);
                 deps.clock = clock;
+                deps.quotas = self.quotas;
                 tokio::spawn(async {
                     flag_registry::run(deps, listener, stopped)
                         .await

@@ -1,7 +1,9 @@
 //! How is a case played, and how does each step wait until the mesh has taken it in?
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use flag_registry::Quotas;
 use mesh_api::common::v1::{ErrorReason, Position};
 use mesh_api::flag_registry::v1 as flags;
 use mesh_api::registration::v1::{self as registration, PartyStatus};
@@ -21,6 +23,17 @@ use crate::journey::town::Town;
 /// Each step comes so long after the one before, so that no two are recorded at the same time.
 const BETWEEN_STEPS: i64 = 1_000_000;
 
+/// So small that cases use them up.
+fn quotas() -> Quotas {
+    let of = |size| NonZeroU32::new(size).unwrap();
+    Quotas {
+        device_lifts: of(cast::DEVICE_QUOTA),
+        device_repeats: of(cast::DEVICE_QUOTA),
+        supplier_lifts: of(cast::SUPPLIER_QUOTA),
+        supplier_repeats: of(cast::SUPPLIER_QUOTA),
+    }
+}
+
 /// A mesh and the reference, side by side.
 pub(super) struct Case {
     pub(super) town: Town,
@@ -36,7 +49,7 @@ impl Case {
     /// A mesh with nothing recorded.
     pub(super) async fn begin() -> Self {
         let clock = Arc::new(ManualClock::new(BEGINNING));
-        let town = Town::with_clock(clock.clone()).await;
+        let town = Town::with(clock.clone(), quotas()).await;
         let mut case = Self {
             world: Reference::new(BEGINNING, Default::default()),
             town,

@@ -18,6 +18,12 @@ pub(super) const PARTIES: [&str; 4] = ["ALBION", "BRIGHT", "CALEDONIA", "METERWO
 /// How many of the parties are suppliers.
 pub(super) const SUPPLIERS: usize = 3;
 
+/// How often a supplier may lift the flag of a Device within a day, and how often it may record a
+/// preference that changes nothing.
+pub(super) const DEVICE_QUOTA: u32 = 2;
+/// The same of all its Devices together.
+pub(super) const SUPPLIER_QUOTA: u32 = 4;
+
 /// The CSPs: the party, and the name that hubs give it.
 pub(super) const CSPS: [(&str, &str); 2] = [("CSP-NORTH", "north"), ("CSP-SOUTH", "south")];
 

@@ -7,6 +7,7 @@ mod admission;
 mod downstream;
 mod flags;
 mod inventory;
+mod quotas;
 mod reads;
 mod snapshots;
 
@@ -21,6 +22,7 @@ use tonic::Code;
 
 use super::calls::{Answer, Call, Refusal, Reply, Request};
 use inventory::Inventory;
+use quotas::Use;
 
 /// The world as it should be.
 pub(super) struct Reference {
@@ -30,6 +32,8 @@ pub(super) struct Reference {
     pub(super) flags: Log<flag::FlagEvent, BTreeMap<String, flag::FlagEntry>>,
     /// What was accepted, by caller, kind of request and request id.
     accepted: Vec<(Call, Reply)>,
+    /// What counts towards quotas.
+    uses: Vec<Use>,
 }
 
 /// A log: its events, and what stood after each of them.
@@ -116,6 +120,7 @@ impl Reference {
             devices: Log::beginning(beginning(devices)),
             flags: Log::beginning(beginning(flags)),
             accepted: Vec::new(),
+            uses: Vec::new(),
         }
     }
 

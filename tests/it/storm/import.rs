@@ -24,7 +24,7 @@ const CALLS: usize = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_load_of_the_inventory_turns_no_supplier_away() {
-    let mesh = TestMesh::start().await;
+    let mesh = TestMesh::without_quotas().await;
     mesh.load(rows(LOADED)).await;
     mesh.knows(ALBION.id).await;
     let over = AtomicBool::new(false);

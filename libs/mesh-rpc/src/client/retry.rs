@@ -24,6 +24,9 @@ pub struct RetryPolicy {
     pub first_pause: Duration,
     /// Upper bound of every pause.
     pub longest_pause: Duration,
+    /// If the server says to come back later than this, the caller is told instead: a quota that has
+    /// room again tomorrow is nothing to wait for.
+    pub longest_pushback: Duration,
 }
 
 impl Default for RetryPolicy {
@@ -32,6 +35,7 @@ impl Default for RetryPolicy {
             attempts: 4,
             first_pause: Duration::from_millis(50),
             longest_pause: Duration::from_secs(2),
+            longest_pushback: Duration::from_secs(10),
         }
     }
 }
@@ -85,7 +89,11 @@ impl Retry {
             return None;
         }
         let pause = match (status.code(), pushback(status)) {
-            (Code::Unavailable | Code::ResourceExhausted, Pushback::After(pause)) => pause,
+            (Code::Unavailable | Code::ResourceExhausted, Pushback::After(pause))
+                if pause <= self.policy.longest_pushback =>
+            {
+                pause
+            }
             (Code::Unavailable, Pushback::None) => self.jittered(attempt),
             _ => return None,
         };
@@ -195,6 +203,23 @@ mod tests {
             let (result, attempts, _) = play(vec![down]).await;
             assert_eq!((result, attempts), (Err(Code::Unavailable), 1));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_hours() {
+        let full = || Status::resource_exhausted("full");
+        let (result, attempts, passed) = play(vec![pushed_back(full(), "10800000")]).await;
+        assert_eq!((result, attempts), (Err(Code::ResourceExhausted), 1));
+        assert_eq!(passed, Duration::ZERO);
+        let quota = mesh_api::status::Quota {
+            name: "SUPPLIER_REPEATS",
+            subject: "ACME",
+            size: 10,
+            window: Duration::from_hours(24),
+        };
+        let used_up = mesh_api::status::quota_exhausted("no", &quota, Duration::from_secs(1));
+        let (result, attempts, _) = play(vec![used_up]).await;
+        assert_eq!((result, attempts), (Err(Code::ResourceExhausted), 1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -31,7 +31,12 @@ impl Flags {
             let command = ChangeCommand::new(permit.clone(), request, trace_parent, still_allowed)?;
             match self.store.change(command).await? {
                 Ok(Answered(answer)) => return Ok(answer),
-                Err(Declined::Refused(error)) => return Err(error),
+                Err(Declined::Refused(error)) => {
+                    if let Error::QuotaExhausted { used_up, .. } = &error {
+                        self.metrics.refused(used_up.quota);
+                    }
+                    return Err(error);
+                }
                 Err(Declined::AskAgain(position)) if renewals_left > 0 => {
                     permit = authorization.renew(&permit, &position).await?;
                 }

@@ -15,17 +15,20 @@ use prost::Message as _;
 use super::DEVICES_FOLLOWER;
 use super::command::{Answered, ChangeCommand, Command, Declined, FollowedBatch};
 use super::ledger::{Ledger, Recorded};
+use super::spent::Suppliers;
 use super::tenure::Tenures;
 use crate::decide::{Decision, decide};
 use crate::error::Error;
 use crate::flag::{Change, Entry, NO_HISTORY};
 use crate::lifecycle::{DeviceEvent, News, Tenure};
+use crate::quota::{self, Effect, Quotas, Spent};
 use crate::wire;
 
 /// The writer's part that knows flags.
 #[derive(Debug)]
 pub(super) struct Registry {
     log: LogName,
+    quotas: Quotas,
 }
 
 /// What an accepted command is answered.
@@ -37,8 +40,8 @@ pub(super) enum Answer {
 }
 
 impl Registry {
-    pub(super) const fn new(log: LogName) -> Self {
-        Self { log }
+    pub(super) const fn new(log: LogName, quotas: Quotas) -> Self {
+        Self { log, quotas }
     }
 }
 
@@ -67,13 +70,16 @@ impl Batch for Registry {
             now,
             ledger,
             tenures,
+            suppliers: Suppliers::default(),
+            quotas: self.quotas,
             cursor,
         };
         let mut answers = Vec::with_capacity(commands.len());
         for command in commands {
             answers.push(match command {
                 Command::Change(change) => batch
-                    .change(change)?
+                    .change(change)
+                    .await?
                     .map(|answered| Answer::Changed(Box::new(answered))),
                 Command::Note(note) => batch.note(note)?.map(Answer::Noted),
                 Command::Followed(followed) => Ok(Answer::Followed(batch.follow(followed).await?)),
@@ -83,9 +89,11 @@ impl Batch for Registry {
             tx,
             ledger,
             tenures,
+            suppliers,
             ..
         } = batch;
         ledger.write(tx).await?;
+        suppliers.write(tx.conn()).await?;
         tenures.write(tx.conn()).await?;
         Ok(answers)
     }
@@ -147,13 +155,15 @@ pub(super) struct Transaction<'t> {
     now: Timestamp,
     pub(super) ledger: Ledger,
     tenures: Tenures,
+    suppliers: Suppliers,
+    quotas: Quotas,
     /// Where the follower stands, batches of this transaction included.
     cursor: Option<Cursor>,
 }
 
 impl Transaction<'_> {
     /// Decides a caller's change. The outer error undoes the whole transaction.
-    fn change(
+    async fn change(
         &mut self,
         command: &ChangeCommand,
     ) -> Result<Result<Answered, Declined>, StoreError> {
@@ -170,8 +180,11 @@ impl Transaction<'_> {
             Ok(decision) => decision,
             Err(error) => return Ok(Err(error.into())),
         };
+        if let Err(error) = self.check_quotas(command, &decision).await? {
+            return Ok(Err(error.into()));
+        }
         if command.validate_only {
-            let entry = wire::entry_of(command.device, entry);
+            let entry = wire::entry_of(command.device, self.ledger.entry(command.device));
             let answer = wire::change_answer(entry, decision.changed, None);
             return Ok(Ok(Answered(answer)));
         }
@@ -201,6 +214,32 @@ impl Transaction<'_> {
         newer.map_or(Ok(()), |newer| Err(Declined::AskAgain(newer.clone())))
     }
 
+    /// Whether there is room for a decision in the quotas of its Device and supplier. They go by the
+    /// clock and not by the log's time: one clock that was wrong would hold them up for as long as it
+    /// was ahead.
+    async fn check_quotas(
+        &mut self,
+        command: &ChangeCommand,
+        decision: &Decision,
+    ) -> Result<Result<(), Error>, StoreError> {
+        let (effect, now) = (decision.effect, self.tx.now());
+        let party = &command.facts.supplier;
+        let unspent = Spent::default();
+        let supplier = match effect {
+            Effect::Needed => &unspent,
+            _ => self.suppliers.spent(self.tx.conn(), party).await?,
+        };
+        let room = quota::judge(effect, &decision.spent, supplier, &self.quotas, now);
+        Ok(room.map_err(|used_up| Error::QuotaExhausted {
+            used_up,
+            subject: if used_up.quota.is_of_a_device() {
+                command.device.to_string()
+            } else {
+                party.to_string()
+            },
+        }))
+    }
+
     fn commit(
         &mut self,
         command: &ChangeCommand,
@@ -217,6 +256,9 @@ impl Transaction<'_> {
             let news = recorded(change, None);
             self.ledger.record(self.tx, &command.authorized, news)?;
         }
+        let supplier = &command.facts.supplier;
+        self.suppliers
+            .note(supplier, decision.effect, self.tx.now());
         let news = recorded(decision.change, Some(command.by.clone()));
         let position = self.ledger.record(self.tx, &command.authorized, news)?;
         let tenure = Tenure {

@@ -6,6 +6,7 @@ use mesh_store::{CURRENT, MAX_BINDS, StoreError, insert_rows, sequence_from_db, 
 use mesh_types::{DeviceId, Epoch, LogName, Position, Timestamp};
 use sqlx::QueryBuilder;
 
+use super::spent;
 use crate::flag::{Entry, Meter, Standing};
 
 pub(super) const TABLE: &str = "flag_entry";
@@ -15,10 +16,10 @@ const DEVICES: &str = "devices";
 
 /// Every column but `to_sequence`, in the order of [`EntryRow`].
 pub(super) const SELECT: &str = "SELECT device, from_sequence, meter, flagged, covered, hub, csp, \
-     supplier, responsible_since, since, cause, state_sequence, chosen, reviews, \
+     supplier, responsible_since, since, cause, state_sequence, chosen, lifts, repeats, reviews, \
      registration_epoch, registration_sequence FROM flag_entry ";
 
-const COLUMNS: usize = 17;
+const COLUMNS: usize = 19;
 
 #[derive(Debug, sqlx::FromRow)]
 pub(super) struct EntryRow {
@@ -35,6 +36,8 @@ pub(super) struct EntryRow {
     cause: i64,
     state_sequence: i64,
     chosen: i64,
+    lifts: String,
+    repeats: String,
     reviews: String,
     registration_epoch: i64,
     registration_sequence: i64,
@@ -70,6 +73,7 @@ impl EntryRow {
             state_sequence: sequence_from_db(TABLE, self.state_sequence)?,
             chosen: Timestamp::from_micros(self.chosen),
             last_sequence: sequence_from_db(TABLE, self.from_sequence)?,
+            spent: spent::read(&self.lifts, &self.repeats, TABLE)?,
             reviews: list(&self.reviews, |text| {
                 ReviewReason::try_from(text.parse::<i32>().ok()?).ok()
             })?,
@@ -88,7 +92,7 @@ pub(super) async fn write(conn: &mut Conn, versions: &[Version]) -> Result<(), S
         conn,
         "INSERT INTO flag_entry (device, from_sequence, to_sequence, meter, flagged, covered, hub, \
          csp, supplier, responsible_since, since, cause, state_sequence, chosen, \
-         reviews, registration_epoch, registration_sequence)",
+         lifts, repeats, reviews, registration_epoch, registration_sequence)",
         versions,
         COLUMNS,
         "ON CONFLICT (device, from_sequence) DO UPDATE SET to_sequence = excluded.to_sequence",
@@ -111,6 +115,8 @@ pub(super) async fn write(conn: &mut Conn, versions: &[Version]) -> Result<(), S
                 .push_bind(i64::from(i32::from(entry.cause)))
                 .push_bind(sequence_to_db(entry.state_sequence))
                 .push_bind(entry.chosen.micros())
+                .push_bind(entry.spent.lifts.to_string())
+                .push_bind(entry.spent.repeats.to_string())
                 .push_bind(join(entry.reviews.iter().map(|&reason| i32::from(reason))))
                 .push_bind(sequence_to_db(entry.rests_on.epoch.get()))
                 .push_bind(sequence_to_db(entry.rests_on.sequence));

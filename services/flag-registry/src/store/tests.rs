@@ -3,23 +3,24 @@
 //! An engine is plugged in by one line: `suite!` and a function that makes an empty database.
 
 mod cases;
+mod quotas;
 mod world;
 
 use mesh_store::conformance::Database;
 
 /// Makes a test out of every case, for the engine whose empty databases `$fresh` makes.
 macro_rules! suite {
-    ($fresh:path; $($case:ident)*) => {
+    ($fresh:path, $cases:ident; $($case:ident)*) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             async fn $case() {
-                cases::$case(&$fresh()).await;
+                $cases::$case(&$fresh()).await;
             }
         )*
     };
 }
 
-suite!(sqlite;
+suite!(sqlite, cases;
     commands_of_a_batch_see_each_other
     every_version_is_the_fold_of_the_log_so_far
     what_held_is_read_from_the_events_up_to_a_position
@@ -35,6 +36,13 @@ suite!(sqlite;
     thousands_of_events_fit_in_a_batch
     one_prompt_is_written_however_often_it_is_told
     a_role_alone_writes_nothing_but_prompts
+);
+
+suite!(sqlite, quotas;
+    no_two_writers_take_the_last_one
+    a_loop_keeps_nobody_from_what_is_needed
+    what_was_spent_survives_and_comes_back
+    a_used_up_quota_changes_no_answer
 );
 
 fn sqlite() -> Database {

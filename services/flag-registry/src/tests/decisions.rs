@@ -9,7 +9,9 @@ use super::fixtures::{
 use crate::decide::{Decision, decide};
 use crate::facts::Facts;
 use crate::flag::{Draft, Entry, Meter, Place};
+use crate::lifecycle::supplier_changed;
 use crate::preference::{Wish, WishKind};
+use crate::quota::Spent;
 
 fn granted(entry: Option<&Entry>, wish: &Wish, facts: &Facts) -> Decision {
     decide(entry, wish, facts, at(NOW)).unwrap()
@@ -108,6 +110,40 @@ fn a_choice_answers_the_reviews() {
     let mut entry = after(None, &add(), &facts(), 1);
     entry.reviews = vec![ReviewReason::TenancyRestricted];
     assert!(after(Some(&entry), &add(), &facts(), 2).reviews.is_empty());
+}
+
+/// What a supplier did to a Device is counted in its entry, until another one comes.
+#[test]
+fn a_gaining_supplier_has_spent_nothing() {
+    let set = after(None, &add(), &facts(), 1);
+    assert_eq!(set.spent, Spent::default());
+    let entry = after(Some(&set), &add(), &facts(), 2);
+    assert_ne!(entry.spent, set.spent);
+    assert_eq!(granted(Some(&entry), &add(), &facts()).spent, entry.spent);
+
+    let mut lost = facts();
+    lost.supplier = party("RIVAL");
+    lost.supplier_since = at(NOW - 150);
+    let mut wish = add();
+    wish.given.choice.captured_by = party("RIVAL");
+    assert_eq!(granted(Some(&entry), &wish, &lost).spent, Spent::default());
+
+    let mut moved = supplier_changed(&entry, Some(&party("RIVAL")), at(NOW));
+    let event = Draft {
+        device: entry.device,
+        meter: entry.meter,
+        previous: entry.standing.clone(),
+        change: moved.remove(0),
+        by: None,
+        trace_parent: String::new(),
+        rests_on: position(2),
+    };
+    let place = Place {
+        sequence: 3,
+        recorded_time: at(NOW),
+    };
+    let moved = Entry::after(Some(&entry), &event, place);
+    assert_eq!(moved.spent, Spent::default());
 }
 
 /// A permit that is ahead of the follower must not make the log skip what happened between.

@@ -25,6 +25,7 @@ fn entry() -> Entry {
         state_sequence: 1,
         chosen: at(NOW),
         last_sequence: 1,
+        spent: crate::quota::Spent::default(),
         reviews: Vec::new(),
         rests_on: position(1),
     }

@@ -22,6 +22,7 @@ fn flagged() -> Entry {
         state_sequence: 1,
         chosen: at(NOW),
         last_sequence: 1,
+        spent: crate::quota::Spent::default(),
         reviews: Vec::new(),
         rests_on: position(1),
     }

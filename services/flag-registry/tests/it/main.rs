@@ -7,6 +7,7 @@ mod changes;
 mod follow;
 mod lifecycle;
 mod outage;
+mod quotas;
 mod races;
 mod reads;
 mod refusals;

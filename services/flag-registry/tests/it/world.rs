@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use flag_registry::{Deps, run};
+use flag_registry::{Deps, Quotas, run};
 use mesh_api::authorization::v1::Role;
 use mesh_api::common::v1::{ErrorReason, Position, stream_frame::Frame};
 use mesh_api::convert::timestamp_to_wire;
@@ -49,6 +49,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     registration_address: String,
     folder: TempDir,
+    quotas: Quotas,
     running: Option<Running>,
 }
 
@@ -61,6 +62,11 @@ struct Running {
 impl World {
     /// ACME and RIVAL are suppliers, AGENT is none. There are no Devices.
     pub(crate) async fn start() -> Self {
+        Self::start_with(Quotas::default()).await
+    }
+
+    /// The same with other quotas than the usual ones.
+    pub(crate) async fn start_with(quotas: Quotas) -> Self {
         let registration = Registration::new();
         let supplier = [Role::ImportSupplier, Role::GasSupplier];
         registration.put_party("ACME", ACME, &supplier, PartyStatus::Active);
@@ -69,6 +75,7 @@ impl World {
         registration.put_party("AGENT", AGENT, &agent, PartyStatus::Active);
         let address = registration.serve().await.to_string();
         let mut world = Self::stopped(registration, address);
+        world.quotas = quotas;
         world.run().await;
         world
     }
@@ -89,6 +96,7 @@ impl World {
             registration_address,
             clock: Arc::new(ManualClock::new(NOW)),
             folder: temp_dir(),
+            quotas: Quotas::default(),
             running: None,
         }
     }
@@ -113,6 +121,7 @@ impl World {
         let path = self.folder.path().join("flags.db");
         let deps = Deps {
             clock: self.clock.clone(),
+            quotas: self.quotas,
             ..Deps::new(
                 &format!("sqlite://{}", path.display()),
                 &self.registration_address,

@@ -33,4 +33,7 @@ pub struct UpArgs {
     /// Which log lines to show on standard error, in the syntax of `RUST_LOG`.
     #[arg(long, default_value = "warn")]
     pub log: String,
+    /// How much a supplier may repeat.
+    #[command(flatten)]
+    pub quotas: flag_registry::Quotas,
 }

@@ -56,6 +56,23 @@ async fn each_end_has_the_code_that_the_help_lists_and_says_what_to_do() {
         assert_eq!(ended.code, Some(code), "{line}\n{ended:?}");
         assert!(ended.stderr.contains(said), "{line}\n{ended:?}");
     }
+    let add = format!(
+        "{add} --as DRAGON {METER} --step benefits-explained --contact C-1 \
+         --no-economy-7 --no-radio-teleswitch --no-network-managed-without-wan"
+    );
+    // Set once, and then said again for as long as the Device's quota lasts.
+    for _ in 0..=20 {
+        world.ok(&add).await;
+    }
+    let ended = world.run(&add).await;
+    assert_eq!(ended.code, Some(8), "{ended:?}");
+    for said in [
+        "QUOTA_EXHAUSTED",
+        "20 preferences of one Device",
+        "room again in 2",
+    ] {
+        assert!(ended.stderr.contains(said), "{said}\n{ended:?}");
+    }
     let ended = world.run_after_the_end("mp169 flag list").await;
     assert_eq!(ended.code, Some(6), "{ended:?}");
     assert!(ended.stderr.contains("mp169 up"), "{ended:?}");

@@ -13,6 +13,7 @@ use tonic::Code;
 
 use super::super::calls::{Answer, Call, Refusal, Reply, Request};
 use super::inventory::is_decommissioned;
+use super::quotas::Spends;
 use super::{Reference, refuse, wire};
 
 /// What a supplier asks for: the three kinds of requests have the same parts.
@@ -106,6 +107,11 @@ impl Reference {
             });
         }
         let changed = flagged != wish.flagged;
+        let party = authority.responsible_party_id.clone();
+        let spends = Spends::of(&before, wish.flagged);
+        if spends.is_some_and(|spends| !self.has_room(spends, &party, wish.device)) {
+            return refuse(Code::ResourceExhausted, ErrorReason::QuotaExhausted);
+        }
         let mut position = None;
         if !wish.validate_only {
             let cause = match wish.cause {
@@ -130,6 +136,9 @@ impl Reference {
                 ..FlagEvent::default()
             });
             position = Some(self.flags.head());
+            if let Some(spends) = spends {
+                self.spend(spends, &party, wish.device);
+            }
         }
         let entry = Some(self.entry(wish.device));
         let advice = api::Advice::BillingCalendarMayPushRegisters.into();

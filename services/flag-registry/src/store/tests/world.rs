@@ -1,5 +1,6 @@
 //! A store under test, and commands that only a test can make.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use mesh_api::authorization::v1::Role;
@@ -9,13 +10,17 @@ use mesh_api::registration::v1 as registration;
 use mesh_authz::{Authority, Caller, DevicePermit, Directory, Identity, InternalRole, Refusal};
 use mesh_store::conformance::Database;
 use mesh_store::cursor::Cursor;
-use mesh_store::{WriterSettings, WriterTask};
+use mesh_store::{Writer, WriterSettings, WriterTask};
 use mesh_types::{CspId, DeviceId, ManualClock, Timestamp};
 
 use crate::lifecycle::{DeviceEvent, MeterRecord, News, Tenure};
 use crate::preference::Wish;
+use crate::quota::Quotas;
 use crate::request::Request;
-use crate::store::{Answered, ChangeCommand, Declined, FlagStore, FollowedBatch, NoteCommand};
+use crate::store::batch::Registry;
+use crate::store::{
+    Answered, ChangeCommand, Declined, FlagStore, FollowedBatch, NoteCommand, StillAllowed,
+};
 use crate::tests::fixtures::{CHF, NOW, REGISTERED, at, id, party, position};
 
 const ENTITY: &str = "90-B3-D5-1F-30-01-00-00";
@@ -23,16 +28,35 @@ const ENTITY: &str = "90-B3-D5-1F-30-01-00-00";
 pub(super) struct World {
     pub(super) store: FlagStore,
     pub(super) clock: Arc<ManualClock>,
+    quotas: Quotas,
     task: WriterTask,
 }
 
 impl World {
     pub(super) async fn open(database: &Database) -> Self {
+        Self::with_quotas(database, unlimited()).await
+    }
+
+    pub(super) async fn with_quotas(database: &Database, quotas: Quotas) -> Self {
         let clock = Arc::new(ManualClock::new(at(NOW)));
         let settings = WriterSettings::default();
-        let opened = FlagStore::open(&database.url, clock.clone(), settings).await;
+        let opened = FlagStore::open(&database.url, clock.clone(), quotas, settings).await;
         let (store, task) = opened.unwrap();
-        Self { store, clock, task }
+        Self {
+            store,
+            clock,
+            quotas,
+            task,
+        }
+    }
+
+    /// Another writer on the same database, as a second replica has one.
+    pub(super) fn replica(&self) -> (FlagStore, WriterTask) {
+        let (store, log) = (self.store.store.clone(), self.store.log.clone());
+        let registry = Registry::new(log.clone(), self.quotas);
+        let settings = WriterSettings::default();
+        let (writer, task) = Writer::start(store.clone(), registry, self.clock.clone(), settings);
+        (FlagStore { store, log, writer }, task)
     }
 
     pub(super) async fn close(self) {
@@ -67,6 +91,22 @@ impl World {
 
     pub(super) async fn head(&self) -> u64 {
         self.store.head().await.unwrap().position.sequence
+    }
+}
+
+/// For cases that are about something else.
+fn unlimited() -> Quotas {
+    quotas(u32::MAX, u32::MAX)
+}
+
+/// The same number for both kinds.
+pub(super) fn quotas(device: u32, supplier: u32) -> Quotas {
+    let [device, supplier] = [device, supplier].map(|size| NonZeroU32::new(size).unwrap());
+    Quotas {
+        device_lifts: device,
+        device_repeats: device,
+        supplier_lifts: supplier,
+        supplier_repeats: supplier,
     }
 }
 
@@ -135,14 +175,40 @@ pub(super) fn command_of(
     wish: Wish,
     still_allowed: impl Fn() -> Result<(), Refusal> + Send + Sync + 'static,
 ) -> ChangeCommand {
+    let request_id = uuid::Uuid::now_v7().to_string();
+    made(authority, wish, &request_id, false, Arc::new(still_allowed))
+}
+
+/// The same under this request id, or only checked.
+pub(super) fn requested(
+    authority: Authority,
+    wish: Wish,
+    request_id: &str,
+    validate_only: bool,
+) -> ChangeCommand {
+    made(
+        authority,
+        wish,
+        request_id,
+        validate_only,
+        Arc::new(|| Ok(())),
+    )
+}
+
+fn made(
+    authority: Authority,
+    wish: Wish,
+    request_id: &str,
+    validate_only: bool,
+    still_allowed: StillAllowed,
+) -> ChangeCommand {
     let request = Request {
-        request_id: uuid::Uuid::now_v7().to_string(),
+        request_id: request_id.to_owned(),
         wish,
         etag: String::new(),
-        validate_only: false,
+        validate_only,
     };
     let permit = DevicePermit::unchecked(acme(), "/AddFlag", authority);
-    let still_allowed = Arc::new(still_allowed);
     ChangeCommand::new(permit, request, String::new(), still_allowed).unwrap()
 }
 
