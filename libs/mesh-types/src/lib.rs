@@ -4,6 +4,7 @@
 //! tokio, no tonic and no sqlx, reads no clock of its own accord and depends on no other crate of
 //! this project.
 
+mod bounds;
 pub mod chain;
 mod eui64;
 mod mpxn;
@@ -13,6 +14,7 @@ mod request_id;
 pub mod text;
 mod time;
 
+pub use bounds::{Bounds, OutOfBounds};
 pub use eui64::{DeviceId, EntityId, Eui64, Eui64Error};
 pub use mpxn::{Mpan, Mprn, Mpxn, MpxnError};
 pub use names::{CspId, NameError, PartyId};

@@ -10,7 +10,7 @@ use mesh_authz::{Authorization, Refusal};
 use mesh_follow::{Feed, FeedSettings, Start};
 use mesh_rpc::Work;
 use mesh_store::{Fingerprint, Scope, Store, Writer, fingerprint};
-use mesh_types::{Clock, CspId, Position};
+use mesh_types::{Bounds, Clock, CspId, Position, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
@@ -66,7 +66,7 @@ impl CspNotificationService for CspNotification {
     ) -> Result<Response<wire::AcknowledgeFlagChangesResponse>, Status> {
         let authorization = Authorization::of(&request).map_err(Error::from)?;
         let csp = own_csp(&authorization)?;
-        let command = acknowledgement(csp.clone(), &request.into_inner())?;
+        let command = acknowledgement(csp.clone(), &request.into_inner(), self.clock.now())?;
         self.write(command).await?;
         let subscription = self.subscription(csp.csp()).await?;
         Ok(Response::new(wire::AcknowledgeFlagChangesResponse {
@@ -182,16 +182,18 @@ fn start(
 fn acknowledgement(
     csp: OwnCsp,
     request: &wire::AcknowledgeFlagChangesRequest,
+    now: Timestamp,
 ) -> Result<Command, Error> {
     let up_to = request.up_to.as_ref();
     let up_to = up_to.ok_or_else(|| Error::field("up_to", "is missing"))?;
-    let applied_time = request.applied_time.as_ref().map(timestamp_from_wire);
+    let applied = request.applied_time.as_ref().map(timestamp_from_wire);
+    let applied = applied.transpose();
+    let applied = applied.map_err(|error| Error::field("applied_time", error.to_string()))?;
+    let within = applied.map(|at| Bounds::APPLIED.check(at, now)).transpose();
     Ok(Command::Acknowledge {
         csp,
         up_to: position("up_to", up_to)?,
-        applied_time: applied_time
-            .transpose()
-            .map_err(|error| Error::field("applied_time", error.to_string()))?,
+        applied_time: within.map_err(|error| Error::field("applied_time", error.to_string()))?,
     })
 }
 

@@ -7,7 +7,7 @@
 use mesh_api::convert::{FieldErrors, timestamp_from_wire};
 use mesh_api::flag_registry::v1 as wire;
 use mesh_api::flag_registry::v1::{Channel, Declaration, Preference, StepKind};
-use mesh_types::{RequestId, Timestamp};
+use mesh_types::{Bounds, RequestId, Timestamp};
 
 use crate::preference::{
     Attestation, Choice, Declarations, Given, MAX_STEPS, Reference, Step, Wish, WishKind,
@@ -67,7 +67,7 @@ pub fn remove(request: wire::RemoveFlagRequest) -> Result<Request, FieldErrors> 
     })
 }
 
-/// Reads a change of tenancy, which cannot begin after `now`.
+/// Reads a change of tenancy, which began by `now`.
 pub fn tenancy(
     request: wire::RecordTenancyChangeRequest,
     now: Timestamp,
@@ -75,9 +75,8 @@ pub fn tenancy(
     let mut errors = FieldErrors::default();
     let start = request.tenancy_start_time.as_ref();
     let tenancy_start = instant(&mut errors, "tenancy_start_time", start);
-    if tenancy_start.is_some_and(|start| start > now) {
-        errors.add("tenancy_start_time", "lies in the future");
-    }
+    let tenancy_start = tenancy_start
+        .and_then(|start| errors.keep("tenancy_start_time", Bounds::CONSUMER.check(start, now)));
     let choice = choice(&mut errors, request.choice);
     let attestation = attestation(&mut errors, request.reasonable_steps);
     let declarations = declarations(&mut errors, request.site_declarations);
@@ -142,7 +141,7 @@ fn choice(errors: &mut FieldErrors, choice: Option<wire::ConsumerChoice>) -> Opt
         Preference::try_from(choice.preference),
     );
     let captured = choice.captured_time.as_ref();
-    let captured = instant(errors, "choice.captured_time", captured);
+    let captured = past(errors, "choice.captured_time", captured);
     let channel = known(errors, "choice.channel", Channel::try_from(choice.channel));
     let captured_by = errors.parse("choice.captured_by_party_id", &choice.captured_by_party_id);
     let evidence = errors.parse("choice.evidence_reference", &choice.evidence_reference);
@@ -175,7 +174,7 @@ fn attestation(
             &format!("{path}.kind"),
             StepKind::try_from(step.kind),
         );
-        let taken = instant(
+        let taken = past(
             errors,
             &format!("{path}.taken_time"),
             step.taken_time.as_ref(),
@@ -229,6 +228,17 @@ where
             None
         }
     }
+}
+
+/// An instant that is not too early for a Device that can be flagged. What lies in the future is for
+/// the preconditions, which report it with all the others.
+fn past(
+    errors: &mut FieldErrors,
+    field: &str,
+    time: Option<&prost_types::Timestamp>,
+) -> Option<Timestamp> {
+    let at = instant(errors, field, time)?;
+    errors.keep(field, Bounds::CONSUMER.check_first(at))
 }
 
 fn instant(

@@ -11,7 +11,7 @@ mod row;
 use std::str::FromStr;
 
 use mesh_api::convert::{FieldErrors, timestamp_from_wire};
-use mesh_types::{DeviceId, RequestId, Timestamp};
+use mesh_types::{Bounds, DeviceId, RequestId, Timestamp};
 
 use crate::problem::Problem;
 
@@ -148,6 +148,18 @@ impl<'a> Fields<'a> {
         at: Option<&prost_types::Timestamp>,
     ) -> Option<Timestamp> {
         self.keep(field, timestamp_from_wire(at?))
+    }
+
+    /// An instant that may be absent, and that lies within `bounds` at `now`.
+    pub(crate) fn instant_within(
+        &mut self,
+        field: &str,
+        at: Option<&prost_types::Timestamp>,
+        bounds: Bounds,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let at = self.instant(field, at)?;
+        self.keep(field, bounds.check(at, now))
     }
 
     /// The caller's id of the request, in its one form.

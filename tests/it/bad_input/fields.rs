@@ -52,6 +52,18 @@ pub(super) const ABSURD: [Timestamp; 5] = [
     },
 ];
 
+/// Instants that protobuf has and nobody can mean: the first of the year 1, the last second of 9999.
+pub(super) const FAR_OFF: [Timestamp; 2] = [
+    Timestamp {
+        seconds: -62_135_596_800,
+        nanos: 0,
+    },
+    Timestamp {
+        seconds: 253_402_300_799,
+        nanos: 0,
+    },
+];
+
 pub(super) const NO_UUID: [&str; 4] = [
     "",
     "1",
@@ -163,7 +175,8 @@ fn wrong_additions() -> Vec<(String, flags::AddFlagRequest)> {
     case("a choice of no time", &|request| {
         choice_of(request).captured_time = None;
     });
-    for at in ABSURD {
+    // What lies in the future is for the preconditions.
+    for at in ABSURD.into_iter().chain([FAR_OFF[0]]) {
         case(&format!("a choice of {at:?}"), &|request| {
             choice_of(request).captured_time = Some(at);
         });
@@ -214,7 +227,8 @@ async fn of_other_changes(table: &mut Table) {
         seconds: now().seconds + 86_400,
         nanos: 0,
     };
-    for start in [None, Some(tomorrow), Some(ABSURD[0])] {
+    let starts = [tomorrow, ABSURD[0], FAR_OFF[0], FAR_OFF[1]].map(Some);
+    for start in starts.into_iter().chain([None]) {
         let request = flags::RecordTenancyChangeRequest {
             request_id: new_id(),
             device_id: HOME.esme().to_string(),

@@ -5,7 +5,7 @@ use mesh_api::registration::v1 as registration;
 use mp169::sample::ALBION;
 use tonic::Code;
 
-use super::fields::{ABSURD, NO_EUI_64, NO_UUID, UNKNOWN};
+use super::fields::{ABSURD, FAR_OFF, NO_EUI_64, NO_UUID, UNKNOWN};
 use super::{HOME, Table, calls};
 use crate::requests::{new_id, now};
 
@@ -48,7 +48,7 @@ fn wrong_devices() -> Vec<(String, registration::Device)> {
             device.site_exceptions = vec![number];
         });
     }
-    for at in ABSURD {
+    for at in ABSURD.into_iter().chain(FAR_OFF) {
         case(&format!("status since {at:?}"), &|device| {
             device.smi_status_time = Some(at);
         });
@@ -183,6 +183,8 @@ async fn of_registrations(table: &mut Table) {
         ("no MPxN", "", ALBION.id, None),
         ("a party", &mpan, "no party", None),
         ("a time", &mpan, ALBION.id, Some(ABSURD[1])),
+        ("the year 1", &mpan, ALBION.id, Some(FAR_OFF[0])),
+        ("the year 9999", &mpan, ALBION.id, Some(FAR_OFF[1])),
     ] {
         let request = registration::ChangeSupplierRequest {
             request_id: new_id(),
@@ -211,12 +213,37 @@ async fn of_registrations(table: &mut Table) {
     );
 }
 
-pub(super) async fn of_imports(table: &mut Table) {
-    let row = |device| registration::InventoryRow {
-        row: Some(registration::inventory_row::Row::Device(device)),
+/// Rows of registrations with one thing wrong each.
+fn wrong_registrations() -> Vec<(String, registration::Registration)> {
+    let registration = |start, end| registration::Registration {
+        mpxn: HOME.import_mpan().unwrap().to_string(),
+        party_id: ALBION.id.into(),
+        start_time: start,
+        end_time: end,
+        ..Default::default()
     };
-    let (names, devices): (Vec<String>, Vec<_>) = wrong_devices().into_iter().unzip();
+    let mut wrong = vec![("no start".to_owned(), registration(None, None))];
+    for at in ABSURD.into_iter().chain(FAR_OFF) {
+        let starts = registration(Some(at), None);
+        wrong.push((format!("a start at {at:?}"), starts));
+        let ends = registration(Some(now()), Some(at));
+        wrong.push((format!("an end at {at:?}"), ends));
+    }
+    wrong
+}
+
+pub(super) async fn of_imports(table: &mut Table) {
+    use registration::inventory_row::Row;
+    let row = |device| registration::InventoryRow {
+        row: Some(Row::Device(device)),
+    };
+    let (mut names, devices): (Vec<String>, Vec<_>) = wrong_devices().into_iter().unzip();
     let mut rows: Vec<_> = devices.into_iter().map(row).collect();
+    for (what, registration) in wrong_registrations() {
+        names.push(what);
+        let row = Some(Row::Registration(registration));
+        rows.push(registration::InventoryRow { row });
+    }
     rows.push(registration::InventoryRow { row: None });
     let results = calls::import(&table.mesh, rows).await.unwrap();
     assert_eq!(results.len(), names.len() + 1);

@@ -317,7 +317,7 @@ pub(super) fn altered(call: &Call) -> Call {
         Request::Status(asked) => asked.reason = "another".to_owned(),
         Request::Put(asked) => {
             let device = asked.device.as_mut().unwrap();
-            device.smi_status_time = Some(prost_types::Timestamp::default());
+            device.smi_status_time = Some(timestamp_to_wire(cast::BEGINNING));
         }
         Request::Change(asked) => asked.party_id = PARTIES[3].to_owned(),
         Request::Add(asked) => evidence(&mut asked.choice),

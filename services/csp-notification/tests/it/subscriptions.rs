@@ -1,8 +1,12 @@
 //! How far a CSP is, and what it may acknowledge.
 
+use std::time::Duration;
+
 use mesh_api::common::v1::{ErrorReason, Position};
+use mesh_api::convert::timestamp_to_wire;
 use mesh_api::csp_notification::v1 as wire;
 use mesh_api::status::reason_of;
+use mesh_types::{Clock as _, SystemClock, Timestamp};
 
 use crate::world::{World, snapshot};
 
@@ -60,11 +64,13 @@ async fn malformed_acknowledgements_are_refused_by_field() {
     missing.up_to = None;
     let mut malformed = good.clone();
     malformed.up_to.as_mut().unwrap().log.clear();
-    let mut late = good.clone();
-    late.applied_time = Some(mesh_api::convert::timestamp_to_wire(
-        mesh_types::Timestamp::FOREVER,
-    ));
-    for request in [missing, malformed, late] {
+    let applied = |at| wire::AcknowledgeFlagChangesRequest {
+        applied_time: Some(timestamp_to_wire(at)),
+        ..good.clone()
+    };
+    let tomorrow = SystemClock.now().saturating_add(Duration::from_hours(24));
+    let wrong_times = [Timestamp::FOREVER, tomorrow, Timestamp::from_micros(1)].map(applied);
+    for request in [missing, malformed].into_iter().chain(wrong_times) {
         let refused = world.csp("north").acknowledge_flag_changes(request).await;
         assert_eq!(
             reason_of(&refused.unwrap_err()),

@@ -156,7 +156,9 @@ impl World {
         let request = wire::AcknowledgeFlagChangesRequest {
             csp_id: csp.into(),
             up_to: Some(up_to),
-            applied_time: Some(timestamp_to_wire(Timestamp::from_micros(1))),
+            applied_time: Some(timestamp_to_wire(Timestamp::from_micros(
+                1_760_000_000_000_000,
+            ))),
         };
         let answer = self.csp(csp).acknowledge_flag_changes(request).await?;
         Ok(answer.into_inner().subscription.unwrap())

@@ -3,10 +3,15 @@
 use mesh_api::convert::{FieldErrors, timestamp_to_wire};
 use mesh_api::flag_registry::v1 as wire;
 
-use super::fixtures::{GPF, NOW, at, id};
+use super::fixtures::{GPF, at, id};
 use crate::request;
 
 const ID: &str = "0190d5a0-0000-7000-8000-000000000001";
+
+/// The second at which everything is asked.
+const NOW: i64 = 1_760_000_000;
+/// The first second of which anything can be told: 2016-11-01.
+const FIRST: i64 = 1_477_958_400;
 
 fn choice() -> wire::ConsumerChoice {
     wire::ConsumerChoice {
@@ -132,10 +137,45 @@ fn a_tenancy_has_begun() {
         };
         request::tenancy(request, at(NOW))
     };
-    assert!(tenancy(Some(timestamp_to_wire(at(NOW)))).is_ok());
-    for start in [None, Some(timestamp_to_wire(at(NOW + 1)))] {
-        let errors = tenancy(start).unwrap_err();
-        assert_eq!(fields(&errors), ["tenancy_start_time"]);
+    for begun in [FIRST, NOW] {
+        assert!(tenancy(Some(timestamp_to_wire(at(begun)))).is_ok());
+    }
+    let early = "lies before 2016-11-01, when no SMETS2 Device was in use";
+    for (start, text) in [
+        (None, "is missing"),
+        (Some(NOW + 1), "lies in the future"),
+        (Some(FIRST - 1), early),
+    ] {
+        let errors = tenancy(start.map(|start| timestamp_to_wire(at(start)))).unwrap_err();
+        let expected = ("tenancy_start_time".to_owned(), text.to_owned());
+        assert_eq!(errors.violations(), [expected]);
+    }
+}
+
+/// What lies in the future is left to the preconditions.
+#[test]
+fn a_choice_and_its_steps_are_not_older_than_any_device() {
+    let asked = |seconds| {
+        let time = Some(timestamp_to_wire(at(seconds)));
+        let mut request = add();
+        request.choice.as_mut().unwrap().captured_time = time;
+        let step = wire::ReasonableStep {
+            kind: wire::StepKind::Other.into(),
+            taken_time: time,
+        };
+        request.reasonable_steps = Some(wire::ReasonableSteps {
+            steps: vec![step],
+            contact_reference: "CALL-1".into(),
+        });
+        request::add(request)
+    };
+    for seconds in [FIRST, 2 * NOW] {
+        assert!(asked(seconds).is_ok(), "{seconds}");
+    }
+    for seconds in [FIRST - 1, -62_135_596_800] {
+        let errors = asked(seconds).unwrap_err();
+        let steps = "reasonable_steps.steps[0].taken_time";
+        assert_eq!(fields(&errors), ["choice.captured_time", steps]);
     }
 }
 

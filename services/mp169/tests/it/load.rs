@@ -79,7 +79,7 @@ async fn a_file_that_is_not_understood_changes_nothing() {
 const REGISTRATIONS: &str = "mpxn,party_id,start_time,end_time\n";
 
 /// Every row of which only the mesh or only its own rules know that it is refused.
-const BLIND: [(&str, &str); 9] = [
+const BLIND: [(&str, &str); 11] = [
     ("1300000000016,DRAGON,2025-03-01,", ""),
     ("1.3E+12,DRAGON,2025-03-01,", "scientific notation"),
     ("1300000000016,\u{201C}DRAGON\u{201D},2025-03-01,", "U+201C"),
@@ -88,6 +88,8 @@ const BLIND: [(&str, &str); 9] = [
     ("1300000000017,DRAGON,2025-03-01,", "check digits"),
     ("0000000000000,DRAGON,2025-03-01,", "all zeros"),
     ("0003938424403,DRAGON,2025-03-01,", "zeros in front"),
+    ("1300000000025,DRAGON,0025-03-01,", "1986-01-01"),
+    ("1300000000025,DRAGON,2025-03-01,9999-12-01", "90 days"),
     ("1300000000025,NOBODY,2025-03-01,", "NOBODY"),
 ];
 
@@ -110,10 +112,10 @@ async fn a_dry_run_names_every_row_that_the_load_refuses() {
     let sums = told.pop().unwrap();
     assert_eq!(
         (&sums["read"], &sums["wouldBeRecorded"], &sums["refused"]),
-        (&9.into(), &1.into(), &8.into())
+        (&11.into(), &1.into(), &10.into())
     );
     assert_eq!(sums["checkedWithMesh"], true);
-    assert_eq!(told.len(), 8, "{told:?}");
+    assert_eq!(told.len(), 10, "{told:?}");
     for ((number, (row, why)), told) in (2_u64..).zip(BLIND).skip(1).zip(&told) {
         assert_eq!(told["line"], number, "{row}");
         assert!(told["status"].to_string().contains(why), "{row}: {told}");
@@ -126,7 +128,7 @@ async fn a_dry_run_names_every_row_that_the_load_refuses() {
     let sums = refused.pop().unwrap();
     assert_eq!(
         (&sums["recorded"], &sums["refused"]),
-        (&1.into(), &8.into())
+        (&1.into(), &10.into())
     );
     assert_eq!(refused, told);
 
@@ -136,7 +138,7 @@ async fn a_dry_run_names_every_row_that_the_load_refuses() {
     assert!(alone.stderr.contains("Not checked"), "{alone:?}");
     let mut found = lines(&alone.stdout);
     assert_eq!(found.pop().unwrap()["checkedWithMesh"], false);
-    assert_eq!(found, told[..7]);
+    assert_eq!(found, told[..9]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

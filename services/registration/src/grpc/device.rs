@@ -5,7 +5,7 @@ use mesh_api::registration::v1 as wire;
 use mesh_api::registration::v1::device_service_server::DeviceService;
 use mesh_authz::{Authorization, Authorized};
 use mesh_follow::{AsOf, FrameStream, Start};
-use mesh_types::{DeviceId, Timestamp};
+use mesh_types::{Bounds, DeviceId, Timestamp};
 use prost::Message as _;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -28,7 +28,7 @@ impl DeviceService for Registry {
         request: Request<wire::PutDeviceRequest>,
     ) -> Result<Response<wire::PutDeviceResponse>, Status> {
         let authorization = Authorization::of(&request)?;
-        let command = read_put(&authorization, request.get_ref())?;
+        let command = read_put(&authorization, request.get_ref(), self.clock.now())?;
         Ok(Response::new(self.inventory.ask(command).await?))
     }
 
@@ -92,7 +92,7 @@ impl DeviceService for Registry {
         request: Request<wire::ChangeSupplierRequest>,
     ) -> Result<Response<wire::ChangeSupplierResponse>, Status> {
         let authorization = Authorization::of(&request)?;
-        let command = read_change(&authorization, request.get_ref())?;
+        let command = read_change(&authorization, request.get_ref(), self.clock.now())?;
         Ok(Response::new(self.inventory.ask(command).await?))
     }
 
@@ -157,6 +157,7 @@ impl DeviceService for Registry {
 fn read_put(
     authorization: &Authorization,
     asked: &wire::PutDeviceRequest,
+    now: Timestamp,
 ) -> Result<Command, Error> {
     let mut errors = FieldErrors::default();
     let device = asked.device.as_ref();
@@ -164,7 +165,7 @@ fn read_put(
         Fields::of_request(&mut errors).add("device", "is missing");
     }
     let device =
-        device.and_then(|device| read_device(device, &mut Fields::of("device", &mut errors)));
+        device.and_then(|device| read_device(device, &mut Fields::of("device", &mut errors), now));
     let mut fields = Fields::of_request(&mut errors);
     let request_id = fields.request_id(&asked.request_id);
     let etag = fields.etag(&asked.etag);
@@ -183,12 +184,14 @@ fn read_put(
 fn read_change(
     authorization: &Authorization,
     asked: &wire::ChangeSupplierRequest,
+    now: Timestamp,
 ) -> Result<Command, Error> {
     let mut errors = FieldErrors::default();
     let mut fields = Fields::of_request(&mut errors);
     let mpxn = fields.required("mpxn", &asked.mpxn);
     let party = fields.required("party_id", &asked.party_id);
-    let start = fields.instant("start_time", asked.start_time.as_ref());
+    let start = asked.start_time.as_ref();
+    let start = fields.instant_within("start_time", start, Bounds::SUPPLY, now);
     let request_id = fields.request_id(&asked.request_id);
     let ((mpxn, party), request_id) = complete(mpxn.zip(party).zip(request_id), errors)?;
     let start_octets = start.map(|start| start.micros().to_be_bytes());

@@ -4,6 +4,7 @@
 //! one response. The next request waits until then, so that its rows come after them.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _, stream};
 use mesh_api::registration::v1 as wire;
@@ -11,7 +12,7 @@ use mesh_api::registration::v1::row_result;
 use mesh_api::status::item_status;
 use mesh_authz::{Authorization, Authorized};
 use mesh_store::StoreError;
-use mesh_types::Position;
+use mesh_types::{Clock, Position, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
@@ -37,6 +38,7 @@ pub(super) fn results(
     let loading = Loading {
         inventory: registry.inventory.clone(),
         rehearsal: Rehearsal::new(registry.inventory.clone()),
+        clock: Arc::clone(&registry.clock),
         draining: registry.draining.clone(),
         authorization,
         requests,
@@ -54,6 +56,7 @@ pub(super) fn results(
 struct Loading {
     inventory: Inventory,
     rehearsal: Rehearsal,
+    clock: Arc<dyn Clock>,
     draining: CancellationToken,
     authorization: Authorization,
     requests: Streaming<wire::ImportInventoryRequest>,
@@ -84,8 +87,9 @@ impl Loading {
         }
         let mut sound = Vec::with_capacity(request.rows.len());
         let mut refused = Vec::with_capacity(request.rows.len());
+        let now = self.clock.now();
         for row in &request.rows {
-            match permitted(&self.authorization, row) {
+            match permitted(&self.authorization, row, now) {
                 Ok(row) => {
                     sound.push(row);
                     refused.push(None);
@@ -124,8 +128,12 @@ impl Loading {
 }
 
 /// The row with the permit to record it.
-fn permitted(authorization: &Authorization, row: &wire::InventoryRow) -> Result<Row, Error> {
-    Ok(match read_row(row).map_err(Error::Fields)? {
+fn permitted(
+    authorization: &Authorization,
+    row: &wire::InventoryRow,
+    now: Timestamp,
+) -> Result<Row, Error> {
+    Ok(match read_row(row, now).map_err(Error::Fields)? {
         Loadable::Party(party) => Row::Party(party),
         Loadable::Device(device) => {
             let permit = authorization.permit_by_role(device.id)?;

@@ -3,7 +3,7 @@
 use mesh_api::common::v1 as common;
 use mesh_api::convert::timestamp_to_wire;
 use mesh_api::registration::v1 as wire;
-use mesh_types::Sequence;
+use mesh_types::{Bounds, Sequence, Timestamp};
 
 use super::{Fields, Numbered, numbered};
 use crate::device::{Device, DeviceType, SiteException, SmetsVersion, SmiStatus};
@@ -24,8 +24,12 @@ numbered!(SiteException as wire::SiteException {
     Economy7OrSimilar, RadioTeleswitch, NetworkManagedWithoutWan,
 });
 
-/// Reads a Device that a caller sent; its etag is not read.
-pub(crate) fn read_device(device: &wire::Device, fields: &mut Fields<'_>) -> Option<Device> {
+/// Reads a Device that a caller sent at `now`; its etag is not read.
+pub(crate) fn read_device(
+    device: &wire::Device,
+    fields: &mut Fields<'_>,
+    now: Timestamp,
+) -> Option<Device> {
     let id = fields.device("device_id", &device.device_id);
     if device.device_id.is_empty() {
         fields.add("device_id", "is missing");
@@ -49,7 +53,12 @@ pub(crate) fn read_device(device: &wire::Device, fields: &mut Fields<'_>) -> Opt
             minor: version.minor,
         }),
         status,
-        status_since: fields.instant("smi_status_time", device.smi_status_time.as_ref()),
+        status_since: fields.instant_within(
+            "smi_status_time",
+            device.smi_status_time.as_ref(),
+            Bounds::SMI_STATUS,
+            now,
+        ),
         hub: fields.device("communications_hub_id", &device.communications_hub_id),
         csp: fields.optional("csp_id", &device.csp_id),
         gpf: fields.device("gas_proxy_function_id", &device.gas_proxy_function_id),

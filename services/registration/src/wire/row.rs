@@ -5,7 +5,7 @@ use mesh_api::convert::FieldErrors;
 use mesh_api::registration::v1::InventoryRow;
 use mesh_api::registration::v1::inventory_row::Row;
 use mesh_api::status::item_status;
-use mesh_types::{Interval, Mpxn, PartyId};
+use mesh_types::{Interval, Mpxn, PartyId, Timestamp};
 
 use super::{Fields, read_device, read_party, read_registration};
 use crate::device::Device;
@@ -22,8 +22,8 @@ pub(crate) enum Loadable {
     Registration(Mpxn, PartyId, Interval),
 }
 
-/// Reads a row that a caller sent.
-pub(crate) fn read_row(row: &InventoryRow) -> Result<Loadable, FieldErrors> {
+/// Reads a row that a caller sent at `now`.
+pub(crate) fn read_row(row: &InventoryRow, now: Timestamp) -> Result<Loadable, FieldErrors> {
     let mut errors = FieldErrors::default();
     let read = match &row.row {
         Some(Row::Party(party)) => {
@@ -32,11 +32,11 @@ pub(crate) fn read_row(row: &InventoryRow) -> Result<Loadable, FieldErrors> {
         }
         Some(Row::Device(device)) => {
             let fields = &mut Fields::of("device", &mut errors);
-            read_device(device, fields).map(Loadable::Device)
+            read_device(device, fields, now).map(Loadable::Device)
         }
         Some(Row::Registration(registration)) => {
             let fields = &mut Fields::of("registration", &mut errors);
-            let read = read_registration(registration, fields);
+            let read = read_registration(registration, fields, now);
             read.map(|(mpxn, party, interval)| Loadable::Registration(mpxn, party, interval))
         }
         None => {
@@ -50,10 +50,10 @@ pub(crate) fn read_row(row: &InventoryRow) -> Result<Loadable, FieldErrors> {
     }
 }
 
-/// Why a row would be refused whatever is recorded; `None` if it depends on that. For whoever wants
-/// to know before sending it.
+/// Why a row that is sent at `now` would be refused whatever is recorded; `None` if it depends on
+/// that. For whoever wants to know before sending it.
 #[must_use]
-pub fn refusal_of_row(row: &InventoryRow) -> Option<ItemStatus> {
-    let errors = read_row(row).err()?;
+pub fn refusal_of_row(row: &InventoryRow, now: Timestamp) -> Option<ItemStatus> {
+    let errors = read_row(row, now).err()?;
     Some(item_status(&Error::Fields(errors).into()))
 }

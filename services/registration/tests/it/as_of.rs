@@ -39,7 +39,7 @@ async fn authority(
     answer.map(tonic::Response::into_inner)
 }
 
-/// At NOW ACME supplies the ESME since second 0. At NOW + 10 it is recorded that BOLT does since
+/// At NOW ACME supplies the ESME since [`SINCE`](crate::world::SINCE). At NOW + 10 it is recorded that BOLT does since
 /// NOW - 100, and at NOW + 20 that ACME will from NOW + 1,000 on. Returned are the positions.
 async fn world() -> (World, [Position; 3]) {
     let world = World::with_inventory().await;

@@ -6,7 +6,9 @@ use mesh_api::registration::v1 as wire;
 use mesh_api::registration::v1::authority_result::Result as Told;
 use tonic::Code;
 
-use crate::world::{CHF, ESME, EXPORT_ONLY, GPF, GSME, NOW, TWIN, World, instant, mpan, refused};
+use crate::world::{
+    CHF, ESME, EXPORT_ONLY, GPF, GSME, NOW, SINCE, TWIN, World, instant, mpan, refused,
+};
 
 const UNKNOWN: &str = "00-DB-12-34-56-78-90-FF";
 
@@ -81,9 +83,9 @@ async fn an_answer_is_about_an_instant() {
     // Registered once more, ACME goes on.
     world.change(mpan(1), "ACME", Some(NOW + 20)).await.unwrap();
     for (seconds, responsible, since, ends) in [
-        (-1, "", None, Some(0)),
-        (0, "ACME", Some(0), Some(NOW - 10)),
-        (NOW - 11, "ACME", Some(0), Some(NOW - 10)),
+        (SINCE - 1, "", None, Some(SINCE)),
+        (SINCE, "ACME", Some(SINCE), Some(NOW - 10)),
+        (NOW - 11, "ACME", Some(SINCE), Some(NOW - 10)),
         (NOW - 10, "BOLT", Some(NOW - 10), Some(NOW + 10)),
         (NOW + 10, "ACME", Some(NOW + 10), Some(NOW + 20)),
         (NOW + 20, "ACME", Some(NOW + 10), None),

@@ -5,7 +5,8 @@ use mesh_api::registration::v1 as wire;
 use tonic::{Code, Status};
 
 use crate::world::{
-    CHF, ESME, GPF, GSME, NOW, TWIN, World, at, device, entity, mpan, mprn, refused, request_id,
+    CHF, ESME, GPF, GSME, NOW, SINCE, TWIN, World, at, device, entity, mpan, mprn, refused,
+    request_id,
 };
 
 async fn put(
@@ -267,7 +268,7 @@ async fn a_supplier_changes_now_later_or_late() {
     assert_eq!(told.responsible_party_id, "BOLT");
     assert_eq!(told.authority_end_time.unwrap().seconds, NOW + 100);
     // Whoever was to come is in the way of everything before.
-    for start in [None, Some(NOW + 50), Some(NOW + 100), Some(0)] {
+    for start in [None, Some(NOW + 50), Some(NOW + 100), Some(SINCE)] {
         let status = world.change(mpan(1), "BOLT", start).await.unwrap_err();
         assert_eq!(
             refused(&status),

@@ -6,7 +6,7 @@ use mesh_api::registration::v1 as wire;
 use mesh_api::registration::v1::row_result::Outcome;
 use tonic::Code;
 
-use crate::world::{CHF, ESME, World, device, mpan, party, refused, registered, row};
+use crate::world::{CHF, ESME, SINCE, World, device, mpan, party, refused, registered, row};
 
 /// What became of a row: its outcome, or the reason of its refusal.
 fn told(result: &wire::RowResult) -> Result<Outcome, ErrorReason> {
@@ -34,14 +34,14 @@ async fn each_row_gets_its_own_result() {
                 import_mpan: "1200000000003".to_owned(),
                 ..esme.clone()
             }),
-            row(registered(&mpan(1), "ACME", 10)),
-            row(registered(&mpan(1), "ACME", 20)),
+            row(registered(&mpan(1), "ACME", SINCE + 10)),
+            row(registered(&mpan(1), "ACME", SINCE + 20)),
             row(wire::Registration {
-                end_time: registered("", "", 5).start_time,
-                ..registered(&mpan(2), "ACME", 10)
+                end_time: registered("", "", SINCE + 5).start_time,
+                ..registered(&mpan(2), "ACME", SINCE + 10)
             }),
             wire::InventoryRow { row: None },
-            row(registered(&mpan(2), "NOBODY", 10)),
+            row(registered(&mpan(2), "NOBODY", SINCE + 10)),
         ]
     };
     let first: Vec<_> = world
@@ -115,11 +115,11 @@ async fn a_rehearsal_answers_as_the_load_would() {
             row(esme("0003938424403".to_owned())),
             row(device(ESME, DeviceType::Ppmid)),
             row(gsme),
-            row(registered(&mpan(1), "ACME", 10)),
-            row(registered(&mpan(1), "ACME", 10)),
-            row(registered(&mpan(1), "ACME", 20)),
-            row(registered(&mpan(2), "GAS", 10)),
-            row(registered(&mpan(2), "NOBODY", 10)),
+            row(registered(&mpan(1), "ACME", SINCE + 10)),
+            row(registered(&mpan(1), "ACME", SINCE + 10)),
+            row(registered(&mpan(1), "ACME", SINCE + 20)),
+            row(registered(&mpan(2), "GAS", SINCE + 10)),
+            row(registered(&mpan(2), "NOBODY", SINCE + 10)),
         ],
     ];
     let send = async |validate_only| {

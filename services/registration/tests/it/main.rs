@@ -3,6 +3,7 @@
 
 mod as_of;
 mod authority;
+mod bounds;
 mod devices;
 mod follow;
 mod import;

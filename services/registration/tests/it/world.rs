@@ -20,7 +20,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 /// The second at which every test begins.
-pub(crate) const NOW: i64 = 1_000_000;
+pub(crate) const NOW: i64 = 1_700_000_000;
+/// The second since which the inventory holds.
+pub(crate) const SINCE: i64 = NOW - 1_000_000;
 
 pub(crate) const ESME: &str = "00-DB-12-34-56-78-90-A0";
 pub(crate) const GSME: &str = "00-DB-12-34-56-78-90-A1";
@@ -62,7 +64,7 @@ impl World {
     }
 
     /// One with the suppliers ACME, BOLT and GAS, and a Device of each kind that matters, all
-    /// supplied since second 0: the meters by ACME and GAS, the second element of the twin by BOLT.
+    /// supplied since [`SINCE`]: the meters by ACME and GAS, the second element of the twin by BOLT.
     pub(crate) async fn with_inventory() -> Self {
         let world = Self::start().await;
         let rows = inventory();
@@ -268,7 +270,7 @@ pub(crate) fn device(id: &str, device_type: DeviceType) -> wire::Device {
         r#type: device_type.into(),
         smets_version: meter.then_some(wire::SmetsVersion { major: 2, minor: 0 }),
         smi_status: wire::SmiStatus::Commissioned.into(),
-        smi_status_time: instant(1),
+        smi_status_time: instant(SINCE),
         communications_hub_id: if device_type == DeviceType::Chf {
             ""
         } else {
@@ -346,11 +348,11 @@ fn inventory() -> Vec<wire::InventoryRow> {
         row(twin),
         row(export_only),
         row(gsme),
-        row(registered(&mpan(1), "ACME", 0)),
-        row(registered(&mpan(2), "BOLT", 0)),
-        row(registered(&mpan(3), "ACME", 0)),
-        row(registered(&mpan(4), "BOLT", 0)),
-        row(registered(&mpan(5), "BOLT", 0)),
-        row(registered(&mprn(1), "GAS", 0)),
+        row(registered(&mpan(1), "ACME", SINCE)),
+        row(registered(&mpan(2), "BOLT", SINCE)),
+        row(registered(&mpan(3), "ACME", SINCE)),
+        row(registered(&mpan(4), "BOLT", SINCE)),
+        row(registered(&mpan(5), "BOLT", SINCE)),
+        row(registered(&mprn(1), "GAS", SINCE)),
     ]
 }

@@ -6,6 +6,7 @@
 
 use anyhow::Result;
 use mesh_api::registration::v1::inventory_row::Row;
+use mesh_types::{Clock as _, SystemClock, Timestamp};
 use registration::refusal_of_row;
 use tonic::{Code, Status};
 
@@ -51,7 +52,7 @@ pub(super) async fn run(
 async fn judge(args: &LoadArgs, rows: Vec<(Place, Row)>) -> Result<Findings> {
     let session = match Session::open(&args.connection, super::USUAL) {
         Ok(session) => session,
-        Err(error) => return Ok(alone(rows, &format!("{error:#}"))),
+        Err(error) => return Ok(alone(rows, &format!("{error:#}"), SystemClock.now())),
     };
     match send(&session, rows.clone(), Mode::Rehearse).await {
         Ok((sums, refusals)) => Ok(Findings {
@@ -59,21 +60,23 @@ async fn judge(args: &LoadArgs, rows: Vec<(Place, Row)>) -> Result<Findings> {
             sums: Some((sums.recorded, sums.unchanged)),
         }),
         Err(error) => match error.downcast_ref::<Status>() {
-            Some(status) if status.code() == Code::Unavailable => Ok(alone(rows, &refusal(status))),
+            Some(status) if status.code() == Code::Unavailable => {
+                Ok(alone(rows, &refusal(status), SystemClock.now()))
+            }
             _ => Err(error),
         },
     }
 }
 
-/// What can be found out without the mesh.
-fn alone(rows: Vec<(Place, Row)>, why: &str) -> Findings {
+/// What can be found out at `now` without the mesh.
+fn alone(rows: Vec<(Place, Row)>, why: &str, now: Timestamp) -> Findings {
     complain(&format_args!("mp169: the mesh cannot be asked: {why}"));
     complain(
         &"Not checked: whether the parties, hubs and Gas Proxy Functions that rows name are recorded, \
           whether registrations overlap, and whether rows contradict each other or what is recorded.",
     );
     let refusals = rows.into_iter().filter_map(|(place, row)| {
-        let status = refusal_of_row(&in_message(row))?;
+        let status = refusal_of_row(&in_message(row), now)?;
         Some((place, status))
     });
     Findings {
