@@ -108,7 +108,9 @@ impl DeviceEvent {
             Some(WireChange::DeviceRecorded(recorded)) => device_news(recorded)?,
             Some(WireChange::SupplierTookEffect(change)) => supplier_news(change)?,
             Some(WireChange::RegistrationRecorded(recorded)) => registration_news(recorded)?,
-            None => News::Nothing,
+            // What was announced changes nothing before it begins. If another registration goes on in
+            // its place, an event of its own says so.
+            Some(WireChange::RegistrationWithdrawn(_)) | None => News::Nothing,
         };
         Ok(Self {
             recorded_time,

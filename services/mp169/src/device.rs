@@ -1,6 +1,7 @@
 //! `mp169 device`: the inventory and the registrations.
 
 mod load;
+mod registration;
 
 use anyhow::Result;
 use mesh_api::common::v1::DeviceType;
@@ -13,12 +14,10 @@ use tonic::Code;
 
 use crate::cli::as_of::AsOfArgs;
 use crate::cli::connection::Output;
-use crate::cli::device::{
-    ChangeSupplierArgs, DeviceCommand, GetArgs, ListArgs, PutArgs, RegistrationsArgs,
-};
+use crate::cli::device::{DeviceCommand, GetArgs, ListArgs, PutArgs};
 use crate::exit::Usage;
 use crate::inventory::smets_version;
-use crate::output::{instant, print_fields, print_json, print_line, print_table, short};
+use crate::output::{instant, print_fields, print_json, short};
 use crate::reading::{self, Columns};
 use crate::session::{Session, new_request_id};
 
@@ -32,8 +31,9 @@ pub(crate) async fn run(command: DeviceCommand) -> Result<()> {
         DeviceCommand::Put(args) => put(args).await,
         DeviceCommand::Get(args) => get(args).await,
         DeviceCommand::List(args) => list(args).await,
-        DeviceCommand::ChangeSupplier(args) => change_supplier(args).await,
-        DeviceCommand::Registrations(args) => registrations(args).await,
+        DeviceCommand::ChangeSupplier(args) => registration::change(args).await,
+        DeviceCommand::WithdrawRegistration(args) => registration::withdraw(args).await,
+        DeviceCommand::Registrations(args) => registration::list(args).await,
     }
 }
 
@@ -173,59 +173,6 @@ async fn list(args: ListArgs) -> Result<()> {
         devices.list_devices(request).await
     })
     .await
-}
-
-async fn change_supplier(args: ChangeSupplierArgs) -> Result<()> {
-    let request = wire::ChangeSupplierRequest {
-        request_id: new_request_id(),
-        mpxn: args.mpxn.to_string(),
-        party_id: args.supplier.to_string(),
-        start_time: args.from,
-    };
-    let mut devices = Session::open(&args.connection, USUAL)?.clients.devices()?;
-    let answer = Retry::default()
-        .idempotent(async || devices.change_supplier(request.clone()).await)
-        .await?
-        .into_inner();
-    if args.connection.output == Output::Json {
-        return print_json(&answer);
-    }
-    let rows = answer.ended.iter().chain(&answer.registration);
-    print_table(&REGISTRATION, rows.map(registration_row).collect())
-}
-
-async fn registrations(args: RegistrationsArgs) -> Result<()> {
-    let mut devices = Session::open(&args.question.connection, USUAL)?
-        .clients
-        .devices()?;
-    let answer = reading::read(&args.question.known, async |as_of| {
-        let request = wire::ListRegistrationsRequest {
-            mpxn: args.mpxn.to_string(),
-            as_of,
-            valid_time: args.valid_at,
-        };
-        devices.list_registrations(request).await
-    })
-    .await?;
-    if args.question.connection.output == Output::Json {
-        return print_json(&answer);
-    }
-    if answer.registrations.is_empty() {
-        return print_line(&"Nobody is registered.");
-    }
-    let rows = answer.registrations.iter().map(registration_row);
-    print_table(&REGISTRATION, rows.collect())
-}
-
-const REGISTRATION: [&str; 4] = ["MPxN", "supplier", "from", "until"];
-
-fn registration_row(registration: &wire::Registration) -> Vec<String> {
-    vec![
-        registration.mpxn.clone(),
-        registration.party_id.clone(),
-        instant(registration.start_time.as_ref()),
-        instant(registration.end_time.as_ref()),
-    ]
 }
 
 fn show_device(device: Option<&wire::Device>) -> Result<()> {

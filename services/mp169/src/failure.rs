@@ -106,6 +106,9 @@ fn advice(status: &Status) -> Option<&'static str> {
         Reason::RegistrationOverlap => {
             "`mp169 device registrations` shows which registration is in the way."
         }
+        Reason::RegistrationBegun => {
+            "`mp169 device change-supplier` registers another supplier from now on."
+        }
         Reason::PositionOfAnotherEpoch => {
             "The log began anew: start over, with `--from snapshot` where a stream is watched."
         }

@@ -9,7 +9,7 @@ use mesh_store::StoreError;
 use tonic::{Code, Status};
 
 use crate::contradiction::Contradiction;
-use crate::supply::Overlap;
+use crate::supply::{NotWithdrawn, Overlap};
 
 /// Why a request, or one row of it, is refused.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,9 @@ pub enum Error {
     /// Another registration is in the way.
     #[error(transparent)]
     Overlap(#[from] Overlap),
+    /// The registration is not one that can be withdrawn.
+    #[error(transparent)]
+    NotWithdrawn(#[from] NotWithdrawn),
     /// The change contradicts what is recorded.
     #[error(transparent)]
     Contradicts(#[from] Contradiction),
@@ -60,6 +63,10 @@ impl From<Error> for Status {
             Error::NotFound(_) => (Code::NotFound, ErrorReason::NotFound),
             Error::EtagMismatch => (Code::Aborted, ErrorReason::EtagMismatch),
             Error::Overlap(_) => (Code::FailedPrecondition, ErrorReason::RegistrationOverlap),
+            Error::NotWithdrawn(NotWithdrawn::Unknown) => (Code::NotFound, ErrorReason::NotFound),
+            Error::NotWithdrawn(NotWithdrawn::Begun) => {
+                (Code::FailedPrecondition, ErrorReason::RegistrationBegun)
+            }
             Error::Contradicts(_) => (Code::FailedPrecondition, ErrorReason::ContradictsRecord),
         };
         status::refusal(code, reason, text)
@@ -99,6 +106,12 @@ mod tests {
                 Error::Overlap(Overlap),
                 Code::FailedPrecondition,
                 R::RegistrationOverlap,
+            ),
+            (NotWithdrawn::Unknown.into(), Code::NotFound, R::NotFound),
+            (
+                NotWithdrawn::Begun.into(),
+                Code::FailedPrecondition,
+                R::RegistrationBegun,
             ),
             (
                 Error::Contradicts(Contradiction::NotASupplier(party())),

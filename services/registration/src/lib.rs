@@ -2,7 +2,7 @@
 //!
 //! | RPC | Who | Refused with |
 //! |---|---|---|
-//! | `PutParty`, `PutDevice`, `ChangeSupplier`, `ImportInventory` | operator, registration data | `INVALID_ARGUMENT`, `ALREADY_EXISTS` (request id reused), `ABORTED` (etag), `FAILED_PRECONDITION` (contradicts the record, overlap) |
+//! | `PutParty`, `PutDevice`, `ChangeSupplier`, `WithdrawRegistration`, `ImportInventory` | operator, registration data | `INVALID_ARGUMENT`, `ALREADY_EXISTS` (request id reused), `ABORTED` (etag), `FAILED_PRECONDITION` (contradicts the record, overlap, begun), `NOT_FOUND` (what is withdrawn) |
 //! | `SetPartyStatus` | operator | the same, and `NOT_FOUND` |
 //! | `GetParty`, `ListParties`, `GetDevice`, `ListDevices`, `ListRegistrations` | internal readers; a party reads itself, a Responsible Supplier its Devices | `NOT_FOUND`, `INVALID_ARGUMENT` (page token, as of what is not over), `OUT_OF_RANGE` (position not reached) |
 //! | `GetAuthority`, `BatchGetAuthority` | services, operator, auditor | `OUT_OF_RANGE` (position not reached) |

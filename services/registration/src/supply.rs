@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mesh_types::{Interval, Mpxn, PartyId, Position, Timestamp};
 
@@ -65,6 +66,31 @@ pub struct Room {
     pub interval: Interval,
     /// The registration that is in the way and would end where the new one starts.
     pub ends: Option<RegistrationId>,
+}
+
+/// A registration cannot be withdrawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotWithdrawn {
+    /// It is not there.
+    #[error("there is no such registration")]
+    Unknown,
+    /// Its start has come, or is about to.
+    #[error("the registration has begun, or begins within a minute")]
+    Begun,
+}
+
+/// For so long before it begins, a registration stands. Who is responsible is asked without a lock: a
+/// withdrawal that is decided just before the start and recorded just after it would take away what was
+/// told in between, and clocks of replicas differ.
+pub const STANDS_BEFORE: Duration = Duration::from_secs(60);
+
+/// What is left without a registration that does not come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// The registration that does not come.
+    pub withdrawn: RegistrationId,
+    /// The one before it, and when it ends instead; `None` if its end stays.
+    pub resumed: Option<(RegistrationId, Timestamp)>,
 }
 
 /// What begins and what ends at one instant.
@@ -148,6 +174,35 @@ impl Supply {
         })
     }
 
+    /// What becomes of the others if `party` is not registered from `start` on after all: whoever comes
+    /// before goes on to the end of its own, which `own_end` tells, or to the next start. What begins
+    /// [`STANDS_BEFORE`] after `now` or earlier cannot be withdrawn.
+    pub fn withdrawal(
+        &self,
+        party: &PartyId,
+        start: Timestamp,
+        now: Timestamp,
+        own_end: impl Fn(&RegistrationId) -> Option<Timestamp>,
+    ) -> Result<Withdrawal, NotWithdrawn> {
+        let announced = |r: &Registration| r.interval.start() == start && r.party == *party;
+        let place = self.0.iter().position(announced);
+        let place = place.ok_or(NotWithdrawn::Unknown)?;
+        if start <= now.saturating_add(STANDS_BEFORE) {
+            return Err(NotWithdrawn::Begun);
+        }
+        let next = self.0.get(place + 1);
+        let next = next.map_or(Timestamp::FOREVER, |next| next.interval.start());
+        let before = place.checked_sub(1).and_then(|place| self.0.get(place));
+        let resumed = before.and_then(|before| {
+            let end = own_end(&before.id)?.min(next);
+            (end > before.interval.end()).then(|| (before.id.clone(), end))
+        });
+        Ok(Withdrawal {
+            withdrawn: self.0[place].id.clone(),
+            resumed,
+        })
+    }
+
     /// Whether `party` is recorded for exactly `interval`.
     #[must_use]
     pub fn holds(&self, party: &PartyId, interval: Interval) -> bool {
@@ -163,14 +218,30 @@ impl Supply {
         id: &RegistrationId,
         end: Timestamp,
     ) -> Option<(Registration, Registration)> {
+        let holds = self
+            .0
+            .iter()
+            .any(|r| r.id == *id && end <= r.interval.end());
+        holds.then(|| self.move_end(id, end)).flatten()
+    }
+
+    /// Has the registration `id` end at `end`, up to which nobody else is registered, and returns it as
+    /// it was and as it is. `None` if there is no such registration or it begins later.
+    pub fn move_end(
+        &mut self,
+        id: &RegistrationId,
+        end: Timestamp,
+    ) -> Option<(Registration, Registration)> {
         let registration = self.0.iter_mut().find(|r| r.id == *id)?;
         let before = registration.clone();
-        let interval = Interval::new(before.interval.start(), Some(end)).ok()?;
-        if end > before.interval.end() {
-            return None;
-        }
-        registration.interval = interval;
+        registration.interval = Interval::new(before.interval.start(), Some(end)).ok()?;
         Some((before, registration.clone()))
+    }
+
+    /// Takes out the registration `id`.
+    pub fn remove(&mut self, id: &RegistrationId) -> Option<Registration> {
+        let place = self.0.iter().position(|r| r.id == *id)?;
+        Some(self.0.remove(place))
     }
 
     /// Puts in a registration for which there is room.

@@ -177,7 +177,9 @@ impl MeterChange {
             }
             // Says nothing yet of who is responsible. Kinds that this build does not know change
             // nothing that it relies on.
-            Some(Change::RegistrationRecorded(_)) | None => Ok(None),
+            Some(Change::RegistrationRecorded(_) | Change::RegistrationWithdrawn(_)) | None => {
+                Ok(None)
+            }
         }
     }
 }
@@ -331,6 +333,8 @@ mod tests {
         assert_eq!(MeterChange::read(&ended), Ok(Some(supplier(&[1], ""))));
         let without = event(Change::DeviceRecorded(wire::DeviceRecorded::default()));
         assert_eq!(MeterChange::read(&without), Err(MalformedDevice));
+        let withdrawn = event(Change::RegistrationWithdrawn(Default::default()));
+        assert_eq!(MeterChange::read(&withdrawn), Ok(None));
         assert_eq!(MeterChange::read(&wire::DeviceEvent::default()), Ok(None));
     }
 }

@@ -4,12 +4,15 @@
 //! role. Suppliers ask about their own Device, others about the right supplier's, so that a refusal
 //! is about the caller and never about a Device that is not there.
 
+use std::sync::LazyLock;
+use std::time::Duration;
+
 use mesh_api::common::v1::DeviceType;
 use mesh_api::convert::timestamp_to_wire;
 use mesh_api::registration::v1 as wire;
 use mesh_api::registration::v1::inventory_row::Row;
 use mesh_authz::Role;
-use mesh_types::{DeviceId, EntityId, Eui64, Mpan, Mprn};
+use mesh_types::{Clock as _, DeviceId, EntityId, Eui64, Mpan, Mprn, SystemClock, Timestamp};
 
 use crate::mesh::{TestMesh, a_year_ago};
 
@@ -196,7 +199,7 @@ pub(crate) async fn enter(mesh: &TestMesh) {
         mesh.certify(party.id, entity(party.id));
     }
     mesh.certify(STRANGER, entity(STRANGER));
-    let rows = inventory().into_iter();
+    let rows = inventory().into_iter().chain(announced());
     let rows = rows.map(|row| wire::InventoryRow { row: Some(row) });
     mesh.load(rows.collect()).await;
     let suspend = wire::SetPartyStatusRequest {
@@ -246,6 +249,30 @@ fn inventory() -> Vec<Row> {
     }));
     rows.push(registered(&mprn.to_string(), "GS"));
     rows
+}
+
+/// When the right supplier is to supply what it does not supply yet.
+pub(crate) static ANNOUNCED: LazyLock<Timestamp> =
+    LazyLock::new(|| SystemClock.now().saturating_add(Duration::from_hours(24)));
+
+/// How many MPANs the right supplier is to supply.
+const ANNOUNCED_MPANS: u64 = 1_000;
+
+/// One of those MPANs, for the call of this number.
+pub(crate) fn announced_mpan(number: u64) -> String {
+    let mpan = Mpan::with_check_digit(200_000_000_000 + number % ANNOUNCED_MPANS);
+    mpan.unwrap().to_string()
+}
+
+fn announced() -> impl Iterator<Item = Row> {
+    (0..ANNOUNCED_MPANS).map(|number| {
+        Row::Registration(wire::Registration {
+            mpxn: announced_mpan(number),
+            party_id: RIGHT.to_owned(),
+            start_time: Some(timestamp_to_wire(*ANNOUNCED)),
+            ..wire::Registration::default()
+        })
+    })
 }
 
 fn esme(id: DeviceId, complete: impl FnOnce(&mut wire::Device)) -> Row {

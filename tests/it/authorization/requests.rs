@@ -17,7 +17,7 @@ use mesh_types::{Clock as _, DeviceId, Eui64, Mpan, SystemClock};
 use prost::Message;
 use prost_types::Timestamp;
 
-use super::cast::{CSP_ID, Caller, RIGHT, SPARE, meter_of};
+use super::cast::{ANNOUNCED, CSP_ID, Caller, RIGHT, SPARE, announced_mpan, meter_of};
 
 /// What a request is about.
 #[derive(Debug, Clone)]
@@ -99,6 +99,12 @@ fn device_service(method: &str, about: &About) -> Option<Vec<u8>> {
             mpxn: new_mpan(),
             party_id: RIGHT.into(),
             start_time: None,
+        }),
+        "WithdrawRegistration" => encoded(registration::WithdrawRegistrationRequest {
+            request_id: request_id(),
+            mpxn: announced_mpan(fresh()),
+            party_id: RIGHT.into(),
+            start_time: Some(timestamp_to_wire(*ANNOUNCED)),
         }),
         "ListRegistrations" => encoded(registration::ListRegistrationsRequest {
             mpxn: new_mpan(),

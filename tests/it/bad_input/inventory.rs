@@ -2,7 +2,7 @@
 
 use mesh_api::common::v1::{DeviceType, ErrorReason as R};
 use mesh_api::registration::v1 as registration;
-use mp169::sample::ALBION;
+use mp169::sample::{ALBION, BRIGHT};
 use tonic::Code;
 
 use super::fields::{ABSURD, FAR_OFF, NO_EUI_64, NO_UUID, UNKNOWN};
@@ -200,6 +200,7 @@ async fn of_registrations(table: &mut Table) {
             R::FieldInvalid,
         );
     }
+    withdrawals(table, &mpan, &miscopied).await;
     let request = registration::ListDevicesRequest {
         page_size: -1,
         ..Default::default()
@@ -211,6 +212,45 @@ async fn of_registrations(table: &mut Table) {
         Code::InvalidArgument,
         R::FieldInvalid,
     );
+}
+
+async fn withdrawals(table: &mut Table, mpan: &str, miscopied: &str) {
+    let mut client = table.mesh.clients("registration-data").devices().unwrap();
+    let held = registration::ListRegistrationsRequest {
+        mpxn: mpan.to_owned(),
+        ..Default::default()
+    };
+    let held = client.list_registrations(held).await.unwrap().into_inner();
+    let begun = held.registrations[0].start_time;
+    let malformed = (Code::InvalidArgument, R::FieldInvalid);
+    let unknown = (Code::NotFound, R::NotFound);
+    for (what, mpxn, party, start, (code, reason)) in [
+        ("a check digit", miscopied, ALBION.id, begun, malformed),
+        ("no MPxN", "", ALBION.id, begun, malformed),
+        ("a party", mpan, "no party", begun, malformed),
+        ("no time", mpan, ALBION.id, None, malformed),
+        ("a time", mpan, ALBION.id, Some(ABSURD[1]), malformed),
+        ("the supplier", mpan, BRIGHT.id, begun, unknown),
+        ("the year 1", mpan, ALBION.id, Some(FAR_OFF[0]), unknown),
+        ("the year 9999", mpan, ALBION.id, Some(FAR_OFF[1]), unknown),
+        (
+            "that it has begun",
+            mpan,
+            ALBION.id,
+            begun,
+            (Code::FailedPrecondition, R::RegistrationBegun),
+        ),
+    ] {
+        let request = registration::WithdrawRegistrationRequest {
+            request_id: new_id(),
+            mpxn: mpxn.into(),
+            party_id: party.into(),
+            start_time: start,
+        };
+        let answer = client.withdraw_registration(request).await;
+        let what = format!("WithdrawRegistration wrong in {what}");
+        table.refused(what, answer, code, reason);
+    }
 }
 
 /// Rows of registrations with one thing wrong each.

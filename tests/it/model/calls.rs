@@ -31,6 +31,7 @@ pub(super) enum Request {
     Status(registration::SetPartyStatusRequest),
     Put(registration::PutDeviceRequest),
     Change(registration::ChangeSupplierRequest),
+    Withdraw(registration::WithdrawRegistrationRequest),
     Load(registration::ImportInventoryRequest),
     Add(flags::AddFlagRequest),
     Remove(flags::RemoveFlagRequest),
@@ -57,6 +58,7 @@ pub(super) enum Reply {
     Status(registration::SetPartyStatusResponse),
     Put(registration::PutDeviceResponse),
     Change(registration::ChangeSupplierResponse),
+    Withdraw(registration::WithdrawRegistrationResponse),
     Load(registration::ImportInventoryResponse),
     Add(flags::AddFlagResponse),
     Remove(flags::RemoveFlagResponse),
@@ -217,6 +219,9 @@ impl Caller {
             Request::Put(asked) => Reply::Put(devices.put_device(asked).await?.into_inner()),
             Request::Change(asked) => {
                 Reply::Change(devices.change_supplier(asked).await?.into_inner())
+            }
+            Request::Withdraw(asked) => {
+                Reply::Withdraw(devices.withdraw_registration(asked).await?.into_inner())
             }
             Request::Load(asked) => {
                 let answers = devices.import_inventory(tokio_stream::once(asked)).await?;

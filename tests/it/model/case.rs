@@ -92,6 +92,10 @@ impl Case {
             Step::Pass { to, write } => return self.pass(moment(world, to), write).await,
             Step::Restart(service) => return self.restart(service).await,
             Step::Change { point, party, from } => self.script.change(world, (point, party), from),
+            Step::Withdraw { number, other } => match self.script.withdraw(world, number, other) {
+                Some(call) => call,
+                None => return Ok(()),
+            },
             Step::Load {
                 point,
                 party,

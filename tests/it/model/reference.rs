@@ -131,6 +131,7 @@ impl Reference {
             Request::Status(asked) => self.once(call, |world| world.set_status(call, asked)),
             Request::Put(asked) => self.once(call, |world| world.put_device(call, asked)),
             Request::Change(asked) => self.once(call, |world| world.change_supplier(call, asked)),
+            Request::Withdraw(asked) => self.once(call, |world| world.withdraw(call, asked)),
             Request::Load(asked) => Ok(self.load(call, asked)),
             Request::Add(_) | Request::Remove(_) | Request::Tenancy(_) => {
                 flags::check_form(call, self.now)?;
@@ -170,6 +171,7 @@ impl Request {
             Self::Status(asked) => &asked.request_id,
             Self::Put(asked) => &asked.request_id,
             Self::Change(asked) => &asked.request_id,
+            Self::Withdraw(asked) => &asked.request_id,
             Self::Add(asked) => &asked.request_id,
             Self::Remove(asked) => &asked.request_id,
             Self::Tenancy(asked) => &asked.request_id,
@@ -194,6 +196,7 @@ impl Reply {
             Self::Status(reply) => reply.replayed = true,
             Self::Put(reply) => reply.replayed = true,
             Self::Change(reply) => reply.replayed = true,
+            Self::Withdraw(reply) => reply.replayed = true,
             Self::Add(reply) => reply.replayed = true,
             Self::Remove(reply) => reply.replayed = true,
             Self::Tenancy(reply) => reply.replayed = true,

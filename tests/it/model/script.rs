@@ -1,7 +1,7 @@
 //! Which call does a step come to, in the world as it is?
 
 use mesh_api::common::v1::DeviceType;
-use mesh_api::convert::timestamp_to_wire;
+use mesh_api::convert::{timestamp_from_wire, timestamp_to_wire};
 use mesh_api::flag_registry::v1 as api;
 use mesh_api::registration::v1::{self as registration, Device, SiteException, inventory_row};
 use mesh_types::Timestamp;
@@ -67,6 +67,32 @@ impl Script {
                 start_time: (start != world.now).then(|| timestamp_to_wire(start)),
             }),
         }
+    }
+
+    /// Names one of the registrations, those that are to come before all others, and perhaps another
+    /// supplier than it has.
+    pub(super) fn withdraw(
+        &mut self,
+        world: &Reference,
+        number: u8,
+        other: Option<usize>,
+    ) -> Option<Call> {
+        let all = world.devices.state().registered();
+        let (to_come, begun): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|r| timestamp_from_wire(&r.start_time.unwrap()).unwrap() > world.now);
+        let all = if to_come.is_empty() { begun } else { to_come };
+        let named = all.get(usize::from(number) % all.len().max(1))?;
+        let party = other.map(|party| PARTIES[party].to_owned());
+        Some(Call {
+            caller: LOADER,
+            request: Request::Withdraw(registration::WithdrawRegistrationRequest {
+                request_id: self.request_id(),
+                mpxn: named.mpxn.clone(),
+                party_id: party.unwrap_or_else(|| named.party_id.clone()),
+                start_time: named.start_time,
+            }),
+        })
     }
 
     pub(super) fn status(&mut self, party: usize, status: registration::PartyStatus) -> Call {
@@ -320,6 +346,7 @@ pub(super) fn altered(call: &Call) -> Call {
             device.smi_status_time = Some(timestamp_to_wire(cast::BEGINNING));
         }
         Request::Change(asked) => asked.party_id = PARTIES[3].to_owned(),
+        Request::Withdraw(asked) => asked.party_id = PARTIES[3].to_owned(),
         Request::Add(asked) => evidence(&mut asked.choice),
         Request::Remove(asked) => evidence(&mut asked.choice),
         Request::Tenancy(asked) => evidence(&mut asked.choice),

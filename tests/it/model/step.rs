@@ -28,6 +28,8 @@ pub(super) enum Step {
         party: usize,
         from: Moment,
     },
+    /// One of the registrations is withdrawn, under the name of its supplier or of another party.
+    Withdraw { number: u8, other: Option<usize> },
     /// A registration is loaded with its whole interval.
     Load {
         point: usize,
@@ -236,6 +238,8 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (moment(), prop::bool::weighted(0.8)).prop_map(|(to, write)| Step::Pass { to, write }),
         12 => (supply(), moment())
             .prop_map(|((point, party), from)| Step::Change { point, party, from }),
+        6 => (any::<u8>(), prop::option::weighted(0.1, 0..PARTIES.len()))
+            .prop_map(|(number, other)| Step::Withdraw { number, other }),
         5 => (supply(), moment(), prop::option::of(moment()))
             .prop_map(|((point, party), from, to)| Step::Load { point, party, from, to }),
         28 => record(),

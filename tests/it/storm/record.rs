@@ -52,6 +52,8 @@ impl Record {
                     let versions = versions.entry(registration.registration_id.clone());
                     versions.or_default().push((event.sequence, registration));
                 }
+                // The storm's changes are announced for less than a minute.
+                Change::RegistrationWithdrawn(withdrawn) => panic!("nobody did: {withdrawn:?}"),
                 Change::SupplierTookEffect(_) => {}
             }
         }

@@ -245,6 +245,7 @@ fn an_exception_recorded_later_asks_for_a_review_once_and_keeps_the_flag() {
 fn what_says_nothing_of_flags_is_nothing() {
     for change in [
         WireChange::RegistrationRecorded(wire::RegistrationRecorded::default()),
+        WireChange::RegistrationWithdrawn(wire::RegistrationWithdrawn::default()),
         WireChange::DeviceRecorded(wire::DeviceRecorded {
             device: Some(wire::Device {
                 device_id: GPF.into(),

@@ -54,6 +54,23 @@ async fn a_followed_supplier_reads_no_longer_than_it_is_known_to_be_one() {
     );
 }
 
+/// A change that was announced and withdrawn takes nothing from the supplier.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_followed_supplier_reads_on_if_the_change_was_withdrawn() {
+    let world = World::start().await;
+    world.flagged(METER).await;
+    let end = Timestamp::from_micros(NOW.micros() + 10);
+    world.registration.end_registration(METER, end);
+    world.registration.withdraw_change(METER);
+    world.caught_up().await;
+    world.registration.set_reachable(false);
+    world.clock.set(end);
+    let mut acme = world.acme();
+    let entry = get_entry(&mut acme, METER).await;
+    assert_eq!(entry.responsible_party_id, "ACME");
+    assert_eq!(world.history(METER).await.len(), 1);
+}
+
 /// Without the directory nobody can be recognised who needs it, and health says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn health_tells_whether_callers_can_be_recognised() {

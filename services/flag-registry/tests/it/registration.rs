@@ -190,16 +190,28 @@ impl Registration {
 
     /// The registration of a Device's supplier is given an end.
     pub(crate) fn end_registration(&self, device: &str, end: Timestamp) {
+        self.move_end(device, Some(timestamp_to_wire(end)));
+    }
+
+    /// The change of supplier that gave it an end is withdrawn.
+    pub(crate) fn withdraw_change(&self, device: &str) {
+        let withdrawn = wire::RegistrationWithdrawn::default();
+        let change = Change::RegistrationWithdrawn(withdrawn);
+        self.state().append(change, "");
+        self.move_end(device, None);
+    }
+
+    fn move_end(&self, device: &str, end: Option<prost_types::Timestamp>) {
         let mut state = self.state();
         let authority = state.authorities.get_mut(device).unwrap();
         let previous = authority.registration.clone();
         let registration = authority.registration.as_mut().unwrap();
-        registration.end_time = Some(timestamp_to_wire(end));
+        registration.end_time = end;
         let change = wire::RegistrationRecorded {
             registration: Some(registration.clone()),
             previous,
         };
-        authority.authority_end_time = Some(timestamp_to_wire(end));
+        authority.authority_end_time = end;
         state.append(Change::RegistrationRecorded(change), "");
         drop(state);
         self.news.send_replace(());

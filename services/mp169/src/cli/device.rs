@@ -74,6 +74,14 @@ pub enum DeviceCommand {
     /// Registers a supplier for an MPAN or MPRN from an instant on.
     #[command(after_help = "Example:\n  mp169 device change-supplier 1300000000025 EAGLE")]
     ChangeSupplier(ChangeSupplierArgs),
+    /// Withdraws a registration that was announced and has not begun.
+    ///
+    /// Whoever was registered before goes on. Within the last minute before it begins, a registration
+    /// stands.
+    #[command(after_help = "Examples:\n  \
+        mp169 device change-supplier 1300000000025 DRAGON --from \"$(date -u -d '+7 days' +%F)\"\n  \
+        mp169 device withdraw-registration 1300000000025 DRAGON")]
+    WithdrawRegistration(WithdrawRegistrationArgs),
     /// Lists the registrations of an MPAN or MPRN: past, present and future.
     #[command(
         after_help = "Example:\n  mp169 device registrations 1300000000025 --valid-at 2025-06-30"
@@ -179,9 +187,25 @@ pub struct ChangeSupplierArgs {
     pub mpxn: Mpxn,
     /// The gaining supplier.
     pub supplier: PartyId,
-    /// From when on: past, present or future; now if not given.
+    /// From when on: past, present, or up to 90 days ahead; now if not given.
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub from: Option<prost_types::Timestamp>,
+    /// Where to ask; usually as registration-data.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// `device withdraw-registration`
+#[derive(Debug, Args)]
+pub struct WithdrawRegistrationArgs {
+    /// The MPAN or MPRN.
+    pub mpxn: Mpxn,
+    /// The supplier that is not to be registered.
+    pub supplier: PartyId,
+    /// When the registration was to begin, just as `device registrations` shows it; the supplier's last
+    /// one if not given.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub start: Option<prost_types::Timestamp>,
     /// Where to ask; usually as registration-data.
     #[command(flatten)]
     pub connection: Connection,

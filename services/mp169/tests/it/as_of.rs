@@ -1,6 +1,6 @@
 //! Can what was known be asked for, by a time or by an event's number, and what was true?
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp, Unit};
 
 use crate::world::World;
 
@@ -51,6 +51,51 @@ async fn a_number_or_a_time_says_what_counts() {
         assert_eq!(ended.code, Some(5), "{ended:?}");
         assert!(ended.stderr.contains(reason), "{ended:?}");
     }
+    world.stop().await;
+}
+
+/// Which registration is withdrawn need not be said if it is the supplier's last one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_announced_withdrawn_and_still_known() {
+    let world = World::with_examples().await;
+    let hours = |hours| {
+        let at = Timestamp::now() + SignedDuration::from_hours(hours);
+        at.round(Unit::Second).unwrap()
+    };
+    let change = format!("mp169 device change-supplier {MPAN} EAGLE --from");
+    let late = world.run(&format!("{change} {}", hours(91 * 24))).await;
+    assert_eq!(late.code, Some(5), "{late:?}");
+    assert!(late.stderr.contains("more than 90 days ahead"), "{late:?}");
+    let start = hours(48);
+    world.ok(&format!("{change} {start}")).await;
+    let announced = Timestamp::now();
+
+    let withdraw = format!("mp169 device withdraw-registration {MPAN}");
+    let told = world.ok(&format!("{withdraw} EAGLE")).await;
+    assert!(told.contains(&format!("EAGLE from {start}")), "{told}");
+    assert!(told.contains("DRAGON"), "{told}");
+    let registrations = format!("mp169 device registrations {MPAN}");
+    shows(&world, &registrations, &["DRAGON"], &["EAGLE"]).await;
+    let known = format!("{registrations} --as-of {announced}");
+    shows(&world, &known, &["DRAGON", "EAGLE"], &[]).await;
+
+    for (line, code, said) in [
+        (format!("{withdraw} EAGLE --start {start}"), 5, "NOT_FOUND"),
+        (format!("{withdraw} EAGLE"), 5, "NOT_FOUND"),
+        (format!("{withdraw} DRAGON"), 4, "change-supplier"),
+        (format!("{withdraw} DRAGON --as auditor"), 3, "--as"),
+    ] {
+        let ended = world.run(&line).await;
+        assert_eq!(ended.code, Some(code), "{line}\n{ended:?}");
+        assert!(ended.stderr.contains(said), "{line}\n{ended:?}");
+    }
+    world.ok(&format!("{change} {start}")).await;
+    let json = world
+        .ok(&format!("{withdraw} EAGLE --start {start} --output json"))
+        .await;
+    let answer: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(answer["withdrawn"]["partyId"], "EAGLE", "{answer}");
+    assert_eq!(answer["resumed"]["partyId"], "DRAGON", "{answer}");
     world.stop().await;
 }
 

@@ -96,6 +96,15 @@ impl DeviceService for Registry {
         Ok(Response::new(self.inventory.ask(command).await?))
     }
 
+    async fn withdraw_registration(
+        &self,
+        request: Request<wire::WithdrawRegistrationRequest>,
+    ) -> Result<Response<wire::WithdrawRegistrationResponse>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let command = read_withdrawal(&authorization, request.get_ref())?;
+        Ok(Response::new(self.inventory.ask(command).await?))
+    }
+
     async fn list_registrations(
         &self,
         request: Request<wire::ListRegistrationsRequest>,
@@ -201,6 +210,37 @@ fn read_change(
         start_octets.as_ref().map_or(&[], |octets| octets),
     ];
     Ok(Command::ChangeSupplier {
+        request: request(authorization, request_id, parts),
+        origin: origin(authorization),
+        mpxn,
+        party,
+        start,
+    })
+}
+
+/// The start has no bounds: it names what is recorded.
+fn read_withdrawal(
+    authorization: &Authorization,
+    asked: &wire::WithdrawRegistrationRequest,
+) -> Result<Command, Error> {
+    let mut errors = FieldErrors::default();
+    let mut fields = Fields::of_request(&mut errors);
+    let mpxn = fields.required("mpxn", &asked.mpxn);
+    let party = fields.required("party_id", &asked.party_id);
+    if asked.start_time.is_none() {
+        fields.add("start_time", "is missing");
+    }
+    let start = fields.instant("start_time", asked.start_time.as_ref());
+    let request_id = fields.request_id(&asked.request_id);
+    let named = mpxn.zip(party).zip(start);
+    let (((mpxn, party), start), request_id) = complete(named.zip(request_id), errors)?;
+    let start_octets = start.micros().to_be_bytes();
+    let parts = [
+        asked.mpxn.as_bytes(),
+        asked.party_id.as_bytes(),
+        &start_octets,
+    ];
+    Ok(Command::WithdrawRegistration {
         request: request(authorization, request_id, parts),
         origin: origin(authorization),
         mpxn,

@@ -31,7 +31,8 @@ asked!(
     wire::PutPartyResponse,
     wire::SetPartyStatusResponse,
     wire::PutDeviceResponse,
-    wire::ChangeSupplierResponse
+    wire::ChangeSupplierResponse,
+    wire::WithdrawRegistrationResponse
 );
 
 /// Who is responsible for one Device, with the evidence.

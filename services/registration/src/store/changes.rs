@@ -14,7 +14,7 @@ use crate::supply::{Registration, RegistrationId};
 use crate::wire::{Numbered, party_to_record};
 
 /// Rows of one table, by the record and the event that made it, each with the event that replaced
-/// it. A row that ends comes before the one that follows it, as the indices on what stands demand.
+/// it. The rows that end come before those that stand, as the indices on what stands demand.
 #[derive(Debug)]
 struct Versions<K, T>(BTreeMap<(K, Sequence), (T, i64)>);
 
@@ -34,10 +34,11 @@ impl<K: Ord, T> Versions<K, T> {
     }
 
     fn rows(self) -> Vec<(K, i64, i64, T)> {
-        self.0
-            .into_iter()
+        let rows = self.0.into_iter();
+        let (standing, ended): (Vec<_>, Vec<_>) = rows
             .map(|((key, from), (value, to))| (key, sequence_to_db(from), to, value))
-            .collect()
+            .partition(|(_, _, to, _)| *to == CURRENT);
+        ended.into_iter().chain(standing).collect()
     }
 }
 
@@ -89,6 +90,12 @@ impl Changes {
             self.registrations.end(value.id.clone(), since, value, at);
         }
         self.registrations.begin(after.id.clone(), after, at);
+    }
+
+    /// A registration stands no more, and none comes in its place.
+    pub(super) fn withdrawn(&mut self, before: Recorded<Registration>, at: Sequence) {
+        let Recorded { value, since } = before;
+        self.registrations.end(value.id.clone(), since, value, at);
     }
 
     /// Something will take effect at an instant to come.

@@ -80,6 +80,19 @@ pub(crate) enum Command {
         /// From when on; `None` means now.
         start: Option<Timestamp>,
     },
+    /// Withdraws a registration that has not begun.
+    WithdrawRegistration {
+        /// The request.
+        request: Request,
+        /// Whose change it is.
+        origin: Origin,
+        /// The metering point.
+        mpxn: Mpxn,
+        /// The supplier that is registered.
+        party: PartyId,
+        /// When the registration begins.
+        start: Timestamp,
+    },
     /// Loads rows in their order, each with a result of its own.
     Import {
         /// Whose change it is.
@@ -178,7 +191,8 @@ impl Command {
             Self::PutParty { request, .. }
             | Self::SetPartyStatus { request, .. }
             | Self::PutDevice { request, .. }
-            | Self::ChangeSupplier { request, .. } => Some(request),
+            | Self::ChangeSupplier { request, .. }
+            | Self::WithdrawRegistration { request, .. } => Some(request),
             Self::Import { .. } | Self::Settle => None,
         }
     }
@@ -200,6 +214,10 @@ impl Command {
             }
             Self::PutDevice { put, .. } => needs.device(put.device()),
             Self::ChangeSupplier { mpxn, party, .. } => needs.registration(*mpxn, party),
+            Self::WithdrawRegistration { mpxn, .. } => {
+                needs.own_ends.insert(*mpxn);
+                needs.point(*mpxn);
+            }
             Self::Import { rows, .. } => rows.iter().for_each(|row| row.note(needs)),
             Self::Settle => {}
         }
@@ -227,6 +245,8 @@ pub(super) struct Needs {
     pub(super) gpfs: BTreeSet<DeviceId>,
     /// MPxNs whose registrations matter.
     pub(super) supplies: BTreeSet<Mpxn>,
+    /// MPxNs of which it matters how their registrations were first recorded.
+    pub(super) own_ends: BTreeSet<Mpxn>,
     /// MPxNs whose meters matter.
     pub(super) points: BTreeSet<Mpxn>,
 }

@@ -6,6 +6,7 @@
 mod effects;
 mod positions;
 mod secrecy;
+mod withdrawals;
 mod world;
 mod writes;
 
@@ -25,6 +26,11 @@ pub(super) use positions::{
     the_same_store_is_found_when_opened_again,
 };
 pub(super) use secrecy::{what_is_not_told_takes_the_same_work, what_is_told_hides_what_is_not};
+pub(super) use withdrawals::{
+    a_chain_is_withdrawn_from_either_end, a_registration_begins_or_is_withdrawn,
+    an_end_of_its_own_stays, what_is_withdrawn_can_be_announced_again,
+    what_is_withdrawn_never_begins, what_was_known_before_a_withdrawal_stays_known,
+};
 pub(super) use writes::{
     a_gpf_mirrors_one_meter, a_request_is_answered_once, an_entity_moves_between_parties,
     concurrent_changes_never_overlap, etags_guard_what_was_read, import_order_counts,
@@ -71,6 +77,12 @@ macro_rules! suite {
             authority_follows_time_without_a_ticker
             what_is_not_told_takes_the_same_work
             what_is_told_hides_what_is_not
+            what_is_withdrawn_never_begins
+            a_chain_is_withdrawn_from_either_end
+            an_end_of_its_own_stays
+            what_is_withdrawn_can_be_announced_again
+            what_was_known_before_a_withdrawal_stays_known
+            a_registration_begins_or_is_withdrawn
         );
     };
     (@cases $fresh:path; $($case:ident)*) => {

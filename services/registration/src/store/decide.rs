@@ -79,6 +79,15 @@ impl<'t> Deciding<'t> {
             } => self.once(request, |deciding| {
                 deciding.change_supplier(origin, *mpxn, party, *start)
             }),
+            Command::WithdrawRegistration {
+                request,
+                origin,
+                mpxn,
+                party,
+                start,
+            } => self.once(request, |deciding| {
+                deciding.withdraw_registration(origin, *mpxn, party, *start)
+            }),
             Command::Import { origin, rows } => self.import(origin, rows),
             Command::Settle => Ok(Answer::Settled(0)),
         }

@@ -14,7 +14,7 @@ use crate::contradiction::Contradiction;
 use crate::device::{Device, DeviceType, Related};
 use crate::error::Error;
 use crate::party::Party;
-use crate::supply::{Registration, RegistrationId, Room, Supply};
+use crate::supply::{NotWithdrawn, Registration, RegistrationId, Room, Supply, Withdrawal};
 
 /// The records that were read, and what the transaction has made of them so far.
 #[derive(Debug, Default)]
@@ -26,6 +26,7 @@ pub(super) struct Known {
     meters_at: HashMap<Mpxn, BTreeSet<DeviceId>>,
     supplies: HashMap<Mpxn, Supply>,
     registered: HashMap<RegistrationId, Sequence>,
+    own_ends: HashMap<RegistrationId, Timestamp>,
 }
 
 impl Known {
@@ -69,6 +70,8 @@ impl Known {
         {
             self.put_registration(value, since);
         }
+        let own_ends = read::own_ends(conn, &needs.own_ends).await?;
+        self.own_ends.extend(own_ends);
         Ok(())
     }
 
@@ -99,6 +102,18 @@ impl Known {
             return Ok(None);
         }
         Ok(Some(supply.add(interval)?))
+    }
+
+    /// What becomes of an MPxN without a registration that has not begun by `now`.
+    pub(super) fn judge_withdrawal(
+        &self,
+        mpxn: Mpxn,
+        party: &PartyId,
+        start: Timestamp,
+        now: Timestamp,
+    ) -> Result<Withdrawal, NotWithdrawn> {
+        let supply = self.supplies.get(&mpxn).ok_or(NotWithdrawn::Unknown)?;
+        supply.withdrawal(party, start, now, |id| self.own_ends.get(id).copied())
     }
 
     /// Only a recorded supplier of the fuel can be registered.
@@ -203,6 +218,13 @@ impl Known {
 
     pub(super) fn supply(&mut self, mpxn: Mpxn) -> &mut Supply {
         self.supplies.entry(mpxn).or_default()
+    }
+
+    /// A registration that was not there before `since`.
+    pub(super) fn put_new_registration(&mut self, registration: Registration, since: Sequence) {
+        let end = registration.interval.end();
+        self.own_ends.insert(registration.id.clone(), end);
+        self.put_registration(registration, since);
     }
 
     pub(super) fn put_registration(&mut self, registration: Registration, since: Sequence) {

@@ -12,7 +12,7 @@ use sqlx::QueryBuilder;
 use super::rows::{DEVICE, DeviceRow, PARTY, PartyRow, REGISTRATION, RegistrationRow, Row, point};
 use crate::device::{Device, DeviceType};
 use crate::party::Party;
-use crate::supply::{Registration, Supply};
+use crate::supply::{Registration, RegistrationId, Supply};
 
 pub(crate) use super::rows::Recorded;
 
@@ -263,6 +263,35 @@ async fn first<R: Row>(
         drop(row.read());
     }
     Ok(())
+}
+
+/// The ends with which the registrations of MPxNs were first recorded, those that do not stand any
+/// more included. Only what began after them has moved an end since.
+pub(super) async fn own_ends(
+    conn: &mut Conn,
+    mpxns: impl IntoIterator<Item = &Mpxn>,
+) -> Result<HashMap<RegistrationId, Timestamp>, StoreError> {
+    let mut ends = HashMap::new();
+    for chunk in texts(mpxns).chunks(MAX_BINDS) {
+        let mut query = QueryBuilder::<Db>::new(
+            "SELECT registration_id, end_time FROM registration WHERE mpxn IN (",
+        );
+        let mut list = query.separated(", ");
+        for mpxn in chunk {
+            list.push_bind(mpxn.as_str());
+        }
+        query.push(") ORDER BY from_sequence");
+        let rows: Vec<(String, i64)> = query
+            .build_query_as()
+            .persistent(false)
+            .fetch_all(&mut *conn)
+            .await?;
+        for (id, end) in rows {
+            let id = RegistrationId::recorded(&id);
+            ends.entry(id).or_insert(Timestamp::from_micros(end));
+        }
+    }
+    Ok(ends)
 }
 
 /// The registrations of MPxNs, by MPxN.

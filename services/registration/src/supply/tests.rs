@@ -1,5 +1,7 @@
 //! Intervals at their edges, and any sequence of changes against a plain timeline.
 
+use std::collections::HashMap;
+
 use mesh_types::Epoch;
 use proptest::prelude::*;
 
@@ -39,7 +41,7 @@ fn supply() -> Supply {
     ])
 }
 
-fn who(supply: &Supply, t: i64) -> Option<PartyId> {
+fn registered_at(supply: &Supply, t: i64) -> Option<PartyId> {
     supply
         .at(at(t))
         .map(|registration| registration.party.clone())
@@ -57,7 +59,7 @@ fn intervals_hold_from_their_start_and_not_at_their_end() {
         (20, Some(2)),
         (1_000, Some(2)),
     ] {
-        assert_eq!(who(&supply, t), expected.map(party), "{t}");
+        assert_eq!(registered_at(&supply, t), expected.map(party), "{t}");
     }
 }
 
@@ -156,7 +158,7 @@ fn only_what_holds_can_be_ended() {
         (before.interval, after.interval),
         (between(0, Some(10)), between(0, Some(4)))
     );
-    assert_eq!(who(&supply, 4), None);
+    assert_eq!(registered_at(&supply, 4), None);
 }
 
 const HORIZON: i64 = 24;
@@ -221,10 +223,130 @@ proptest! {
         }
         for (t, cell) in plain.iter().enumerate() {
             let t = i64::try_from(t).unwrap();
-            prop_assert_eq!(who(&supply, t), cell.map(|(who, _)| party(who)));
+            prop_assert_eq!(registered_at(&supply, t), cell.map(|(who, _)| party(who)));
         }
         let all = supply.registrations();
         prop_assert!(all.windows(2).all(|pair| !pair[0].interval.overlaps(pair[1].interval)
             && pair[0].interval.start() < pair[1].interval.start()));
+    }
+}
+
+/// Long before everything that is planned here.
+const NOW: Timestamp = Timestamp::from_micros(-120_000_000);
+
+/// Withdraws, with the ends that the registrations were given.
+fn withdraw(
+    supply: &mut Supply,
+    who: u8,
+    start: i64,
+    own_ends: &HashMap<RegistrationId, Timestamp>,
+) -> Result<Withdrawal, NotWithdrawn> {
+    let own_end = |id: &RegistrationId| own_ends.get(id).copied();
+    let withdrawal = supply.withdrawal(&party(who), at(start), NOW, own_end)?;
+    assert!(supply.remove(&withdrawal.withdrawn).is_some());
+    if let Some((id, end)) = &withdrawal.resumed {
+        assert!(supply.move_end(id, *end).is_some());
+    }
+    Ok(withdrawal)
+}
+
+#[test]
+fn what_is_about_to_begin_stands() {
+    let supply = supply();
+    let withdrawal =
+        |who, start, now: i64| supply.withdrawal(&party(who), at(start), at(now), |_| None);
+    let minute = 60_000_000;
+    assert!(withdrawal(2, 20, 19 - minute).is_ok());
+    for now in [20 - minute, 19, 20, 21] {
+        assert_eq!(withdrawal(2, 20, now), Err(NotWithdrawn::Begun), "{now}");
+    }
+    for (who, start) in [(1, 20), (2, 19), (2, 21), (3, 0)] {
+        assert_eq!(withdrawal(who, start, -minute), Err(NotWithdrawn::Unknown));
+    }
+}
+
+#[test]
+fn whoever_comes_before_goes_on_to_its_own_end_or_the_next_start() {
+    for (own_end, next, expected) in [
+        (None, None, Some(None)),
+        (None, Some(30), Some(Some(30))),
+        (Some(25), None, Some(Some(25))),
+        (Some(25), Some(30), Some(Some(25))),
+        (Some(40), Some(30), Some(Some(30))),
+        // It was to end just then in any case.
+        (Some(20), None, None),
+    ] {
+        let second = between(20, next);
+        let mut all = vec![
+            registration(1, 1, between(0, Some(20))),
+            registration(2, 2, second),
+        ];
+        all.extend(next.map(|next| registration(3, 3, between(next, None))));
+        let first = all[0].id.clone();
+        let own_end = own_end.map_or(Timestamp::FOREVER, at);
+        let mut supply = Supply::of(all);
+        let own_ends = HashMap::from([(first.clone(), own_end)]);
+        let withdrawal = withdraw(&mut supply, 2, 20, &own_ends).unwrap();
+        let expected = expected.map(|end| (first, end.map_or(Timestamp::FOREVER, at)));
+        assert_eq!(withdrawal.resumed, expected, "{own_end:?} {next:?}");
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Plan {
+    Do(Deed),
+    /// One of those that stand.
+    Withdraw(prop::sample::Index),
+}
+
+fn plan() -> impl Strategy<Value = Plan> {
+    prop_oneof![
+        3 => deed().prop_map(Plan::Do),
+        2 => any::<prop::sample::Index>().prop_map(Plan::Withdraw),
+    ]
+}
+
+/// Who is registered at each instant if each was given its start and its end, and whoever begins later
+/// comes before whoever began earlier.
+fn declared_at(declared: &[(u8, i64, Timestamp)], t: i64) -> Option<PartyId> {
+    let begun = declared.iter().filter(|(_, start, _)| *start <= t);
+    let last = begun.max_by_key(|(_, start, _)| *start)?;
+    (at(t) < last.2).then(|| party(last.0))
+}
+
+proptest! {
+    #[test]
+    fn what_is_withdrawn_leaves_no_trace(plans in prop::collection::vec(plan(), 1..24)) {
+        let mut supply = Supply::default();
+        let mut own_ends = HashMap::new();
+        let mut declared: Vec<(u8, i64, Timestamp)> = Vec::new();
+        for (n, plan) in (0..).zip(plans) {
+            let (who, start, room) = match plan {
+                Plan::Do(Deed::Change { who, start }) => (who, start, supply.change_at(at(start))),
+                Plan::Do(Deed::Add { who, start, end }) => {
+                    (who, start, supply.add(between(start, end)))
+                }
+                Plan::Withdraw(which) => {
+                    if !declared.is_empty() {
+                        let (who, start, _) = declared.remove(which.index(declared.len()));
+                        prop_assert!(withdraw(&mut supply, who, start, &own_ends).is_ok());
+                        let again = withdraw(&mut supply, who, start, &own_ends);
+                        prop_assert_eq!(again, Err(NotWithdrawn::Unknown));
+                    }
+                    continue;
+                }
+            };
+            let Ok(room) = room else { continue };
+            if let Some(id) = &room.ends {
+                prop_assert!(supply.end(id, at(start)).is_some());
+            }
+            let made = registration(n, who, room.interval);
+            own_ends.insert(made.id.clone(), room.interval.end());
+            declared.push((who, start, room.interval.end()));
+            supply.insert(made);
+        }
+        for t in 0..HORIZON + 10 {
+            prop_assert_eq!(registered_at(&supply, t), declared_at(&declared, t), "{}", t);
+        }
     }
 }

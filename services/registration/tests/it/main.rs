@@ -8,4 +8,5 @@ mod devices;
 mod follow;
 mod import;
 mod parties;
+mod withdrawals;
 mod world;

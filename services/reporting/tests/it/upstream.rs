@@ -187,6 +187,8 @@ only_follows! {
     get_device(wire::GetDeviceRequest) -> wire::GetDeviceResponse;
     list_devices(wire::ListDevicesRequest) -> wire::ListDevicesResponse;
     change_supplier(wire::ChangeSupplierRequest) -> wire::ChangeSupplierResponse;
+    withdraw_registration(wire::WithdrawRegistrationRequest)
+        -> wire::WithdrawRegistrationResponse;
     list_registrations(wire::ListRegistrationsRequest) -> wire::ListRegistrationsResponse;
     }
     streams import_inventory: ImportInventoryStream(wire::ImportInventoryRequest)

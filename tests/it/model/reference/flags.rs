@@ -285,7 +285,8 @@ impl Reference {
                     self.follow_supplier(event, device, party, effect.effective_time);
                 }
             }
-            device_event::Change::RegistrationRecorded(_) => {}
+            device_event::Change::RegistrationRecorded(_)
+            | device_event::Change::RegistrationWithdrawn(_) => {}
         }
     }
 

@@ -27,6 +27,8 @@ pub(super) struct Registration {
     pub(super) start: Timestamp,
     /// The first instant after.
     pub(super) end: Timestamp,
+    /// The end that it was given when it was recorded.
+    own_end: Timestamp,
 }
 
 impl Registration {
@@ -56,6 +58,12 @@ impl Inventory {
         edges.into_iter().collect()
     }
 
+    /// All registrations, as they are told.
+    pub(in super::super) fn registered(&self) -> Vec<api::Registration> {
+        let all = self.registrations.iter();
+        all.map(Registration::to_wire).collect()
+    }
+
     /// Those of a metering point, in the order of their starts.
     pub(super) fn registrations_of(&self, mpxn: &str) -> Vec<&Registration> {
         let of_point = self.registrations.iter().filter(|r| r.mpxn == mpxn);
@@ -64,13 +72,13 @@ impl Inventory {
         found
     }
 
-    fn registered(&self, mpxn: &str, at: Timestamp) -> Option<&Registration> {
+    fn registered_at(&self, mpxn: &str, at: Timestamp) -> Option<&Registration> {
         let mut of_point = self.registrations.iter().filter(|r| r.mpxn == mpxn);
         of_point.find(|r| r.holds(at))
     }
 
     fn supplier(&self, mpxn: &str, at: Timestamp) -> String {
-        let registered = self.registered(mpxn, at);
+        let registered = self.registered_at(mpxn, at);
         registered.map(|r| r.party.clone()).unwrap_or_default()
     }
 
@@ -114,7 +122,7 @@ impl Inventory {
             };
         };
         let decisive = self.decisive(device);
-        let registered = self.registered(decisive, at);
+        let registered = self.registered_at(decisive, at);
         let matters = |mpxn: &str| mpxn == decisive || mpxn == device.secondary_import_mpan;
         let edges = self.registrations.iter().filter(|r| matters(&r.mpxn));
         let edges = edges.flat_map(|r| [r.start, r.end]);
@@ -251,7 +259,7 @@ impl Reference {
         if of_point.iter().any(|r| r.start >= start) {
             return refuse(Code::FailedPrecondition, ErrorReason::RegistrationOverlap);
         }
-        let ends = inventory.registered(&asked.mpxn, start).cloned();
+        let ends = inventory.registered_at(&asked.mpxn, start).cloned();
         let told = inventory.supplier(&asked.mpxn, self.now);
         let ended = ends.map(|ends| self.end(call, &ends, start));
         let made = self.register(
@@ -263,11 +271,49 @@ impl Reference {
                 party: asked.party_id.clone(),
                 start,
                 end: Timestamp::FOREVER,
+                own_end: Timestamp::FOREVER,
             },
         );
         Ok(Reply::Change(api::ChangeSupplierResponse {
             registration: Some(made.to_wire()),
             ended,
+            replayed: false,
+            position: Some(self.devices.head()),
+        }))
+    }
+
+    pub(super) fn withdraw(
+        &mut self,
+        call: &Call,
+        asked: &api::WithdrawRegistrationRequest,
+    ) -> Answer {
+        let start = timestamp_from_wire(&asked.start_time.unwrap()).unwrap();
+        let inventory = self.devices.state();
+        let of_point = inventory.registrations_of(&asked.mpxn);
+        let named = |r: &&&Registration| r.start == start && r.party == asked.party_id;
+        let Some(withdrawn) = of_point.iter().find(named).map(|r| (*r).clone()) else {
+            return refuse(Code::NotFound, ErrorReason::NotFound);
+        };
+        let minute = 60_000_000;
+        if start.micros() - self.now.micros() <= minute {
+            return refuse(Code::FailedPrecondition, ErrorReason::RegistrationBegun);
+        }
+        let before = of_point.iter().rev().find(|r| r.start < start);
+        let before = before.map(|r| (*r).clone());
+        let after = of_point.iter().find(|r| r.start > start);
+        let next = after.map_or(Timestamp::FOREVER, |after| after.start);
+        let mut inventory = inventory.clone();
+        inventory.registrations.retain(|r| *r != withdrawn);
+        let event = api::RegistrationWithdrawn {
+            registration: Some(withdrawn.to_wire()),
+        };
+        let change = device_event::Change::RegistrationWithdrawn(event);
+        self.record_devices(Some(call), change, inventory);
+        let moved = before.filter(|before| before.own_end.min(next) != before.end);
+        let resumed = moved.map(|before| self.end(call, &before, before.own_end.min(next)));
+        Ok(Reply::Withdraw(api::WithdrawRegistrationResponse {
+            withdrawn: Some(withdrawn.to_wire()),
+            resumed,
             replayed: false,
             position: Some(self.devices.head()),
         }))
@@ -335,6 +381,7 @@ impl Reference {
                 party: row.party_id.clone(),
                 start,
                 end,
+                own_end: end,
             },
         );
         Ok(true)

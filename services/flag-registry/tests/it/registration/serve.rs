@@ -222,6 +222,13 @@ impl DeviceService for Registration {
         Err(not_here())
     }
 
+    async fn withdraw_registration(
+        &self,
+        _: Request<wire::WithdrawRegistrationRequest>,
+    ) -> Result<Response<wire::WithdrawRegistrationResponse>, Status> {
+        Err(not_here())
+    }
+
     async fn list_registrations(
         &self,
         _: Request<wire::ListRegistrationsRequest>,

@@ -220,7 +220,7 @@ pub(in super::super) async fn what_is_due_is_told_before_what_replaces_it(
         .filter(|told| match told {
             Told::Effect { devices, .. } => *devices == 1,
             Told::Device { .. } => true,
-            Told::Registration { .. } => false,
+            Told::Registration { .. } | Told::Withdrawn { .. } => false,
         })
         .collect();
     let put = Told::Device {

@@ -9,10 +9,12 @@ use mesh_authz::{
     Authority, Authorized, Caller, DevicePermit, Directory, Identity, InternalRole, Role,
 };
 use mesh_store::log::{self, PageLimit};
-use mesh_store::{RequestKey, StoreError, Writer, WriterSettings, WriterTask, fingerprint};
+use mesh_store::{
+    Batch as _, RequestKey, StoreError, Writer, WriterSettings, WriterTask, fingerprint,
+};
 use mesh_types::{
-    DeviceId, EntityId, Eui64, Interval, ManualClock, Mpan, Mprn, Mpxn, PartyId, Position,
-    Timestamp,
+    Clock as _, DeviceId, EntityId, Eui64, Interval, ManualClock, Mpan, Mprn, Mpxn, PartyId,
+    Position, Timestamp,
 };
 use prost::Message as _;
 
@@ -101,16 +103,29 @@ impl World {
         to: &str,
         start: Option<i64>,
     ) -> Result<wire::ChangeSupplierResponse, Error> {
-        let request = request(&uuid::Uuid::new_v4().to_string(), to);
-        self.inventory
-            .ask(Command::ChangeSupplier {
-                request,
-                origin: Origin::default(),
-                mpxn,
-                party: to.parse().unwrap(),
-                start: start.map(at),
-            })
-            .await
+        self.inventory.ask(change(mpxn, to, start)).await
+    }
+
+    pub(super) async fn withdraw(
+        &self,
+        mpxn: Mpxn,
+        party: &str,
+        start: i64,
+    ) -> Result<wire::WithdrawRegistrationResponse, Error> {
+        let request_id = uuid::Uuid::new_v4().to_string();
+        let command = withdrawal(&request_id, mpxn, party, start);
+        self.inventory.ask(command).await
+    }
+
+    /// Has commands decided in one transaction. All of them must be accepted.
+    pub(super) async fn together(&self, commands: &[Command]) -> Result<(), StoreError> {
+        let logs = self.inventory.logs.clone();
+        let mut tx = self.inventory.store.begin_write(self.clock.now()).await?;
+        for answer in (Recorder { logs }).apply(&mut tx, commands).await? {
+            assert!(answer.is_ok(), "{answer:?}");
+        }
+        tx.commit().await?;
+        Ok(())
     }
 
     pub(super) async fn settle(&self) -> usize {
@@ -173,6 +188,9 @@ pub(super) enum Told {
         party: String,
         ended: bool,
     },
+    Withdrawn {
+        party: String,
+    },
     Effect {
         from: String,
         to: String,
@@ -193,6 +211,9 @@ impl Told {
             Change::RegistrationRecorded(change) => Self::Registration {
                 party: change.registration.unwrap().party_id,
                 ended: change.previous.is_some(),
+            },
+            Change::RegistrationWithdrawn(change) => Self::Withdrawn {
+                party: change.registration.unwrap().party_id,
             },
             Change::SupplierTookEffect(change) => Self::Effect {
                 from: change.previous_party_id,
@@ -294,6 +315,26 @@ pub(super) fn registered(mpxn: Mpxn, to: &str, start: i64, end: Option<i64>) -> 
         mpxn,
         party: to.parse::<PartyId>().unwrap(),
         interval: Interval::new(at(start), end.map(at)).unwrap(),
+    }
+}
+
+pub(super) fn change(mpxn: Mpxn, to: &str, start: Option<i64>) -> Command {
+    Command::ChangeSupplier {
+        request: request(&uuid::Uuid::new_v4().to_string(), to),
+        origin: Origin::default(),
+        mpxn,
+        party: to.parse().unwrap(),
+        start: start.map(at),
+    }
+}
+
+pub(super) fn withdrawal(request_id: &str, mpxn: Mpxn, party: &str, start: i64) -> Command {
+    Command::WithdrawRegistration {
+        request: request(request_id, party),
+        origin: Origin::default(),
+        mpxn,
+        party: party.parse().unwrap(),
+        start: at(start),
     }
 }
 

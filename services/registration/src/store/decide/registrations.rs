@@ -42,6 +42,28 @@ impl Deciding<'_> {
         })
     }
 
+    pub(super) fn withdraw_registration(
+        &mut self,
+        origin: &Origin,
+        mpxn: Mpxn,
+        party: &PartyId,
+        start: Timestamp,
+    ) -> Result<wire::WithdrawRegistrationResponse, Error> {
+        let known = &self.known;
+        let withdrawal = known.judge_withdrawal(mpxn, party, start, self.now)?;
+        let withdrawn = self.withdraw(origin, mpxn, &withdrawal.withdrawn)?;
+        let resumed = match &withdrawal.resumed {
+            Some((id, end)) => Some(self.resume(origin, mpxn, id, *end)?),
+            None => None,
+        };
+        Ok(wire::WithdrawRegistrationResponse {
+            withdrawn: Some(registration_to_wire(&withdrawn)),
+            resumed: resumed.as_ref().map(registration_to_wire),
+            replayed: false,
+            position: on_wire(&self.devices_head()?),
+        })
+    }
+
     pub(super) fn import_registration(
         &mut self,
         origin: &Origin,
@@ -82,7 +104,7 @@ impl Deciding<'_> {
         };
         let mut position = self.record_registration(origin, None, &registration)?;
         self.known
-            .put_registration(registration.clone(), position.sequence);
+            .put_new_registration(registration.clone(), position.sequence);
         let devices = self.known.devices_of(mpxn);
         let effect = self.known.supply(mpxn).late_effect(self.now, told.as_ref());
         if let Some(event) =
@@ -101,6 +123,46 @@ impl Deciding<'_> {
         })
     }
 
+    /// Takes out a registration that has not begun. That it was due to begin stays put down: when that
+    /// time comes, nothing happens then.
+    fn withdraw(
+        &mut self,
+        origin: &Origin,
+        mpxn: Mpxn,
+        id: &RegistrationId,
+    ) -> Result<Registration, StoreError> {
+        let value = self.known.supply(mpxn).remove(id).ok_or_else(not_read)?;
+        let event = wire::RegistrationWithdrawn {
+            registration: Some(registration_to_wire(&value)),
+        };
+        let stamp = self.append(Some(origin), |_| Change::RegistrationWithdrawn(event))?;
+        let at = stamp.position.sequence;
+        let since = self.known.recorded_anew(id, at).ok_or_else(not_read)?;
+        let before = Recorded {
+            value: value.clone(),
+            since,
+        };
+        self.changes.withdrawn(before, at);
+        Ok(value)
+    }
+
+    /// Lets a registration go on that was to end when another one began.
+    fn resume(
+        &mut self,
+        origin: &Origin,
+        mpxn: Mpxn,
+        id: &RegistrationId,
+        end: Timestamp,
+    ) -> Result<Registration, StoreError> {
+        let moved = self.known.supply(mpxn).move_end(id, end);
+        let (before, after) = moved.ok_or_else(not_read)?;
+        self.record_moved(origin, before, &after)?;
+        if let Some(end) = after.interval.closed_end() {
+            self.changes.due(end, mpxn);
+        }
+        Ok(after)
+    }
+
     /// Ends a registration. What begins in its place says when that takes effect.
     fn end(
         &mut self,
@@ -112,21 +174,26 @@ impl Deciding<'_> {
         let Some((before, after)) = self.known.supply(mpxn).end(id, at) else {
             return Ok(None);
         };
-        let stamp = self.record_registration(origin, Some(&before), &after)?;
-        let since = self.known.recorded_anew(id, stamp.sequence);
-        let since = since.ok_or_else(|| {
-            StoreError::inconsistent(
-                "registration",
-                "a registration was not read before it ended",
-            )
-        })?;
+        self.record_moved(origin, before, &after)?;
+        Ok(Some(after))
+    }
+
+    /// Records that a registration has another end.
+    fn record_moved(
+        &mut self,
+        origin: &Origin,
+        before: Registration,
+        after: &Registration,
+    ) -> Result<(), StoreError> {
+        let stamp = self.record_registration(origin, Some(&before), after)?;
+        let since = self.known.recorded_anew(&after.id, stamp.sequence);
         let before = Recorded {
             value: before,
-            since,
+            since: since.ok_or_else(not_read)?,
         };
         self.changes
             .registration(Some(before), after.clone(), stamp.sequence);
-        Ok(Some(after))
+        Ok(())
     }
 
     fn record_registration(
@@ -158,6 +225,13 @@ impl Deciding<'_> {
         self.changes.settled(at, mpxn);
         Ok(())
     }
+}
+
+fn not_read() -> StoreError {
+    StoreError::inconsistent(
+        "registration",
+        "a registration was not read before it changed",
+    )
 }
 
 fn took_effect(
