@@ -126,10 +126,13 @@ impl Found {
             usize::from(self.devices.contains_key(id)) + meters
         };
         let had: usize = refused.iter().map(|id| rows(id)).sum();
-        let registered = refused
+        // A GPF and its meter rest on one registration, which was read once.
+        let registered: BTreeSet<Mpxn> = refused
             .iter()
-            .filter(|id| self.suppliers.contains_key(**id));
+            .filter(|id| self.suppliers.contains_key(**id))
+            .filter_map(|id| self.point(id))
+            .collect();
         let devices = (DEVICE_ROWS * refused.len()).saturating_sub(had);
-        read::any(conn, devices, refused.len() - registered.count()).await
+        read::any(conn, devices, refused.len() - registered.len()).await
     }
 }
