@@ -81,6 +81,10 @@ impl Ca {
         &self.certificate_pem
     }
 
+    pub(crate) fn key(&self) -> &KeyPair {
+        &self.key
+    }
+
     pub(crate) fn key_pem(&self) -> String {
         self.key.serialize_pem()
     }

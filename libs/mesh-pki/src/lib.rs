@@ -26,6 +26,7 @@
 
 mod ca;
 mod files;
+mod revocation;
 mod subject;
 mod validity;
 

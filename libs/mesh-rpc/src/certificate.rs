@@ -78,6 +78,12 @@ impl fmt::Display for CertificateId {
     }
 }
 
+/// The name of the holder of a certificate in DER form: of an authority, what it issues under.
+pub(crate) fn subject_of(der: &[u8]) -> Option<IssuerName> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(IssuerName::of(certificate.subject()))
+}
+
 /// Reads the identity from a peer's certificate in DER form.
 pub fn identity_of(der: &[u8]) -> Result<Identity, IdentityError> {
     let (rest, leaf) = X509Certificate::from_der(der).map_err(|_| IdentityError::Unreadable)?;

@@ -10,7 +10,7 @@
 //! | certificates, trust, reload | `tls.rs` |
 //! | is it gRPC, with metadata of a size that is taken? | `protocol.rs` |
 //! | who is calling? | `identity.rs`, `peer.rs`, `certificate.rs` |
-//! | whose certificate is not accepted any more? | `deny_list.rs`, `tls/revocations.rs` |
+//! | whose certificate is not accepted any more? | `deny_list.rs`, `tls/crl.rs`, `tls/verifiers.rs` |
 //! | calls at a time, deadlines, message size | `limits.rs` |
 //! | what each class of callers has of a server | `limits/shares.rs` |
 //! | rate of a caller, and when it is its turn | `caller_limits.rs`, `turns.rs` |
@@ -90,7 +90,7 @@ pub use server::{
 pub use status::{code_name, refuse};
 pub use telemetry::{LogFormat, Telemetry, TelemetryError, TelemetryOptions};
 pub use tls::{
-    HandshakeCounters, HandshakeOutcome, RELOAD_INTERVAL, Tls, TlsError, TlsFiles, TlsPem,
+    CrlError, HandshakeCounters, HandshakeOutcome, RELOAD_INTERVAL, Tls, TlsError, TlsFiles, TlsPem,
 };
 pub use traceparent::{current_traceparent, link_to};
 pub use turns::{Turn, Work};

@@ -4,37 +4,45 @@
 //! It is replaced while serving: new handshakes use new files within [`RELOAD_INTERVAL`] or so, and
 //! a file that cannot be used keeps the last good one and raises an alarm.
 //!
-//! Whom we do not trust any more stands in the deny-list. It is read like the other files, and apart
-//! from them: trouble with the one keeps nobody from using the other. It holds for new handshakes
-//! and for connections that are open, on both sides; those end within [`RELOAD_INTERVAL`] or so.
+//! Whom we do not trust any more stands in the deny-list, and in the revocation lists of authorities
+//! that make such. They are read like the other files, and each apart: trouble with one keeps nobody
+//! from using another. They hold for new handshakes and for connections that are open, on both sides;
+//! those end within [`RELOAD_INTERVAL`] or so.
 //!
 //! rustls is given its provider (ring) by value, so nothing depends on a process-wide default. Only
 //! TLS 1.3 is spoken. Sessions are never resumed: a resumed one would skip the check of the peer's
 //! certificate, and outlive its end or a change of the authority.
 
+mod crl;
 mod handshakes;
 mod looks;
+mod open;
 mod source;
 mod verifiers;
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use mesh_types::{Clock as _, SystemClock};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Meter};
 use rustls::{ClientConfig, ServerConfig};
-use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
 
+use crate::certificate::subject_of;
 use crate::deny_list::{Denied, DenyList};
 
 pub use handshakes::{HandshakeCounters, HandshakeOutcome};
-pub use source::{TlsError, TlsFiles, TlsPem};
+pub(crate) use open::{Revoked, Shown};
+pub use source::{CrlError, TlsError, TlsFiles, TlsPem};
 
+use crl::CrlFile;
 use looks::{Kind, Looks};
 use source::Parts;
+use verifiers::{CallerVerifier, ServiceVerifier};
 
 /// How often files are looked at.
 pub const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
@@ -49,8 +57,8 @@ struct Inner {
     /// Held while texts are exchanged, so that two exchanges cannot overtake each other.
     looks: Mutex<Looks>,
     current: ArcSwap<Material>,
-    /// Moves after more or fewer certificates are denied.
-    denials: watch::Sender<()>,
+    /// Moves after more or fewer certificates are denied or revoked.
+    revocations: watch::Sender<()>,
     refused: AtomicU64,
     metrics: Metrics,
     handshakes: HandshakeCounters,
@@ -58,16 +66,25 @@ struct Inner {
 
 struct Metrics {
     refused: Counter<u64>,
-    denied: Gauge<u64>,
+    revoked: Gauge<u64>,
     ended: Counter<u64>,
 }
 
-/// What was made of the last good texts.
+/// The last good texts.
+#[derive(Clone)]
+struct Texts {
+    pem: TlsPem,
+    denied: Arc<str>,
+    deny_list: Arc<DenyList>,
+    crls: Vec<Arc<CrlFile>>,
+}
+
+/// What was made of them.
 struct Material {
     generation: u64,
-    pem: TlsPem,
-    denied_text: String,
-    denied: Arc<DenyList>,
+    texts: Texts,
+    callers: Arc<CallerVerifier>,
+    services: Arc<ServiceVerifier>,
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
 }
@@ -80,10 +97,14 @@ impl Tls {
     /// Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// If any of the files cannot be used; a deny-list that is named and not there is one of these.
+    /// If any of the files cannot be used; one that is named and not there is one of these.
     pub fn from_files(files: TlsFiles) -> Result<Self, TlsError> {
-        let (pem, denied) = (files.read()?, files.read_denied()?);
-        let tls = Self::new(Some(files), pem, denied)?;
+        let mut texts = Texts::of(files.read()?);
+        texts.take_denied(files.read_denied()?)?;
+        let parts = Parts::read(&texts.pem)?;
+        let crls = files.crls.iter().map(|path| read_crl(path, &parts));
+        texts.crls = crls.collect::<Result<_, _>>()?;
+        let tls = Self::new(Some(files), texts)?;
         tokio::spawn(watch(Arc::downgrade(&tls.0)));
         Ok(tls)
     }
@@ -94,19 +115,18 @@ impl Tls {
     /// # Errors
     /// If any of the three texts cannot be used.
     pub fn from_pem(pem: TlsPem) -> Result<Self, TlsError> {
-        Self::new(None, pem, String::new())
+        Self::new(None, Texts::of(pem))
     }
 
-    fn new(files: Option<TlsFiles>, pem: TlsPem, denied: String) -> Result<Self, TlsError> {
+    fn new(files: Option<TlsFiles>, texts: Texts) -> Result<Self, TlsError> {
         let meter = opentelemetry::global::meter("mesh-rpc");
-        let list = Arc::new(DenyList::parse(&denied)?);
         let metrics = Metrics::new(&meter);
-        metrics.denies(&list);
+        metrics.revokes(&texts);
         Ok(Self(Arc::new(Inner {
             files,
             looks: Mutex::default(),
-            current: ArcSwap::from_pointee(Material::read(pem, denied, list, 0)?),
-            denials: watch::Sender::new(()),
+            current: ArcSwap::from_pointee(Material::read(texts, 0)?),
+            revocations: watch::Sender::new(()),
             refused: AtomicU64::new(0),
             metrics,
             handshakes: HandshakeCounters::new(&meter),
@@ -114,8 +134,8 @@ impl Tls {
     }
 
     /// Reads the files again and says whether anything changed. New handshakes use the new texts;
-    /// connections that exist go on with what they agreed on, unless what the peer showed is denied
-    /// now. Nothing happens without files.
+    /// connections that exist go on with what they agreed on, unless what the peer showed is
+    /// revoked now. Nothing happens without files.
     ///
     /// # Errors
     /// If some of the files cannot be used; their last good texts stay in use, and new texts of the
@@ -144,23 +164,20 @@ impl Tls {
         self.0.exchange_denied(list)
     }
 
-    /// Resolves when something of what the peer of an open connection showed is denied; never if it
+    /// Resolves when something of what the peer of an open connection showed is revoked; never if it
     /// showed nothing.
-    pub(crate) fn denied(
+    pub(crate) fn revoked(
         &self,
-        chain: Option<&[CertificateDer<'_>]>,
-    ) -> impl Future<Output = Denied> + Send + use<> {
-        let chain = chain.unwrap_or_default().iter();
-        let chain: Vec<_> = chain.map(|shown| shown.clone().into_owned()).collect();
-        let (tls, mut changes) = (self.0.clone(), self.0.denials.subscribe());
+        shown: Shown,
+    ) -> impl Future<Output = Revoked> + Send + 'static + use<> {
+        let (tls, mut changes) = (self.0.clone(), self.0.revocations.subscribe());
         async move {
             loop {
                 changes.borrow_and_update();
-                let list = tls.current.load().denied.clone();
-                // What cannot be read was refused in the handshake.
-                if let Ok(Some(denied)) = verifiers::denied(&list, &chain) {
+                let current = tls.current.load_full();
+                if let Some(revoked) = current.revoked(&shown) {
                     tls.metrics.ended.add(1, &[]);
-                    return denied;
+                    return revoked;
                 }
                 // The sender is in `tls`, so there is another change or none ever.
                 let _ = changes.changed().await;
@@ -222,50 +239,107 @@ impl Inner {
         let denied = files
             .read_denied()
             .and_then(|text| self.exchange_denied(text));
-        self.seen(&mut looks, Kind::DenyList, &denied);
+        self.seen(&mut looks, Kind::DenyList, denied.as_ref().err());
         let exchanged = files.read().and_then(|pem| self.exchange(pem));
-        self.seen(&mut looks, Kind::Certificate, &exchanged);
-        Ok(denied? | exchanged?)
+        self.seen(&mut looks, Kind::Certificate, exchanged.as_ref().err());
+        // After the authorities that sign them.
+        let crls = files.crls.iter().enumerate().map(|(index, path)| {
+            let listed = self.exchange_crl(index, path);
+            let ended = self.ended_crl(index, path);
+            let trouble = listed.as_ref().err().or(ended.as_ref());
+            self.seen(&mut looks, Kind::Crl(index), trouble);
+            listed
+        });
+        let all: Vec<_> = [denied, exchanged].into_iter().chain(crls).collect();
+        all.into_iter()
+            .try_fold(false, |changed, looked| Ok(changed | looked?))
     }
 
-    fn seen(&self, looks: &mut Looks, kind: Kind, looked: &Result<bool, TlsError>) {
-        let Some(error) = looks.newly_reported(kind, looked.as_ref().err()) else {
+    fn seen(&self, looks: &mut Looks, kind: Kind, trouble: Option<&TlsError>) {
+        let Some(error) = looks.newly_reported(kind, trouble) else {
             return;
         };
         self.refused.fetch_add(1, Ordering::Relaxed);
-        let label = KeyValue::new("files", kind.as_str());
-        self.metrics.refused.add(1, &[label]);
         let files = kind.as_str();
+        self.metrics
+            .refused
+            .add(1, &[KeyValue::new("files", files)]);
         tracing::error!(%error, files, "files cannot be used, the last good ones stay");
     }
 
     fn exchange(&self, pem: TlsPem) -> Result<bool, TlsError> {
         let current = self.current.load();
-        if pem == current.pem {
+        if pem == current.texts.pem {
             return Ok(false);
         }
+        let mut texts = current.texts.clone();
+        texts.pem = pem;
         let generation = current.generation + 1;
-        let (text, list) = (current.denied_text.clone(), current.denied.clone());
         self.current
-            .store(Arc::new(Material::read(pem, text, list, generation)?));
+            .store(Arc::new(Material::read(texts, generation)?));
         tracing::info!(generation, "certificate exchanged");
         Ok(true)
     }
 
     fn exchange_denied(&self, text: String) -> Result<bool, TlsError> {
         let current = self.current.load();
-        if text == current.denied_text {
+        if *text == *current.texts.denied {
             return Ok(false);
         }
-        let list = Arc::new(DenyList::parse(&text)?);
-        self.metrics.denies(&list);
-        let entries = list.entries().len();
-        let (pem, generation) = (current.pem.clone(), current.generation);
-        self.current
-            .store(Arc::new(Material::read(pem, text, list, generation)?));
-        self.denials.send_replace(());
+        let mut texts = current.texts.clone();
+        texts.take_denied(text)?;
+        let entries = texts.deny_list.entries().len();
+        self.revoke(texts)?;
         tracing::info!(entries, "deny-list exchanged");
         Ok(true)
+    }
+
+    fn exchange_crl(&self, index: usize, path: &Path) -> Result<bool, TlsError> {
+        let octets = TlsFiles::octets(path)?;
+        let current = self.current.load();
+        if octets == current.texts.crls[index].octets {
+            return Ok(false);
+        }
+        let mut texts = current.texts.clone();
+        let parts = Parts::read(&texts.pem)?;
+        texts.crls[index] = new_crl(path, octets, &parts)?;
+        let revoked = texts.crls[index].revoked();
+        self.revoke(texts)?;
+        tracing::info!(path = %path.display(), revoked, "revocation lists exchanged");
+        Ok(true)
+    }
+
+    fn ended_crl(&self, index: usize, path: &Path) -> Option<TlsError> {
+        let current = self.current.load();
+        let ended = current.texts.crls[index].has_ended(SystemClock.now());
+        ended.then(|| crl_error(path, CrlError::Ended))
+    }
+
+    /// Uses other lists; connections that are open are judged by them.
+    fn revoke(&self, texts: Texts) -> Result<(), TlsError> {
+        self.metrics.revokes(&texts);
+        let generation = self.current.load().generation;
+        self.current
+            .store(Arc::new(Material::read(texts, generation)?));
+        self.revocations.send_replace(());
+        Ok(())
+    }
+}
+
+fn read_crl(path: &Path, parts: &Parts) -> Result<Arc<CrlFile>, TlsError> {
+    new_crl(path, TlsFiles::octets(path)?, parts)
+}
+
+fn new_crl(path: &Path, octets: Vec<u8>, parts: &Parts) -> Result<Arc<CrlFile>, TlsError> {
+    let read = CrlFile::read(octets, parts);
+    read.map(Arc::new)
+        .map_err(|problem| crl_error(path, problem))
+}
+
+fn crl_error(path: &Path, problem: CrlError) -> TlsError {
+    TlsError::Crl {
+        path: path.to_owned(),
+        problem,
     }
 }
 
@@ -275,44 +349,86 @@ impl Metrics {
             refused: meter
                 .u64_counter("mp169.tls.reload.failures")
                 .with_description(
-                    "Certificate, key, trust or deny-list files that could not be used",
+                    "Files of certificates, the deny-list or revocation lists that could not be used",
                 )
                 .build(),
-            denied: meter
-                .u64_gauge("mp169.tls.denied")
-                .with_description("Entries of the deny-list in use")
+            revoked: meter
+                .u64_gauge("mp169.tls.revoked")
+                .with_description("Entries of the deny-list, and of the revocation lists, in use")
                 .build(),
             ended: meter
-                .u64_counter("mp169.tls.denied_connections")
-                .with_description("Open connections that ended because their peer was denied")
+                .u64_counter("mp169.tls.revoked_connections")
+                .with_description("Open connections that ended because their peer was revoked")
                 .build(),
         }
     }
 
-    fn denies(&self, list: &DenyList) {
-        let entries = u64::try_from(list.entries().len()).unwrap_or(u64::MAX);
-        self.denied.record(entries, &[]);
+    fn revokes(&self, texts: &Texts) {
+        let listed = texts.crls.iter().map(|crl| crl.revoked()).sum();
+        for (list, entries) in [
+            ("deny_list", texts.deny_list.entries().len()),
+            ("crl", listed),
+        ] {
+            let entries = u64::try_from(entries).unwrap_or(u64::MAX);
+            self.revoked.record(entries, &[KeyValue::new("list", list)]);
+        }
+    }
+}
+
+impl Texts {
+    /// Nobody is denied yet.
+    fn of(pem: TlsPem) -> Self {
+        Self {
+            pem,
+            denied: Arc::default(),
+            deny_list: Arc::default(),
+            crls: Vec::new(),
+        }
+    }
+
+    fn take_denied(&mut self, text: String) -> Result<(), TlsError> {
+        self.deny_list = Arc::new(DenyList::parse(&text)?);
+        self.denied = text.into();
+        Ok(())
     }
 }
 
 impl Material {
-    fn read(
-        pem: TlsPem,
-        denied_text: String,
-        denied: Arc<DenyList>,
-        generation: u64,
-    ) -> Result<Self, TlsError> {
-        let parts = Parts::read(&pem)?;
-        let server = parts.server_config(parts.caller_verifier(&denied)?)?;
-        let client = parts.client_config(parts.service_verifier(&denied)?)?;
+    fn revoked(&self, shown: &Shown) -> Option<Revoked> {
+        let denied = shown.denied(&self.texts.deny_list);
+        if denied.is_some() || self.texts.crls.is_empty() {
+            return denied;
+        }
+        shown.listed(&self.callers, &self.services)
+    }
+
+    fn read(texts: Texts, generation: u64) -> Result<Self, TlsError> {
+        let parts = Parts::read(&texts.pem)?;
+        let crls = CrlFile::lists(&texts.crls);
+        warn_of_strangers(&texts.deny_list, &parts);
+        let callers = parts.caller_verifier(&texts.deny_list, crls.clone())?;
+        let services = parts.service_verifier(&texts.deny_list, crls)?;
         Ok(Self {
             generation,
-            pem,
-            denied_text,
-            denied,
-            server: Arc::new(server),
-            client: Arc::new(client),
+            texts,
+            server: Arc::new(parts.server_config(callers.clone())?),
+            client: Arc::new(parts.client_config(services.clone())?),
+            callers,
+            services,
         })
+    }
+}
+
+/// A name that is misspelt denies nobody, and says nothing by itself.
+fn warn_of_strangers(list: &DenyList, parts: &Parts) {
+    let authorities = parts.authorities.iter();
+    let trusted: Vec<_> = authorities.filter_map(|der| subject_of(der)).collect();
+    for entry in list.entries() {
+        if let Denied::Certificate(id) = &entry.denied
+            && !trusted.contains(&id.issuer)
+        {
+            tracing::warn!(%id, "denied, but of no authority that is trusted itself");
+        }
     }
 }
 

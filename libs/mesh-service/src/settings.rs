@@ -26,6 +26,10 @@ pub struct ProcessSettings {
     /// that is named must be there; an empty one denies nobody.
     #[arg(long, env = "MP169_TLS_DENY_LIST")]
     pub tls_deny_list: Option<PathBuf>,
+    /// What authorities revoked: files of certificate revocation lists (RFC 5280), PEM or DER,
+    /// separated by commas. Read again when they change, and must be there.
+    #[arg(long, env = "MP169_TLS_CRLS", value_delimiter = ',')]
+    pub tls_crls: Vec<PathBuf>,
     /// Where spans and metrics go (OTLP over gRPC), such as `http://127.0.0.1:4317`. Nowhere if
     /// not given.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
@@ -43,6 +47,7 @@ impl ProcessSettings {
             key: self.tls_key.clone(),
             trust: self.tls_trust.clone(),
             denied: self.tls_deny_list.clone(),
+            crls: self.tls_crls.clone(),
         }
     }
 

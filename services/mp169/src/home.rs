@@ -146,6 +146,7 @@ impl Folder {
             key: paths.key,
             trust: self.authority_folder().join(CA_CERTIFICATE_FILE),
             denied: Some(self.0.join(DENIED_FILE)).filter(|denied| denied.exists()),
+            crls: Vec::new(),
         };
         Tls::from_files(files).with_context(|| format!("cannot use the certificate of {name}"))
     }

@@ -15,7 +15,7 @@ use super::ClientOptions;
 use super::guarded::Guarded;
 use super::refused::Verdict;
 use crate::certificate::identity_of;
-use crate::tls::Tls;
+use crate::tls::{Shown, Tls};
 
 /// Connects to the address in `options`; the URI that the transport asks for only names the service.
 pub(super) fn connector(
@@ -39,8 +39,9 @@ pub(super) fn connector(
         async move {
             verdict.clear();
             let stream = open(service, &address, &tls).await?;
-            let denied = tls.denied(stream.get_ref().1.peer_certificates());
-            Ok(TokioIo::new(Guarded::new(stream, verdict, denied)))
+            let chain = stream.get_ref().1.peer_certificates();
+            let revoked = tls.revoked(Shown::by_service(chain, name_of(service)?));
+            Ok(TokioIo::new(Guarded::new(stream, verdict, revoked)))
         }
     })
 }
@@ -48,10 +49,8 @@ pub(super) fn connector(
 async fn open(service: &'static str, address: &str, tls: &Tls) -> io::Result<TlsStream<TcpStream>> {
     let tcp = TcpStream::connect(address).await?;
     tcp.set_nodelay(true)?;
-    let name = ServerName::try_from(service)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let connector = TlsConnector::from(tls.client_config());
-    let stream = connector.connect(name, tcp).await?;
+    let stream = connector.connect(name_of(service)?, tcp).await?;
     let chain = stream.get_ref().1.peer_certificates();
     let leaf = chain.and_then(<[_]>::first);
     if leaf.is_some_and(|leaf| is_service(leaf, service)) {
@@ -62,6 +61,11 @@ async fn open(service: &'static str, address: &str, tls: &Tls) -> io::Result<Tls
             format!("the server's certificate is not that of the service {service}"),
         ))
     }
+}
+
+fn name_of(service: &'static str) -> io::Result<ServerName<'static>> {
+    ServerName::try_from(service)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
 /// The name alone would do for a certificate that an organisation asked for; the role is the mesh's

@@ -1,4 +1,4 @@
-//! How does a connection to a service end once the service is denied?
+//! How does a connection to a service end once the service is revoked?
 //!
 //! Its calls and streams belong to the transport, which only knows that connections break. So the
 //! connection breaks, from inside, whether it is read or written; the transport ends what ran on it,
@@ -11,20 +11,20 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::refused::Verdict;
-use crate::deny_list::Denied;
+use crate::tls::Revoked;
 
-/// A connection that breaks when `denied` resolves.
+/// A connection that breaks when `revoked` resolves.
 pub(super) struct Guarded<S> {
     stream: S,
-    denied: Denial,
+    revoked: Revocation,
     verdict: Verdict,
     /// Why writing failed, until it is known what the service said before.
     failed: Option<io::Error>,
 }
 
-enum Denial {
-    Awaited(Pin<Box<dyn Future<Output = Denied> + Send>>),
-    Here(Denied),
+enum Revocation {
+    Awaited(Pin<Box<dyn Future<Output = Revoked> + Send>>),
+    Here(Revoked),
 }
 
 impl<S> Guarded<S> {
@@ -32,28 +32,28 @@ impl<S> Guarded<S> {
     pub(super) fn new(
         stream: S,
         verdict: Verdict,
-        denied: impl Future<Output = Denied> + Send + 'static,
+        revoked: impl Future<Output = Revoked> + Send + 'static,
     ) -> Self {
         Self {
             stream,
             verdict,
             failed: None,
-            denied: Denial::Awaited(Box::pin(denied)),
+            revoked: Revocation::Awaited(Box::pin(revoked)),
         }
     }
 
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if let Denial::Awaited(denied) = &mut self.denied
-            && let Poll::Ready(denied) = denied.as_mut().poll(cx)
+        if let Revocation::Awaited(revoked) = &mut self.revoked
+            && let Poll::Ready(revoked) = revoked.as_mut().poll(cx)
         {
-            tracing::warn!(%denied, "connection ended: the service is denied");
-            self.denied = Denial::Here(denied);
+            tracing::warn!(%revoked, "connection ended: the service is revoked");
+            self.revoked = Revocation::Here(revoked);
         }
-        match &self.denied {
-            Denial::Awaited(_) => Ok(()),
-            Denial::Here(denied) => Err(io::Error::new(
+        match &self.revoked {
+            Revocation::Awaited(_) => Ok(()),
+            Revocation::Here(revoked) => Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
-                format!("the service's certificate is denied: {denied}"),
+                format!("the service's certificate is revoked: {revoked}"),
             )),
         }
     }
@@ -150,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         self.write(cx, AsyncWrite::poll_flush)
     }
 
-    /// Unguarded: a connection that is denied may still say goodbye.
+    /// Unguarded: a connection that is revoked may still say goodbye.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
@@ -158,7 +158,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
 
 #[cfg(test)]
 mod tests {
-    use mesh_authz::{Identity, InternalRole};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
     use tokio::sync::oneshot;
 
@@ -166,10 +165,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_breaks_for_a_reader_that_waits_and_for_a_writer_that_is_held_up() {
-        let denied = || Denied::Identity(Identity::Internal(InternalRole::Reporting));
         for held_up in [false, true] {
             let (near, mut far) = duplex(4);
-            let (deny, told) = oneshot::channel();
+            let (revoke, told) = oneshot::channel();
             let told = async move { told.await.unwrap() };
             let mut near = Guarded::new(near, Verdict::default(), told);
             near.write_all(b"ping").await.unwrap();
@@ -185,7 +183,7 @@ mod tests {
                 };
                 (ended, near)
             });
-            deny.send(denied()).unwrap();
+            revoke.send(Revoked::Listed(None)).unwrap();
             let (ended, mut near) = waits.await.unwrap();
             assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
             assert!(near.write_all(b"more").await.is_err(), "it stays broken");

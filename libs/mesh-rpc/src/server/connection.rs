@@ -28,7 +28,7 @@ use crate::limits::{Caller, Place, Places};
 use crate::peer::Peer;
 use crate::protocol::HEADER_OCTETS;
 use crate::rpc::Rpc;
-use crate::tls::{HandshakeOutcome, Tls};
+use crate::tls::{HandshakeOutcome, Shown, Tls};
 
 /// Longest time for a TLS handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -140,7 +140,10 @@ impl<S: Rpc> Server<S> {
         let mut expired = pin!(sleep_until(Instant::now() + remaining));
         let before = remaining - RETIRE_BEFORE.min(remaining / 10);
         let mut retire = pin!(sleep_until(Instant::now() + before));
-        let mut denied = pin!(self.tls.denied(tls.get_ref().1.peer_certificates()));
+        let mut revoked = pin!(
+            self.tls
+                .revoked(Shown::by_caller(tls.get_ref().1.peer_certificates()))
+        );
         let chain = self
             .chain
             .clone()
@@ -181,8 +184,8 @@ impl<S: Rpc> Server<S> {
                     tracing::info!("connection ended with its peer's certificate");
                     return;
                 }
-                denied = denied.as_mut() => {
-                    tracing::warn!(%denied, "connection ended: its peer is denied");
+                revoked = revoked.as_mut() => {
+                    tracing::warn!(%revoked, "connection ended: its peer is revoked");
                     return;
                 }
                 () = self.cut.cancelled() => return,

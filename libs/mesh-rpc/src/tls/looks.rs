@@ -1,22 +1,23 @@
 //! What was wrong with files when they were looked at last, and is it time to say so?
 
+use std::collections::HashMap;
+
 use super::source::TlsError;
 
 /// What a file is for. Files of one kind are used together or not at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     /// Certificate, key and trusted authorities.
     Certificate,
     /// Who is denied.
     DenyList,
+    /// What authorities revoked: the file of this number.
+    Crl(usize),
 }
 
 /// The last look at each kind of file.
 #[derive(Debug, Default)]
-pub(super) struct Looks {
-    certificate: Trouble,
-    deny_list: Trouble,
-}
+pub(super) struct Looks(HashMap<Kind, Trouble>);
 
 /// What was wrong.
 ///
@@ -36,6 +37,7 @@ impl Kind {
         match self {
             Self::Certificate => "certificate",
             Self::DenyList => "deny_list",
+            Self::Crl(_) => "crl",
         }
     }
 }
@@ -47,10 +49,7 @@ impl Looks {
         kind: Kind,
         found: Option<&'a TlsError>,
     ) -> Option<&'a TlsError> {
-        let trouble = match kind {
-            Kind::Certificate => &mut self.certificate,
-            Kind::DenyList => &mut self.deny_list,
-        };
+        let trouble = self.0.entry(kind).or_default();
         let Some(error) = found else {
             *trouble = Trouble::None;
             return None;

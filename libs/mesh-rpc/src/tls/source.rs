@@ -9,7 +9,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 use super::verifiers::{CallerVerifier, ServiceVerifier};
 use crate::deny_list::{DenyList, DenyListError};
@@ -29,6 +29,9 @@ pub struct TlsFiles {
     /// Which certificates and identities are denied, in the form of [`DenyList`]; nobody is if no
     /// file is named. One that is named must be there, if only empty.
     pub denied: Option<PathBuf>,
+    /// Certificate revocation lists of authorities (RFC 5280), PEM or DER. Each file must be there.
+    /// An authority that has none here revokes nothing.
+    pub crls: Vec<PathBuf>,
 }
 
 /// The three PEM texts themselves.
@@ -65,6 +68,31 @@ pub enum TlsError {
     /// The deny-list cannot be read as one.
     #[error("the deny-list cannot be used: {0}")]
     Denied(#[from] DenyListError),
+    /// A file of revocation lists cannot be used, or should have been replaced.
+    #[error("{path}: {problem}")]
+    Crl {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: CrlError,
+    },
+}
+
+/// What is wrong with a file of revocation lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CrlError {
+    /// Neither PEM nor DER of revocation lists.
+    #[error("it holds no revocation list in PEM or DER form")]
+    Form,
+    /// It names a trusted authority as its issuer, and that did not sign it.
+    #[error("a revocation list is not signed by the authority that it names")]
+    Signature,
+    /// A delta or indirect list, or one with a part that must be understood and is not.
+    #[error("a revocation list is of a kind that is not supported")]
+    Kind,
+    /// The time is over for which its successor was promised. It stays in use.
+    #[error("a revocation list has ended, and there is no later one; what it lists stays refused")]
+    Ended,
 }
 
 impl std::fmt::Debug for TlsPem {
@@ -82,6 +110,14 @@ impl TlsFiles {
             certificate: read(&self.certificate)?,
             key: read(&self.key)?,
             trust: read(&self.trust)?,
+        })
+    }
+
+    /// The octets of a file.
+    pub(super) fn octets(path: &Path) -> Result<Vec<u8>, TlsError> {
+        std::fs::read(path).map_err(|source| TlsError::File {
+            path: path.to_owned(),
+            source,
         })
     }
 
@@ -104,14 +140,17 @@ pub(super) struct Parts {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     trust: Arc<RootCertStore>,
+    /// The same as the certificates that they were made of.
+    pub(super) authorities: Vec<CertificateDer<'static>>,
 }
 
 impl Parts {
     pub(super) fn read(pem: &TlsPem) -> Result<Self, TlsError> {
         let mut trust = RootCertStore::empty();
-        for authority in certificates(&pem.trust, "trust file")? {
+        let authorities = certificates(&pem.trust, "trust file")?;
+        for authority in &authorities {
             trust
-                .add(authority)
+                .add(authority.clone())
                 .map_err(|error| TlsError::Trust(error.to_string()))?;
         }
         Ok(Self {
@@ -120,31 +159,41 @@ impl Parts {
             key: PrivateKeyDer::from_pem_slice(pem.key.as_bytes())
                 .map_err(|_| TlsError::Pem("key file"))?,
             trust: Arc::new(trust),
+            authorities,
         })
     }
 
     /// For a server: callers may come without a certificate (the chain refuses them with a proper
     /// status), but one that they show must be of a trusted authority, in force and not denied.
+    ///
+    /// An authority without a list revokes nothing, and a list that has ended still holds: otherwise
+    /// whoever keeps the next one from arriving would stop everybody.
     pub(super) fn caller_verifier(
         &self,
         denied: &Arc<DenyList>,
+        crls: Vec<CertificateRevocationListDer<'static>>,
     ) -> Result<Arc<CallerVerifier>, TlsError> {
         let trust =
             WebPkiClientVerifier::builder_with_provider(self.trust.clone(), self.provider.clone())
                 .allow_unauthenticated()
+                .allow_unknown_revocation_status()
+                .with_crls(crls)
                 .build()
                 .map_err(|error| TlsError::Trust(error.to_string()))?;
         let denied = denied.clone();
         Ok(Arc::new(CallerVerifier { trust, denied }))
     }
 
-    /// For a client: what the server shows must be of a trusted authority, in force and not denied.
+    /// For a client: the same of what the server shows.
     pub(super) fn service_verifier(
         &self,
         denied: &Arc<DenyList>,
+        crls: Vec<CertificateRevocationListDer<'static>>,
     ) -> Result<Arc<ServiceVerifier>, TlsError> {
         let trust =
             WebPkiServerVerifier::builder_with_provider(self.trust.clone(), self.provider.clone())
+                .allow_unknown_revocation_status()
+                .with_crls(crls)
                 .build()
                 .map_err(|error| TlsError::Trust(error.to_string()))?;
         let denied = denied.clone();
@@ -207,9 +256,9 @@ mod tests {
         };
         let usable = |pem: &TlsPem| {
             let (parts, nobody) = (Parts::read(pem)?, Arc::default());
-            parts.server_config(parts.caller_verifier(&nobody)?)?;
+            parts.server_config(parts.caller_verifier(&nobody, Vec::new())?)?;
             parts
-                .client_config(parts.service_verifier(&nobody)?)
+                .client_config(parts.service_verifier(&nobody, Vec::new())?)
                 .map(|_| ())
         };
         usable(&good).unwrap();

@@ -1,8 +1,8 @@
 //! Is the certificate that a peer shows of a trusted authority, and not denied?
 //!
 //! rustls judges trust, time and use; then the deny-list is asked about every certificate that was
-//! shown, so that a denied authority in between refuses all that it issued. One judgement serves
-//! both the handshake and connections that are open when the list changes.
+//! shown, so that a denied authority in between refuses all that it issued. The same is asked again
+//! of connections that are open when a list changes.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
+use super::open::{Revoked, Shown};
 use crate::certificate::{CertificateId, identity_of};
 use crate::deny_list::{Denied, DenyList};
 
@@ -33,7 +34,7 @@ pub(super) struct ServiceVerifier {
 ///
 /// # Errors
 /// If one of them cannot be read, and so cannot be judged.
-pub(super) fn denied(
+fn denied(
     list: &DenyList,
     chain: &[CertificateDer<'_>],
 ) -> Result<Option<Denied>, CertificateError> {
@@ -45,6 +46,40 @@ pub(super) fn denied(
         }
     }
     Ok(None)
+}
+
+impl Shown {
+    /// Whether it stands in our list by now. What cannot be read was refused in the handshake.
+    pub(super) fn denied(&self, list: &DenyList) -> Option<Revoked> {
+        let denied = denied(list, &self.chain).ok()?;
+        denied.map(Revoked::Denied)
+    }
+
+    /// Whether it stands in an authority's list by now. That an authority is trusted no more ends no
+    /// connection.
+    pub(super) fn listed(
+        &self,
+        callers: &CallerVerifier,
+        services: &ServiceVerifier,
+    ) -> Option<Revoked> {
+        let (leaf, others) = self.chain.split_first()?;
+        let judged = match &self.service {
+            None => {
+                let judged = callers.trust.verify_client_cert(leaf, others, self.at);
+                judged.map(|_| ())
+            }
+            Some(name) => {
+                let trust = &services.trust;
+                let judged = trust.verify_server_cert(leaf, others, name, &[], self.at);
+                judged.map(|_| ())
+            }
+        };
+        matches!(
+            judged,
+            Err(Error::InvalidCertificate(CertificateError::Revoked))
+        )
+        .then(|| Revoked::Listed(CertificateId::of(leaf)))
+    }
 }
 
 fn refuse_denied(

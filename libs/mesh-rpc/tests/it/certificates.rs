@@ -174,6 +174,7 @@ fn write(folder: &std::path::Path, issued: &Issued) -> TlsFiles {
         key: paths.key,
         trust: folder.join(mesh_pki::CA_CERTIFICATE_FILE),
         denied: None,
+        crls: Vec::new(),
     }
 }
 

@@ -185,6 +185,7 @@ fn write(folder: &Path, issued: &Issued, list: &str) -> TlsFiles {
         key: paths.key,
         trust: folder.join(mesh_pki::CA_CERTIFICATE_FILE),
         denied: Some(denied),
+        crls: Vec::new(),
     }
 }
 

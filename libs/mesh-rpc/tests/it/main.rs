@@ -4,6 +4,7 @@
 
 mod certificates;
 mod client;
+mod crls;
 mod denied;
 mod drain;
 mod harness;
