@@ -7,7 +7,8 @@ use mesh_types::{Mpxn, Sequence};
 use tokio::sync::Barrier;
 
 use super::world::{
-    Told, World, at, change, device, effect, head, id, mpan, put, registered, sequence, withdrawal,
+    Told, World, at, change, device, effect, head, id, mpan, open, put, registered, sequence,
+    withdrawal,
 };
 use super::{Checked, Database};
 use crate::device::DeviceType;
@@ -221,7 +222,7 @@ pub(in super::super) async fn what_was_known_before_a_withdrawal_stays_known(
     // An answer says until when it holds.
     let (answers, _) = world
         .inventory
-        .authorities(&[id(1)], None, at(1_000))
+        .authorities(&[open(id(1))], None, at(1_000))
         .await?;
     assert_eq!(answers[0].to_wire().authority_end_time, None);
     world.stop().await;
