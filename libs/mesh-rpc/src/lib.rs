@@ -11,6 +11,7 @@
 //! | is it gRPC, with metadata of a size that is taken? | `protocol.rs` |
 //! | who is calling? | `identity.rs`, `peer.rs`, `certificate.rs` |
 //! | whose certificate is not accepted any more? | `deny_list.rs`, `tls/crl.rs`, `tls/verifiers.rs` |
+//! | who gets through the handshake, and who makes room | `server/door.rs`, `server/crowd.rs` |
 //! | calls at a time, deadlines, message size | `limits.rs` |
 //! | what each class of callers has of a server | `limits/shares.rs` |
 //! | rate of a caller, and when it is its turn | `caller_limits.rs`, `turns.rs` |

@@ -38,8 +38,12 @@ pub struct GlobalLimits {
     pub upload_deadline: Duration,
     /// Largest message of a request, in octets, unless the contract of the method says otherwise.
     pub message_octets: usize,
-    /// Connections at a time whose peers have not said who they are, in their handshake or without
-    /// a certificate. When one more comes, the oldest of them goes.
+    /// Connections at a time in each of the three stages of their handshake: without a ClientHello,
+    /// with one that has not been answered, and with an answer. When one more comes, the oldest goes
+    /// of the address that has most. Fewer where the process may have few files open.
+    pub newcomers: usize,
+    /// Connections at a time whose peers are through their handshake and have not said who they are.
+    /// When one more comes, the oldest goes of the address that has most.
     pub guests: usize,
 }
 
@@ -52,6 +56,7 @@ impl Default for GlobalLimits {
             longest_deadline: Duration::from_secs(60),
             upload_deadline: Duration::from_secs(15 * 60),
             message_octets: 4 * 1024 * 1024,
+            newcomers: 1_024,
             guests: shares.guests.connections.class,
         }
     }

@@ -4,12 +4,17 @@
 //! unary or streaming. [`serve`] puts it behind TLS and ends it in good order.
 
 mod connection;
+mod crowd;
+mod door;
 mod drain;
-mod guests;
+mod files;
 mod health;
+mod hello;
 mod probe;
+mod room;
 mod standard;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -27,6 +32,9 @@ use crate::protocol::ProtocolLayer;
 use crate::rpc::Rpc;
 use crate::tls::Tls;
 use crate::trace::TraceLayer;
+
+use door::Door;
+use room::Room;
 
 pub use drain::{Drained, Draining};
 pub use health::Health;
@@ -47,6 +55,10 @@ pub const LAYER_ORDER: [&str; 9] = [
 
 /// How long calls may go on after the signal to stop.
 pub const DEFAULT_DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// Connections that wait to be accepted: as many as Linux allows, if nobody says otherwise
+/// (`net.core.somaxconn`).
+const ACCEPT_QUEUE: i32 = 4_096;
 
 /// All that a server needs beside its handlers.
 #[derive(Debug)]
@@ -154,7 +166,10 @@ where
 {
     let routes = standard::add_to(routes, &options.health)
         .map_err(|error| ServeError::Reflection(error.to_string()))?;
-    let server = connection::Server {
+    let (listener, draining) = (options.listener, options.draining);
+    deepen_queue(&listener);
+    let newcomers = files::places(options.limits.newcomers, files::raise_limit());
+    let server = Arc::new(connection::Server {
         chain: chain(
             options.service,
             options.limits,
@@ -162,23 +177,32 @@ where
             options.authorize,
             routes,
         ),
+        door: Door::new(newcomers, options.tls.clone(), draining.clone()),
         tls: options.tls,
-        guests: guests::Guests::new(options.limits.guests),
+        guests: Room::new(options.limits.guests),
         known: Places::new(&options.limits.shares, |share| share.connections),
-        draining: options.draining.clone(),
+        draining: draining.clone(),
         cut: CancellationToken::new(),
         connections: TaskTracker::new(),
-    };
+    });
     tokio::select! {
-        () = server.accept(options.listener) => {}
+        () = server.accept(listener) => {}
         () = shutdown => {}
     }
     tracing::info!(service = options.service, "draining");
     options.health.drain();
-    options.draining.start();
+    draining.start();
     let drained = server.drain(options.drain_limit).await;
     tracing::info!(service = options.service, clean = drained.clean, "drained");
     Ok(drained)
+}
+
+/// Whoever bound the listener: a short queue would drop a caller that comes with a crowd, and it would
+/// come again after a second at the earliest.
+fn deepen_queue(listener: &TcpListener) {
+    if let Err(error) = rustix::net::listen(listener, ACCEPT_QUEUE) {
+        tracing::warn!(%error, "the queue of the listener stays as it is");
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! What happens to one connection, from the handshake to its end?
+//! What happens to one connection, from the end of its handshake to its own?
 //!
 //! The accept loop is ours because TLS is: the certificate is exchanged while serving, and a
 //! connection ends no later than the certificate that its peer showed. tonic's own server offers
 //! neither, nor an end to streams at shutdown.
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,26 +15,23 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
-use tokio_rustls::TlsAcceptor;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tower::ServiceExt as _;
 
-use super::guests::{Guest, Guests};
+use super::crowd::Origin;
+use super::door::Door;
+use super::room::{Room, Visit};
 use super::{Drained, Draining};
 use crate::limits::{Caller, Place, Places};
 use crate::peer::Peer;
 use crate::protocol::HEADER_OCTETS;
 use crate::rpc::Rpc;
-use crate::tls::{HandshakeOutcome, Shown, Tls};
+use crate::tls::{Shown, Tls};
 
-/// Longest time for a TLS handshake.
-const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
-/// Pause after an error of the listener, such as too many open files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A quiet peer is asked for a sign of life so often.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// A peer that gives none within this time is gone.
@@ -51,11 +49,12 @@ const RETIRE_BEFORE: Duration = Duration::from_secs(10);
 const NEVER: Duration = Duration::from_secs(365 * 86_400);
 
 /// What all connections of a server share.
-#[derive(Clone)]
 pub(super) struct Server<S> {
     pub(super) chain: S,
     pub(super) tls: Tls,
-    pub(super) guests: Guests,
+    pub(super) door: Door,
+    /// The connections of those who got through their handshake and did not say who they are.
+    pub(super) guests: Room,
     /// The connections of those who said who they are.
     pub(super) known: Arc<Places>,
     pub(super) draining: Draining,
@@ -66,41 +65,41 @@ pub(super) struct Server<S> {
 
 impl<S: Rpc> Server<S> {
     /// Accepts connections for ever. The listener closes when the future is dropped.
-    pub(super) async fn accept(&self, listener: TcpListener) {
+    pub(super) async fn accept(self: &Arc<Self>, listener: TcpListener) {
         loop {
-            let (tcp, address) = match listener.accept().await {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
+            match listener.accept().await {
+                Ok((tcp, address)) => {
+                    let newcomer = self.door.take_in(tcp, address);
+                    let server = Arc::clone(self);
+                    self.connections.spawn(async move {
+                        if let Some(tls) = server.door.admit(newcomer).await {
+                            Box::pin(server.serve(tls, address)).await;
+                        }
+                    });
                 }
-            };
-            let Some(guest) = self.guests.enter().await else {
-                return;
-            };
-            let server = self.clone();
-            self.connections.spawn(async move {
-                if let Some(tls) = server.handshake(tcp, &guest).await {
-                    let chain = tls.get_ref().1.peer_certificates();
-                    let peer = Peer::new(address, chain);
-                    let Some(Ok(identity)) = peer.identity() else {
-                        return server.connection(tls, peer, Some(guest)).await;
-                    };
-                    drop(guest);
-                    let caller = Caller::Known(identity);
-                    let Ok(_place) = Place::take(&server.known, caller) else {
-                        tracing::warn!(%identity, "there are more connections than there may be");
-                        return;
-                    };
-                    server.connection(tls, peer, None).await;
-                }
-            });
+                Err(error) => self.door.cannot_accept(&error).await,
+            }
+            // Whoever is there gets a turn before the next one comes: so what has arrived is read
+            // before anybody has to go for having said nothing.
+            tokio::task::yield_now().await;
         }
     }
 
+    async fn serve(&self, tls: TlsStream<TcpStream>, address: SocketAddr) {
+        let peer = Peer::new(address, tls.get_ref().1.peer_certificates());
+        let Some(Ok(identity)) = peer.identity() else {
+            let guest = self.guests.enter(Origin::of(address.ip()));
+            return self.connection(tls, peer, Some(guest)).await;
+        };
+        let Ok(_place) = Place::take(&self.known, Caller::Known(identity)) else {
+            tracing::warn!(%identity, "there are more connections than there may be");
+            return;
+        };
+        self.connection(tls, peer, None).await;
+    }
+
     /// Waits for the connections to end, and after `limit` ends them.
-    pub(super) async fn drain(self, limit: Duration) -> Drained {
+    pub(super) async fn drain(&self, limit: Duration) -> Drained {
         self.connections.close();
         let clean = timeout(limit, self.connections.wait()).await.is_ok();
         if !clean {
@@ -112,30 +111,7 @@ impl<S: Rpc> Server<S> {
         Drained { clean }
     }
 
-    async fn handshake(&self, tcp: TcpStream, guest: &Guest) -> Option<TlsStream<TcpStream>> {
-        // Small messages must not wait for more; a socket that refuses this has gone.
-        let _ = tcp.set_nodelay(true);
-        let acceptor = TlsAcceptor::from(self.tls.server_config());
-        let limit = Instant::now() + HANDSHAKE_LIMIT;
-        let shaken = tokio::select! {
-            shaken = timeout_at(limit, acceptor.accept(tcp)) => shaken.ok(),
-            () = guest.has_to_go() => None,
-            () = self.draining.started() => return None,
-        };
-        let (outcome, stream) = match shaken {
-            Some(Ok(stream)) => (HandshakeOutcome::Accepted, Some(stream)),
-            Some(Err(error)) => {
-                let outcome = HandshakeOutcome::of(&error);
-                tracing::info!(%error, outcome = outcome.as_str(), "handshake failed");
-                (outcome, None)
-            }
-            None => (HandshakeOutcome::TimedOut, None),
-        };
-        self.tls.handshakes().add(outcome);
-        stream
-    }
-
-    async fn connection(&self, tls: TlsStream<TcpStream>, peer: Peer, guest: Option<Guest>) {
+    async fn connection(&self, tls: TlsStream<TcpStream>, peer: Peer, guest: Option<Visit>) {
         let remaining = peer.remaining().unwrap_or(NEVER).min(NEVER);
         let mut expired = pin!(sleep_until(Instant::now() + remaining));
         let before = remaining - RETIRE_BEFORE.min(remaining / 10);
@@ -195,7 +171,7 @@ impl<S: Rpc> Server<S> {
 }
 
 /// A peer that is known may stay.
-async fn has_to_go(guest: Option<&Guest>) {
+async fn has_to_go(guest: Option<&Visit>) {
     match guest {
         Some(guest) => guest.has_to_go().await,
         None => std::future::pending().await,

@@ -22,18 +22,21 @@ pub enum HandshakeOutcome {
     Revoked,
     /// The caller did not finish in time.
     TimedOut,
+    /// The caller had to go before it finished, because others came.
+    MadeRoom,
     /// Anything else: no TLS at all, another protocol, a broken connection.
     Other,
 }
 
 impl HandshakeOutcome {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Accepted,
         Self::UnknownAuthority,
         Self::Expired,
         Self::NotYetValid,
         Self::Revoked,
         Self::TimedOut,
+        Self::MadeRoom,
         Self::Other,
     ];
 
@@ -47,6 +50,7 @@ impl HandshakeOutcome {
             Self::NotYetValid => "not_yet_valid",
             Self::Revoked => "revoked",
             Self::TimedOut => "timed_out",
+            Self::MadeRoom => "made_room",
             Self::Other => "other",
         }
     }

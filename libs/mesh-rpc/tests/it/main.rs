@@ -6,6 +6,7 @@ mod certificates;
 mod client;
 mod crls;
 mod denied;
+mod door;
 mod drain;
 mod harness;
 mod limits;
