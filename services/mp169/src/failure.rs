@@ -104,7 +104,7 @@ fn advice(status: &Status) -> Option<&'static str> {
             "It is recorded already, or was changed meanwhile: look at it first."
         }
         Reason::RegistrationOverlap => {
-            "`mp169 device registrations` shows which registration is in the way."
+            "`mp169 device registrations` shows which registration is in the way; one that has not begun can be withdrawn with `mp169 device withdraw-registration`."
         }
         Reason::RegistrationBegun => {
             "`mp169 device change-supplier` registers another supplier from now on."

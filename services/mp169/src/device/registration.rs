@@ -3,8 +3,9 @@
 use anyhow::Result;
 use mesh_api::convert::timestamp_to_wire;
 use mesh_api::registration::v1 as wire;
+use mesh_api::registration::v1::device_service_client::DeviceServiceClient;
 use mesh_authz::InternalRole;
-use mesh_rpc::Retry;
+use mesh_rpc::{MeshChannel, Retry};
 use mesh_types::{Clock as _, SystemClock};
 
 use crate::cli::connection::Output;
@@ -40,26 +41,15 @@ pub(super) async fn change(args: ChangeSupplierArgs) -> Result<()> {
 pub(super) async fn withdraw(args: WithdrawRegistrationArgs) -> Result<()> {
     let mut devices = Session::open(&args.connection, USUAL)?.clients.devices()?;
     let (mpxn, party_id) = (args.mpxn.to_string(), args.supplier.to_string());
-    let start_time = if args.start.is_some() {
-        args.start
-    } else {
-        let request = wire::ListRegistrationsRequest {
-            mpxn: mpxn.clone(),
-            ..Default::default()
-        };
-        let known = devices.list_registrations(request).await?.into_inner();
-        let of_supplier = known
-            .registrations
-            .iter()
-            .filter(|r| r.party_id == party_id);
-        let start = of_supplier.last().and_then(|last| last.start_time);
-        start.or_else(|| Some(timestamp_to_wire(SystemClock.now())))
+    let start_time = match args.start {
+        Some(start) => start,
+        None => last_start(&mut devices, &mpxn, &party_id).await?,
     };
     let request = wire::WithdrawRegistrationRequest {
         request_id: new_request_id(),
         mpxn,
         party_id,
-        start_time,
+        start_time: Some(start_time),
     };
     let answer = Retry::default()
         .idempotent(async || devices.withdraw_registration(request.clone()).await)
@@ -79,6 +69,23 @@ pub(super) async fn withdraw(args: WithdrawRegistrationArgs) -> Result<()> {
         Some(resumed) => show([resumed]),
         None => print_line(&"No other registration changes by that."),
     }
+}
+
+/// When a supplier's last registration begins; of one that has none, now, when none begins either.
+async fn last_start(
+    devices: &mut DeviceServiceClient<MeshChannel>,
+    mpxn: &str,
+    party_id: &str,
+) -> Result<prost_types::Timestamp> {
+    let request = wire::ListRegistrationsRequest {
+        mpxn: mpxn.to_owned(),
+        ..Default::default()
+    };
+    let known = devices.list_registrations(request).await?.into_inner();
+    let mut all = known.registrations.iter();
+    let last = all.rfind(|registration| registration.party_id == party_id);
+    let start = last.and_then(|last| last.start_time);
+    Ok(start.unwrap_or_else(|| timestamp_to_wire(SystemClock.now())))
 }
 
 pub(super) async fn list(args: RegistrationsArgs) -> Result<()> {

@@ -29,7 +29,8 @@ pub(super) use secrecy::{what_is_not_told_takes_the_same_work, what_is_told_hide
 pub(super) use withdrawals::{
     a_chain_is_withdrawn_from_either_end, a_registration_begins_or_is_withdrawn,
     an_end_of_its_own_stays, what_is_withdrawn_can_be_announced_again,
-    what_is_withdrawn_never_begins, what_was_known_before_a_withdrawal_stays_known,
+    what_is_withdrawn_never_begins, what_was_announced_for_no_time_that_can_be_is_withdrawn,
+    what_was_known_before_a_withdrawal_stays_known,
 };
 pub(super) use writes::{
     a_gpf_mirrors_one_meter, a_request_is_answered_once, an_entity_moves_between_parties,
@@ -82,6 +83,7 @@ macro_rules! suite {
             an_end_of_its_own_stays
             what_is_withdrawn_can_be_announced_again
             what_was_known_before_a_withdrawal_stays_known
+            what_was_announced_for_no_time_that_can_be_is_withdrawn
             a_registration_begins_or_is_withdrawn
         );
     };

@@ -229,6 +229,31 @@ pub(in super::super) async fn what_was_known_before_a_withdrawal_stays_known(
     Ok(())
 }
 
+/// Recorded before times that come in had bounds: it is read as it is, and bars nobody for ever.
+pub(in super::super) async fn what_was_announced_for_no_time_that_can_be_is_withdrawn(
+    database: &Database,
+) -> Checked {
+    const YEAR_9999: i64 = 253_402_300_799;
+    let (world, point) = supplied(database, None).await?;
+    world.change(point, "B", Some(YEAR_9999)).await?;
+    world.stop().await;
+
+    let world = World::open(database).await?;
+    let all = standing(&world, point).await;
+    assert_eq!(
+        all,
+        [holds("A", 0, Some(YEAR_9999)), holds("B", YEAR_9999, None)]
+    );
+    let barred = world.change(point, "B", None).await;
+    assert!(matches!(barred, Err(Error::Overlap(_))), "{barred:?}");
+    world.withdraw(point, "B", YEAR_9999).await?;
+    world.change(point, "B", None).await?;
+    let all = standing(&world, point).await;
+    assert_eq!(all, [holds("A", 0, Some(1_000)), holds("B", 1_000, None)]);
+    world.stop().await;
+    Ok(())
+}
+
 /// Two replicas, a withdrawal at each, and the time that comes meanwhile.
 pub(in super::super) async fn a_registration_begins_or_is_withdrawn(
     database: &Database,
