@@ -133,6 +133,29 @@ pub async fn no_clock_ends_the_life_of_an_answer(database: &Database) -> Checked
     Ok(())
 }
 
+/// A database from before ages were counted is as old as the last answer in it, whatever the clock shows
+/// when it is opened.
+pub async fn answers_from_before_ages_have_their_life_too(database: &Database) -> Checked {
+    let mut world = World::start(database, WriterSettings::default()).await?;
+    let right = world.clock.now();
+    assert_eq!(ask(&world, [1]).await?, [true]);
+    let mut tx = world.store.begin_write(right).await?;
+    sqlx::query("DELETE FROM database_age")
+        .execute(tx.conn())
+        .await?;
+    tx.commit().await?;
+    world.stop().await;
+
+    world = World::start(database, WriterSettings::default()).await?;
+    world.clock.set(right.saturating_add(365 * 24 * HOUR));
+    assert_eq!(ask(&world, [1]).await?, [false]);
+    pass(&world, 34 * 24 * HOUR).await?;
+    assert_eq!(ask(&world, [1]).await?, [false]);
+    pass(&world, 24 * HOUR).await?;
+    assert_eq!(ask(&world, [1]).await?, [true]);
+    Ok(())
+}
+
 /// While nobody writes, the writer forgets by itself.
 pub async fn an_idle_writer_forgets(database: &Database) -> Checked {
     let settings = WriterSettings {
