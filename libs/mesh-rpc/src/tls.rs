@@ -16,6 +16,8 @@
 mod crl;
 mod handshakes;
 mod looks;
+mod material;
+mod metrics;
 mod open;
 mod source;
 mod verifiers;
@@ -27,22 +29,16 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use mesh_types::{Clock as _, SystemClock};
-use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Gauge, Meter};
 use rustls::{ClientConfig, ServerConfig};
 use tokio::sync::watch;
-
-use crate::certificate::subject_of;
-use crate::deny_list::{Denied, DenyList};
 
 pub use handshakes::{HandshakeCounters, HandshakeOutcome};
 pub(crate) use open::{Revoked, Shown};
 pub use source::{CrlError, TlsError, TlsFiles, TlsPem};
 
-use crl::CrlFile;
 use looks::{Kind, Looks};
-use source::Parts;
-use verifiers::{CallerVerifier, ServiceVerifier};
+use material::{Material, Texts};
+use metrics::Metrics;
 
 /// How often files are looked at.
 pub const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
@@ -64,31 +60,6 @@ struct Inner {
     handshakes: HandshakeCounters,
 }
 
-struct Metrics {
-    refused: Counter<u64>,
-    revoked: Gauge<u64>,
-    ended: Counter<u64>,
-}
-
-/// The last good texts.
-#[derive(Clone)]
-struct Texts {
-    pem: TlsPem,
-    denied: Arc<str>,
-    deny_list: Arc<DenyList>,
-    crls: Vec<Arc<CrlFile>>,
-}
-
-/// What was made of them.
-struct Material {
-    generation: u64,
-    texts: Texts,
-    callers: Arc<CallerVerifier>,
-    services: Arc<ServiceVerifier>,
-    server: Arc<ServerConfig>,
-    client: Arc<ClientConfig>,
-}
-
 // === impl Tls ===
 
 impl Tls {
@@ -101,9 +72,9 @@ impl Tls {
     pub fn from_files(files: TlsFiles) -> Result<Self, TlsError> {
         let mut texts = Texts::of(files.read()?);
         texts.take_denied(files.read_denied()?)?;
-        let parts = Parts::read(&texts.pem)?;
-        let crls = files.crls.iter().map(|path| read_crl(path, &parts));
-        texts.crls = crls.collect::<Result<_, _>>()?;
+        for path in &files.crls {
+            texts.add_crl(path)?;
+        }
         let tls = Self::new(Some(files), texts)?;
         tokio::spawn(watch(Arc::downgrade(&tls.0)));
         Ok(tls)
@@ -121,7 +92,7 @@ impl Tls {
     fn new(files: Option<TlsFiles>, texts: Texts) -> Result<Self, TlsError> {
         let meter = opentelemetry::global::meter("mesh-rpc");
         let metrics = Metrics::new(&meter);
-        metrics.revokes(&texts);
+        metrics.revokes(texts.revoked());
         Ok(Self(Arc::new(Inner {
             files,
             looks: Mutex::default(),
@@ -176,7 +147,7 @@ impl Tls {
                 changes.borrow_and_update();
                 let current = tls.current.load_full();
                 if let Some(revoked) = current.revoked(&shown) {
-                    tls.metrics.ended.add(1, &[]);
+                    tls.metrics.ended();
                     return revoked;
                 }
                 // The sender is in `tls`, so there is another change or none ever.
@@ -261,9 +232,7 @@ impl Inner {
         };
         self.refused.fetch_add(1, Ordering::Relaxed);
         let files = kind.as_str();
-        self.metrics
-            .refused
-            .add(1, &[KeyValue::new("files", files)]);
+        self.metrics.refused(files);
         tracing::error!(%error, files, "files cannot be used, the last good ones stay");
     }
 
@@ -297,13 +266,11 @@ impl Inner {
     fn exchange_crl(&self, index: usize, path: &Path) -> Result<bool, TlsError> {
         let octets = TlsFiles::octets(path)?;
         let current = self.current.load();
-        if octets == current.texts.crls[index].octets {
+        if current.texts.holds_crl(index, &octets) {
             return Ok(false);
         }
         let mut texts = current.texts.clone();
-        let parts = Parts::read(&texts.pem)?;
-        texts.crls[index] = new_crl(path, octets, &parts)?;
-        let revoked = texts.crls[index].revoked();
+        let revoked = texts.take_crl(index, path, octets)?;
         self.revoke(texts)?;
         tracing::info!(path = %path.display(), revoked, "revocation lists exchanged");
         Ok(true)
@@ -311,124 +278,17 @@ impl Inner {
 
     fn ended_crl(&self, index: usize, path: &Path) -> Option<TlsError> {
         let current = self.current.load();
-        let ended = current.texts.crls[index].has_ended(SystemClock.now());
-        ended.then(|| crl_error(path, CrlError::Ended))
+        current.texts.ended_crl(index, path, SystemClock.now())
     }
 
     /// Uses other lists; connections that are open are judged by them.
     fn revoke(&self, texts: Texts) -> Result<(), TlsError> {
-        self.metrics.revokes(&texts);
+        self.metrics.revokes(texts.revoked());
         let generation = self.current.load().generation;
         self.current
             .store(Arc::new(Material::read(texts, generation)?));
         self.revocations.send_replace(());
         Ok(())
-    }
-}
-
-fn read_crl(path: &Path, parts: &Parts) -> Result<Arc<CrlFile>, TlsError> {
-    new_crl(path, TlsFiles::octets(path)?, parts)
-}
-
-fn new_crl(path: &Path, octets: Vec<u8>, parts: &Parts) -> Result<Arc<CrlFile>, TlsError> {
-    let read = CrlFile::read(octets, parts);
-    read.map(Arc::new)
-        .map_err(|problem| crl_error(path, problem))
-}
-
-fn crl_error(path: &Path, problem: CrlError) -> TlsError {
-    TlsError::Crl {
-        path: path.to_owned(),
-        problem,
-    }
-}
-
-impl Metrics {
-    fn new(meter: &Meter) -> Self {
-        Self {
-            refused: meter
-                .u64_counter("mp169.tls.reload.failures")
-                .with_description(
-                    "Files of certificates, the deny-list or revocation lists that could not be used",
-                )
-                .build(),
-            revoked: meter
-                .u64_gauge("mp169.tls.revoked")
-                .with_description("Entries of the deny-list, and of the revocation lists, in use")
-                .build(),
-            ended: meter
-                .u64_counter("mp169.tls.revoked_connections")
-                .with_description("Open connections that ended because their peer was revoked")
-                .build(),
-        }
-    }
-
-    fn revokes(&self, texts: &Texts) {
-        let listed = texts.crls.iter().map(|crl| crl.revoked()).sum();
-        for (list, entries) in [
-            ("deny_list", texts.deny_list.entries().len()),
-            ("crl", listed),
-        ] {
-            let entries = u64::try_from(entries).unwrap_or(u64::MAX);
-            self.revoked.record(entries, &[KeyValue::new("list", list)]);
-        }
-    }
-}
-
-impl Texts {
-    /// Nobody is denied yet.
-    fn of(pem: TlsPem) -> Self {
-        Self {
-            pem,
-            denied: Arc::default(),
-            deny_list: Arc::default(),
-            crls: Vec::new(),
-        }
-    }
-
-    fn take_denied(&mut self, text: String) -> Result<(), TlsError> {
-        self.deny_list = Arc::new(DenyList::parse(&text)?);
-        self.denied = text.into();
-        Ok(())
-    }
-}
-
-impl Material {
-    fn revoked(&self, shown: &Shown) -> Option<Revoked> {
-        let denied = shown.denied(&self.texts.deny_list);
-        if denied.is_some() || self.texts.crls.is_empty() {
-            return denied;
-        }
-        shown.listed(&self.callers, &self.services)
-    }
-
-    fn read(texts: Texts, generation: u64) -> Result<Self, TlsError> {
-        let parts = Parts::read(&texts.pem)?;
-        let crls = CrlFile::lists(&texts.crls);
-        warn_of_strangers(&texts.deny_list, &parts);
-        let callers = parts.caller_verifier(&texts.deny_list, crls.clone())?;
-        let services = parts.service_verifier(&texts.deny_list, crls)?;
-        Ok(Self {
-            generation,
-            texts,
-            server: Arc::new(parts.server_config(callers.clone())?),
-            client: Arc::new(parts.client_config(services.clone())?),
-            callers,
-            services,
-        })
-    }
-}
-
-/// A name that is misspelt denies nobody, and says nothing by itself.
-fn warn_of_strangers(list: &DenyList, parts: &Parts) {
-    let authorities = parts.authorities.iter();
-    let trusted: Vec<_> = authorities.filter_map(|der| subject_of(der)).collect();
-    for entry in list.entries() {
-        if let Denied::Certificate(id) = &entry.denied
-            && !trusted.contains(&id.issuer)
-        {
-            tracing::warn!(%id, "denied, but of no authority that is trusted itself");
-        }
     }
 }
 

@@ -137,7 +137,7 @@ fn read(path: &Path) -> Result<String, TlsError> {
 /// The texts, taken apart.
 pub(super) struct Parts {
     provider: Arc<CryptoProvider>,
-    chain: Vec<CertificateDer<'static>>,
+    pub(super) chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     trust: Arc<RootCertStore>,
     /// The same as the certificates that they were made of.

@@ -51,6 +51,10 @@ async fn a_clients_folder_holds_its_own_key_and_nobody_elses() {
         .await;
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("authority's key"), "{ended:?}");
+    let line = "mp169 certificate revoke EAGLE --home eagle";
+    let ended = world.run(line).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("a client's folder"), "{ended:?}");
     let ended = world.run("mp169 party list --home eagle").await;
     assert_eq!(ended.code, Some(3), "{ended:?}");
     world.stop().await;

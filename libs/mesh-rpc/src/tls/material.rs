@@ -1,0 +1,145 @@
+//! The last good texts, and what is made of them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use mesh_types::Timestamp;
+use rustls::{ClientConfig, ServerConfig};
+
+use super::crl::CrlFile;
+use super::metrics::Entries;
+use super::open::{Revoked, Shown};
+use super::source::{CrlError, Parts, TlsError, TlsFiles, TlsPem};
+use super::verifiers::{CallerVerifier, ServiceVerifier};
+use crate::certificate::subject_of;
+use crate::deny_list::{Denied, DenyList};
+
+/// The last good texts.
+#[derive(Clone)]
+pub(super) struct Texts {
+    pub(super) pem: TlsPem,
+    pub(super) denied: Arc<str>,
+    pub(super) deny_list: Arc<DenyList>,
+    crls: Vec<Arc<CrlFile>>,
+}
+
+/// What was made of them.
+pub(super) struct Material {
+    pub(super) generation: u64,
+    pub(super) texts: Texts,
+    callers: Arc<CallerVerifier>,
+    services: Arc<ServiceVerifier>,
+    pub(super) server: Arc<ServerConfig>,
+    pub(super) client: Arc<ClientConfig>,
+}
+
+impl Texts {
+    /// Nobody is denied yet.
+    pub(super) fn of(pem: TlsPem) -> Self {
+        Self {
+            pem,
+            denied: Arc::default(),
+            deny_list: Arc::default(),
+            crls: Vec::new(),
+        }
+    }
+
+    pub(super) fn take_denied(&mut self, text: String) -> Result<(), TlsError> {
+        self.deny_list = Arc::new(DenyList::parse(&text)?);
+        self.denied = text.into();
+        Ok(())
+    }
+
+    /// Reads one more file of revocation lists.
+    pub(super) fn add_crl(&mut self, path: &Path) -> Result<(), TlsError> {
+        let file = self.read_crl(path, TlsFiles::octets(path)?)?;
+        self.crls.push(file);
+        Ok(())
+    }
+
+    /// Exchanges a file; says how many certificates it revokes.
+    pub(super) fn take_crl(
+        &mut self,
+        index: usize,
+        path: &Path,
+        octets: Vec<u8>,
+    ) -> Result<usize, TlsError> {
+        self.crls[index] = self.read_crl(path, octets)?;
+        Ok(self.crls[index].revoked())
+    }
+
+    fn read_crl(&self, path: &Path, octets: Vec<u8>) -> Result<Arc<CrlFile>, TlsError> {
+        let read = CrlFile::read(octets, &Parts::read(&self.pem)?);
+        read.map(Arc::new)
+            .map_err(|problem| crl_error(path, problem))
+    }
+
+    /// Whether these are the octets of a file in use.
+    pub(super) fn holds_crl(&self, index: usize, octets: &[u8]) -> bool {
+        self.crls[index].octets == octets
+    }
+
+    /// That a file in use should have been replaced by now.
+    pub(super) fn ended_crl(&self, index: usize, path: &Path, now: Timestamp) -> Option<TlsError> {
+        let ended = self.crls[index].has_ended(now);
+        ended.then(|| crl_error(path, CrlError::Ended))
+    }
+
+    pub(super) fn revoked(&self) -> Entries {
+        Entries {
+            denied: self.deny_list.entries().len(),
+            listed: self.crls.iter().map(|crl| crl.revoked()).sum(),
+        }
+    }
+}
+
+impl Material {
+    /// Whether what a peer showed is revoked.
+    pub(super) fn revoked(&self, shown: &Shown) -> Option<Revoked> {
+        let denied = shown.denied(&self.texts.deny_list);
+        if denied.is_some() || self.texts.crls.is_empty() {
+            return denied;
+        }
+        shown.listed(&self.callers, &self.services)
+    }
+
+    pub(super) fn read(texts: Texts, generation: u64) -> Result<Self, TlsError> {
+        let parts = Parts::read(&texts.pem)?;
+        let crls = CrlFile::lists(&texts.crls);
+        warn_of_strangers(&texts.deny_list, &parts);
+        let callers = parts.caller_verifier(&texts.deny_list, crls.clone())?;
+        let services = parts.service_verifier(&texts.deny_list, crls)?;
+        let material = Self {
+            generation,
+            texts,
+            server: Arc::new(parts.server_config(callers.clone())?),
+            client: Arc::new(parts.client_config(services.clone())?),
+            callers,
+            services,
+        };
+        if let Some(revoked) = material.revoked(&Shown::by_caller(Some(&parts.chain))) {
+            tracing::error!(%revoked, "our own certificate is revoked: others will refuse it");
+        }
+        Ok(material)
+    }
+}
+
+/// A name that is misspelt denies nobody, and says nothing by itself.
+fn warn_of_strangers(list: &DenyList, parts: &Parts) {
+    let authorities = parts.authorities.iter();
+    let trusted: Vec<_> = authorities.filter_map(|der| subject_of(der)).collect();
+    for entry in list.entries() {
+        if let Denied::Certificate(id) = &entry.denied
+            && !trusted.contains(&id.issuer)
+        {
+            tracing::warn!(%id, "denied, but of no authority that is trusted itself");
+        }
+    }
+}
+
+fn crl_error(path: &Path, problem: CrlError) -> TlsError {
+    TlsError::Crl {
+        path: path.to_owned(),
+        problem,
+    }
+}
