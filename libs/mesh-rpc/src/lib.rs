@@ -17,6 +17,7 @@
 //! | rate of a caller, and when it is its turn | `caller_limits.rs`, `turns.rs` |
 //! | in which order work is served | `fair.rs` |
 //! | spans, trace context in and out | `trace.rs`, `traceparent.rs` |
+//! | what is logged, and how often | `telemetry.rs`, `log_rate.rs` |
 //! | calling another service | `client.rs` |
 //!
 //! A service runs like this:
@@ -58,6 +59,7 @@ mod identity;
 mod issuer;
 mod limits;
 mod log_line;
+mod log_rate;
 mod methods;
 mod metrics;
 mod observe;

@@ -4,18 +4,64 @@
 use std::io::{self, Write};
 
 use mesh_types::text::shown;
+use tracing::Metadata;
+use tracing_subscriber::fmt::MakeWriter;
 
-/// Writes each event, which comes in one piece, as one line.
-pub(crate) struct LogLine<W> {
-    to: W,
+use crate::log_rate::LogRate;
+
+/// Makes the lines of a log.
+#[derive(Debug)]
+pub(crate) struct LogLines<M> {
+    /// Makes what a line is written to.
+    pub(crate) to: M,
     /// Whether the events are coloured: then escape characters are ours, because
     /// `tracing_subscriber` writes those in fields as text.
-    coloured: bool,
+    pub(crate) coloured: bool,
+    /// Whether events are objects of JSON, or text.
+    pub(crate) json: bool,
+    /// Knows how many lines were left out.
+    pub(crate) rate: LogRate,
 }
 
-impl<W: Write> LogLine<W> {
-    pub(crate) const fn new(to: W, coloured: bool) -> Self {
-        Self { to, coloured }
+/// Writes each event, which comes in one piece, as one line.
+#[derive(Debug)]
+pub(crate) struct LogLine<W> {
+    to: W,
+    coloured: bool,
+    json: bool,
+    /// Lines of the same kind that were left out before this one.
+    left_out: u64,
+}
+
+impl<'a, W: Write, M: Fn() -> W> MakeWriter<'a> for LogLines<M> {
+    type Writer = LogLine<W>;
+
+    fn make_writer(&'a self) -> LogLine<W> {
+        LogLine {
+            to: (self.to)(),
+            coloured: self.coloured,
+            json: self.json,
+            left_out: 0,
+        }
+    }
+
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> LogLine<W> {
+        LogLine {
+            left_out: self.rate.tell(event),
+            ..self.make_writer()
+        }
+    }
+}
+
+impl<W> LogLine<W> {
+    /// The event, and what was left out before it as a field of its own.
+    fn with_left_out(&self, event: &str) -> String {
+        let left_out = self.left_out;
+        match event.strip_suffix('}') {
+            _ if left_out == 0 => event.to_owned(),
+            Some(object) if self.json => format!("{object},\"left_out\":{left_out}}}"),
+            _ => format!("{event} left_out={left_out}"),
+        }
     }
 }
 
@@ -29,6 +75,7 @@ impl<W: Write> Write for LogLine<W> {
         } else {
             shown(text).to_string()
         };
+        let line = self.with_left_out(&line);
         self.to.write_all(format!("{line}\n").as_bytes())?;
         Ok(event.len())
     }
@@ -42,8 +89,8 @@ impl<W: Write> Write for LogLine<W> {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use tracing_subscriber::fmt::MakeWriter;
-    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::Registry;
+    use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 
     use super::*;
 
@@ -62,51 +109,93 @@ mod tests {
         }
     }
 
-    impl<'a> MakeWriter<'a> for Log {
-        type Writer = LogLine<Self>;
-
-        fn make_writer(&'a self) -> Self::Writer {
-            LogLine::new(self.clone(), false)
+    fn layer(log: &Log, json: bool, rate: &LogRate) -> Box<dyn Layer<Registry> + Send + Sync> {
+        let to = log.clone();
+        let lines = LogLines {
+            to: move || to.clone(),
+            coloured: false,
+            json,
+            rate: rate.clone(),
+        };
+        let layer = tracing_subscriber::fmt::layer().with_ansi(false);
+        match json {
+            true => layer.with_writer(lines).json().boxed(),
+            false => layer.with_writer(lines).boxed(),
         }
     }
 
-    fn logged(json: bool) -> String {
-        let log = Log::default();
-        let lines = tracing_subscriber::fmt::layer().with_ansi(false);
-        let lines = lines.with_writer(log.clone());
-        let event = || {
-            tracing::warn!(shown = %HOSTILE, debugged = ?HOSTILE, text = HOSTILE, "{HOSTILE}");
-        };
-        if json {
-            let lines = tracing_subscriber::registry().with(lines.json());
-            tracing::subscriber::with_default(lines, event);
-        } else {
-            let lines = tracing_subscriber::registry().with(lines);
-            tracing::subscriber::with_default(lines, event);
+    impl Log {
+        fn lines(&self) -> Vec<String> {
+            let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+            assert!(text.ends_with('\n'));
+            text.lines().map(str::to_owned).collect()
         }
-        let octets = log.0.lock().unwrap().clone();
-        String::from_utf8(octets).unwrap()
+    }
+
+    /// The only line that is written of `event`.
+    fn logged(json: bool, event: impl FnOnce()) -> String {
+        let log = Log::default();
+        let layer = layer(&log, json, &LogRate::new());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), event);
+        let mut lines = log.lines();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        lines.remove(0)
+    }
+
+    fn hostile() {
+        tracing::warn!(shown = %HOSTILE, debugged = ?HOSTILE, text = HOSTILE, "{HOSTILE}");
     }
 
     #[test]
     fn an_event_is_one_line_that_can_be_seen() {
         for json in [false, true] {
-            let line = logged(json);
-            let line = line.strip_suffix('\n').unwrap();
+            let line = logged(json, hostile);
             let hidden = line.chars().find(|&c| !mesh_types::text::is_visible(c));
-            assert_eq!(hidden, None, "{}", shown(line));
+            assert_eq!(hidden, None, "{}", shown(&line));
             assert!(line.contains(r"\u202e"), "{line}");
         }
-        let line: serde_json::Value = serde_json::from_str(&logged(true)).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&logged(true, hostile)).unwrap();
         assert_eq!(line["fields"]["text"], HOSTILE, "JSON means what it meant");
     }
 
     #[test]
     fn colours_are_left_alone() {
-        let mut log = LogLine::new(Vec::new(), true);
+        let mut log = LogLine {
+            to: Vec::new(),
+            coloured: true,
+            json: false,
+            left_out: 7,
+        };
         log.write_all("\u{1B}[2mWARN\u{1B}[0m a\u{202E}b\n".as_bytes())
             .unwrap();
         let line = String::from_utf8(log.to).unwrap();
-        assert_eq!(line, "\u{1B}[2mWARN\u{1B}[0m a\\u202eb\n");
+        assert_eq!(line, "\u{1B}[2mWARN\u{1B}[0m a\\u202eb left_out=7\n");
+    }
+
+    #[test]
+    fn a_line_tells_how_many_of_its_kind_were_left_out() {
+        let event = || tracing::info!("a thing happened");
+        for json in [false, true] {
+            let (log, rate) = (Log::default(), LogRate::new());
+            let often = layer(&log, json, &rate).with_filter(rate.clone());
+            let often = tracing_subscriber::registry().with(often);
+            // Fewer if this takes longer than a second.
+            tracing::subscriber::with_default(often, || (0..1_000).for_each(|_| event()));
+            let written = log.lines().len();
+            let next = layer(&log, json, &rate);
+            let next = tracing_subscriber::registry().with(next);
+            tracing::subscriber::with_default(next, event);
+            let line = log.lines().pop().unwrap();
+            let left_out = match json {
+                true => serde_json::from_str::<serde_json::Value>(&line).unwrap()["left_out"]
+                    .as_u64()
+                    .unwrap(),
+                false => {
+                    let (_, left_out) = line.rsplit_once(" left_out=").unwrap();
+                    left_out.parse().unwrap()
+                }
+            };
+            assert_eq!(left_out, 1_000 - u64::try_from(written).unwrap());
+        }
     }
 }

@@ -7,6 +7,7 @@ mod connection;
 mod crowd;
 mod door;
 mod drain;
+mod faults;
 mod files;
 mod health;
 mod hello;
@@ -34,6 +35,7 @@ use crate::tls::Tls;
 use crate::trace::TraceLayer;
 
 use door::Door;
+use faults::Faults;
 use room::Room;
 
 pub use drain::{Drained, Draining};
@@ -169,6 +171,7 @@ where
     let (listener, draining) = (options.listener, options.draining);
     deepen_queue(&listener);
     let newcomers = files::places(options.limits.newcomers, files::raise_limit());
+    let faults = Faults::new();
     let server = Arc::new(connection::Server {
         chain: chain(
             options.service,
@@ -177,8 +180,14 @@ where
             options.authorize,
             routes,
         ),
-        door: Door::new(newcomers, options.tls.clone(), draining.clone()),
+        door: Door::new(
+            newcomers,
+            options.tls.clone(),
+            draining.clone(),
+            faults.clone(),
+        ),
         tls: options.tls,
+        faults,
         guests: Room::new(options.limits.guests),
         known: Places::new(&options.limits.shares, |share| share.connections),
         draining: draining.clone(),

@@ -18,18 +18,15 @@ use opentelemetry_sdk::trace::{
 };
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{FilterExt as _, Targets};
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry};
 
-use crate::log_line::LogLine;
+use crate::log_line::LogLines;
+use crate::log_rate::{AUDIT, LogRate};
 use crate::traceparent::FromOutside;
-
-/// The target of events that say who read what of which Device. They are logged, and never part of a
-/// trace.
-const AUDIT: &str = "audit";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -118,7 +115,9 @@ impl Telemetry {
                         .with_target(AUDIT, LevelFilter::OFF),
                 )
         });
-        let log = log_layer::<Registry>(options.format).map(|log| log.with_filter(filter));
+        let rate = LogRate::new();
+        let log = log_layer::<Registry>(options.format, &rate);
+        let log = log.map(|log| log.with_filter(filter.and(rate.clone())));
         tracing_subscriber::registry()
             .with(log)
             .with(spans)
@@ -128,6 +127,7 @@ impl Telemetry {
         if let Some((traces, metrics)) = &providers {
             opentelemetry::global::set_tracer_provider(traces.clone());
             opentelemetry::global::set_meter_provider(metrics.clone());
+            rate.count_with(&opentelemetry::global::meter("mesh-rpc"));
         }
         Ok(Self { providers })
     }
@@ -253,17 +253,21 @@ fn came_from_outside(parent: &Context) -> bool {
     parent.get::<FromOutside>().is_some() && parent.span().span_context().is_remote()
 }
 
-fn log_layer<S>(format: LogFormat) -> Option<Box<dyn Layer<S> + Send + Sync>>
+fn log_layer<S>(format: LogFormat, rate: &LogRate) -> Option<Box<dyn Layer<S> + Send + Sync>>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     let coloured = std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt::layer()
-        .with_ansi(coloured)
-        .with_writer(move || LogLine::new(std::io::stderr(), coloured));
+    let lines = |json| LogLines {
+        to: std::io::stderr,
+        coloured,
+        json,
+        rate: rate.clone(),
+    };
+    let layer = tracing_subscriber::fmt::layer().with_ansi(coloured);
     match format {
-        LogFormat::Text => Some(lines.boxed()),
-        LogFormat::Json => Some(lines.json().boxed()),
+        LogFormat::Text => Some(layer.with_writer(lines(false)).boxed()),
+        LogFormat::Json => Some(layer.with_writer(lines(true)).json().boxed()),
         LogFormat::Off => None,
     }
 }

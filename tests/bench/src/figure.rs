@@ -11,6 +11,7 @@ use mp169::service::Service;
 use crate::beside::Quiet;
 use crate::classify::{Frames, Streamed, Unary};
 use crate::commits::Commits;
+use crate::door::{Crowd, Newcomers};
 use crate::echo::{Answers, Echo};
 use crate::flags::Adds;
 use crate::foreign::{Asks, Whose};
@@ -66,6 +67,13 @@ pub(crate) enum Figure {
     ForeignBatch,
     /// Refusals about another's Device, beside answers about one's own.
     ForeignBesideOwn,
+    /// The first answers of new clients beside a crowd that connects 300 times a second and says
+    /// nothing.
+    Door,
+    /// The same beside a crowd that connects as often as it can.
+    DoorFlood,
+    /// The same beside a crowd that connects as often as it can, says its ClientHello, and stops.
+    DoorHellos,
 }
 
 /// How long is measured.
@@ -104,6 +112,9 @@ impl Figure {
             Self::Foreign => self.foreign(town, Whose::Missing, 1, effort).await,
             Self::ForeignBatch => self.foreign(town, Whose::Missing, BATCH, effort).await,
             Self::ForeignBesideOwn => self.foreign(town, Whose::Own, 1, effort).await,
+            Self::Door => self.door(town, Crowd::Silent(300), effort).await,
+            Self::DoorFlood => self.door(town, Crowd::SilentFlood, effort).await,
+            Self::DoorHellos => self.door(town, Crowd::Hellos, effort).await,
         }
     }
 
@@ -161,6 +172,12 @@ impl Figure {
         self.compare(foreign, beside, effort).await
     }
 
+    async fn door(self, town: &Town, crowd: Crowd, effort: Effort) -> Result<Comparison> {
+        let beside = Newcomers::beside(town, Some(crowd))?;
+        let alone = Newcomers::beside(town, None)?;
+        self.compare(beside, alone, effort).await
+    }
+
     /// Measures both sides in turns, after a short turn of each that does not count.
     async fn compare(
         self,
@@ -191,6 +208,7 @@ impl Figure {
             baseline_is: self.baseline(),
             ratio: Spread::of(ratios),
             ratio_of_p99: mesh.p99_ms / baseline.p99_ms,
+            ratio_of_worst: mesh.worst_ms / baseline.worst_ms,
             mesh,
             baseline,
             ratio_by_cost: by_cost.collect::<Option<Vec<_>>>().map(Spread::of),
@@ -215,6 +233,9 @@ impl Figure {
             Self::Beside700 => "reads of a quiet supplier beside 700 open batches of another",
             Self::Foreign | Self::ForeignBesideOwn => "reads of another's Device, refused",
             Self::ForeignBatch => "batches of 1,000 of another's Devices, refused",
+            Self::Door => "first answers beside 300 silent connections a second",
+            Self::DoorFlood => "first answers beside silent connections at full speed",
+            Self::DoorHellos => "first answers beside ClientHellos at full speed",
         }
     }
 
@@ -227,6 +248,7 @@ impl Figure {
             Self::Beside50 | Self::Beside700 => "the same supplier alone",
             Self::Foreign | Self::ForeignBatch => "of Devices that do not exist",
             Self::ForeignBesideOwn => "of one's own Devices, answered",
+            Self::Door | Self::DoorFlood | Self::DoorHellos => "the same new clients alone",
         }
     }
 }

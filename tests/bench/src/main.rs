@@ -14,6 +14,7 @@
 //! | flags, beside which commits | `flags.rs`, `commits.rs` |
 //! | a quiet supplier beside a hog | `beside.rs` |
 //! | another's Devices beside ones that do not exist | `foreign.rs` |
+//! | new clients beside a crowd at the door | `door.rs` |
 //! | the memory of readers that take nothing | `readers.rs` |
 //! | what came out, and where | `report.rs`, `machine.rs` |
 
@@ -21,6 +22,7 @@ mod beside;
 mod classify;
 mod codec;
 mod commits;
+mod door;
 mod echo;
 mod figure;
 mod flags;

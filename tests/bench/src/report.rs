@@ -34,6 +34,8 @@ pub(crate) struct Comparison {
     pub(crate) ratio: Spread,
     /// How much later than at the baseline all but one in a hundred answers have come.
     pub(crate) ratio_of_p99: f64,
+    /// The same of the answer that came last.
+    pub(crate) ratio_of_worst: f64,
     /// Mesh to baseline of what a second of processors brings: steadier where others use the machine, and
     /// blind for what waits.
     pub(crate) ratio_by_cost: Option<Spread>,
@@ -49,6 +51,8 @@ pub(crate) struct Measured {
     p50_ms: f64,
     /// All but one in a hundred.
     pub(crate) p99_ms: f64,
+    /// All.
+    pub(crate) worst_ms: f64,
     /// Microseconds of processors per unit, those of the clients included; where it is known.
     cost_us: Option<Spread>,
 }
@@ -93,6 +97,7 @@ impl Measured {
             per_second: Spread::of(turns.iter().map(Turn::rate)),
             p50_ms: millis(&latencies, 0.50),
             p99_ms: millis(&latencies, 0.99),
+            worst_ms: millis(&latencies, 1.0),
             cost_us: costs.map(Spread::of),
         }
     }
@@ -105,7 +110,10 @@ impl Measured {
         } = self.per_second;
         [
             format!("{}\n{}–{}", Count(median), Count(least), Count(most)),
-            format!("{:.2}\n{:.2}", self.p50_ms, self.p99_ms),
+            format!(
+                "{:.2}\n{:.2}\n{:.2}",
+                self.p50_ms, self.p99_ms, self.worst_ms
+            ),
             spread(self.cost_us.as_ref()),
         ]
     }
@@ -155,7 +163,8 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "{rounds} rounds of {seconds} s for each side, in turns. Each first line is the median of the\n\
-             rounds and each second one the spread; of ms per request the median and the 99th percentile."
+             rounds and each second one the spread; of ms per request the median, the 99th percentile and\n\
+             the worst."
         )?;
         writeln!(f, "{}", self.table())?;
         write!(
@@ -190,7 +199,7 @@ impl Report {
             "µs",
             "ratio by rate",
             "by µs",
-            "of p99",
+            "of p99, worst",
             "others",
         ]);
         for figure in &self.figures {
@@ -201,7 +210,7 @@ impl Report {
             ];
             let others = figure.others.map(|share| format!("{:.0} %", share * 100.0));
             let cells = [figure.mesh.cells(), figure.baseline.cells()];
-            let latest = format!("{:.1}", figure.ratio_of_p99);
+            let latest = format!("{:.1}\n{:.1}", figure.ratio_of_p99, figure.ratio_of_worst);
             let cells = cells.into_iter().flatten().chain(ratios).chain([latest]);
             table.add_row(std::iter::once(names).chain(cells).chain(others));
         }

@@ -117,6 +117,15 @@ impl Town {
         self.endpoint_of(service, self.mesh.address(service), identity)
     }
 
+    /// A new client of a service that shows no certificate.
+    pub(crate) fn door(&self, service: Service) -> Result<Endpoint> {
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(authority_in(self.path())?)
+            .domain_name(service.name());
+        let endpoint = Endpoint::from_shared(format!("https://{}", self.mesh.address(service)))?;
+        Ok(endpoint.tls_config(tls)?)
+    }
+
     /// The same to whatever listens at `address` with the certificate of `service`.
     pub(crate) fn channels_to(
         &self,

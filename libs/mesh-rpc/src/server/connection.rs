@@ -24,6 +24,7 @@ use tower::ServiceExt as _;
 
 use super::crowd::Origin;
 use super::door::Door;
+use super::faults::{Fault, Faults};
 use super::room::{Room, Visit};
 use super::{Drained, Draining};
 use crate::limits::{Caller, Place, Places};
@@ -53,6 +54,7 @@ pub(super) struct Server<S> {
     pub(super) chain: S,
     pub(super) tls: Tls,
     pub(super) door: Door,
+    pub(super) faults: Faults,
     /// The connections of those who got through their handshake and did not say who they are.
     pub(super) guests: Room,
     /// The connections of those who said who they are.
@@ -92,6 +94,7 @@ impl<S: Rpc> Server<S> {
             return self.connection(tls, peer, Some(guest)).await;
         };
         let Ok(_place) = Place::take(&self.known, Caller::Known(identity)) else {
+            self.faults.count(Fault::TooMany);
             tracing::warn!(%identity, "there are more connections than there may be");
             return;
         };
@@ -140,6 +143,7 @@ impl<S: Rpc> Server<S> {
             tokio::select! {
                 ended = http.as_mut() => {
                     if let Err(error) = ended {
+                        self.faults.count(Fault::Broken);
                         tracing::debug!(%error, "connection broke");
                     }
                     return;

@@ -18,6 +18,7 @@ use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 
 use super::crowd::Origin;
+use super::faults::{Fault, Faults};
 use super::room::{Room, Visit};
 use super::{Draining, hello};
 use crate::tls::{HandshakeOutcome, Tls};
@@ -41,6 +42,7 @@ pub(super) struct Door {
     /// signature, and the other threads are for those who are inside.
     answering: Semaphore,
     draining: Draining,
+    faults: Faults,
 }
 
 /// A connection that has just been accepted.
@@ -61,7 +63,7 @@ enum Failed {
 
 impl Door {
     /// Each stage has so many `places`. Must be called within a tokio runtime.
-    pub(super) fn new(places: usize, tls: Tls, draining: Draining) -> Self {
+    pub(super) fn new(places: usize, tls: Tls, draining: Draining, faults: Faults) -> Self {
         let threads = Handle::current().metrics().num_workers();
         Self {
             tls,
@@ -70,6 +72,7 @@ impl Door {
             proving: Room::new(places),
             answering: Semaphore::new((threads / 2).max(1)),
             draining,
+            faults,
         }
     }
 
@@ -94,6 +97,7 @@ impl Door {
             // It ended before it was accepted: the next one may be well.
             return;
         }
+        self.faults.count(Fault::NotAccepted);
         tracing::warn!(%error, "cannot accept a connection");
         let made = timeout(ACCEPT_PAUSE, async {
             self.silent.make_room().await

@@ -3,15 +3,16 @@
 //! A connection is a file. The limit that a process starts with is often 1,024, for the sake of
 //! programs that cannot do with more, and may be raised to the one that the administrator set.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 /// A stage of the handshake has places for one file in so many.
 const SHARE: u64 = 16;
 /// Fewer places would let a crowd push out whoever is on its way.
 const FEWEST: usize = 64;
 
 /// Raises the limit as far as the process may, and gives what it is then; `None` if there is none.
+#[cfg(unix)]
 pub(super) fn raise_limit() -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum {
         return current;
@@ -24,6 +25,12 @@ pub(super) fn raise_limit() -> Option<u64> {
         Ok(()) => maximum,
         Err(_) => current,
     }
+}
+
+/// Elsewhere there is none.
+#[cfg(not(unix))]
+pub(super) const fn raise_limit() -> Option<u64> {
+    None
 }
 
 /// How many may be in one stage of their handshake, if there may be `most` and so many `files`.
@@ -52,8 +59,11 @@ mod tests {
         assert_eq!(places(4, Some(1_024)), 4, "as the owner wants");
     }
 
+    #[cfg(unix)]
     #[test]
     fn the_limit_is_raised_to_what_is_allowed() {
+        use rustix::process::{Resource, getrlimit};
+
         let limit = raise_limit();
         assert_eq!(limit, getrlimit(Resource::Nofile).maximum);
         assert_eq!(limit, raise_limit());

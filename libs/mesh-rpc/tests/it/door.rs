@@ -2,26 +2,20 @@
 //! says so, time stands still, and whatever needs a timer to get in never does.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
-use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use mesh_rpc::{HandshakeOutcome, Tls};
-use mesh_testkit::{LIMIT, certificates, temp_dir, wait_until};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use mesh_testkit::{LIMIT, certificates, wait_until};
+use rustls::ClientConnection;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::process::Command;
 use tokio::task::JoinHandle;
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::harness::{Ask, SERVICE, TestServer, UNARY};
+use crate::harness::{Ask, Process, SERVICE, TestServer, UNARY, guest, process};
 
 /// Places in each stage of the handshake, and as many as a crowd has several times.
 const PLACES: usize = 4;
@@ -84,19 +78,9 @@ async fn connect_from(last: u8, to: SocketAddr) -> TcpStream {
 
 /// What a client says first.
 fn client_hello() -> Vec<u8> {
-    let mut trust = RootCertStore::empty();
-    let pem = certificates().trust_pem().as_bytes();
-    trust
-        .add(CertificateDer::from_pem_slice(pem).unwrap())
-        .unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(trust)
-        .with_no_client_auth();
     let name = ServerName::try_from(SERVICE).unwrap();
-    let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
+    let config = guest(certificates().trust_pem());
+    let mut client = ClientConnection::new(config, name).unwrap();
     let mut hello = Vec::new();
     client.write_tls(&mut hello).unwrap();
     hello
@@ -225,52 +209,22 @@ async fn whoever_does_not_speak_tls_is_told() {
     counted(&server.tls, HandshakeOutcome::Other, 1).await;
 }
 
-/// Names the folder in which a process with few files tells where its server listens.
-const FEW_FILES: &str = "MESH_RPC_FEW_FILES";
-
 /// A server in a process that may open 64 files, and more who say nothing than that.
 #[tokio::test]
 async fn a_process_that_has_no_file_left_makes_room() {
-    if let Some(folder) = std::env::var_os(FEW_FILES) {
-        return serve_with_few_files(folder.as_ref()).await;
+    if let Some(folder) = process::folder() {
+        let server = TestServer::start().await;
+        let mut still = StandingStill::begin();
+        return still.need_none(process::until_told(&folder, &server)).await;
     }
-    let folder = temp_dir();
-    let this = std::env::current_exe().unwrap();
-    let mut child = Command::new("sh")
-        .args(["-c", r#"ulimit -n 64 && exec "$0" --exact "$1""#])
-        .arg(this)
-        .arg("door::a_process_that_has_no_file_left_makes_room")
-        .env(FEW_FILES, folder.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let read = async |name: &str| std::fs::read_to_string(folder.path().join(name));
-    wait_until("the server", async || read("ready").await).await;
-    let address: SocketAddr = read("address").await.unwrap().parse().unwrap();
+    let test = "door::a_process_that_has_no_file_left_makes_room";
+    let server = Process::start(test, 64).await;
     let mut crowd = Vec::new();
     for _ in 0..200 {
-        crowd.push(TcpStream::connect(address).await.unwrap());
+        crowd.push(TcpStream::connect(server.address).await.unwrap());
     }
-    let tls = ClientTlsConfig::new()
-        .ca_certificate(Certificate::from_pem(read("trust").await.unwrap()))
-        .domain_name(SERVICE);
-    let endpoint = Endpoint::from_shared(format!("https://{address}")).unwrap();
-    let channel = endpoint.tls_config(tls).unwrap().connect_lazy();
-    let mut health = HealthClient::new(channel);
+    let mut health = HealthClient::new(server.channel());
     health.check(HealthCheckRequest::default()).await.unwrap();
-    drop(child.stdin.take());
-    assert!(child.wait().await.unwrap().success());
-}
-
-async fn serve_with_few_files(folder: &Path) {
-    let server = TestServer::start().await;
-    let mut still = StandingStill::begin();
-    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
-    write("address", &server.address.to_string());
-    write("trust", certificates().trust_pem());
-    write("ready", "");
-    let until_told = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
-    still.need_none(until_told).await.unwrap().unwrap();
+    let [_, log] = server.ended("").await;
+    assert!(log.contains("cannot accept a connection"), "{log}");
 }

@@ -3,6 +3,7 @@
 mod codec;
 mod handler;
 mod otlp;
+pub(crate) mod process;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +19,9 @@ use mesh_rpc::{
     ClientOptions, Drained, Draining, Health, MeshChannel, Rpc, ServeOptions, Tls, TlsPem, connect,
 };
 use mesh_testkit::certificates;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -31,6 +35,7 @@ use tower::{Layer, Service};
 pub(crate) use codec::Raw;
 pub(crate) use handler::{BEHAVIOUR, Handlers};
 pub(crate) use otlp::{collected, hex, labels};
+pub(crate) use process::Process;
 
 /// The name under which the test server runs and is called.
 pub(crate) const SERVICE: &str = "flag-registry";
@@ -148,6 +153,19 @@ pub(crate) fn pem(issued: &Issued) -> TlsPem {
         key: issued.key_pem().to_owned(),
         trust: certificates().trust_pem().to_owned(),
     }
+}
+
+/// The TLS of a client without a certificate that trusts the authorities in `pem`.
+pub(crate) fn guest(pem: &str) -> Arc<ClientConfig> {
+    let mut trust = RootCertStore::empty();
+    let authority = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    trust.add(authority).unwrap();
+    let provider = rustls::crypto::ring::default_provider();
+    let config = ClientConfig::builder_with_provider(Arc::new(provider));
+    let config = config.with_safe_default_protocol_versions().unwrap();
+    let mut config = config.with_root_certificates(trust).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Arc::new(config)
 }
 
 /// What to call: an RPC, what its handler should do, and one message.

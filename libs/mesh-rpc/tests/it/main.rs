@@ -10,6 +10,7 @@ mod door;
 mod drain;
 mod harness;
 mod limits;
+mod log;
 mod order;
 mod protocol;
 mod sharing;

@@ -26,6 +26,9 @@ fn every_figure_is_measured_beside_its_baseline() {
         "foreign",
         "foreign-batch",
         "foreign-beside-own",
+        "door",
+        "door-flood",
+        "door-hellos",
     ];
     assert_eq!(names, expected.map(Some));
     for figure in figures {

@@ -133,9 +133,13 @@ async fn serve(installed: &std::sync::mpsc::Sender<()>) {
         .add_service(MetricsServiceServer::new(Endpoint))
         .serve_with_incoming(tokio_stream::wrappers::TcpListenerStream::new(listener));
     let server = tokio::spawn(server);
+    let format = match super::process::folder() {
+        Some(_) => LogFormat::Text,
+        None => LogFormat::Off,
+    };
     let telemetry = Telemetry::install(&TelemetryOptions {
         otlp_endpoint: Some(endpoint),
-        format: LogFormat::Off,
+        format,
         metric_interval: Duration::from_millis(100),
         ..TelemetryOptions::new("tests")
     })

@@ -1,0 +1,222 @@
+//! How often may the same line be logged?
+//!
+//! What anybody can trigger, anybody can trigger a thousand times a second: a handshake that fails, a
+//! call that is refused, a stream that is reset. Lines of one kind, which is one place in a source
+//! file, ours or a library's, are written up to a rate; the next line that is written says how many
+//! were left out. What happened is counted in metrics whether it is written or not, and what was
+//! left out is counted here. The audit is written whole: its lines come from callers with a name.
+
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::Meter;
+use tracing::callsite::Identifier;
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::Interest;
+use tracing::{Event, Metadata};
+use tracing_subscriber::layer::{Context, Filter};
+
+/// The target of events that say who read what of which Device. They are logged, and never part of a
+/// trace.
+pub(crate) const AUDIT: &str = "audit";
+
+/// Lines of one kind that are written one after another, after a pause.
+pub(crate) const LINES_AT_ONCE: NonZeroU32 = NonZeroU32::new(20).expect("not zero");
+/// Lines of one kind that are written in a second, for ever.
+pub(crate) const LINES_PER_SECOND: NonZeroU32 = NonZeroU32::MIN;
+
+/// Keeps the lines of each kind within a rate. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct LogRate<C: Clock = DefaultClock>(Arc<Inner<C>>);
+
+#[derive(Debug)]
+struct Inner<C: Clock> {
+    quota: Quota,
+    clock: C,
+    /// As many as there are places in source files that log.
+    kinds: Mutex<HashMap<Identifier, Kind<C>>>,
+}
+
+type Rate<C> = RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as Clock>::Instant>>;
+
+#[derive(Debug)]
+struct Kind<C: Clock> {
+    target: &'static str,
+    rate: Rate<C>,
+    left_out: u64,
+    /// How many of them a line has told of.
+    told: u64,
+}
+
+impl LogRate {
+    pub(crate) fn new() -> Self {
+        Self::with_clock(DefaultClock::default())
+    }
+
+    /// Has `meter` tell how many lines were left out, by target.
+    ///
+    /// It reads the number when it is asked: the telemetry library logs, too, and would wait for
+    /// itself if it were told here.
+    pub(crate) fn count_with(&self, meter: &Meter) {
+        let rate = self.clone();
+        meter
+            .u64_observable_counter("mp169.log.left_out")
+            .with_description("Lines that were not logged because there were many of their kind")
+            .with_callback(move |count| {
+                for (target, left_out) in rate.left_out() {
+                    count.observe(left_out, &[KeyValue::new("target", target)]);
+                }
+            })
+            .build();
+    }
+}
+
+impl<C: Clock + Clone> LogRate<C> {
+    fn with_clock(clock: C) -> Self {
+        let quota = Quota::per_second(LINES_PER_SECOND).allow_burst(LINES_AT_ONCE);
+        Self(Arc::new(Inner {
+            quota,
+            clock,
+            kinds: Mutex::default(),
+        }))
+    }
+
+    fn may_write(&self, line: &'static Metadata<'static>) -> bool {
+        if line.target() == AUDIT {
+            return true;
+        }
+        let mut kinds = self.kinds();
+        let kind = kinds.entry(line.callsite()).or_insert_with(|| Kind {
+            target: line.target(),
+            rate: RateLimiter::direct_with_clock(self.0.quota, self.0.clock.clone()),
+            left_out: 0,
+            told: 0,
+        });
+        let may = kind.rate.check().is_ok();
+        if !may {
+            kind.left_out += 1;
+        }
+        may
+    }
+
+    /// How many lines of this one's kind were left out that no line has told of; from now on, this
+    /// one has.
+    pub(crate) fn tell(&self, line: &Metadata<'_>) -> u64 {
+        let mut kinds = self.kinds();
+        let Some(kind) = kinds.get_mut(&line.callsite()) else {
+            return 0;
+        };
+        let untold = kind.left_out - kind.told;
+        kind.told = kind.left_out;
+        untold
+    }
+
+    fn left_out(&self) -> BTreeMap<&'static str, u64> {
+        let mut by_target = BTreeMap::new();
+        for kind in self.kinds().values().filter(|kind| kind.left_out > 0) {
+            *by_target.entry(kind.target).or_default() += kind.left_out;
+        }
+        by_target
+    }
+
+    fn kinds(&self) -> MutexGuard<'_, HashMap<Identifier, Kind<C>>> {
+        // Counts stay right even if a holder of the lock panicked between two statements.
+        let kinds = self.0.kinds.lock();
+        kinds.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S, C: Clock + Clone + 'static> Filter<S> for LogRate<C> {
+    fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        true
+    }
+
+    fn callsite_enabled(&self, at: &'static Metadata<'static>) -> Interest {
+        match at.is_event() {
+            true => Interest::sometimes(),
+            false => Interest::always(),
+        }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::TRACE)
+    }
+
+    fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
+        self.may_write(event.metadata())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use governor::clock::FakeRelativeClock;
+    use tracing_subscriber::layer::{Layer, SubscriberExt as _};
+
+    use super::*;
+
+    /// What each line that is written says of those that were left out.
+    #[derive(Debug, Clone)]
+    struct Written {
+        rate: LogRate<FakeRelativeClock>,
+        lines: Arc<Mutex<Vec<(&'static str, u64)>>>,
+    }
+
+    impl<S: tracing::Subscriber> Layer<S> for Written {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            let line = event.metadata();
+            let told = (line.target(), self.rate.tell(line));
+            self.lines.lock().unwrap().push(told);
+        }
+    }
+
+    fn fail(times: usize) {
+        for _ in 0..times {
+            tracing::info!("failed");
+        }
+    }
+
+    #[test]
+    fn many_lines_of_a_kind_are_few_and_the_next_one_tells_of_them() {
+        let clock = FakeRelativeClock::default();
+        let rate = LogRate::with_clock(clock.clone());
+        let written = Written {
+            rate: rate.clone(),
+            lines: Arc::default(),
+        };
+        let lines = Arc::clone(&written.lines);
+        let log = tracing_subscriber::registry().with(written.with_filter(rate.clone()));
+        let _log = tracing::subscriber::set_default(log);
+        let taken = || std::mem::take(&mut *lines.lock().unwrap());
+
+        fail(1_000);
+        let first = taken();
+        assert_eq!(first.len(), 20);
+        assert!(first.iter().all(|&(_, told)| told == 0));
+        tracing::info!("another kind");
+        for _ in 0..100 {
+            tracing::info!(target: AUDIT, "read");
+        }
+        assert_eq!(taken().len(), 101);
+
+        clock.advance(Duration::from_secs(1));
+        fail(1_000);
+        let next = taken();
+        assert_eq!(next.len(), 1);
+        assert_eq!(next[0].1, 980);
+        let left_out = rate.left_out();
+        assert_eq!(left_out.values().sum::<u64>(), 980 + 999);
+        assert!(
+            left_out
+                .keys()
+                .all(|target| target.ends_with("log_rate::tests"))
+        );
+    }
+}
