@@ -8,7 +8,7 @@ use mesh_testkit::{LIMIT, certificates, temp_dir, wait_until};
 use tokio::time::timeout;
 use tonic::{Code, Streaming};
 
-use crate::harness::{Ask, STREAM, TestServer, UNARY, tls};
+use crate::harness::{Ask, STREAM, TestServer, UNARY, collected, tls};
 
 fn report() -> Ask {
     Ask::new(UNARY, "report")
@@ -143,6 +143,15 @@ async fn an_open_stream_and_a_waiting_call_end_and_those_of_others_go_on() {
     let list = "[[identity]]\nidentity = 'dsp'\n";
     server.tls.deny(list.to_owned()).unwrap();
     ends(&mut others).await;
+    let ended = || -> f64 {
+        let series = collected().series("mp169.tls.revoked_connections");
+        series.iter().map(|(_, count)| count).sum()
+    };
+    wait_until("three connections in the metric", async || match ended() {
+        count if count >= 3.0 => Ok(()),
+        count => Err(count),
+    })
+    .await;
 }
 
 #[tokio::test]
