@@ -4,6 +4,7 @@
 
 mod cases;
 mod quotas;
+mod secrecy;
 mod world;
 
 use mesh_store::conformance::Database;
@@ -44,6 +45,8 @@ suite!(sqlite, quotas;
     what_was_spent_survives_and_comes_back
     a_used_up_quota_changes_no_answer
 );
+
+suite!(sqlite, secrecy; what_is_followed_is_found_with_the_same_work);
 
 fn sqlite() -> Database {
     let folder = mesh_testkit::temp_dir();
