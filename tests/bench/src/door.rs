@@ -95,6 +95,14 @@ impl Side for Newcomers<'_> {
         }
         Ok(turn)
     }
+
+    /// Newcomers are dealt with in their order: when these are answered, nobody of the crowd waits.
+    async fn settle(&mut self) -> Result<()> {
+        for _ in 0..2 {
+            while !first_answer(&self.endpoint).await? {}
+        }
+        Ok(())
+    }
 }
 
 /// Whether a new client was answered.

@@ -155,6 +155,9 @@ impl Door {
         let limit = since + HANDSHAKE_LIMIT;
         let turn = async { self.answering.acquire().await.map_err(io::Error::other) };
         let turn = may_stay(&asking, limit, turn).await?;
+        if hello::sender_has_left(&tcp) {
+            return Err(Failed::Broken(io::ErrorKind::UnexpectedEof.into()));
+        }
         let proving = self.proving.enter(origin);
         drop(asking);
         // Small messages must not wait for more; a socket that refuses this has gone.

@@ -5,6 +5,7 @@
 
 use std::io::{self, Read};
 
+use futures::FutureExt as _;
 use rustls::server::{Accepted, AcceptedAlert, Acceptor};
 use tokio::net::TcpStream;
 
@@ -41,6 +42,14 @@ pub(super) async fn read(tcp: &TcpStream) -> io::Result<Accepted> {
     }
 }
 
+/// Whether whoever said its ClientHello is known to have ended the connection meanwhile: then an
+/// answer would be for nobody.
+pub(super) fn sender_has_left(tcp: &TcpStream) -> bool {
+    let mut octet = [0];
+    let next = tcp.peek(&mut octet).now_or_never();
+    matches!(next, Some(Ok(0) | Err(_)))
+}
+
 async fn send(tcp: &TcpStream, mut alert: AcceptedAlert) {
     let mut octets = Vec::new();
     // A vector takes all, and whoever does not take its alert has gone.
@@ -66,5 +75,37 @@ impl Read for Bounded<'_> {
         let count = self.tcp.try_read(&mut into[..most])?;
         self.left -= count;
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await;
+        (client.unwrap(), listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn who_ends_the_connection_has_left_and_who_waits_or_speaks_has_not() {
+        let (mut client, server) = pair().await;
+        assert!(!sender_has_left(&server), "it waits");
+        client.write_all(b"more").await.unwrap();
+        server.readable().await.unwrap();
+        assert!(!sender_has_left(&server), "it speaks");
+        for by_reset in [false, true] {
+            let (client, server) = pair().await;
+            if by_reset {
+                client.set_zero_linger().unwrap();
+            }
+            drop(client);
+            server.readable().await.unwrap();
+            assert!(sender_has_left(&server), "by reset: {by_reset}");
+        }
     }
 }
