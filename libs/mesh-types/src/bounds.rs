@@ -69,6 +69,12 @@ impl Bounds {
         ..Self::CONSUMER
     };
 
+    /// When a Service Request was sent or executed, by the clock of whoever tells of it.
+    pub const SENT: Self = Self {
+        since: "2016-11-01, when the DCC carried no Service Request yet",
+        ..Self::APPLIED
+    };
+
     /// The instant, if it can be meant by the clock that shows `now`.
     pub fn check(self, at: Timestamp, now: Timestamp) -> Result<Timestamp, OutOfBounds> {
         let at = self.check_first(at)?;
@@ -107,7 +113,8 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Bounds; 4] = [
+    const ALL: [Bounds; 5] = [
+        Bounds::SENT,
         Bounds::SUPPLY,
         Bounds::SMI_STATUS,
         Bounds::CONSUMER,

@@ -3,19 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mesh_api::common::v1::MessageClass;
 use mesh_api::convert::{FieldErrors, timestamp_from_wire};
 use mesh_api::reporting::v1 as wire;
-use mesh_types::{DeviceId, PartyId, Timestamp};
+use mesh_types::{Bounds, DeviceId, OutOfBounds, PartyId, Timestamp};
 
 use crate::month::Month;
-
-/// 2016-11-01, the first month in which Service Requests were sent over the DCC's systems.
-const FIRST: Timestamp = Timestamp::from_micros(1_477_958_400 * 1_000_000);
-/// What happened cannot lie ahead; the producer's clock may differ from ours by this much.
-const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// How a Service Request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +50,17 @@ pub struct OutcomeId(Arc<str>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct TextError(&'static str);
+
+/// Why a time is none at which a request was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum TimeError {
+    #[error("is missing")]
+    Missing,
+    #[error("is no time of the years 1 to 9999")]
+    NoTime,
+    #[error(transparent)]
+    OutOfBounds(#[from] OutOfBounds),
+}
 
 /// What became of one Service Request, without its Device: that comes from the permit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,17 +130,11 @@ fn class(number: i32) -> Result<MessageClass, TextError> {
     }
 }
 
-fn request_time(outcome: &wire::Outcome, now: Timestamp) -> Result<(Timestamp, Month), TextError> {
-    const NO_TIME: TextError = TextError("is no time of the years 1 to 9999");
+fn request_time(outcome: &wire::Outcome, now: Timestamp) -> Result<(Timestamp, Month), TimeError> {
     let at = outcome.request_time.as_ref();
-    let at = timestamp_from_wire(at.ok_or(TextError("is missing"))?).map_err(|_| NO_TIME)?;
-    if at < FIRST {
-        return Err(TextError("lies before 2016-11-01"));
-    }
-    if at > now.saturating_add(CLOCK_SKEW) {
-        return Err(TextError("lies more than 5 minutes ahead"));
-    }
-    let month = Month::of(at).map_err(|_| NO_TIME)?;
+    let at = timestamp_from_wire(at.ok_or(TimeError::Missing)?).map_err(|_| TimeError::NoTime)?;
+    let at = Bounds::SENT.check(at, now)?;
+    let month = Month::of(at).map_err(|_| TimeError::NoTime)?;
     Ok((at, month))
 }
 
@@ -315,9 +314,10 @@ pub(crate) mod tests {
             outcome.request_time = Some(mesh_api::convert::timestamp_to_wire(at));
             read(&outcome, NOW, |_| true).is_ok()
         };
+        let first = 1_477_958_400 * 1_000_000;
         let last = NOW.micros() + 300 * 1_000_000;
-        assert!(at(FIRST.micros()) && at(NOW.micros()) && at(last));
-        assert!(!at(FIRST.micros() - 1) && !at(last + 1));
+        assert!(at(first) && at(NOW.micros()) && at(last));
+        assert!(!at(first - 1) && !at(last + 1));
     }
 
     #[test]
