@@ -11,6 +11,7 @@ use sqlx::migrate::{Migration, Migrator};
 
 use crate::keeping::Keeper;
 use crate::sqlite::{self, Db, Pool};
+use crate::tx::Times;
 use crate::{Committed, StoreError, Tokens, WriteTx, log};
 
 /// Versions below are the library's; a service numbers its migrations from here on.
@@ -101,10 +102,10 @@ impl Store {
         let tx = self.0.writer.begin_with(sqlite::BEGIN_WRITE).await?;
         let shown = clock.now();
         let keeping = self.0.keeper.keeping(shown);
-        let shown = shown.micros();
-        let now = self.0.latest.fetch_max(shown, Ordering::SeqCst).max(shown);
-        let now = Timestamp::from_micros(now);
-        Ok(WriteTx::new(tx, now, keeping, self.0.committed.clone()))
+        let latest = self.0.latest.fetch_max(shown.micros(), Ordering::SeqCst);
+        let now = shown.max(Timestamp::from_micros(latest));
+        let times = Times { shown, now };
+        Ok(WriteTx::new(tx, times, keeping, self.0.committed.clone()))
     }
 
     /// Forgets some of the answers that have had their life. Says whether there are more.

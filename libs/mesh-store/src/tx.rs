@@ -28,11 +28,20 @@ pub struct EventStamp {
 #[derive(Debug)]
 pub struct WriteTx {
     tx: Transaction<'static, Db>,
-    now: Timestamp,
+    times: Times,
     tails: BTreeMap<LogName, Tail>,
     requests: Requests,
     keeping: Keeping,
     committed: Committed,
+}
+
+/// What time it is for a transaction.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    /// What the clock showed when it began.
+    pub(crate) shown: Timestamp,
+    /// The same, or what it showed to an earlier one if it has gone back.
+    pub(crate) now: Timestamp,
 }
 
 /// A locked log, and the events that are to follow what is stored.
@@ -46,13 +55,13 @@ struct Tail {
 impl WriteTx {
     pub(crate) fn new(
         tx: Transaction<'static, Db>,
-        now: Timestamp,
+        times: Times,
         keeping: Keeping,
         committed: Committed,
     ) -> Self {
         Self {
             tx,
-            now,
+            times,
             tails: BTreeMap::new(),
             requests: Requests::default(),
             keeping,
@@ -65,10 +74,18 @@ impl WriteTx {
         &mut self.tx
     }
 
-    /// The clock's time when the transaction had got the write lock.
+    /// The clock's time when the transaction had got the write lock, but never before that of an
+    /// earlier transaction of this process: for all that is recorded and must not go back.
     #[must_use]
     pub const fn now(&self) -> Timestamp {
-        self.now
+        self.times.now
+    }
+
+    /// What the clock showed then, even if it has gone back: for what must come right as soon as the
+    /// clock does.
+    #[must_use]
+    pub const fn shown(&self) -> Timestamp {
+        self.times.shown
     }
 
     /// Makes `log` if it is not there, empty and in `epoch`
@@ -130,7 +147,7 @@ impl WriteTx {
         position.sequence += 1;
         let stamp = EventStamp {
             position,
-            recorded_time: self.now.max(head.recorded_time),
+            recorded_time: self.times.now.max(head.recorded_time),
         };
         let sequence = stamp.position.sequence;
         let event = encode(&stamp);

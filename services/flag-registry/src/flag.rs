@@ -1,14 +1,15 @@
 //! What is the flag of a Device, and what does an event make of it?
 //!
-//! An entry is the fold of the events about its Device, nothing else: [`Entry::after`] is the only
-//! way in which one comes about.
+//! An entry is the fold of the events about its Device: [`Entry::after`] is the only way in which one
+//! comes about. Only what is spent is counted besides, because it goes by the clock, and events by the
+//! log's time.
 
 use mesh_api::common::v1::Actor;
 use mesh_api::flag_registry::v1::{Cause, ReviewReason};
 use mesh_types::{CspId, DeviceId, PartyId, Position, Sequence, Timestamp};
 
 use crate::preference::Given;
-use crate::quota::{Effect, Spent};
+use crate::quota::Spent;
 
 /// The kinds of Device that can carry the flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,7 +56,7 @@ pub struct Entry {
     pub chosen: Timestamp,
     /// The last event about the Device.
     pub last_sequence: Sequence,
-    /// What the supplier has spent of the Device's quotas.
+    /// What the supplier has spent of the Device's quotas, by what the clock showed then.
     pub spent: Spent,
     /// Prompts that no later choice has answered, oldest first.
     pub reviews: Vec<ReviewReason>,
@@ -169,8 +170,6 @@ impl Entry {
             reviews: Vec::new(),
             rests_on: event.rests_on.clone(),
         });
-        let prompted = !entry.reviews.is_empty();
-        let effect = Effect::of(entry.standing.flagged, current.flagged, prompted);
         if current.flagged != entry.standing.flagged {
             entry.since = effective;
             entry.cause = event.change.cause;
@@ -187,7 +186,6 @@ impl Entry {
         }
         if event.change.given.is_some() {
             entry.chosen = place.recorded_time;
-            entry.spent.note(effect, place.recorded_time);
         }
         entry.reviews.extend(event.change.review);
         entry.standing = current;

@@ -81,6 +81,10 @@ pub async fn recorded_time_never_goes_back(database: &Database) -> Checked {
         expected.push(recorded);
     }
     assert_eq!(world.times().await?, expected);
+    let tx = world.store.begin_write(Timestamp::from_micros(300)).await?;
+    let times = [tx.shown(), tx.now()].map(Timestamp::micros);
+    assert_eq!(times, [300, 501]);
+    tx.rollback().await?;
     for event in world.events().await? {
         let own = format!("{} {} ", event.sequence, event.recorded_time.micros());
         assert!(String::from_utf8(event.event)?.starts_with(&own), "{own}");

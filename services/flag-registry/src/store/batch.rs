@@ -214,15 +214,15 @@ impl Transaction<'_> {
         newer.map_or(Ok(()), |newer| Err(Declined::AskAgain(newer.clone())))
     }
 
-    /// Whether there is room for a decision in the quotas of its Device and supplier. They go by the
-    /// clock and not by the log's time: one clock that was wrong would hold them up for as long as it
-    /// was ahead.
+    /// Whether there is room for a decision in the quotas of its Device and supplier. They go by
+    /// what the clock shows and not by a time that never goes back: one clock that was wrong would hold
+    /// them up for as long as it was ahead.
     async fn check_quotas(
         &mut self,
         command: &ChangeCommand,
         decision: &Decision,
     ) -> Result<Result<(), Error>, StoreError> {
-        let (effect, now) = (decision.effect, self.tx.now());
+        let (effect, now) = (decision.effect, self.tx.shown());
         let party = &command.facts.supplier;
         let unspent = Spent::default();
         let supplier = match effect {
@@ -256,11 +256,11 @@ impl Transaction<'_> {
             let news = recorded(change, None);
             self.ledger.record(self.tx, &command.authorized, news)?;
         }
-        let supplier = &command.facts.supplier;
-        self.suppliers
-            .note(supplier, decision.effect, self.tx.now());
         let news = recorded(decision.change, Some(command.by.clone()));
         let position = self.ledger.record(self.tx, &command.authorized, news)?;
+        let (effect, clock) = (decision.effect, self.tx.shown());
+        self.ledger.spend(command.device, effect, clock);
+        self.suppliers.note(&command.facts.supplier, effect, clock);
         let tenure = Tenure {
             registration_id: command.by.registration_id.clone(),
             until: command.expires,

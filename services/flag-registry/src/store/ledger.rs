@@ -7,10 +7,11 @@ use std::collections::HashMap;
 
 use mesh_authz::{Authorized, Basis};
 use mesh_store::{CURRENT, EventStamp, StoreError, WriteTx, sequence_to_db};
-use mesh_types::{DeviceId, LogName, Position};
+use mesh_types::{DeviceId, LogName, Position, Timestamp};
 
 use super::rows::{self, Version};
 use crate::flag::{By, Change, Draft, Entry, Meter, Place};
+use crate::quota::Effect;
 use crate::restriction::only_prompts;
 use crate::wire::event_octets;
 
@@ -140,6 +141,14 @@ impl Ledger {
         let entry = Entry::after(before, &event, place(&stamp));
         slot.versions.push(entry);
         Ok(stamp.position)
+    }
+
+    /// Counts what the supplier did last to the Device, when the clock shows `clock`.
+    pub(super) fn spend(&mut self, device: DeviceId, effect: Effect, clock: Timestamp) {
+        let slot = self.slots.get_mut(&device);
+        if let Some(entry) = slot.and_then(|slot| slot.versions.last_mut()) {
+            entry.spent.note(effect, clock);
+        }
     }
 
     /// Writes every version that the transaction made, and closes those before them.

@@ -43,6 +43,7 @@ suite!(sqlite, quotas;
     no_two_writers_take_the_last_one
     a_loop_keeps_nobody_from_what_is_needed
     what_was_spent_survives_and_comes_back
+    a_clock_that_was_wrong_holds_no_quota_up
     a_used_up_quota_changes_no_answer
 );
 

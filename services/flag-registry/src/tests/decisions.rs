@@ -11,7 +11,7 @@ use crate::facts::Facts;
 use crate::flag::{Draft, Entry, Meter, Place};
 use crate::lifecycle::supplier_changed;
 use crate::preference::{Wish, WishKind};
-use crate::quota::Spent;
+use crate::quota::{Effect, Spent};
 
 fn granted(entry: Option<&Entry>, wish: &Wish, facts: &Facts) -> Decision {
     decide(entry, wish, facts, at(NOW)).unwrap()
@@ -115,10 +115,10 @@ fn a_choice_answers_the_reviews() {
 /// What a supplier did to a Device is counted in its entry, until another one comes.
 #[test]
 fn a_gaining_supplier_has_spent_nothing() {
-    let set = after(None, &add(), &facts(), 1);
-    assert_eq!(set.spent, Spent::default());
-    let entry = after(Some(&set), &add(), &facts(), 2);
-    assert_ne!(entry.spent, set.spent);
+    let mut entry = after(None, &add(), &facts(), 1);
+    entry.spent.note(Effect::Repeats, at(NOW));
+    assert_ne!(entry.spent, Spent::default());
+    assert_eq!(after(Some(&entry), &add(), &facts(), 2).spent, entry.spent);
     assert_eq!(granted(Some(&entry), &add(), &facts()).spent, entry.spent);
 
     let mut lost = facts();

@@ -14,6 +14,7 @@ use crate::quota::Quota;
 use crate::store::{Answered, ChangeCommand, Declined};
 use crate::tests::fixtures::{OTHER_CHF, add, remove};
 
+const DAY: Duration = Duration::from_hours(24);
 const DAY_AND_HOUR: Duration = Duration::from_hours(25);
 
 fn device(number: u64) -> DeviceId {
@@ -129,6 +130,33 @@ pub(super) async fn what_was_spent_survives_and_comes_back(database: &Database) 
         Some(Quota::SupplierRepeats)
     );
     assert_eq!(world.head().await, 6);
+}
+
+/// A clock that was a year ahead for one write keeps nothing for a year, and has nothing forgotten by
+/// a restart.
+pub(super) async fn a_clock_that_was_wrong_holds_no_quota_up(database: &Database) {
+    let mut world = World::with_quotas(database, quotas(2, 100)).await;
+    for (number, restarted) in [(1, false), (2, true)] {
+        let right = world.clock.now();
+        world.clock.set(right.saturating_add(365 * DAY));
+        world.granted(wish(number, add())).await;
+        world.clock.set(right);
+        for _ in 0..3 {
+            world.granted(wish(number, remove())).await;
+        }
+        if restarted {
+            world.close().await;
+            world = World::with_quotas(database, quotas(2, 100)).await;
+            world.clock.set(right);
+        }
+        let full = ask(&world, wish(number, remove())).await;
+        assert_eq!(full, Some(Quota::DeviceRepeats), "restarted: {restarted}");
+        world.clock.advance(DAY_AND_HOUR);
+        for _ in 0..2 {
+            let again = ask(&world, wish(number, remove())).await;
+            assert_eq!(again, None, "restarted: {restarted}");
+        }
+    }
 }
 
 /// A request that was granted is answered as before; one that was refused is judged anew; one that is
