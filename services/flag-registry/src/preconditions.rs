@@ -36,9 +36,10 @@ pub fn violations(
         found.device(facts);
         found.hub(facts);
         found.site(facts, wish.given.declarations.as_ref());
-        found.steps(wish.given.attestation.as_ref(), now);
+        found.steps(wish.given.attestation.as_ref());
         found.twin_element(facts);
     }
+    found.step_times(wish.given.attestation.as_ref(), now);
     found.choice(&wish.given.choice, facts, now);
     found.preference(wish);
     if wish.kind == WishKind::Tenancy && reduces(wish) {
@@ -170,7 +171,7 @@ impl Violations {
         }
     }
 
-    fn steps(&mut self, attestation: Option<&Attestation>, now: Timestamp) {
+    fn steps(&mut self, attestation: Option<&Attestation>) {
         const RULE: Precondition = Precondition::ReasonableStepsTaken;
         let Some(attestation) = attestation else {
             self.add(RULE, "reasonable_steps", "the attestation is missing");
@@ -179,21 +180,26 @@ impl Violations {
         if attestation.steps.is_empty() {
             self.add(RULE, "reasonable_steps.steps", "no step is named");
         }
-        for (index, step) in attestation.steps.iter().enumerate() {
-            if step.taken > now {
-                self.add(
-                    RULE,
-                    &format!("reasonable_steps.steps[{index}].taken_time"),
-                    "the step lies in the future",
-                );
-            }
-        }
         if attestation.contact.is_none() {
             self.add(
                 RULE,
                 "reasonable_steps.contact_reference",
                 "it is not said where the contact is recorded",
             );
+        }
+    }
+
+    /// Of an attestation that nobody asks for too, because it is recorded all the same.
+    fn step_times(&mut self, attestation: Option<&Attestation>, now: Timestamp) {
+        let steps = attestation.map_or(&[][..], |attestation| &attestation.steps);
+        for (index, step) in steps.iter().enumerate() {
+            if step.taken > now {
+                self.add(
+                    Precondition::ReasonableStepsTaken,
+                    &format!("reasonable_steps.steps[{index}].taken_time"),
+                    "the step lies in the future",
+                );
+            }
         }
     }
 

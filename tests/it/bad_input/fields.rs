@@ -244,6 +244,27 @@ async fn of_other_changes(table: &mut Table) {
             R::FieldInvalid,
         );
     }
+    for taken in [tomorrow, FAR_OFF[1]] {
+        let mut steps = add(HOME.esme(), ALBION.id).reasonable_steps;
+        for step in steps.iter_mut().flat_map(|steps| &mut steps.steps) {
+            step.taken_time = Some(taken);
+        }
+        let request = flags::RecordTenancyChangeRequest {
+            request_id: new_id(),
+            device_id: HOME.esme().to_string(),
+            tenancy_start_time: Some(now()),
+            choice: Some(choice(flags::Preference::Full, ALBION.id)),
+            reasonable_steps: steps,
+            ..Default::default()
+        };
+        let answer = client.record_tenancy_change(request).await;
+        table.refused(
+            format!("a tenancy with a step of {taken:?}"),
+            answer,
+            Code::FailedPrecondition,
+            R::PreconditionsNotMet,
+        );
+    }
 }
 
 async fn of_lists_of_flags(table: &mut Table) {

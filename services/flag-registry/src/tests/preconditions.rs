@@ -239,6 +239,27 @@ fn lifting_needs_authority_and_a_choice_and_nothing_else() {
     );
 }
 
+/// Also where no steps are asked for: what is recorded has happened.
+#[test]
+fn no_step_lies_in_the_future() {
+    for preference in [Preference::Reduced, Preference::Full] {
+        let mut tenancy = wish(WishKind::Tenancy, preference);
+        tenancy.given.attestation.as_mut().unwrap().steps[0].taken = at(NOW);
+        let step = |tenancy: &Wish| {
+            let mut found = found(&facts(), tenancy);
+            found.retain(|(precondition, _)| *precondition == Precondition::ReasonableStepsTaken);
+            found
+        };
+        assert_eq!(step(&tenancy), []);
+        tenancy.given.attestation.as_mut().unwrap().steps[0].taken = at(NOW + 1);
+        let subject = "reasonable_steps.steps[0].taken_time".to_owned();
+        assert_eq!(
+            step(&tenancy),
+            [(Precondition::ReasonableStepsTaken, subject)]
+        );
+    }
+}
+
 #[test]
 fn names_travel_without_their_prefix() {
     let name = precondition_name(Precondition::NoEconomy7OrSimilar);
