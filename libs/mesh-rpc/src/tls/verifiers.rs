@@ -1,6 +1,7 @@
 //! Is the certificate that a peer shows of a trusted authority, and not denied?
 //!
-//! rustls judges trust, time and use; then the deny-list is asked about every certificate that was
+//! A chain of a stranger costs a check of a signature for every certificate in it and more, so one that
+//! is longer than any authority of ours needs is refused unread. rustls judges trust, time and use; then the deny-list is asked about every certificate that was
 //! shown, so that a denied authority in between refuses all that it issued. The same is asked again
 //! of connections that are open when a list changes.
 
@@ -9,12 +10,22 @@ use std::sync::Arc;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
+};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::open::{Revoked, Shown};
 use crate::certificate::{CertificateId, identity_of};
 use crate::deny_list::{Denied, DenyList};
+
+/// Most certificates that a peer may show beside its own. An authority of a mesh has one or two in
+/// between; rustls alone would look for a path through any number with up to a hundred signatures.
+const MOST_BETWEEN: usize = 4;
+
+#[derive(Debug, thiserror::Error)]
+#[error("the peer showed {0} certificates beside its own, and may show {MOST_BETWEEN}")]
+struct TooMany(usize);
 
 /// Judges callers, for a server.
 #[derive(Debug)]
@@ -82,6 +93,13 @@ impl Shown {
     }
 }
 
+fn refuse_many(others: &[CertificateDer<'_>]) -> Result<(), Error> {
+    match others.len() {
+        0..=MOST_BETWEEN => Ok(()),
+        many => Err(CertificateError::Other(OtherError(Arc::new(TooMany(many)))).into()),
+    }
+}
+
 fn refuse_denied(
     list: &DenyList,
     leaf: &CertificateDer<'_>,
@@ -115,6 +133,7 @@ impl ClientCertVerifier for CallerVerifier {
         others: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        refuse_many(others)?;
         let verified = self.trust.verify_client_cert(leaf, others, now)?;
         refuse_denied(&self.denied, leaf, others)?;
         Ok(verified)
@@ -154,6 +173,7 @@ impl ServerCertVerifier for ServiceVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        refuse_many(others)?;
         let verified = self
             .trust
             .verify_server_cert(leaf, others, name, ocsp_response, now)?;

@@ -98,6 +98,31 @@ async fn a_trusted_certificate_with_no_or_two_identities_is_refused_with_its_rea
     );
 }
 
+/// Each of them may cost the check of a signature, on both sides.
+#[tokio::test]
+async fn a_peer_may_show_four_certificates_beside_its_own() {
+    let server = TestServer::start().await;
+    let with_others = |role: &str, others: usize| {
+        let mut pem = pem(&certificates().internal(role));
+        pem.certificate += &other_certificates().trust_pem().repeat(others);
+        pem
+    };
+    let caller = |others| server.channel_with(Tls::from_pem(with_others("dsp", others)).unwrap());
+    report().unary(caller(4)).await.unwrap();
+    let status = report().unary(caller(5)).await.unwrap_err();
+    assert_ne!(status.code(), Code::Ok);
+    let refused = server.tls.handshakes().get(HandshakeOutcome::Other);
+    assert!(refused >= 1, "{status}");
+    for (others, is_taken) in [(4, true), (5, false)] {
+        server
+            .tls
+            .replace(with_others("flag-registry", others))
+            .unwrap();
+        let answer = report().unary(server.channel("dsp")).await;
+        assert_eq!(answer.is_ok(), is_taken, "{others}: {answer:?}");
+    }
+}
+
 #[tokio::test]
 async fn other_authorities_and_times_fail_the_handshake_and_are_counted_by_cause() {
     let server = TestServer::start().await;
