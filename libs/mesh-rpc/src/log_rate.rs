@@ -3,7 +3,8 @@
 //! What anybody can trigger, anybody can trigger a thousand times a second: a handshake that fails, a
 //! call that is refused, a stream that is reset. Lines of one kind, which is one place in a source
 //! file, ours or a library's, are written up to a rate; the next line that is written says how many
-//! were left out. What happened is counted in metrics whether it is written or not, and what was
+//! were left out. For `tracing` all records of the `log` crate at one level come from one place, so
+//! their kind is the target and the line that the record names. What happened is counted in metrics whether it is written or not, and what was
 //! left out is counted here. The audit is written whole: its lines come from callers with a name.
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,6 +21,7 @@ use tracing::callsite::Identifier;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
 use tracing::{Event, Metadata};
+use tracing_log::NormalizeEvent as _;
 use tracing_subscriber::layer::{Context, Filter};
 
 /// The target of events that say who read what of which Device. They are logged, and never part of a
@@ -39,15 +41,25 @@ pub(crate) struct LogRate<C: Clock = DefaultClock>(Arc<Inner<C>>);
 struct Inner<C: Clock> {
     quota: Quota,
     clock: C,
-    /// As many as there are places in source files that log.
-    kinds: Mutex<HashMap<Identifier, Kind<C>>>,
+    kinds: Mutex<Kinds<C>>,
+}
+
+/// As many as there are places in source files that log. What `tracing` takes for one place is many
+/// for records of the `log` crate.
+type Kinds<C> = HashMap<Identifier, HashMap<Option<Record>, Kind<C>>>;
+
+/// Which place a record of the `log` crate names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Record {
+    target: String,
+    line: Option<u32>,
 }
 
 type Rate<C> = RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
 #[derive(Debug)]
 struct Kind<C: Clock> {
-    target: &'static str,
+    target: String,
     rate: Rate<C>,
     left_out: u64,
     /// How many of them a line has told of.
@@ -87,13 +99,21 @@ impl<C: Clock + Clone> LogRate<C> {
         }))
     }
 
-    fn may_write(&self, line: &'static Metadata<'static>) -> bool {
+    fn may_write(&self, event: &Event<'_>) -> bool {
+        let line = event.metadata();
         if line.target() == AUDIT {
             return true;
         }
+        let record = event.normalized_metadata().map(|named| Record {
+            target: named.target().to_owned(),
+            line: named.line(),
+        });
+        let target = record.as_ref().map_or(line.target(), |named| &named.target);
+        let target = target.to_owned();
         let mut kinds = self.kinds();
-        let kind = kinds.entry(line.callsite()).or_insert_with(|| Kind {
-            target: line.target(),
+        let kinds = kinds.entry(line.callsite()).or_default();
+        let kind = kinds.entry(record).or_insert_with(|| Kind {
+            target,
             rate: RateLimiter::direct_with_clock(self.0.quota, self.0.clock.clone()),
             left_out: 0,
             told: 0,
@@ -106,26 +126,32 @@ impl<C: Clock + Clone> LogRate<C> {
     }
 
     /// How many lines of this one's kind were left out that no line has told of; from now on, this
-    /// one has.
+    /// one has. Who writes a record of the `log` crate does not know its kind: it tells of all records
+    /// of its level.
     pub(crate) fn tell(&self, line: &Metadata<'_>) -> u64 {
         let mut kinds = self.kinds();
-        let Some(kind) = kinds.get_mut(&line.callsite()) else {
+        let Some(kinds) = kinds.get_mut(&line.callsite()) else {
             return 0;
         };
-        let untold = kind.left_out - kind.told;
-        kind.told = kind.left_out;
-        untold
+        let untold = kinds.values_mut().map(|kind| {
+            let untold = kind.left_out - kind.told;
+            kind.told = kind.left_out;
+            untold
+        });
+        untold.sum()
     }
 
-    fn left_out(&self) -> BTreeMap<&'static str, u64> {
+    fn left_out(&self) -> BTreeMap<String, u64> {
         let mut by_target = BTreeMap::new();
-        for kind in self.kinds().values().filter(|kind| kind.left_out > 0) {
-            *by_target.entry(kind.target).or_default() += kind.left_out;
+        let kinds = self.kinds();
+        let kinds = kinds.values().flat_map(HashMap::values);
+        for kind in kinds.filter(|kind| kind.left_out > 0) {
+            *by_target.entry(kind.target.clone()).or_default() += kind.left_out;
         }
         by_target
     }
 
-    fn kinds(&self) -> MutexGuard<'_, HashMap<Identifier, Kind<C>>> {
+    fn kinds(&self) -> MutexGuard<'_, Kinds<C>> {
         // Counts stay right even if a holder of the lock panicked between two statements.
         let kinds = self.0.kinds.lock();
         kinds.unwrap_or_else(PoisonError::into_inner)
@@ -149,7 +175,7 @@ impl<S, C: Clock + Clone + 'static> Filter<S> for LogRate<C> {
     }
 
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
-        self.may_write(event.metadata())
+        self.may_write(event)
     }
 }
 
@@ -181,6 +207,38 @@ mod tests {
         for _ in 0..times {
             tracing::info!("failed");
         }
+    }
+
+    /// What a library logs with the `log` crate, as it comes here.
+    fn record(target: &str, line: u32) {
+        let record = log::Record::builder()
+            .level(log::Level::Warn)
+            .target(target)
+            .line(Some(line))
+            .args(format_args!("a message makes no sense"))
+            .build();
+        tracing_log::format_trace(&record).unwrap();
+    }
+
+    #[test]
+    fn a_flood_of_one_record_of_a_library_hides_no_other() {
+        let rate = LogRate::with_clock(FakeRelativeClock::default());
+        let written = Written {
+            rate: rate.clone(),
+            lines: Arc::default(),
+        };
+        let lines = Arc::clone(&written.lines);
+        let log = tracing_subscriber::registry().with(written.with_filter(rate.clone()));
+        let _log = tracing::subscriber::set_default(log);
+        for _ in 0..1_000 {
+            record("rustls::conn", 7);
+        }
+        assert_eq!(lines.lock().unwrap().len(), 20);
+        record("rustls::conn", 8);
+        record("h2", 7);
+        assert_eq!(lines.lock().unwrap().len(), 22);
+        let left_out = rate.left_out();
+        assert_eq!(left_out, BTreeMap::from([("rustls::conn".to_owned(), 980)]));
     }
 
     #[test]
