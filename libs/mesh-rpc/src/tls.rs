@@ -236,16 +236,23 @@ impl Inner {
         tracing::error!(%error, files, "files cannot be used, the last good ones stay");
     }
 
+    /// A defect of ours must not end the looks at the files, nor hide.
+    fn broke(&self, error: &tokio::task::JoinError) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        self.metrics.refused("unknown");
+        tracing::error!(%error, "the look at the files broke, the last good ones stay");
+    }
+
     fn exchange(&self, pem: TlsPem) -> Result<bool, TlsError> {
         let current = self.current.load();
         if pem == current.texts.pem {
             return Ok(false);
         }
         let mut texts = current.texts.clone();
-        texts.pem = pem;
+        let crls = self.files.as_ref().map_or(&[][..], |files| &files.crls);
+        texts.take_pem(pem, crls)?;
         let generation = current.generation + 1;
-        self.current
-            .store(Arc::new(Material::read(texts, generation)?));
+        self.take(texts, generation)?;
         tracing::info!(generation, "certificate exchanged");
         Ok(true)
     }
@@ -281,12 +288,16 @@ impl Inner {
         current.texts.ended_crl(index, path, SystemClock.now())
     }
 
-    /// Uses other lists; connections that are open are judged by them.
     fn revoke(&self, texts: Texts) -> Result<(), TlsError> {
-        self.metrics.revokes(texts.revoked());
-        let generation = self.current.load().generation;
-        self.current
-            .store(Arc::new(Material::read(texts, generation)?));
+        self.take(texts, self.current.load().generation)
+    }
+
+    /// Uses other texts; connections that are open are judged by their lists.
+    fn take(&self, texts: Texts, generation: u64) -> Result<(), TlsError> {
+        let revoked = texts.revoked();
+        let material = Material::read(texts, generation)?;
+        self.current.store(Arc::new(material));
+        self.metrics.revokes(revoked);
         self.revocations.send_replace(());
         Ok(())
     }
@@ -300,7 +311,12 @@ async fn watch(tls: Weak<Inner>) {
         let Some(tls) = tls.upgrade() else {
             return;
         };
-        // Trouble is reported where it is found; a join error means that the runtime is ending.
-        let _ = tokio::task::spawn_blocking(move || tls.reload()).await;
+        let looked = Arc::clone(&tls);
+        // Trouble with files is reported where it is found.
+        if let Err(error) = tokio::task::spawn_blocking(move || looked.reload()).await
+            && error.is_panic()
+        {
+            tls.broke(&error);
+        }
     }
 }

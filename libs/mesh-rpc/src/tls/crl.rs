@@ -2,7 +2,8 @@
 //!
 //! rustls judges by certificate revocation lists (RFC 5280): it finds the list of a certificate's
 //! issuer and checks its signature. Here is only checked what would turn a bad file into an outage:
-//! rustls refuses every certificate of an authority whose list has a bad signature.
+//! rustls refuses every certificate of an authority whose list has a bad signature. It knows the
+//! authority of a list by its name alone, so a list must fit every trusted one of that name.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -65,6 +66,15 @@ impl CrlFile {
         })
     }
 
+    /// Whether its lists fit other authorities than those that it was read with.
+    pub(super) fn fits(&self, authorities: &[CertificateDer<'_>]) -> Result<(), CrlError> {
+        self.lists.iter().try_for_each(|list| {
+            let (_, list) =
+                CertificateRevocationList::from_der(&list.der).map_err(|_| CrlError::Form)?;
+            signed_by_all(&list, authorities)
+        })
+    }
+
     /// How many certificates its lists revoke.
     pub(super) fn revoked(&self) -> usize {
         self.lists.iter().map(|list| list.revoked).sum()
@@ -92,16 +102,7 @@ impl Crl {
         authorities: &[CertificateDer<'_>],
     ) -> Result<Self, CrlError> {
         let (_, list) = CertificateRevocationList::from_der(&der).map_err(|_| CrlError::Form)?;
-        let named: Vec<_> = authorities
-            .iter()
-            .filter_map(|authority| X509Certificate::from_der(authority).ok())
-            .filter(|(_, authority)| authority.subject() == list.issuer())
-            .collect();
-        let signed =
-            |authority: &X509Certificate<'_>| list.verify_signature(authority.public_key()).is_ok();
-        if !named.is_empty() && !named.iter().any(|(_, authority)| signed(authority)) {
-            return Err(CrlError::Signature);
-        }
+        signed_by_all(&list, authorities)?;
         let (made, ends) = (list.last_update().timestamp(), list.next_update());
         let (ends, revoked) = (
             ends.map(|ends| ends.timestamp()),
@@ -113,5 +114,23 @@ impl Crl {
             revoked,
             der,
         })
+    }
+}
+
+/// Whether those of the authorities that have the name of the list's issuer signed it.
+fn signed_by_all(
+    list: &CertificateRevocationList<'_>,
+    authorities: &[CertificateDer<'_>],
+) -> Result<(), CrlError> {
+    let signed = authorities
+        .iter()
+        .filter_map(|authority| X509Certificate::from_der(authority).ok())
+        .filter(|(_, authority)| authority.subject() == list.issuer())
+        .map(|(_, authority)| list.verify_signature(authority.public_key()).is_ok());
+    let signed: Vec<_> = signed.collect();
+    match (signed.contains(&true), signed.contains(&false)) {
+        (_, false) => Ok(()),
+        (false, true) => Err(CrlError::Signature),
+        (true, true) => Err(CrlError::OneOfTwo),
     }
 }

@@ -1,6 +1,6 @@
 //! The last good texts, and what is made of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mesh_types::Timestamp;
@@ -72,6 +72,28 @@ impl Texts {
         let read = CrlFile::read(octets, &Parts::read(&self.pem)?);
         read.map(Arc::new)
             .map_err(|problem| crl_error(path, problem))
+    }
+
+    /// Takes another certificate, key and trusted authorities, and with them the lists in the files
+    /// at `crls`, which may have come together with an authority. A file that does not fit leaves its
+    /// last good lists in use, if those do.
+    ///
+    /// Lists that do not fit would have rustls refuse everybody of their authority.
+    pub(super) fn take_pem(&mut self, pem: TlsPem, crls: &[PathBuf]) -> Result<(), TlsError> {
+        if pem.trust != self.pem.trust {
+            let parts = Parts::read(&pem)?;
+            for (path, in_use) in crls.iter().zip(&mut self.crls) {
+                let octets = TlsFiles::octets(path).ok();
+                match octets.and_then(|octets| CrlFile::read(octets, &parts).ok()) {
+                    Some(file) => *in_use = Arc::new(file),
+                    None => in_use
+                        .fits(&parts.authorities)
+                        .map_err(|problem| crl_error(path, problem))?,
+                }
+            }
+        }
+        self.pem = pem;
+        Ok(())
     }
 
     /// Whether these are the octets of a file in use.

@@ -87,6 +87,13 @@ pub enum CrlError {
     /// It names a trusted authority as its issuer, and that did not sign it.
     #[error("a revocation list is not signed by the authority that it names")]
     Signature,
+    /// Two authorities of one name are trusted, and one of them signed it. All certificates of the
+    /// other would be refused.
+    #[error(
+        "two trusted authorities have the name that a revocation list is issued under, and only one of them signed it: \
+         a name can have lists only while one key is trusted under it"
+    )]
+    OneOfTwo,
     /// A delta or indirect list, or one with a part that must be understood and is not.
     #[error("a revocation list is of a kind that is not supported")]
     Kind,

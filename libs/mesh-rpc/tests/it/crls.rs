@@ -56,9 +56,17 @@ impl Files {
 
     /// As an authority's tool should: whoever reads meanwhile finds the old file or the new one.
     fn replace(&self, list: &[u8]) {
+        self.put(self.crl(), list);
+    }
+
+    fn trust(&self, authorities: &str) {
+        self.put(&self.tls.trust, authorities.as_bytes());
+    }
+
+    fn put(&self, path: &Path, octets: &[u8]) {
         let beside: PathBuf = self.folder.path().join("next");
-        std::fs::write(&beside, list).unwrap();
-        std::fs::rename(beside, self.crl()).unwrap();
+        std::fs::write(&beside, octets).unwrap();
+        std::fs::rename(beside, path).unwrap();
     }
 }
 
@@ -211,4 +219,41 @@ async fn a_list_that_has_ended_holds_and_raises_an_alarm() {
         other => Err(other),
     })
     .await;
+}
+
+/// Of an authority that has the name of the one before: its key was exchanged.
+#[tokio::test]
+async fn an_authority_is_exchanged_with_its_list_and_not_without() {
+    let own = certificates().internal("flag-registry");
+    let files = Files::of(&own, &list(certificates(), &[], 1));
+    let (server, in_use) = serving(&files).await;
+    let dsp = certificates().internal("dsp");
+    let both = [certificates(), other_certificates()].map(Certificates::trust_pem);
+    for (trust, problem) in [
+        (other_certificates().trust_pem(), CrlError::Signature),
+        (&both.concat(), CrlError::OneOfTwo),
+    ] {
+        files.trust(trust);
+        let error = in_use.reload().unwrap_err();
+        let is = matches!(&error, TlsError::Crl { problem: is, .. } if *is == problem);
+        assert!(is, "{error}");
+        assert!(Tls::from_files(files.tls.clone()).is_err(), "at the start");
+        assert!(accepts(&server, &dsp).await, "the last good ones stay");
+    }
+    wait_until("the alarm", async || match in_use.refused_reloads() {
+        0 => Err("none"),
+        _ => Ok(()),
+    })
+    .await;
+
+    let next = list(other_certificates(), &[], 2);
+    files.replace(next.as_bytes());
+    files.trust(other_certificates().trust_pem());
+    wait_until("both in use", async || in_use.reload().map(|_| ())).await;
+    Tls::from_files(files.tls.clone()).unwrap();
+    let status = echo().unary(server.channel_with(tls(&dsp))).await;
+    assert!(status.is_err(), "trusted no more");
+    let theirs = other_certificates().internal("dsp");
+    let caller = Tls::from_pem(pem(&theirs)).unwrap();
+    echo().unary(server.channel_with(caller)).await.unwrap();
 }
