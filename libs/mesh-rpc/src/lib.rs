@@ -89,6 +89,7 @@ pub use rpc::Rpc;
 pub use serial::{SerialNumber, SerialNumberError};
 pub use server::{
     DEFAULT_DRAIN_LIMIT, Drained, Draining, Health, LAYER_ORDER, ServeError, ServeOptions, serve,
+    share_files_among,
 };
 pub use status::{code_name, refuse};
 pub use telemetry::{LogFormat, Telemetry, TelemetryError, TelemetryOptions};

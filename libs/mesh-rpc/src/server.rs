@@ -14,6 +14,7 @@ mod hello;
 mod probe;
 mod room;
 mod standard;
+mod steps;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,7 @@ use faults::Faults;
 use room::Room;
 
 pub use drain::{Drained, Draining};
+pub use files::share_files_among;
 pub use health::Health;
 
 /// The layers of [`chain`], outermost first, by what they do. A test compares them with the chain
@@ -170,7 +172,8 @@ where
         .map_err(|error| ServeError::Reflection(error.to_string()))?;
     let (listener, draining) = (options.listener, options.draining);
     deepen_queue(&listener);
-    let newcomers = files::places(options.limits.newcomers, files::raise_limit());
+    let files = files::raise_limit();
+    let newcomers = files::places(options.limits.newcomers, files, files::servers());
     let faults = Faults::new();
     let server = Arc::new(connection::Server {
         chain: chain(

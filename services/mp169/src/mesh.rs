@@ -62,6 +62,7 @@ impl Mesh {
         quotas: Quotas,
     ) -> Result<Self> {
         let claim = folder.claim()?;
+        mesh_rpc::share_files_among(Service::ALL.len());
         let mut listeners = BTreeMap::new();
         let mut addresses = BTreeMap::new();
         let mut tls = BTreeMap::new();

@@ -7,8 +7,10 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::TryFutureExt as _;
 use rustls::server::Accepted;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
@@ -20,6 +22,7 @@ use tokio_rustls::server::TlsStream;
 use super::crowd::Origin;
 use super::faults::{Fault, Faults};
 use super::room::{Room, Visit};
+use super::steps::InSteps;
 use super::{Draining, hello};
 use crate::tls::{HandshakeOutcome, Tls};
 
@@ -38,9 +41,9 @@ pub(super) struct Door {
     silent: Room,
     asking: Room,
     proving: Room,
-    /// How many are answered at the same time. An answer keeps a thread busy for the time of a
-    /// signature, and the other threads are for those who are inside.
-    answering: Semaphore,
+    /// How many are answered at the same time. An answer keeps a thread busy, for a signature or for
+    /// the check of a chain, and the other threads are for those who are inside.
+    answering: Arc<Semaphore>,
     draining: Draining,
     faults: Faults,
 }
@@ -70,7 +73,7 @@ impl Door {
             silent: Room::new(places),
             asking: Room::new(places),
             proving: Room::new(places),
-            answering: Semaphore::new((threads / 2).max(1)),
+            answering: Arc::new(Semaphore::new((threads / 2).max(1))),
             draining,
             faults,
         }
@@ -153,7 +156,8 @@ impl Door {
         tcp: TcpStream,
     ) -> Result<TlsStream<TcpStream>, Failed> {
         let limit = since + HANDSHAKE_LIMIT;
-        let turn = async { self.answering.acquire().await.map_err(io::Error::other) };
+        let turn = Arc::clone(&self.answering).acquire_owned();
+        let turn = turn.map_err(io::Error::other);
         let turn = may_stay(&asking, limit, turn).await?;
         if hello::sender_has_left(&tcp) {
             return Err(Failed::Broken(io::ErrorKind::UnexpectedEof.into()));
@@ -162,8 +166,9 @@ impl Door {
         drop(asking);
         // Small messages must not wait for more; a socket that refuses this has gone.
         let _ = tcp.set_nodelay(true);
+        // A caller may have us ask for another ClientHello: then the second one costs the signature.
         let answered = StartHandshake::from_parts(hello, tcp).into_stream(self.tls.server_config());
-        drop(turn);
+        let answered = InSteps::new(&self.answering, turn, answered);
         may_stay(&proving, limit, answered).await
     }
 }
@@ -183,3 +188,6 @@ async fn may_stay<T>(
         () = visit.has_to_go() => Err(Failed::MadeRoom),
     }
 }
+
+#[cfg(test)]
+mod tests;
