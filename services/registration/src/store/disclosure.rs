@@ -2,7 +2,7 @@
 //!
 //! One that is asked on behalf of a party: of those that the party is responsible for. All others
 //! take the same work, whether they exist or not: the same statements, with as many keys, and as many
-//! rows read. What there is less of is made up for with rows of other records. Nothing more is read
+//! rows returned. What there is less of is made up for with rows of other records. Nothing more is read
 //! before it is known whom it may be told.
 
 use std::collections::{BTreeSet, HashMap};
@@ -13,7 +13,7 @@ use mesh_types::{DeviceId, Mpxn, PartyId, Timestamp};
 
 use super::read::{self, STANDING};
 use super::rows::Recorded;
-use crate::authority::{Points, mirrored};
+use crate::authority::Points;
 use crate::device::Device;
 
 /// Who is responsible for a Device?
@@ -32,8 +32,8 @@ const DEVICE_ROWS: usize = 2;
 #[derive(Debug, Default)]
 struct Found {
     devices: HashMap<DeviceId, Device>,
-    /// The GSMEs that name a GPF, by that.
-    meters: HashMap<DeviceId, Vec<Device>>,
+    /// The GSMEs that GPFs mirror, by these.
+    meters: HashMap<DeviceId, Device>,
     suppliers: HashMap<DeviceId, PartyId>,
 }
 
@@ -87,9 +87,9 @@ impl Found {
         for Recorded { value, .. } in read::devices(conn, ids, STANDING).await? {
             found.devices.insert(value.id, value);
         }
-        for Recorded { value, .. } in read::meters_of_gpfs(conn, ids, STANDING).await? {
+        for Recorded { value, .. } in read::mirrored_by(conn, ids).await? {
             if let Some(gpf) = value.gpf {
-                found.meters.entry(gpf).or_default().push(value);
+                found.meters.insert(gpf, value);
             }
         }
         // What has no MPxN is looked for by its own id, under which nothing is registered.
@@ -112,8 +112,7 @@ impl Found {
 
     /// The MPxN that decides who is responsible.
     fn point(&self, id: &DeviceId) -> Option<Mpxn> {
-        let meters = self.meters.get(id).into_iter().flatten();
-        Points::of(self.devices.get(id)?, mirrored(meters)).decisive
+        Points::of(self.devices.get(id)?, self.meters.get(id)).decisive
     }
 
     /// Reads of other records what the refused ones have fewer.
@@ -122,8 +121,8 @@ impl Found {
             return Ok(());
         }
         let rows = |id: &DeviceId| {
-            let meters = self.meters.get(id).map_or(0, Vec::len);
-            usize::from(self.devices.contains_key(id)) + meters
+            let found = [self.devices.contains_key(id), self.meters.contains_key(id)];
+            found.into_iter().filter(|found| *found).count()
         };
         let had: usize = refused.iter().map(|id| rows(id)).sum();
         // A GPF and its meter rest on one registration, which was read once.

@@ -38,6 +38,18 @@ async fn among<R: Row>(
     keys: &[String],
     at: Sequence,
 ) -> Result<Vec<Recorded<R::Record>>, StoreError> {
+    among_those::<R>(conn, select, column, keys, "", at).await
+}
+
+/// The same, of the rows that `only` says.
+async fn among_those<R: Row>(
+    conn: &mut Conn,
+    select: &'static str,
+    column: &'static str,
+    keys: &[String],
+    only: &'static str,
+    at: Sequence,
+) -> Result<Vec<Recorded<R::Record>>, StoreError> {
     let mut found = Vec::new();
     for chunk in keys.chunks(MAX_BINDS - 2) {
         let mut query = QueryBuilder::<Db>::new(select);
@@ -46,7 +58,7 @@ async fn among<R: Row>(
         for key in chunk {
             list.push_bind(key.as_str());
         }
-        query.push(")");
+        query.push(")").push(only);
         push_held(&mut query, at);
         let rows: Vec<R> = query
             .build_query_as()
@@ -175,6 +187,16 @@ pub(crate) async fn meters_of_gpfs(
     at: Sequence,
 ) -> Result<Vec<Recorded<Device>>, StoreError> {
     among::<DeviceRow>(conn, DEVICE, "gpf_id", &texts(gpfs), at).await
+}
+
+/// The GSMEs that GPFs mirror as it stands: those that are not decommissioned, at most one of each.
+pub(super) async fn mirrored_by(
+    conn: &mut Conn,
+    gpfs: impl IntoIterator<Item = &DeviceId>,
+) -> Result<Vec<Recorded<Device>>, StoreError> {
+    // In the words of the index `device_mirrored_standing`.
+    let only = " AND smi_status <> 6";
+    among_those::<DeviceRow>(conn, DEVICE, "gpf_id", &texts(gpfs), only, STANDING).await
 }
 
 /// The meters at MPxNs, by what can decide who is responsible for them.

@@ -5,11 +5,11 @@ use mesh_types::{DeviceId, Mpxn};
 
 use super::world::{World, at, device, id, mpan, mprn, put, registered};
 use super::{Checked, Database};
-use crate::device::{Device, DeviceType};
+use crate::device::{Device, DeviceType, SmiStatus};
 use crate::store::Question;
 
 /// Devices of every kind that A or G is responsible for, or nobody.
-const FOREIGN: [u64; 6] = [1, 2, 3, 4, 5, 6];
+const FOREIGN: [u64; 9] = [1, 2, 3, 4, 5, 6, 14, 15, 17];
 /// Devices of B.
 const OWN: [u64; 3] = [11, 12, 13];
 /// Devices that do not exist: before, between and after those that do.
@@ -31,6 +31,23 @@ async fn recorded(database: &Database) -> Result<World, mesh_store::StoreError> 
     };
     rows.extend([put(device(3, DeviceType::Gpf)), put(gsme)]);
     rows.push(put(device(5, DeviceType::Ppmid)));
+    // Two GPFs that have had two meters each; one of them has another now.
+    for (gpf, former) in [(14, [15, 16]), (17, [18, 19])] {
+        rows.push(put(device(gpf, DeviceType::Gpf)));
+        for n in former {
+            let gone = Device {
+                gpf: Some(id(gpf)),
+                status: Some(SmiStatus::Decommissioned),
+                ..device(n, DeviceType::Gsme)
+            };
+            rows.push(put(gone));
+        }
+    }
+    let third = Device {
+        gpf: Some(id(17)),
+        ..device(20, DeviceType::Gsme)
+    };
+    rows.push(put(third));
     // 2 changed its supplier often; nobody supplies 6.
     for (start, party) in [(0, "A"), (100, "B"), (200, "A"), (300, "B")] {
         rows.push(registered(
@@ -41,7 +58,9 @@ async fn recorded(database: &Database) -> Result<World, mesh_store::StoreError> 
         ));
     }
     rows.push(registered(Mpxn::Mpan(mpan(2)), "A", 400, None));
-    rows.push(registered(Mpxn::Mprn(mprn(4)), "G", 0, None));
+    for n in [4, 15, 20] {
+        rows.push(registered(Mpxn::Mprn(mprn(n)), "G", 0, None));
+    }
     for n in OWN {
         rows.push(registered(Mpxn::Mpan(mpan(n)), "B", 0, None));
     }
@@ -100,7 +119,7 @@ pub(in super::super) async fn what_is_told_hides_what_is_not(database: &Database
     let [one, two, three] = OWN;
     let (told, missing) = asked_by_b(&world, &[one, 0, two, 99, three]).await;
     assert_eq!(told, [true, false, true, false, true]);
-    for (first, second) in [(2, 4), (3, 5), (6, 1), (2, 99)] {
+    for (first, second) in [(2, 4), (3, 5), (6, 1), (14, 17), (2, 99)] {
         let (told, taken) = asked_by_b(&world, &[one, first, two, second, three]).await;
         assert_eq!(told, [true, false, true, false, true]);
         assert_eq!(rows(&taken), rows(&missing), "{first} {second}: {taken:?}");
