@@ -23,7 +23,8 @@ pub struct ProcessSettings {
     pub tls_trust: PathBuf,
     /// Which certificates and identities are accepted no more, TOML: what `mp169 certificate revoke`
     /// writes. Read again when it changes; connections that are open end within 10 seconds. A file
-    /// that is named must be there; an empty one denies nobody.
+    /// that is named must be there; an empty one denies nobody. A new file is moved over the old one:
+    /// in a container mount its folder, since a mounted file would stay the old one.
     #[arg(long, env = "MP169_TLS_DENY_LIST")]
     pub tls_deny_list: Option<PathBuf>,
     /// What authorities revoked: files of certificate revocation lists (RFC 5280), PEM or DER,

@@ -5,12 +5,13 @@
 //! other's entries.
 
 use std::fs::{self, File};
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
 use mesh_rpc::{CertificateId, DenialReason, Denied, DenyList};
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
+
+use crate::replace::{beside, give, replace};
 
 /// The name of the list in the folder of a mesh.
 pub(crate) const DENIED_FILE: &str = "denied.toml";
@@ -91,38 +92,16 @@ fn edit(
 }
 
 /// Held until it is dropped.
-fn lock(path: &Path) -> Result<File> {
-    let path = beside(path, "lock");
-    File::create(&path)
+fn lock(list: &Path) -> Result<File> {
+    let path = beside(list, "lock");
+    let file = File::create(&path)
         .and_then(|file| file.lock().map(|()| file))
-        .with_context(|| format!("cannot lock {}", path.display()))
-}
-
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(ending);
-    name.into()
-}
-
-/// Writes beside the file and moves that over it; on the disk before it is said to be done. Whoever
-/// may read the old one may read the new one.
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    let fresh = beside(path, "new");
-    let mut file = File::create(&fresh)?;
-    if let Ok(old) = fs::metadata(path) {
-        file.set_permissions(old.permissions())?;
+        .with_context(|| format!("cannot lock {}", path.display()))?;
+    if let Ok(list) = fs::metadata(list) {
+        // So that the list's owner can lock it after root did. Whoever cannot give it away has it.
+        let _ = give(&file, &list);
     }
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
-    match path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => File::open(".")?.sync_all(),
-    }
+    Ok(file)
 }
 
 impl Text {

@@ -31,6 +31,7 @@ mod output;
 mod party;
 mod progress;
 mod reading;
+mod replace;
 mod report;
 pub mod sample;
 pub mod service;

@@ -124,6 +124,25 @@ fn a_link_stays_one_and_readers_stay_readers() {
     );
 }
 
+/// As when somebody else than the services revokes: with sudo, say.
+#[cfg(unix)]
+#[test]
+fn the_owner_and_the_group_of_a_list_stay() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+
+    let folder = temp_dir();
+    let path = folder.path().join("denied.toml");
+    fs::write(&path, "").unwrap();
+    // Only root gives files away; whoever else runs this keeps their own.
+    let _ = chown(&path, Some(12_345), Some(54_321));
+    let owner = |path: &Path| fs::metadata(path).map(|held| (held.uid(), held.gid()));
+    let before = owner(&path).unwrap();
+    denied(&path, &[identity("dsp")]);
+    assert_eq!(owner(&path).unwrap(), before);
+    // So that the owner can give the command, too.
+    assert_eq!(owner(&beside(&path, "lock")).unwrap(), before);
+}
+
 #[test]
 fn commands_at_once_lose_nothing() {
     let folder = temp_dir();
