@@ -21,8 +21,8 @@ use crate::cli::connection::Output;
 use crate::denied;
 use crate::exit::Usage;
 use crate::home::Folder;
-use crate::issued::Known;
-use crate::output::{print_line, print_table};
+use crate::issued::Held;
+use crate::output::{complain, print_line, print_table};
 use crate::service::Service;
 
 use selected::Chosen;
@@ -43,6 +43,7 @@ pub(crate) fn run(command: CertificateCommand) -> Result<()> {
 fn revoke(args: &RevokeArgs) -> Result<()> {
     let place = Place::of(&args.list)?;
     let chosen = place.chosen(&args.selected)?;
+    selected::refuse_trusted(&chosen, place.folder.as_ref())?;
     if let Some(harm) = chosen.iter().find_map(harm).filter(|_| !args.yes) {
         return Err(Usage(format!("{harm}; say --yes if that is meant")).into());
     }
@@ -140,7 +141,7 @@ fn harm(chosen: &Chosen) -> Option<String> {
 struct Place {
     path: PathBuf,
     folder: Option<Folder>,
-    known: Vec<Known>,
+    held: Held,
 }
 
 impl Place {
@@ -152,16 +153,16 @@ impl Place {
                 (folder.list_of_denied()?, Some(folder))
             }
         };
-        let known = folder.as_ref().map_or(Ok(Vec::new()), Folder::known)?;
-        Ok(Self {
-            path,
-            folder,
-            known,
-        })
+        let held = folder.as_ref().map(Folder::known).transpose()?;
+        let held = held.unwrap_or_default();
+        for unread in &held.unread {
+            complain(&format_args!("Left out: {:#}.", unread.error));
+        }
+        Ok(Self { path, folder, held })
     }
 
     fn chosen(&self, selected: &Selected) -> Result<Vec<Chosen>> {
-        selected::chosen(selected, self.folder.as_ref(), &self.known)
+        selected::chosen(selected, self.folder.as_ref(), &self.held)
     }
 
     /// Says what became of each.
@@ -206,6 +207,7 @@ impl Place {
         match denied {
             Denied::Identity(identity) => {
                 let named = self
+                    .held
                     .known
                     .iter()
                     .find(|known| known.identity == Some(*identity));
@@ -214,7 +216,7 @@ impl Place {
                     + &identity.to_string()
             }
             Denied::Certificate(id) => {
-                let known = self.known.iter().find(|known| known.id == *id);
+                let known = self.held.known.iter().find(|known| known.id == *id);
                 known.map(|known| known.name.clone()).unwrap_or_default()
             }
         }

@@ -13,7 +13,8 @@ use mesh_rpc::{Tls, TlsFiles};
 use mesh_types::SystemClock;
 
 use crate::denied::{DENIED_FILE, HEADER};
-use crate::issued::{self, Known};
+use crate::issued::{self, Held, Known};
+use crate::replace::replace;
 use crate::sample;
 use crate::service::Service;
 
@@ -25,20 +26,16 @@ const VALIDITY: Duration = Duration::from_secs(90 * 86_400);
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// The folder at `path`, made and filled if there is no authority in it yet.
+    /// The folder at `path`, made and filled if there is no authority in it yet. One that has an
+    /// authority and no list of what is denied is refused.
     pub fn open_or_make(path: &Path) -> Result<Self> {
         let folder = Self(path.to_owned());
-        if !folder.authority_folder().join(CA_KEY_FILE).exists() {
+        if !folder.is_of_a_mesh() {
             folder
                 .issue_all()
                 .with_context(|| format!("cannot prepare {}", path.display()))?;
         }
-        // Every process of the mesh is told of it, so it is there from the start.
-        let denied = path.join(DENIED_FILE);
-        if !denied.exists() {
-            std::fs::write(&denied, HEADER)
-                .with_context(|| format!("cannot write {}", denied.display()))?;
-        }
+        folder.list_of_denied()?;
         Ok(folder)
     }
 
@@ -52,6 +49,11 @@ impl Folder {
             );
         }
         Ok(folder)
+    }
+
+    /// Whether `mp169 up` has filled it; a client's has no authority's key.
+    fn is_of_a_mesh(&self) -> bool {
+        self.authority_folder().join(CA_KEY_FILE).exists()
     }
 
     fn authority_folder(&self) -> PathBuf {
@@ -76,6 +78,11 @@ impl Folder {
             let issued = authority.issue_organisation(entity, code, party.name, validity)?;
             self.note_issued(party.id, &issued)?;
             issued.write_to(&folder, party.id)?;
+        }
+        let denied = self.0.join(DENIED_FILE);
+        if !denied.exists() {
+            // From now on somebody has removed it if it is not there.
+            replace(&denied, HEADER)?;
         }
         // Last: its key says that the folder is complete.
         authority.write_to(&self.authority_folder())?;
@@ -105,31 +112,53 @@ impl Folder {
     }
 
     /// The certificates that were issued here, or are kept here.
-    pub(crate) fn known(&self) -> Result<Vec<Known>> {
-        let mut known = issued::all(&self.issued_folder())?;
-        for kept in issued::all(&self.certificates())? {
-            if known.iter().all(|other| other.id != kept.id) {
-                known.push(kept);
+    pub(crate) fn known(&self) -> Result<Held> {
+        let mut held = issued::all(&self.issued_folder())?;
+        let kept = issued::all(&self.certificates())?;
+        held.unread.extend(kept.unread);
+        for kept in kept.known {
+            if held.known.iter().all(|other| other.id != kept.id) {
+                held.known.push(kept);
             }
         }
-        Ok(known)
+        Ok(held)
     }
 
-    /// The certificate of the authority that is trusted here.
-    pub(crate) fn authority_certificate(&self) -> Result<Known> {
-        Known::read(&self.authority_folder().join(CA_CERTIFICATE_FILE), "")
+    /// The certificates of the authorities that are trusted here, the mesh's own first.
+    pub(crate) fn authorities(&self) -> Result<Vec<Known>> {
+        Known::read_all(&self.authority_folder().join(CA_CERTIFICATE_FILE))
     }
 
-    /// The list of what is denied in this mesh; a client has none.
+    /// The list of what is denied in this mesh; a client has none. One that was lost is not taken for
+    /// an empty one.
     pub(crate) fn list_of_denied(&self) -> Result<PathBuf> {
-        if !self.authority_folder().join(CA_KEY_FILE).exists() {
+        if !self.is_of_a_mesh() {
             bail!(
                 "{} is a client's folder, which no mesh reads: give this command in the folder of \
                  `mp169 up`, or name a list with --list",
                 self.0.display()
             );
         }
-        Ok(self.0.join(DENIED_FILE))
+        let denied = self.0.join(DENIED_FILE);
+        let there = denied.try_exists();
+        if !there.with_context(|| format!("cannot read {}", denied.display()))? {
+            let quoted = denied.display().to_string().replace('\'', r"'\''");
+            bail!(
+                "{} is missing: without it all that was denied would be let in again. Put it back \
+                 from a copy. Only if nothing was ever denied, or the folder is from before there \
+                 was such a list, make an empty one: `touch '{quoted}'`",
+                denied.display()
+            );
+        }
+        Ok(denied)
+    }
+
+    /// What a process that shows a certificate of this folder denies.
+    fn denied(&self) -> Result<Option<PathBuf>> {
+        if self.is_of_a_mesh() {
+            return self.list_of_denied().map(Some);
+        }
+        Ok(Some(self.0.join(DENIED_FILE)).filter(|denied| denied.exists()))
     }
 
     /// The certificate and key of `name` (an internal role or a party), and whom it trusts.
@@ -145,7 +174,7 @@ impl Folder {
             certificate: paths.certificate,
             key: paths.key,
             trust: self.authority_folder().join(CA_CERTIFICATE_FILE),
-            denied: Some(self.0.join(DENIED_FILE)).filter(|denied| denied.exists()),
+            denied: self.denied()?,
             crls: Vec::new(),
         };
         Tls::from_files(files).with_context(|| format!("cannot use the certificate of {name}"))
@@ -165,14 +194,13 @@ impl Folder {
 
     /// The authority of the mesh, to issue certificates with.
     pub(crate) fn authority(&self) -> Result<Ca> {
-        let folder = self.authority_folder();
-        if !folder.join(CA_KEY_FILE).exists() {
+        if !self.is_of_a_mesh() {
             bail!(
                 "{} has no authority's key: certificates are issued in the folder of `mp169 up`",
                 self.0.display()
             );
         }
-        Ok(Ca::load(&folder)?)
+        Ok(Ca::load(&self.authority_folder())?)
     }
 
     /// Keeps a certificate and its key under `name`.

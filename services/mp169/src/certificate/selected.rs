@@ -1,6 +1,6 @@
 //! Which certificates or identities does a command line mean?
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use mesh_authz::Identity;
 use mesh_rpc::{CertificateId, Denied};
 use mesh_types::EntityId;
@@ -9,7 +9,7 @@ use crate::cli::certificate::Selected;
 use crate::cli::value::eui64;
 use crate::exit::Usage;
 use crate::home::Folder;
-use crate::issued::Known;
+use crate::issued::{Held, Known};
 use crate::output::complain;
 
 /// What is meant.
@@ -22,20 +22,21 @@ pub(super) struct Chosen {
     pub(super) is_authority: bool,
 }
 
-/// Finds it among what is `known`, if it names something there.
+/// Finds it among what is `held`, if it names something there.
 pub(super) fn chosen(
     selected: &Selected,
     folder: Option<&Folder>,
-    known: &[Known],
+    held: &Held,
 ) -> Result<Vec<Chosen>> {
-    let authority = folder.map(Folder::authority_certificate).transpose()?;
-    let authority = authority.as_ref();
-    let chosen = if let Some(name) = &selected.by.name {
-        named(name, known)?
+    let known = &held.known;
+    Ok(if let Some(name) = &selected.by.name {
+        named(name, held)?
     } else if let Some(path) = &selected.by.file {
         vec![certificate(Known::read(path, "")?, known)]
     } else if let Some(serial) = &selected.by.serial {
-        let own = authority.map(|authority| &authority.id.issuer);
+        let authorities = folder.map(Folder::authorities).transpose()?;
+        let authorities = authorities.unwrap_or_default();
+        let own = authorities.first().map(|authority| &authority.id.issuer);
         if let Some((issuer, own)) = selected.issuer.as_ref().zip(own)
             && issuer != own
         {
@@ -59,22 +60,42 @@ pub(super) fn chosen(
         vec![certificate(unknown, known)]
     } else {
         let text = selected.by.identity.as_deref().unwrap_or_default();
-        vec![identity(text, known)?]
-    };
-    let own = authority.map(|authority| Denied::Certificate(authority.id.clone()));
-    if chosen
-        .iter()
-        .any(|chosen| Some(&chosen.denied) == own.as_ref())
-    {
-        bail!(
-            "it is the authority's own certificate: whoever leaves an authority takes it out of the \
-             trusted ones (ca.crt.pem)"
-        );
-    }
-    Ok(chosen)
+        identities(text, held)?
+    })
 }
 
-fn named(name: &str, known: &[Known]) -> Result<Vec<Chosen>> {
+/// Nobody has to show a trusted authority's own certificate, so to deny it stops nobody.
+pub(super) fn refuse_trusted(chosen: &[Chosen], folder: Option<&Folder>) -> Result<()> {
+    let trusted = folder.map(Folder::authorities).transpose()?;
+    let trusted = trusted.unwrap_or_default();
+    let is_trusted = |chosen: &Chosen| {
+        let id = |known: &Known| Denied::Certificate(known.id.clone());
+        trusted.iter().any(|known| chosen.denied == id(known))
+    };
+    if chosen.iter().any(is_trusted) {
+        bail!(
+            "it is the certificate of a trusted authority, and to deny it stops nobody: take it \
+             out of the trusted ones (ca.crt.pem) instead, on each machine"
+        );
+    }
+    Ok(())
+}
+
+/// What cannot be read may be one of those that are asked for.
+fn refuse_unread(name: &str, held: &Held) -> Result<()> {
+    match held.unread.iter().find(|unread| unread.name == name) {
+        None => Ok(()),
+        Some(unread) => bail!(
+            "{:#}: it may be one of {name}'s. Put that file right or take it away; --serial and \
+             --file name one certificate, and --identity with an EUI-64 or a role all of a holder",
+            unread.error
+        ),
+    }
+}
+
+fn named(name: &str, held: &Held) -> Result<Vec<Chosen>> {
+    refuse_unread(name, held)?;
+    let known = &held.known;
     let named = known.iter().filter(|known| known.name == name);
     let chosen: Vec<Chosen> = named.map(|known| certificate(known.clone(), &[])).collect();
     if chosen.is_empty() {
@@ -103,19 +124,29 @@ fn certificate(one: Known, known: &[Known]) -> Chosen {
     }
 }
 
-/// By what is typed: a role, an EUI-64 in whatever spelling, or a name under which a certificate was
-/// issued.
-fn identity(text: &str, known: &[Known]) -> Result<Chosen> {
+/// By what is typed: a role, an EUI-64 in whatever spelling, or a name under which certificates were
+/// issued, which may carry several.
+fn identities(text: &str, held: &Held) -> Result<Vec<Chosen>> {
     let entity = || eui64(text).ok().map(EntityId::new);
-    let named = || known.iter().find(|known| known.name == text)?.identity;
-    let identity = (text.parse().ok())
-        .or_else(|| entity().map(Identity::Organisation))
-        .or_else(named)
-        .with_context(|| format!("{text} is no role, no EUI-64 and no name in this folder"))?;
-    Ok(Chosen {
+    let typed = (text.parse().ok()).or_else(|| entity().map(Identity::Organisation));
+    let mut identities = Vec::from_iter(typed);
+    if identities.is_empty() {
+        refuse_unread(text, held)?;
+        let named = held.known.iter().filter(|known| known.name == text);
+        for identity in named.filter_map(|known| known.identity) {
+            if !identities.contains(&identity) {
+                identities.push(identity);
+            }
+        }
+    }
+    if identities.is_empty() {
+        bail!("{text} is no role and no EUI-64, and no certificate that was issued to it is here");
+    }
+    let chosen = identities.into_iter().map(|identity| Chosen {
         denied: Denied::Identity(identity),
         name: text.to_owned(),
         identity: Some(identity),
         is_authority: false,
-    })
+    });
+    Ok(chosen.collect())
 }

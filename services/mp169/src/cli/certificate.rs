@@ -88,7 +88,9 @@ pub struct By {
     /// The certificate with this serial number, as `openssl x509 -serial` prints it.
     #[arg(long, value_name = "HEX")]
     pub serial: Option<SerialNumber>,
-    /// Every certificate of a party (its name here, or its EUI-64) or of an internal role.
+    /// Every certificate of an internal role, of an EUI-64, or of each EUI-64 for which a party of this
+    /// name was issued a certificate here. One for which nothing was issued here is not known by the
+    /// party's name: give the EUI-64 itself.
     #[arg(long, value_name = "IDENTITY")]
     pub identity: Option<String>,
 }
@@ -102,7 +104,8 @@ pub struct RevokeArgs {
     /// Why: kept in the list. No personal data.
     #[arg(long)]
     pub reason: Option<DenialReason>,
-    /// Also if the mesh's own services, all of a role, or all that an authority issued is denied.
+    /// Go ahead even if this denies one of the mesh's own services, every certificate of a role, or
+    /// everything an authority issued.
     #[arg(long)]
     pub yes: bool,
     /// Which list.

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod as_of;
+mod certificates;
 mod classify;
 mod clerk;
 mod examples;
