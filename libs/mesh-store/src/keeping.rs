@@ -25,6 +25,8 @@ pub(crate) struct Keeper(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     age: Option<Age>,
+    /// The date of the last answer in a database that was made before ages were counted.
+    last: Option<Timestamp>,
     /// The age when the database was last asked for answers to forget.
     asked: Option<Timestamp>,
     /// Whether there are more of them.
@@ -50,27 +52,27 @@ pub(crate) struct Forgotten {
 
 impl Keeper {
     /// What the database says of its age. One that was made before ages were counted is as old as the
-    /// last answer in it.
+    /// last answer in it, or as the clock shows if that is less: either may have been ahead.
     pub(crate) async fn load(conn: &mut Conn) -> Result<Self, StoreError> {
         let stored: Option<(i64, i64)> =
             sqlx::query_as("SELECT age, seen FROM database_age WHERE id = 1")
                 .fetch_optional(&mut *conn)
                 .await?;
-        let age = match stored {
-            Some((age, seen)) => Some(Age {
-                now: Timestamp::from_micros(age),
-                seen: Timestamp::from_micros(seen),
-            }),
+        let age = stored.map(|(age, seen)| Age {
+            now: Timestamp::from_micros(age),
+            seen: Timestamp::from_micros(seen),
+        });
+        let last: Option<i64> = match age {
+            Some(_) => None,
             None => {
-                let last: Option<i64> =
-                    sqlx::query_scalar("SELECT max(recorded_time) FROM idempotency")
-                        .fetch_one(&mut *conn)
-                        .await?;
-                last.map(|last| Age::beginning(Timestamp::from_micros(last)))
+                sqlx::query_scalar("SELECT max(recorded_time) FROM idempotency")
+                    .fetch_one(&mut *conn)
+                    .await?
             }
         };
         let state = State {
             age,
+            last: last.map(Timestamp::from_micros),
             ..State::default()
         };
         Ok(Self(Arc::new(Mutex::new(state))))
@@ -79,9 +81,8 @@ impl Keeper {
     /// For a transaction that begins when the clock shows `clock`.
     pub(crate) fn keeping(&self, clock: Timestamp) -> Keeping {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let age = state
-            .age
-            .map_or_else(|| Age::beginning(clock), |age| age.at(clock));
+        let first = || Age::beginning(state.last.map_or(clock, |last| last.min(clock)));
+        let age = state.age.unwrap_or_else(first).at(clock);
         state.age = Some(age);
         let rested = |asked| age.now.since(asked) >= PAUSE;
         Keeping {

@@ -133,8 +133,8 @@ pub async fn no_clock_ends_the_life_of_an_answer(database: &Database) -> Checked
     Ok(())
 }
 
-/// A database from before ages were counted is as old as the last answer in it, whatever the clock shows
-/// when it is opened.
+/// A database from before ages were counted is as old as the last answer in it, if the clock is ahead when
+/// it is opened.
 pub async fn answers_from_before_ages_have_their_life_too(database: &Database) -> Checked {
     let mut world = World::start(database, WriterSettings::default()).await?;
     let right = world.clock.now();
@@ -153,6 +153,32 @@ pub async fn answers_from_before_ages_have_their_life_too(database: &Database) -
     assert_eq!(ask(&world, [1]).await?, [false]);
     pass(&world, 24 * HOUR).await?;
     assert_eq!(ask(&world, [1]).await?, [true]);
+    Ok(())
+}
+
+/// One of them that was dated by a clock that was ahead makes the others no older.
+pub async fn an_answer_from_before_ages_ends_no_other(database: &Database) -> Checked {
+    let mut world = World::start(database, WriterSettings::default()).await?;
+    let right = world.clock.now();
+    assert_eq!(ask(&world, [1, 2]).await?, [true, true]);
+    let ahead = right.saturating_add(365 * 24 * HOUR);
+    let mut tx = world.store.begin_write(right).await?;
+    sqlx::query("DELETE FROM database_age")
+        .execute(tx.conn())
+        .await?;
+    sqlx::query("UPDATE idempotency SET recorded_time = $1 WHERE request_id = 'kept-2'")
+        .bind(ahead.micros())
+        .execute(tx.conn())
+        .await?;
+    tx.commit().await?;
+    world.stop().await;
+
+    world = World::start(database, WriterSettings::default()).await?;
+    world.clock.set(right);
+    pass(&world, 30 * 24 * HOUR).await?;
+    assert_eq!(ask(&world, [1, 2]).await?, [false, false]);
+    pass(&world, 6 * 24 * HOUR).await?;
+    assert_eq!(ask(&world, [1, 2]).await?, [true, false]);
     Ok(())
 }
 

@@ -19,9 +19,9 @@ pub use idempotency::{
     cursors_move_by_compare_and_set, equal_requests_race_to_one_answer,
 };
 pub use kept::{
-    an_answer_is_kept_for_its_life_and_then_forgotten, an_idle_writer_forgets,
-    answers_are_forgotten_in_steps, answers_from_before_ages_have_their_life_too,
-    no_clock_ends_the_life_of_an_answer,
+    an_answer_from_before_ages_ends_no_other, an_answer_is_kept_for_its_life_and_then_forgotten,
+    an_idle_writer_forgets, answers_are_forgotten_in_steps,
+    answers_from_before_ages_have_their_life_too, no_clock_ends_the_life_of_an_answer,
 };
 pub use logs::{
     an_event_has_the_time_at_which_the_log_was_locked, events_are_read_in_pages,
@@ -76,6 +76,7 @@ macro_rules! conformance {
             answers_are_forgotten_in_steps
             no_clock_ends_the_life_of_an_answer
             answers_from_before_ages_have_their_life_too
+            an_answer_from_before_ages_ends_no_other
             an_idle_writer_forgets
             cursors_move_by_compare_and_set
             events_are_read_in_pages
