@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use mesh_types::Timestamp;
 use rustls::{ClientConfig, ServerConfig};
+use rustls_pki_types::CertificateDer;
 
 use super::crl::CrlFile;
 use super::metrics::Entries;
 use super::open::{Revoked, Shown};
 use super::source::{CrlError, Parts, TlsError, TlsFiles, TlsPem};
 use super::verifiers::{CallerVerifier, ServiceVerifier};
-use crate::certificate::subject_of;
+use crate::certificate::{CertificateId, subject_of};
 use crate::deny_list::{Denied, DenyList};
 
 /// The last good texts.
@@ -157,11 +158,45 @@ fn warn_of_strangers(list: &DenyList, parts: &Parts) {
             tracing::warn!(%id, "denied, but of no authority that is trusted itself");
         }
     }
+    for id in denied_in_vain(list, &parts.authorities) {
+        tracing::error!(
+            %id,
+            "this entry denies nobody, it is a trusted authority: take it out of the trusted ones"
+        );
+    }
+}
+
+/// The trusted authorities that are denied. Peers do not show them, so that nobody looks them up.
+fn denied_in_vain(list: &DenyList, authorities: &[CertificateDer<'_>]) -> Vec<CertificateId> {
+    let authorities = authorities.iter();
+    let ids = authorities.filter_map(|authority| CertificateId::of(authority));
+    ids.filter(|id| list.judge(id, None).is_some()).collect()
 }
 
 fn crl_error(path: &Path, problem: CrlError) -> TlsError {
     TlsError::Crl {
         path: path.to_owned(),
         problem,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mesh_testkit::{certificates, other_certificates};
+    use rustls_pki_types::pem::PemObject as _;
+
+    use super::*;
+
+    #[test]
+    fn a_trusted_authority_is_denied_in_vain() {
+        let [denied, other] = [certificates(), other_certificates()].map(|authority| {
+            CertificateDer::from_pem_slice(authority.trust_pem().as_bytes()).unwrap()
+        });
+        let id = CertificateId::of(&denied).unwrap();
+        let CertificateId { serial, issuer } = &id;
+        let list = format!("[[certificate]]\nserial = '{serial}'\nissuer = '{issuer}'\n");
+        let list = DenyList::parse(&list).unwrap();
+        assert_eq!(denied_in_vain(&list, &[other.clone(), denied]), [id]);
+        assert_eq!(denied_in_vain(&list, &[other]), []);
     }
 }
