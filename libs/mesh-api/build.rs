@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Asked when it runs: a build script that is kept may be of another copy of this folder.
+    // Read when the script runs, so that a moved checkout finds its own contracts.
     let here = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo sets CARGO_MANIFEST_DIR")?;
     let root = Path::new(&here).join("../../proto");
     println!("cargo::rerun-if-changed={}", root.display());

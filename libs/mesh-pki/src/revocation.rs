@@ -8,7 +8,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use crate::{Ca, Issued, PkiError, Validity};
 
 impl Ca {
-    /// A certificate revocation list (RFC 5280) in PEM form, in which `revoked` stand.
+    /// A certificate revocation list (RFC 5280) in PEM form that lists `revoked`.
     ///
     /// It was made at the start of `validity`, and the next one is promised for its end; `number`
     /// grows from one to the next.

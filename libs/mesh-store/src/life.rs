@@ -43,7 +43,7 @@ impl Age {
         }
     }
 
-    /// Answers that are dated before have had their life.
+    /// Answers that are dated before have expired.
     pub(crate) fn horizon(self) -> Timestamp {
         let life = i64::try_from(LIFE.as_micros()).unwrap_or(i64::MAX);
         Timestamp::from_micros(self.now.micros().saturating_sub(life))

@@ -108,7 +108,7 @@ impl Store {
         Ok(WriteTx::new(tx, times, keeping, self.0.committed.clone()))
     }
 
-    /// Forgets some of the answers that have had their life. Says whether there are more.
+    /// Forgets some of the answers that have expired. Says whether there are more.
     pub(crate) async fn tend(&self, clock: &dyn Clock) -> Result<bool, StoreError> {
         self.begin_write_by(clock).await?.commit().await?;
         Ok(self.0.keeper.has_more())

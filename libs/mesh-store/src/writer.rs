@@ -60,8 +60,8 @@ pub struct WriterSettings {
     pub batch_weight: usize,
     /// A caller who has not got room after so long gets [`StoreError::Busy`].
     pub patience: Duration,
-    /// After so long without a command the writer looks by itself for kept answers that have had
-    /// their life.
+    /// After so long without a command the writer looks by itself for kept answers that have
+    /// expired.
     pub idle: Duration,
 }
 
