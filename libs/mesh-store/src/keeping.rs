@@ -1,7 +1,7 @@
-//! Who forgets the answers that have had their life, and how many at a time?
+//! Who forgets the answers that have expired, and how many at a time?
 //!
 //! The write transactions that are made anyway, a few answers each, so that no caller waits for a
-//! great deletion; and the writer by itself while nobody writes. An answer whose life is over is
+//! great deletion; and the writer by itself while nobody writes. An answer that has expired is
 //! given all the same until it is forgotten: the promise is a shortest time and no longest one.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use crate::StoreError;
 use crate::life::Age;
 use crate::sqlite::Conn;
 
-/// The fewest answers that one transaction forgets if so many have had their life.
+/// The fewest answers that one transaction forgets if so many have expired.
 const STEP: usize = 256;
 /// A transaction looks for such answers this long after the last one that found no more.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -151,7 +151,7 @@ impl Keeping {
         state.forgotten += answers;
         if !more && state.forgotten > 0 {
             let answers = std::mem::take(&mut state.forgotten);
-            tracing::info!(answers, "kept answers were forgotten after their life");
+            tracing::info!(answers, "kept answers were forgotten after they expired");
         }
     }
 }
