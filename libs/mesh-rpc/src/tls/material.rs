@@ -11,7 +11,7 @@ use super::crl::CrlFile;
 use super::metrics::Entries;
 use super::open::{Revoked, Shown};
 use super::source::{CrlError, Parts, TlsError, TlsFiles, TlsPem};
-use super::verifiers::{CallerVerifier, ServiceVerifier};
+use super::verifiers::{CallerVerifier, MOST_BETWEEN, ServiceVerifier};
 use crate::certificate::{CertificateId, subject_of};
 use crate::deny_list::{Denied, DenyList};
 
@@ -142,6 +142,13 @@ impl Material {
         };
         if let Some(revoked) = material.revoked(&Shown::by_caller(Some(&parts.chain))) {
             tracing::error!(%revoked, "our own certificate is revoked: others will refuse it");
+        }
+        let beside = parts.chain.len().saturating_sub(1);
+        if beside > MOST_BETWEEN {
+            tracing::error!(
+                beside,
+                "more certificates beside our own than others will accept"
+            );
         }
         Ok(material)
     }

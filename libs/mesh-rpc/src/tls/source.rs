@@ -20,7 +20,7 @@ const ALPN_H2: &[u8] = b"h2";
 /// Where the three PEM texts stand, and what is not accepted any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// Our certificate, followed by intermediate ones if there are any.
+    /// Our certificate, followed by intermediate ones if there are any; peers accept four of them.
     pub certificate: PathBuf,
     /// Our private key (PKCS #8, SEC 1 or PKCS #1).
     pub key: PathBuf,
@@ -37,7 +37,7 @@ pub struct TlsFiles {
 /// The three PEM texts themselves.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TlsPem {
-    /// Our certificate, followed by intermediate ones if there are any.
+    /// Our certificate, followed by intermediate ones if there are any; peers accept four of them.
     pub certificate: String,
     /// Our private key (PKCS #8, SEC 1 or PKCS #1).
     pub key: String,

@@ -21,7 +21,7 @@ use crate::deny_list::{Denied, DenyList};
 
 /// Most certificates that a peer may show beside its own. An authority of a mesh has one or two in
 /// between; rustls alone would look for a path through any number with up to a hundred signatures.
-const MOST_BETWEEN: usize = 4;
+pub(super) const MOST_BETWEEN: usize = 4;
 
 #[derive(Debug, thiserror::Error)]
 #[error("the peer showed {0} certificates beside its own, and may show {MOST_BETWEEN}")]

@@ -110,7 +110,6 @@ async fn a_peer_may_show_four_certificates_beside_its_own() {
     let caller = |others| server.channel_with(Tls::from_pem(with_others("dsp", others)).unwrap());
     report().unary(caller(4)).await.unwrap();
     let status = report().unary(caller(5)).await.unwrap_err();
-    assert_ne!(status.code(), Code::Ok);
     let refused = server.tls.handshakes().get(HandshakeOutcome::Other);
     assert!(refused >= 1, "{status}");
     for (others, is_taken) in [(4, true), (5, false)] {
