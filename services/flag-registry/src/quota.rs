@@ -4,7 +4,7 @@
 //! without end: lifting a flag that was set, and recording a preference that leaves everything as it
 //! is. Each has a quota for every Device and one for every supplier. What a consumer needs has none: a
 //! flag that is not set can be set whatever was done before, which cannot be repeated before it was
-//! lifted (see `docs/adr/2026-11-28-quotas-count-what-a-supplier-can-repeat.md`).
+//! lifted; and a repeat that is refused leaves the flag as the consumer wants it (see `docs/adr/2026-11-28-quotas-count-what-a-supplier-can-repeat.md`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,7 +23,7 @@ const SKEW: i64 = 1;
 const DEVICE_LIFTS: NonZeroU32 = of(10);
 const DEVICE_REPEATS: NonZeroU32 = of(20);
 const SUPPLIER_LIFTS: NonZeroU32 = of(200_000);
-const SUPPLIER_REPEATS: NonZeroU32 = of(10_000);
+const SUPPLIER_REPEATS: NonZeroU32 = of(50_000);
 
 /// The quotas, each for 24 hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
@@ -234,19 +234,24 @@ impl UsedUp {
 
 impl fmt::Display for UsedUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.quota {
-            Quota::DeviceLifts => "liftings of the flag of one Device",
-            Quota::DeviceRepeats => "preferences of one Device that change nothing",
-            Quota::SupplierLifts => "liftings of flags",
-            Quota::SupplierRepeats => "preferences that change nothing",
-        };
+        let size = self.size;
+        f.write_str("the quota is used up: one supplier may ")?;
+        match self.quota {
+            Quota::DeviceLifts => write!(f, "lift the flag of a Device {size} times"),
+            Quota::DeviceRepeats => {
+                write!(
+                    f,
+                    "record {size} preferences of one Device that change nothing"
+                )
+            }
+            Quota::SupplierLifts => write!(f, "lift {size} flags"),
+            Quota::SupplierRepeats => write!(f, "record {size} preferences that change nothing"),
+        }?;
         let minutes = self.wait.as_secs().div_ceil(60);
         let (hours, minutes) = (minutes / 60, minutes % 60);
         write!(
             f,
-            "the quota of {} {what} by one supplier in 24 hours is used up; there is room again in \
-             {hours} h {minutes} min",
-            self.size
+            " in 24 hours; there is room again in {hours} h {minutes} min"
         )
     }
 }

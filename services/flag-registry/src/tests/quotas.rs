@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use mesh_types::Timestamp;
 use proptest::prelude::*;
 
-use crate::quota::{Effect, Quota, Quotas, Spent, Used, judge};
+use crate::quota::{Effect, Quota, Quotas, Spent, Used, UsedUp, judge};
 
 const MINUTE: i64 = 60 * 1_000_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -82,15 +83,43 @@ fn the_quota_is_told_that_is_used_up_for_longest() {
     assert_eq!(told.wait.as_secs(), 23 * 3_600 + 1_800);
     let told = judge(Effect::Lifts, &device, &supplier, &quotas(1, 2), now).unwrap_err();
     assert_eq!(told.quota, Quota::DeviceLifts);
-    let text = told.to_string();
-    assert!(
-        text.contains("quota of 1 liftings of the flag of one Device"),
-        "{text}"
-    );
-    assert!(text.ends_with("in 20 h 30 min"), "{text}");
     // Neither uses up the other.
     let repeats = judge(Effect::Repeats, &device, &supplier, &quotas(1, 1), now);
     assert_eq!(repeats, Ok(()));
+}
+
+/// Clerks read it.
+#[test]
+fn what_is_used_up_is_said_in_words() {
+    let said = |quota, size| {
+        let wait = Duration::from_mins(20 * 60 + 30);
+        UsedUp {
+            quota,
+            size: number(size),
+            wait,
+        }
+        .to_string()
+    };
+    for (quota, size, words) in [
+        (Quota::DeviceLifts, 10, "lift the flag of a Device 10 times"),
+        (
+            Quota::DeviceRepeats,
+            20,
+            "record 20 preferences of one Device that change nothing",
+        ),
+        (Quota::SupplierLifts, 200, "lift 200 flags"),
+        (
+            Quota::SupplierRepeats,
+            50,
+            "record 50 preferences that change nothing",
+        ),
+    ] {
+        let expected = format!(
+            "the quota is used up: one supplier may {words} in 24 hours; there is room again in 20 h \
+             30 min"
+        );
+        assert_eq!(said(quota, size), expected);
+    }
 }
 
 /// A clock that is set right takes what was noted under the wrong one with it, but for an hour of

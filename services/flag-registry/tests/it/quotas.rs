@@ -10,7 +10,10 @@ use mesh_api::flag_registry::v1 as wire;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::world::{METER, OTHER_METER, World, add, choice, refused, remove};
+use crate::world::{
+    METER, OTHER_METER, World, add, before, choice, declarations, get_entry, refused, remove,
+    request_id, steps,
+};
 
 const QUOTA: (Code, ErrorReason) = (Code::ResourceExhausted, ErrorReason::QuotaExhausted);
 const REPEATS: usize = 20;
@@ -101,7 +104,7 @@ async fn a_preference_in_a_loop_stops_growing_the_log() {
     acme.add_flag(add(METER)).await.unwrap();
 }
 
-/// A supplier that has lost its Device to another leaves it with all its quotas.
+/// A gaining supplier starts with unused quotas.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flag_that_is_set_and_lifted_in_a_loop_stays_set() {
     let world = World::start().await;
@@ -130,6 +133,39 @@ async fn a_flag_that_is_set_and_lifted_in_a_loop_stays_set() {
     };
     let answer = world.rival().remove_flag(request).await;
     assert!(answer.unwrap().into_inner().changed);
+}
+
+/// The incoming tenant is not read, though its choice is recorded only when there is room again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenants_choice_that_finds_no_room_leaves_the_flag_set() {
+    let world = World::start_with(Quotas {
+        supplier_repeats: NonZeroU32::MIN,
+        ..Quotas::default()
+    })
+    .await;
+    let mut acme = world.acme();
+    world.flagged(METER).await;
+    world.flagged(OTHER_METER).await;
+    acme.add_flag(add(OTHER_METER)).await.unwrap();
+    let moved_in = wire::RecordTenancyChangeRequest {
+        request_id: request_id(),
+        device_id: METER.into(),
+        tenancy_start_time: before(600),
+        choice: choice("ACME", wire::Preference::Reduced),
+        reasonable_steps: steps(),
+        site_declarations: declarations(),
+        ..Default::default()
+    };
+    let answer = acme.record_tenancy_change(moved_in.clone()).await;
+    assert_eq!(refused(answer), QUOTA);
+    let entry = get_entry(&mut acme, METER).await;
+    assert_eq!(entry.state(), wire::FlagState::Flagged);
+
+    world.clock.advance(Duration::from_hours(25));
+    let answer = acme.record_tenancy_change(moved_in).await.unwrap();
+    let entry = answer.into_inner().entry.unwrap();
+    assert_eq!(entry.state(), wire::FlagState::Flagged);
+    assert_eq!(world.history(METER).await.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
