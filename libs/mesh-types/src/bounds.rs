@@ -14,7 +14,8 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// The instants that a field of a request may hold.
 ///
 /// The first one is fixed and the last one moves on with the clock. So a request that was within
-/// bounds still is when it is sent again, however much later.
+/// bounds still is when it is sent again, however much later. Only while the clock shows an earlier time
+/// than it did then can it be refused, although its answer is kept.
 ///
 /// Only what comes in is judged: what was recorded before there were bounds is read as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
