@@ -45,12 +45,12 @@ fn revoke(args: &RevokeArgs) -> Result<()> {
     let chosen = place.chosen(&args.selected)?;
     selected::refuse_trusted(&chosen, place.folder.as_ref())?;
     if let Some(harm) = chosen.iter().find_map(harm).filter(|_| !args.yes) {
-        return Err(Usage(format!("{harm}; say --yes if that is meant")).into());
+        return Err(Usage(format!("{harm}; give --yes if that is what you want")).into());
     }
     let all = all(&chosen);
     let now = Timestamp::from_microsecond(SystemClock.now().micros())?;
     let changed = denied::deny(&place.path, &all, args.reason.as_ref(), now)?;
-    let words = ["denied", "denied already"];
+    let words = ["denied", "already denied"];
     place.told(args.list.output, &chosen, &changed, words)?;
     if args.list.output == Output::Json {
         return Ok(());
@@ -68,7 +68,9 @@ fn revoke(args: &RevokeArgs) -> Result<()> {
             Some(_) => "mp169 certificate issue",
             None => "mp169 party certificate",
         };
-        print_line(&format_args!("A new certificate: `{command} {name}`."))
+        print_line(&format_args!(
+            "To issue a new certificate: `{command} {name}`."
+        ))
     })
 }
 
@@ -119,7 +121,7 @@ fn all(chosen: &[Chosen]) -> Vec<Denied> {
 /// What would stop more than one holder of one certificate.
 fn harm(chosen: &Chosen) -> Option<String> {
     if chosen.is_authority {
-        return Some("it is an authority's: all that it issued is refused".to_owned());
+        return Some("it is an authority's certificate: everything that the authority issued would be refused".to_owned());
     }
     let Some(Identity::Internal(role)) = chosen.identity else {
         return None;
@@ -129,12 +131,12 @@ fn harm(chosen: &Chosen) -> Option<String> {
         .any(|service| service.name() == role.as_str())
     {
         return Some(format!(
-            "{role} is a service of the mesh: the others refuse it until it shows another \
+            "{role} is a service of the mesh: the others would refuse it until it shows another \
              certificate (`mp169 certificate issue {role}`)"
         ));
     }
     matches!(chosen.denied, Denied::Identity(_))
-        .then(|| format!("all certificates of {role} are refused, also new ones"))
+        .then(|| format!("all certificates of {role} would be refused, also new ones"))
 }
 
 /// The list that is meant, and what is known of certificates.
@@ -147,7 +149,10 @@ struct Place {
 impl Place {
     fn of(list: &ListFile) -> Result<Self> {
         let (path, folder) = match &list.list {
-            Some(path) => (path.clone(), Folder::open(&list.home).ok()),
+            Some(path) => {
+                denied::refuse_lost(path)?;
+                (path.clone(), Folder::open(&list.home).ok())
+            }
             None => {
                 let folder = Folder::open(&list.home)?;
                 (folder.list_of_denied()?, Some(folder))
@@ -196,7 +201,7 @@ impl Place {
 
     fn in_effect(&self) -> Result<()> {
         print_line(&format_args!(
-            "In effect within {EFFECTIVE_WITHIN} seconds, on open connections too, in every process that reads {}.",
+            "In effect within {EFFECTIVE_WITHIN} seconds, also on open connections, in every process that reads {}.",
             self.path.display()
         ))?;
         print_line(&"Machines that read another file need the same entries there.")

@@ -7,7 +7,7 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use mesh_rpc::{CertificateId, DenialReason, Denied, DenyList};
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
@@ -50,7 +50,7 @@ pub(crate) fn accept(path: &Path, denied: &[Denied]) -> Result<Vec<bool>> {
     })
 }
 
-/// What is denied; nothing if there is no such file.
+/// What is denied.
 pub(crate) fn read(path: &Path) -> Result<DenyList> {
     parse(path, &text(path)?)
 }
@@ -59,11 +59,24 @@ fn holds(list: &DenyList, denied: &Denied) -> bool {
     list.entries().iter().any(|entry| entry.denied == *denied)
 }
 
-fn text(path: &Path) -> Result<String> {
-    match fs::read_to_string(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(HEADER.to_owned()),
-        read => read.with_context(|| format!("cannot read {}", path.display())),
+/// A list that was lost is not taken for an empty one: whoever then writes a new one, with one entry
+/// or none, lets in again whom the lost one denied.
+pub(crate) fn refuse_lost(path: &Path) -> Result<()> {
+    let there = path.try_exists();
+    if there.with_context(|| format!("cannot read {}", path.display()))? {
+        return Ok(());
     }
+    let quoted = path.display().to_string().replace('\'', r"'\''");
+    bail!(
+        "{} is missing: without it everything that was denied would be let in again. Put it back \
+         from a copy. Only if nothing was ever denied, or if this folder was made before \
+         there were such lists, make an empty one: `touch '{quoted}'`",
+        path.display()
+    )
+}
+
+fn text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 fn parse(path: &Path, text: &str) -> Result<DenyList> {

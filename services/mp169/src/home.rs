@@ -12,7 +12,7 @@ use mesh_pki::{CA_CERTIFICATE_FILE, CA_KEY_FILE, Ca, Issued, IssuedPaths, Validi
 use mesh_rpc::{Tls, TlsFiles};
 use mesh_types::SystemClock;
 
-use crate::denied::{DENIED_FILE, HEADER};
+use crate::denied::{DENIED_FILE, HEADER, refuse_lost};
 use crate::issued::{self, Held, Known};
 use crate::replace::replace;
 use crate::sample;
@@ -140,16 +140,7 @@ impl Folder {
             );
         }
         let denied = self.0.join(DENIED_FILE);
-        let there = denied.try_exists();
-        if !there.with_context(|| format!("cannot read {}", denied.display()))? {
-            let quoted = denied.display().to_string().replace('\'', r"'\''");
-            bail!(
-                "{} is missing: without it all that was denied would be let in again. Put it back \
-                 from a copy. Only if nothing was ever denied, or the folder is from before there \
-                 was such a list, make an empty one: `touch '{quoted}'`",
-                denied.display()
-            );
-        }
+        refuse_lost(&denied)?;
         Ok(denied)
     }
 

@@ -45,7 +45,7 @@ pub(super) fn chosen(
             ));
         }
         let issuer = selected.issuer.as_ref().or(own).ok_or_else(|| {
-            Usage("say with --issuer whose serial number it is: here is no mesh".to_owned())
+            Usage("give --issuer, the authority that gave this serial number: there is no mesh here whose authority could be meant".to_owned())
         })?;
         let id = CertificateId {
             serial: serial.clone(),
@@ -74,8 +74,8 @@ pub(super) fn refuse_trusted(chosen: &[Chosen], folder: Option<&Folder>) -> Resu
     };
     if chosen.iter().any(is_trusted) {
         bail!(
-            "it is the certificate of a trusted authority, and to deny it stops nobody: take it \
-             out of the trusted ones (ca.crt.pem) instead, on each machine"
+            "it is a trusted authority's own certificate, and denying it would stop nobody: take it \
+             out of the trusted authorities (ca.crt.pem) instead, on each machine"
         );
     }
     Ok(())
@@ -103,7 +103,7 @@ fn named(name: &str, held: &Held) -> Result<Vec<Chosen>> {
         names.sort_unstable();
         names.dedup();
         bail!(
-            "no certificate was issued to {name} here; to: {} (--file, --serial and --identity name others)",
+            "no certificate was issued to {name} here, but to: {} (--file, --serial and --identity name others)",
             names.join(", ")
         );
     }

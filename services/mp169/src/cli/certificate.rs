@@ -8,13 +8,13 @@ use mesh_rpc::{DenialReason, IssuerName, SerialNumber};
 
 use super::connection::Output;
 
-const REVOKE: &str = "Within 10 seconds every process that reads the list refuses what it denies, in \
-    handshakes and on connections that are open, whose calls and streams end. The list is denied.toml in the \
-    folder of `mp169 up`, or the file that --list names: the one that the services were started with \
-    (MP169_TLS_DENY_LIST). Machines that read another file need the same entry there. Nobody is asked, and no \
-    certificate is needed, so this works whatever was stolen.\n\n\
-    A certificate is revoked, not its holder: a new one works. --identity stops all certificates of a holder, \
-    also later ones, until `mp169 certificate restore`.\n\n\
+const REVOKE: &str = "Within 10 seconds every process that reads the list refuses what it denies: new connections are \
+    refused, and open ones end with their calls and streams. The list is denied.toml in the folder of \
+    `mp169 up`, or the file that --list names: name the one that the services were started with \
+    (MP169_TLS_DENY_LIST). Machines that read another file need the same entries there. The command asks no \
+    service and needs no certificate, so it works whatever was stolen.\n\n\
+    It revokes certificates, not their holder: a new certificate works. --identity denies every certificate of \
+    a holder, also later ones, until `mp169 certificate restore --identity`.\n\n\
     Examples:\n  \
     mp169 certificate revoke EAGLE --reason 'laptop stolen'\n  \
     mp169 certificate revoke --serial 4A:5F:00:1B --reason 'key was published'\n  \
@@ -26,21 +26,21 @@ const REVOKE: &str = "Within 10 seconds every process that reads the list refuse
 /// `certificate`
 #[derive(Debug, Subcommand)]
 pub enum CertificateCommand {
-    /// Denies a certificate, or all certificates of an identity, while the mesh runs.
+    /// Revokes single certificates, or all of a holder, while the mesh runs.
     #[command(after_help = REVOKE)]
     Revoke(RevokeArgs),
-    /// Takes entries off the list again.
+    /// Accepts again what was denied: takes it off the list.
     #[command(after_help = "Examples:\n  \
         mp169 certificate restore EAGLE\n  \
         mp169 certificate restore --serial 4A5F001B\n  \
         mp169 certificate restore --identity dsp")]
     Restore(RestoreArgs),
-    /// Lists what is denied.
+    /// Lists what is denied, since when and why.
     #[command(after_help = "Examples:\n  \
         mp169 certificate list\n  \
         mp169 certificate list --output json")]
     List(ListArgs),
-    /// Issues a certificate of an internal role, from the authority in the mesh's folder.
+    /// Issues a certificate to an internal role, by the authority in the mesh's folder.
     ///
     /// It replaces the one that the folder holds; a service shows its new one within a second. With
     /// --out it fills a client's folder. For a party: `mp169 party certificate`.
@@ -56,7 +56,7 @@ pub struct ListFile {
     /// Folder of the mesh that `mp169 up` runs.
     #[arg(long, env = "MP169_HOME", default_value = "mp169-data")]
     pub home: PathBuf,
-    /// The list, if it is not that of the folder; made if missing.
+    /// The list, if it is not the one in the folder of the mesh. The file must exist.
     #[arg(long, value_name = "FILE", env = "MP169_TLS_DENY_LIST")]
     pub list: Option<PathBuf>,
     /// How to show the answer.
@@ -71,7 +71,7 @@ pub struct Selected {
     #[command(flatten)]
     pub by: By,
     /// The authority that gave the serial number, as `openssl x509 -issuer` prints it; the mesh's
-    /// own if not said.
+    /// own if not given.
     #[arg(long, value_name = "NAME", requires = "serial")]
     pub issuer: Option<IssuerName>,
 }
@@ -80,17 +80,17 @@ pub struct Selected {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct By {
-    /// All certificates that the mesh's folder issued to this party or internal role.
+    /// All certificates that were issued here to this party or internal role.
     pub name: Option<String>,
-    /// The certificate in this file, PEM or DER: the first one, if it holds several.
+    /// The certificate in this file, PEM or DER; the first one if it holds several.
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// The certificate with this serial number, as `openssl x509 -serial` prints it.
     #[arg(long, value_name = "HEX")]
     pub serial: Option<SerialNumber>,
-    /// Every certificate of an internal role, of an EUI-64, or of each EUI-64 for which a party of this
-    /// name was issued a certificate here. One for which nothing was issued here is not known by the
-    /// party's name: give the EUI-64 itself.
+    /// Every certificate of a holder, also later ones: an internal role, an EUI-64, or the name of a
+    /// party. A name means each EUI-64 for which that party was issued a certificate here; any other
+    /// EUI-64 of the party is not known here, and is denied by the EUI-64 itself.
     #[arg(long, value_name = "IDENTITY")]
     pub identity: Option<String>,
 }
@@ -101,7 +101,7 @@ pub struct RevokeArgs {
     /// What to deny.
     #[command(flatten)]
     pub selected: Selected,
-    /// Why: kept in the list. No personal data.
+    /// Why; kept in the list. No personal data.
     #[arg(long)]
     pub reason: Option<DenialReason>,
     /// Go ahead even if this denies one of the mesh's own services, every certificate of a role, or

@@ -76,8 +76,8 @@ pub enum DeviceCommand {
     ChangeSupplier(ChangeSupplierArgs),
     /// Withdraws a registration that was announced and has not begun.
     ///
-    /// Whoever was registered before goes on. Within the last minute before it begins, a registration
-    /// stands.
+    /// Whoever was registered before it stays registered. In the last minute before a registration
+    /// begins, it can no longer be withdrawn.
     #[command(after_help = "Examples:\n  \
         mp169 device change-supplier 1300000000025 DRAGON --from \"$(date -u -d '+7 days' +%F)\"\n  \
         mp169 device withdraw-registration 1300000000025 DRAGON")]
@@ -200,10 +200,10 @@ pub struct ChangeSupplierArgs {
 pub struct WithdrawRegistrationArgs {
     /// The MPAN or MPRN.
     pub mpxn: Mpxn,
-    /// The supplier that is not to be registered.
+    /// The supplier whose registration is withdrawn.
     pub supplier: PartyId,
-    /// When the registration was to begin, just as `device registrations` shows it; the supplier's last
-    /// one if not given.
+    /// When the registration was to begin, as `device registrations` shows it. If not given, the
+    /// supplier's last registration is withdrawn.
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub start: Option<prost_types::Timestamp>,
     /// Where to ask; usually as registration-data.

@@ -26,6 +26,7 @@ fn denied(path: &Path, denied: &[Denied]) -> Vec<bool> {
 fn what_is_denied_is_read_back_once_however_often_it_is_denied() {
     let folder = temp_dir();
     let path = folder.path().join("denied.toml");
+    fs::write(&path, HEADER).unwrap();
     let all = [certificate("0abc"), certificate("01"), identity("dsp")];
     assert_eq!(denied(&path, &all[..2]), [true, true]);
     assert_eq!(denied(&path, &all), [false, false, true]);
@@ -147,6 +148,7 @@ fn the_owner_and_the_group_of_a_list_stay() {
 fn commands_at_once_lose_nothing() {
     let folder = temp_dir();
     let path = folder.path().join("denied.toml");
+    fs::write(&path, HEADER).unwrap();
     std::thread::scope(|scope| {
         for first in 0..8 {
             let path = &path;

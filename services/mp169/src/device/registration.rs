@@ -60,14 +60,14 @@ pub(super) async fn withdraw(args: WithdrawRegistrationArgs) -> Result<()> {
     }
     if let Some(registration) = &answer.withdrawn {
         print_line(&format_args!(
-            "Withdrawn: {} from {} on.",
+            "Withdrawn: the registration of {} from {}.",
             registration.party_id,
             instant(registration.start_time.as_ref())
         ))?;
     }
     match &answer.resumed {
         Some(resumed) => show([resumed]),
-        None => print_line(&"No other registration changes by that."),
+        None => print_line(&"No other registration has changed."),
     }
 }
 

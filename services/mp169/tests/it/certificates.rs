@@ -105,6 +105,11 @@ async fn a_list_that_was_lost_is_not_taken_for_an_empty_one() {
         let said = home.fails(&format!("mp169 certificate {line}"));
         assert!(said.contains("denied.toml"), "{said}");
     }
+    // Nor is a file that --list names, which services elsewhere read.
+    for line in ["revoke BRIGHT", "restore ALBION", "list"] {
+        let said = home.fails(&format!("mp169 certificate {line} --list other.toml"));
+        assert!(said.contains("touch 'other.toml'"), "{said}");
+    }
     let folder = Folder::open(&home.path("")).unwrap();
     folder.tls("registration").unwrap_err();
     let error = Folder::open_or_make(&home.path("")).unwrap_err();
@@ -136,7 +141,7 @@ fn an_authority_that_is_trusted_is_not_denied_but_trusted_no_more() {
     for file in ["other.pem", "authority/ca.crt.pem"] {
         let line = format!("mp169 certificate revoke --file mp169-data/{file} --yes");
         let said = home.fails(&line);
-        assert!(said.contains("out of the trusted ones"), "{said}");
+        assert!(said.contains("out of the trusted authorities"), "{said}");
     }
     let listed = home.ok("mp169 certificate list");
     assert!(listed.contains("denies nobody"), "{listed}");

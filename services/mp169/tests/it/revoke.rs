@@ -99,7 +99,7 @@ async fn a_watch_of_a_party_ends_and_says_why_it_does_not_come_back() {
     world.ok(out).await;
     world.ok(again).await;
     let told = world.ok("mp169 certificate revoke CSP-CENTRAL").await;
-    assert_eq!(told.matches("denied already").count(), 2, "{told}");
+    assert_eq!(told.matches("already denied").count(), 2, "{told}");
     until(&world, again, 3).await;
     world.ok("mp169 certificate restore CSP-CENTRAL").await;
     until(&world, again, 0).await;
