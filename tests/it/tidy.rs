@@ -261,7 +261,7 @@ fn documents_name_only_what_exists() {
     }));
 }
 
-/// Whether `path::name` is a test of this repository.
+/// Whether `path::name` is a test of this repository, or a case of a suite of tests.
 fn is_a_test(named: &str) -> bool {
     let Some((path, name)) = named.split_once("::") else {
         return false;
@@ -269,9 +269,13 @@ fn is_a_test(named: &str) -> bool {
     let Ok(source) = fs::read_to_string(root().join(path)) else {
         return false;
     };
-    let Some((before, _)) = source.split_once(&format!("fn {name}(")) else {
+    let Some((before, after)) = source.split_once(&format!("fn {name}(")) else {
         return false;
     };
+    // A case of a suite: one that no suite ran would be dead code.
+    if after.trim_start().starts_with("database: &Database") {
+        return true;
+    }
     let attributes = before.lines().rev().take_while(|line| !line.is_empty());
     let mut attributes = attributes.filter(|line| line.trim_start().starts_with("#["));
     attributes.any(|line| line.contains("test"))
