@@ -176,11 +176,10 @@ impl Reference {
         let since = instant(&authority.responsible_since_time).unwrap();
         let wants_flag = wish.choice.preference() == Preference::Reduced;
         let tenancy = wish.tenancy_start.is_some();
-        let steps = wish.steps.is_some_and(|attested| {
-            let mut taken = attested.steps.iter().map(|step| instant(&step.taken_time));
-            !attested.steps.is_empty()
-                && taken.all(|taken| taken.unwrap() <= self.now)
-                && !attested.contact_reference.is_empty()
+        let taken = wish.steps.iter().flat_map(|attested| &attested.steps);
+        let mut taken = taken.map(|step| instant(&step.taken_time).unwrap());
+        let attested = wish.steps.is_some_and(|attested| {
+            !attested.steps.is_empty() && !attested.contact_reference.is_empty()
         });
         let absent = |exception, declared: fn(&api::SiteDeclarations) -> Declaration| {
             !device
@@ -197,6 +196,11 @@ impl Reference {
                     && captured <= self.now,
             ),
             (P::PreferenceFits, tenancy || wants_flag == wish.flagged),
+            // Also where none are asked for, because what is attested is recorded.
+            (
+                P::ReasonableStepsTaken,
+                taken.all(|taken| taken <= self.now),
+            ),
         ];
         if wish.flagged {
             let version = device.smets_version.unwrap_or_default();
@@ -220,7 +224,7 @@ impl Reference {
                         d.network_managed_without_wan()
                     }),
                 ),
-                (P::ReasonableStepsTaken, steps),
+                (P::ReasonableStepsTaken, attested),
                 (
                     P::OneSupplierForBothElements,
                     device.secondary_import_mpan.is_empty()
