@@ -274,6 +274,13 @@ fn not_reached() -> Status {
 
 fn unavailable(error: &StoreError) -> Status {
     tracing::error!(%error, source = std::error::Error::source(error).map(ToString::to_string), "the log cannot be read");
+    if let StoreError::WentBack { .. } = error {
+        return status::refusal(
+            Code::Unavailable,
+            ErrorReason::LogWentBack,
+            "the log went back; nobody follows it until an operator decides",
+        );
+    }
     status::refusal(
         Code::Unavailable,
         ErrorReason::StorageUnavailable,

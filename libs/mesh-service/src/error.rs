@@ -43,6 +43,11 @@ pub fn store_refusal(error: &StoreError) -> Status {
             ErrorReason::Draining,
             "the service is stopping",
         ),
+        StoreError::WentBack { .. } => status::refusal(
+            Code::Unavailable,
+            ErrorReason::LogWentBack,
+            "a log went back behind what was seen of it; nothing is written until an operator decides",
+        ),
         error if error.is_transient() => status::refusal(
             Code::Unavailable,
             ErrorReason::StorageUnavailable,
@@ -68,6 +73,18 @@ mod tests {
                 StoreError::Stopped,
                 Code::Unavailable,
                 ErrorReason::Draining,
+            ),
+            (
+                StoreError::WentBack {
+                    log: "flags".parse().unwrap(),
+                },
+                Code::Unavailable,
+                ErrorReason::LogWentBack,
+            ),
+            (
+                StoreError::InTrouble(mesh_store::Trouble::FileGone),
+                Code::Unavailable,
+                ErrorReason::StorageUnavailable,
             ),
             (StoreError::Panicked, Code::Internal, ErrorReason::Internal),
             (

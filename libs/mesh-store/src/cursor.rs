@@ -3,10 +3,10 @@
 //! The cursor moves in the transaction of the effects, by compare-and-set, so that several
 //! replicas may follow the same log: one of them applies an event, the others find it applied.
 
+use mesh_types::Position;
 use mesh_types::chain::Hash;
-use mesh_types::{Epoch, Position};
 
-use crate::log::hash_from_db;
+use crate::log::{epoch_from_db, hash_from_db};
 use crate::sqlite::Conn;
 use crate::{StoreError, sequence_from_db, sequence_to_db};
 
@@ -44,14 +44,10 @@ pub async fn get(conn: &mut Conn, follower: &str) -> Result<Option<Cursor>, Stor
     let log = log
         .parse()
         .map_err(|_| StoreError::inconsistent(TABLE, "a log's name is malformed"))?;
-    let epoch = u64::try_from(epoch)
-        .ok()
-        .and_then(Epoch::new)
-        .ok_or_else(|| StoreError::inconsistent(TABLE, "an epoch is out of range"))?;
     Ok(Some(Cursor {
         position: Position {
             log,
-            epoch,
+            epoch: epoch_from_db(TABLE, epoch)?,
             sequence: sequence_from_db(TABLE, sequence)?,
         },
         hash: hash_from_db(TABLE, hash)?,

@@ -3,8 +3,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use mesh_types::LogName;
 use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::migrate::MigrateError;
+
+use crate::Trouble;
 
 /// A failure of the storage mechanism; refusals that a service decides are its own errors.
 ///
@@ -58,6 +61,16 @@ pub enum StoreError {
     /// The database file or its folder cannot be created or locked.
     #[error("the database file cannot be opened")]
     File(#[source] Arc<std::io::Error>),
+    /// A log went back behind what was seen of it. Nothing is written until the right database is
+    /// back or an operator accepts the loss.
+    #[error("the log {log} went back: nothing is written until an operator decides")]
+    WentBack {
+        /// The log.
+        log: LogName,
+    },
+    /// The database must not be written to. Nothing was written; see [`Trouble`] for how long.
+    #[error("nothing is written: {0}")]
+    InTrouble(Trouble),
     /// Another process has opened the database file.
     #[error("the database file is in use by another process")]
     InUse,
@@ -75,7 +88,14 @@ impl StoreError {
     /// Whether the same call may succeed when it is made again a little later.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Busy | Self::Stopped | Self::Unavailable(_))
+        matches!(
+            self,
+            Self::Busy
+                | Self::Stopped
+                | Self::Unavailable(_)
+                | Self::WentBack { .. }
+                | Self::InTrouble(_)
+        )
     }
 
     /// Whether one command of a batch may have caused this, so that the others deserve a try

@@ -14,6 +14,8 @@
 //! | How far has a follower come? | [`cursor`] |
 //! | Is this page token ours? | [`Tokens`] (`token.rs`) |
 //! | Who hears of a commit? | [`Committed`] (`committed.rs`) |
+//! | Can it be written to, and why not? | [`Condition`] (`condition.rs`) |
+//! | Did a log go back behind what was seen of it? | [`Store::judge_seen`] (`seen.rs`), [`history`] |
 //!
 //! # Invariants
 //!
@@ -71,12 +73,14 @@
 //! ```
 
 mod committed;
+mod condition;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod cursor;
 mod error;
 #[cfg(feature = "faults")]
 pub mod faults;
+pub mod history;
 mod idempotency;
 mod keeping;
 mod known;
@@ -85,6 +89,7 @@ pub mod log;
 pub mod offline;
 mod open;
 mod rows;
+mod seen;
 pub mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -94,7 +99,9 @@ pub mod verify;
 mod writer;
 
 pub use committed::Committed;
+pub use condition::{Condition, Trouble};
 pub use error::StoreError;
+pub use history::Seen;
 pub use idempotency::{Fingerprint, Outcome, RequestKey, fingerprint};
 pub use open::Store;
 pub use rows::{CURRENT, MAX_BINDS, insert_rows, sequence_from_db, sequence_to_db};

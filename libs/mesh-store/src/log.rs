@@ -14,6 +14,9 @@ use crate::{StoreError, sequence_from_db, sequence_to_db};
 pub(crate) const HEADS: &str = "log_head";
 pub(crate) const EVENTS: &str = "log_event";
 
+const HEAD_OF_LOG: &str =
+    "SELECT epoch, sequence, hash, recorded_time, first_epoch FROM log_head WHERE log = $1";
+
 /// The end of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
@@ -23,6 +26,8 @@ pub struct Head {
     pub hash: Hash,
     /// When it was recorded; of an empty log, the earliest of all instants.
     pub recorded_time: Timestamp,
+    /// The epoch in which the log began, with which its hash chain begins.
+    pub first_epoch: Epoch,
 }
 
 /// One event as it was stored.
@@ -71,18 +76,17 @@ pub fn random_epoch() -> Epoch {
 
 /// The end of `log`; `None` if there is no such log.
 pub async fn head(conn: &mut Conn, log: &LogName) -> Result<Option<Head>, StoreError> {
-    let row: Option<HeadRow> =
-        sqlx::query_as("SELECT epoch, sequence, hash, recorded_time FROM log_head WHERE log = $1")
-            .bind(log.as_str())
-            .fetch_optional(conn)
-            .await?;
+    let row: Option<HeadRow> = sqlx::query_as(HEAD_OF_LOG)
+        .bind(log.as_str())
+        .fetch_optional(conn)
+        .await?;
     row.map(|row| head_from_db(log, row)).transpose()
 }
 
 /// The ends of all logs whose names begin with `prefix`, in the order of their names.
 pub async fn heads(conn: &mut Conn, prefix: &str) -> Result<Vec<Head>, StoreError> {
-    let rows: Vec<(String, i64, i64, Vec<u8>, i64)> = sqlx::query_as(
-        "SELECT log, epoch, sequence, hash, recorded_time FROM log_head \
+    let rows: Vec<(String, i64, i64, Vec<u8>, i64, i64)> = sqlx::query_as(
+        "SELECT log, epoch, sequence, hash, recorded_time, first_epoch FROM log_head \
          WHERE substr(log, 1, $2) = $1 ORDER BY log",
     )
     .bind(prefix)
@@ -91,11 +95,11 @@ pub async fn heads(conn: &mut Conn, prefix: &str) -> Result<Vec<Head>, StoreErro
     .fetch_all(conn)
     .await?;
     rows.into_iter()
-        .map(|(log, epoch, sequence, hash, recorded_time)| {
+        .map(|(log, epoch, sequence, hash, recorded_time, first_epoch)| {
             let log = log
                 .parse()
                 .map_err(|_| StoreError::inconsistent(HEADS, "a log's name is malformed"))?;
-            head_from_db(&log, (epoch, sequence, hash, recorded_time))
+            head_from_db(&log, (epoch, sequence, hash, recorded_time, first_epoch))
         })
         .collect()
 }
@@ -138,7 +142,7 @@ pub async fn hash_at(
 ) -> Result<Option<Hash>, StoreError> {
     if sequence == 0 {
         let head = head(conn, log).await?;
-        return Ok(head.map(|head| chain::genesis(log, head.position.epoch)));
+        return Ok(head.map(|head| chain::genesis(log, head.first_epoch)));
     }
     let hash: Option<Vec<u8>> =
         sqlx::query_scalar("SELECT hash FROM log_event WHERE log = $1 AND sequence = $2")
@@ -184,7 +188,7 @@ pub(crate) async fn known_at(
     sequence_from_db(EVENTS, sequence.unwrap_or(0))
 }
 
-pub(crate) type HeadRow = (i64, i64, Vec<u8>, i64);
+pub(crate) type HeadRow = (i64, i64, Vec<u8>, i64, i64);
 pub(crate) type EventRow = (i64, i64, Vec<u8>, Vec<u8>, Vec<u8>);
 
 /// The rows that follow `after` as they stand, holes and all.
@@ -207,8 +211,8 @@ pub(crate) fn scan<'c>(
 /// Makes `log` if it is not there, empty and in `epoch`.
 pub(crate) async fn create(conn: &mut Conn, log: &LogName, epoch: Epoch) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO log_head (log, epoch, sequence, hash, recorded_time) \
-         VALUES ($1, $2, 0, $3, $4) ON CONFLICT (log) DO NOTHING",
+        "INSERT INTO log_head (log, epoch, sequence, hash, recorded_time, first_epoch) \
+         VALUES ($1, $2, 0, $3, $4, $2) ON CONFLICT (log) DO NOTHING",
     )
     .bind(log.as_str())
     .bind(sequence_to_db(epoch.get()))
@@ -224,7 +228,7 @@ pub(crate) async fn lock(conn: &mut Conn, log: &LogName) -> Result<Head, StoreEr
     // An update that changes nothing locks the row on every engine with the same text.
     let row: Option<HeadRow> = sqlx::query_as(
         "UPDATE log_head SET sequence = sequence WHERE log = $1 \
-         RETURNING epoch, sequence, hash, recorded_time",
+         RETURNING epoch, sequence, hash, recorded_time, first_epoch",
     )
     .bind(log.as_str())
     .fetch_optional(conn)
@@ -276,19 +280,16 @@ pub(crate) async fn extend(
 }
 
 pub(crate) fn head_from_db(log: &LogName, row: HeadRow) -> Result<Head, StoreError> {
-    let (epoch, sequence, hash, recorded_time) = row;
-    let epoch = u64::try_from(epoch)
-        .ok()
-        .and_then(Epoch::new)
-        .ok_or_else(|| StoreError::inconsistent(HEADS, "an epoch is out of range"))?;
+    let (epoch, sequence, hash, recorded_time, first_epoch) = row;
     Ok(Head {
         position: Position {
             log: log.clone(),
-            epoch,
+            epoch: epoch_from_db(HEADS, epoch)?,
             sequence: sequence_from_db(HEADS, sequence)?,
         },
         hash: hash_from_db(HEADS, hash)?,
         recorded_time: Timestamp::from_micros(recorded_time),
+        first_epoch: epoch_from_db(HEADS, first_epoch)?,
     })
 }
 
@@ -301,6 +302,14 @@ pub(crate) fn event_from_db(row: EventRow) -> Result<StoredEvent, StoreError> {
         hash: hash_from_db(EVENTS, hash)?,
         event,
     })
+}
+
+/// An epoch read from `table`, which holds only positive ones.
+pub(crate) fn epoch_from_db(table: &'static str, epoch: i64) -> Result<Epoch, StoreError> {
+    u64::try_from(epoch)
+        .ok()
+        .and_then(Epoch::new)
+        .ok_or_else(|| StoreError::inconsistent(table, "an epoch is out of range"))
 }
 
 pub(crate) fn hash_from_db(table: &'static str, hash: Vec<u8>) -> Result<Hash, StoreError> {

@@ -14,15 +14,16 @@ use std::path::Path;
 
 use futures::TryStreamExt as _;
 use futures::stream::BoxStream;
-use mesh_types::{LogName, Timestamp};
+use mesh_types::{Epoch, LogName, Timestamp};
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 
 use crate::StoreError;
+use crate::history::Step;
 use crate::log::{Head, head_from_db};
 use crate::sqlite::{Conn, beside};
-use crate::verify::{Checker, Found, Misfit, ReadStamp, Verified, What};
+use crate::verify::{Checker, Found, Misfit, ReadStamp, Verified, What, led_to};
 
 const FILE: &str = "the database file";
 // What SQLite keeps beside a file whose last transactions are not in it yet.
@@ -34,9 +35,19 @@ const JOURNAL: &str = "-journal";
 // every log. `sound` is false if a column does not hold its type.
 const HEADS: &str = "SELECT CAST(log AS BLOB), CAST(epoch AS INTEGER), CAST(sequence AS INTEGER), \
      CAST(hash AS BLOB), CAST(recorded_time AS INTEGER), \
+     CAST(first_epoch AS INTEGER), \
+     typeof(log) || typeof(epoch) || typeof(sequence) || typeof(hash) || typeof(recorded_time) \
+     || typeof(first_epoch) = 'textintegerintegerblobintegerinteger' AS sound \
+     FROM log_head NOT INDEXED ORDER BY rowid";
+// As databases were before logs had more than one history.
+const HEADS_OF_ONE_HISTORY: &str = "SELECT CAST(log AS BLOB), CAST(epoch AS INTEGER), \
+     CAST(sequence AS INTEGER), CAST(hash AS BLOB), CAST(recorded_time AS INTEGER), \
+     CAST(epoch AS INTEGER), \
      typeof(log) || typeof(epoch) || typeof(sequence) || typeof(hash) || typeof(recorded_time) \
      = 'textintegerintegerblobinteger' AS sound \
      FROM log_head NOT INDEXED ORDER BY rowid";
+const STEPS: &str = "SELECT CAST(log AS BLOB), CAST(epoch AS INTEGER), CAST(next_epoch AS INTEGER) \
+     FROM log_history NOT INDEXED ORDER BY rowid";
 const EVENTS: &str = "SELECT CAST(log AS BLOB), CAST(sequence AS INTEGER), \
      CAST(recorded_time AS INTEGER), CAST(previous_hash AS BLOB), CAST(hash AS BLOB), \
      CAST(event AS BLOB), \
@@ -45,7 +56,16 @@ const EVENTS: &str = "SELECT CAST(log AS BLOB), CAST(sequence AS INTEGER), \
      FROM log_event NOT INDEXED ORDER BY rowid";
 
 type Octets = Option<Vec<u8>>;
-type HeadRow = (Octets, Option<i64>, Option<i64>, Octets, Option<i64>, bool);
+type HeadRow = (
+    Octets,
+    Option<i64>,
+    Option<i64>,
+    Octets,
+    Option<i64>,
+    Option<i64>,
+    bool,
+);
+type StepRow = (Octets, Option<i64>, Option<i64>);
 type EventRow = (
     Octets,
     Option<i64>,
@@ -60,6 +80,8 @@ type EventRow = (
 #[derive(Debug)]
 pub struct OfflineFile {
     conn: Conn,
+    /// Whether its logs may have more than one history.
+    histories: bool,
     /// Keeps a service from opening the file meanwhile.
     _claim: Option<File>,
     copied: Option<Copied>,
@@ -105,17 +127,17 @@ impl OfflineFile {
                 .immutable(true),
         };
         let mut conn = options.connect().await?;
-        let tables: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM sqlite_master \
-             WHERE type = 'table' AND name IN ('log_head', 'log_event')",
-        )
-        .fetch_one(&mut conn)
-        .await?;
-        if tables != 2 {
+        let tables: Vec<String> =
+            sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type = 'table'")
+                .fetch_all(&mut conn)
+                .await?;
+        let has = |table: &str| tables.iter().any(|name| name == table);
+        if !has("log_head") || !has("log_event") {
             return Err(StoreError::inconsistent(FILE, "it has no tables of logs"));
         }
         Ok(Self {
             conn,
+            histories: has("log_history"),
             _claim: claim,
             copied,
         })
@@ -123,8 +145,28 @@ impl OfflineFile {
 
     /// The names of all logs with their heads; `None` for a head that cannot be read.
     pub async fn heads(&mut self) -> Result<BTreeMap<String, Option<Head>>, StoreError> {
-        let rows: Vec<HeadRow> = sqlx::query_as(HEADS).fetch_all(&mut self.conn).await?;
+        let heads = if self.histories {
+            HEADS
+        } else {
+            HEADS_OF_ONE_HISTORY
+        };
+        let rows: Vec<HeadRow> = sqlx::query_as(heads).fetch_all(&mut self.conn).await?;
         Ok(rows.into_iter().map(head).collect())
+    }
+
+    /// Which history followed which, for each log. A row that cannot be read leads nowhere.
+    async fn steps(&mut self) -> Result<BTreeMap<String, Vec<Step>>, StoreError> {
+        let mut steps: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        if self.histories {
+            let rows: Vec<StepRow> = sqlx::query_as(STEPS).fetch_all(&mut self.conn).await?;
+            for (log, epoch, next) in rows {
+                let read = |epoch: Option<i64>| Epoch::new(epoch?.try_into().ok()?);
+                if let (Some(epoch), Some(next)) = (read(epoch), read(next)) {
+                    steps.entry(text(log)).or_default().push((epoch, next));
+                }
+            }
+        }
+        Ok(steps)
     }
 
     /// The events of all logs, in the order in which they were appended.
@@ -139,6 +181,7 @@ impl OfflineFile {
         read_stamp: ReadStamp,
         mut seen: impl FnMut(),
     ) -> Result<Vec<Verified>, StoreError> {
+        let mut steps = self.steps().await?;
         let heads = self.heads().await?.into_iter();
         let mut logs: BTreeMap<_, _> = heads
             .map(|(log, head)| (log, head.map(|head| Walk::new(head, read_stamp))))
@@ -159,7 +202,11 @@ impl OfflineFile {
             }
         };
         let logs = logs.into_iter();
-        Ok(logs.map(|(log, walk)| verified(log, walk, rest)).collect())
+        let judge = |(log, walk)| {
+            let steps = steps.remove(&log).unwrap_or_default();
+            verified(log, walk, rest, &steps)
+        };
+        Ok(logs.map(judge).collect())
     }
 
     /// What is wrong with the file beyond the events that could be read, such as an index that
@@ -193,7 +240,7 @@ struct Walk {
 
 impl Walk {
     fn new(head: Head, read_stamp: ReadStamp) -> Self {
-        let checker = Checker::new(&head.position.log, head.position.epoch, Some(read_stamp));
+        let checker = Checker::new(&head.position, head.first_epoch, Some(read_stamp));
         Self {
             head,
             checker,
@@ -214,8 +261,8 @@ impl Walk {
 }
 
 /// Judges a log at its end; `None` is a log without a head. `rest` is what became of events that
-/// the head promises and that did not come.
-fn verified(log: String, walk: Option<Walk>, rest: What) -> Verified {
+/// the head promises and that did not come; `steps` are the histories that are over.
+fn verified(log: String, walk: Option<Walk>, rest: What, steps: &[Step]) -> Verified {
     let Some(walk) = walk else {
         let misfit = Misfit {
             sequence: 1,
@@ -239,7 +286,7 @@ fn verified(log: String, walk: Option<Walk>, rest: What) -> Verified {
     Verified {
         log,
         fit: walk.checker.reached().position.sequence,
-        found: misfit.map_or(Ok(walk.head), Err),
+        found: misfit.map_or_else(|| led_to(walk.head, steps), Err),
     }
 }
 
@@ -257,11 +304,12 @@ impl OfflineEvent {
 }
 
 fn head(row: HeadRow) -> (String, Option<Head>) {
-    let (log, epoch, sequence, hash, recorded_time, sound) = row;
+    let (log, epoch, sequence, hash, recorded_time, first_epoch, sound) = row;
     let name = text(log);
     let read = || {
         let log: LogName = name.parse().ok()?;
-        head_from_db(&log, (epoch?, sequence?, hash?, recorded_time?)).ok()
+        let row = (epoch?, sequence?, hash?, recorded_time?, first_epoch?);
+        head_from_db(&log, row).ok()
     };
     let head = read().filter(|_| sound);
     (name, head)

@@ -8,16 +8,18 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use mesh_types::{Clock, ManualClock, Timestamp};
 use sqlx::Transaction;
 use sqlx::migrate::{Migration, Migrator};
+use tokio::sync::watch;
 
+use crate::condition::Gate;
 use crate::keeping::Keeper;
 use crate::sqlite::{self, Db, Pool};
 use crate::tx::Times;
-use crate::{Committed, StoreError, Tokens, WriteTx, log};
+use crate::{Committed, Condition, StoreError, Tokens, WriteTx, log};
 
 /// Versions below are the library's; a service numbers its migrations from here on.
 pub(crate) const FIRST_SERVICE_VERSION: i64 = 1000;
 
-static LIBRARY: Migrator = sqlx::migrate!("./migrations");
+pub(crate) static LIBRARY: Migrator = sqlx::migrate!("./migrations");
 
 /// An open database, shared by cloning.
 #[derive(Debug, Clone)]
@@ -30,6 +32,7 @@ struct Inner {
     committed: Committed,
     tokens: Tokens,
     keeper: Keeper,
+    gate: Gate,
     /// The latest time of a write transaction, in microseconds.
     latest: AtomicI64,
     _lock: File,
@@ -69,6 +72,7 @@ impl Store {
             committed: Committed::default(),
             tokens,
             keeper,
+            gate: Gate::default(),
             latest: AtomicI64::new(i64::MIN),
             _lock: opened.lock,
         }));
@@ -91,6 +95,8 @@ impl Store {
     }
 
     /// A write transaction outside the [`Writer`](crate::Writer), for what happens once at start.
+    ///
+    /// Refused while the database is in [`Trouble`](crate::Trouble).
     pub async fn begin_write(&self, now: Timestamp) -> Result<WriteTx, StoreError> {
         self.begin_write_by(&ManualClock::new(now)).await
     }
@@ -100,18 +106,35 @@ impl Store {
     /// over stays as it is (see `docs/adr/2026-11-24-what-was-known-at-a-time-is-final.md`).
     pub(crate) async fn begin_write_by(&self, clock: &dyn Clock) -> Result<WriteTx, StoreError> {
         let tx = self.0.writer.begin_with(sqlite::BEGIN_WRITE).await?;
+        self.0.gate.check()?;
         let shown = clock.now();
         let keeping = self.0.keeper.keeping(shown);
         let latest = self.0.latest.fetch_max(shown.micros(), Ordering::SeqCst);
         let now = shown.max(Timestamp::from_micros(latest));
         let times = Times { shown, now };
-        Ok(WriteTx::new(tx, times, keeping, self.0.committed.clone()))
+        Ok(WriteTx::new(
+            tx,
+            times,
+            keeping,
+            self.0.gate.clone(),
+            self.0.committed.clone(),
+        ))
     }
 
     /// Forgets some of the answers that have expired. Says whether there are more.
     pub(crate) async fn tend(&self, clock: &dyn Clock) -> Result<bool, StoreError> {
         self.begin_write_by(clock).await?.commit().await?;
         Ok(self.0.keeper.has_more())
+    }
+
+    /// Whether the database can be written to, and wakes when that changes.
+    #[must_use]
+    pub fn condition(&self) -> watch::Receiver<Condition> {
+        self.0.gate.watch()
+    }
+
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.0.gate
     }
 
     /// Wakes on commits of this process.

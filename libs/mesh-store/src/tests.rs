@@ -3,7 +3,7 @@
 use std::error::Error as _;
 
 use mesh_types::Timestamp;
-use sqlx::Row as _;
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 use crate::conformance::{Checked, Database};
 use crate::{Migrator, Store, StoreError};
@@ -156,6 +156,41 @@ async fn what_was_acknowledged_survives_the_process() -> Checked {
         let head = crate::verify::verify(survivor.readers(), &log).await??;
         assert_eq!(head.position.sequence, sequence);
     }
+    Ok(())
+}
+
+/// A database from before logs had histories keeps its logs, each in its first history.
+#[tokio::test]
+async fn an_older_database_is_in_its_first_history() -> Checked {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("store.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true);
+    let mut conn = options.connect().await?;
+    let older = crate::open::LIBRARY.iter().take(2).cloned().collect();
+    Migrator::with_migrations(older)
+        .run_direct(None, &mut conn, false)
+        .await?;
+    let (log, epoch) = ("kept".parse()?, crate::log::random_epoch());
+    let hash = mesh_types::chain::genesis(&log, epoch);
+    sqlx::query("INSERT INTO log_head VALUES ('kept', $1, 0, $2, $3)")
+        .bind(epoch.get().cast_signed())
+        .bind(hash.as_slice())
+        .bind(i64::MIN)
+        .execute(&mut conn)
+        .await?;
+    conn.close().await?;
+
+    let before = crate::offline::OfflineFile::open(&path)
+        .await?
+        .heads()
+        .await?;
+    let before = before["kept"].clone().ok_or("no head")?;
+    let store = Store::open(&url(&folder, "store.db"), &no_migrations()).await?;
+    let head = crate::verify::verify(store.readers(), &log).await??;
+    assert_eq!(head, before);
+    assert_eq!((head.position.epoch, head.first_epoch), (epoch, epoch));
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use mesh_types::chain;
 use mesh_types::{Epoch, LogName, Position, Timestamp};
 use sqlx::Transaction;
 
+use crate::condition::Gate;
 use crate::idempotency::Requests;
 use crate::keeping::Keeping;
 use crate::log::{self, Head, StoredEvent};
@@ -32,6 +33,7 @@ pub struct WriteTx {
     tails: BTreeMap<LogName, Tail>,
     requests: Requests,
     keeping: Keeping,
+    gate: Gate,
     committed: Committed,
 }
 
@@ -57,6 +59,7 @@ impl WriteTx {
         tx: Transaction<'static, Db>,
         times: Times,
         keeping: Keeping,
+        gate: Gate,
         committed: Committed,
     ) -> Self {
         Self {
@@ -65,6 +68,7 @@ impl WriteTx {
             tails: BTreeMap::new(),
             requests: Requests::default(),
             keeping,
+            gate,
             committed,
         }
     }
@@ -202,6 +206,7 @@ impl WriteTx {
             tails,
             requests,
             keeping,
+            gate,
             committed,
             ..
         } = self;
@@ -212,6 +217,8 @@ impl WriteTx {
         }
         let kept = requests.write(&mut tx, keeping.date()).await?;
         let forgotten = keeping.tend(&mut tx, kept).await?;
+        // What came to light since the transaction began stops it, too.
+        gate.check()?;
         tx.commit().await?;
         keeping.committed(forgotten);
         for (log, tail) in tails {

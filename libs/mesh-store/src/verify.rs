@@ -7,6 +7,7 @@ use futures::TryStreamExt as _;
 use mesh_types::{Epoch, LogName, Position, Sequence, Timestamp, chain};
 
 use crate::StoreError;
+use crate::history::{History, Step, histories, lead_to};
 use crate::log::{self, Head, StoredEvent};
 use crate::sqlite::{Conn, Pool};
 
@@ -49,6 +50,9 @@ pub enum What {
     /// It stands behind the head.
     #[error("it stands behind the head")]
     BehindHead,
+    /// The log's histories do not lead to the epoch that the head names.
+    #[error("the histories of the log do not lead to its epoch")]
+    Epoch,
     /// No head that can be read names the log.
     #[error("its log has no head")]
     NoHead,
@@ -113,19 +117,16 @@ pub struct Checker {
 }
 
 impl Checker {
-    /// Before the first event of `log`. Without `read_stamp` what stands beside an event is not
-    /// compared with what stands in it.
+    /// Before the first event of the log that `position` names, whose chain begins with
+    /// `first_epoch`. Without `read_stamp` what stands beside an event is not compared with what
+    /// stands in it.
     #[must_use]
-    pub fn new(log: &LogName, epoch: Epoch, read_stamp: Option<ReadStamp>) -> Self {
-        let position = Position {
-            log: log.clone(),
-            epoch,
-            sequence: 0,
-        };
+    pub fn new(position: &Position, first_epoch: Epoch, read_stamp: Option<ReadStamp>) -> Self {
         let reached = Head {
-            hash: chain::genesis(log, epoch),
-            position,
+            hash: chain::genesis(&position.log, first_epoch),
+            position: position.at(0),
             recorded_time: Timestamp::from_micros(i64::MIN),
+            first_epoch,
         };
         Self {
             reached,
@@ -189,6 +190,18 @@ impl Checker {
     }
 }
 
+/// The head itself, unless the histories of its log that are over do not lead to its epoch.
+pub(crate) fn led_to(head: Head, steps: &[Step]) -> Result<Head, Misfit> {
+    if lead_to(&head, steps) {
+        Ok(head)
+    } else {
+        Err(Misfit {
+            sequence: head.position.sequence,
+            what: What::Epoch,
+        })
+    }
+}
+
 /// Whether an event says of itself what stands beside it.
 fn stamped(read_stamp: Option<ReadStamp>, found: &Found<'_>) -> bool {
     let beside = Stamp {
@@ -205,7 +218,7 @@ fn stamped(read_stamp: Option<ReadStamp>, found: &Found<'_>) -> bool {
 pub async fn verify(readers: &Pool, log: &LogName) -> Result<Result<Head, Misfit>, StoreError> {
     // The head is read before the page: all that it promises must then be found.
     let mut promised = head(readers, log).await?;
-    let mut checker = Checker::new(log, promised.position.epoch, None);
+    let mut checker = Checker::new(&promised.position, promised.first_epoch, None);
     loop {
         let events = page(readers, log, checker.reached().position.sequence).await?;
         for event in &events {
@@ -214,7 +227,11 @@ pub async fn verify(readers: &Pool, log: &LogName) -> Result<Result<Head, Misfit
             }
         }
         if events.is_empty() {
-            return Ok(checker.ends_at(&promised).map(|()| promised));
+            let ends = checker.ends_at(&promised);
+            let histories = histories(&mut *readers.acquire().await?, log).await?;
+            let step = |history: &History| (history.epoch, history.next_epoch);
+            let steps: Vec<_> = histories.iter().map(step).collect();
+            return Ok(ends.and_then(|()| led_to(promised, &steps)));
         }
         promised = head(readers, log).await?;
     }

@@ -137,9 +137,14 @@ const MISFITS: &[(&[&str], Sequence, What)] = &[
         What::Missing,
     ),
     (
-        &["UPDATE log_head SET epoch = epoch - 1"],
+        &["UPDATE log_head SET first_epoch = first_epoch - 1"],
         1,
         What::PreviousHash,
+    ),
+    (
+        &["UPDATE log_head SET epoch = epoch - 1"],
+        1203,
+        What::Epoch,
     ),
 ];
 

@@ -305,7 +305,14 @@ async fn every_bit_of_every_head_counts() -> Checked {
     let path = file(folder.path()).await?;
     let mut conn = unguarded(&path).await?;
     for (row, (log, events)) in (1..).zip(LOGS) {
-        for column in ["log", "epoch", "sequence", "hash", "recorded_time"] {
+        for column in [
+            "log",
+            "epoch",
+            "first_epoch",
+            "sequence",
+            "hash",
+            "recorded_time",
+        ] {
             let cell = Cell {
                 table: "log_head",
                 column,
@@ -321,6 +328,11 @@ async fn every_bit_of_every_head_counts() -> Checked {
                 };
                 match column {
                     "hash" | "recorded_time" => assert_eq!(*misfit, end),
+                    // An epoch of zero, or a negative one, makes the head unreadable.
+                    "epoch" => assert!(
+                        misfit.what == What::Epoch || misfit.what == What::NoHead,
+                        "{misfit:?}"
+                    ),
                     "sequence" => assert!(misfit.sequence <= events + 1, "{misfit:?}"),
                     _ => assert!(misfit.sequence <= 1, "{misfit:?}"),
                 }

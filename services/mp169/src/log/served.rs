@@ -39,7 +39,7 @@ pub(super) async fn verify(clients: &Clients, asked: &[LogName]) -> Result<Vec<V
         let head = head(clients, &log).await?;
         let progress = Progress::new(log.as_str(), head.sequence);
         let start = position_from_wire(&head).context("the service names no position")?;
-        let mut checker = Checker::new(&start.log, start.epoch, Some(read_stamp));
+        let mut checker = Checker::new(&start, start.epoch, Some(read_stamp));
         let mut misfit = None;
         read(clients, &head, 0, head.sequence, |entry| {
             progress.step(1);

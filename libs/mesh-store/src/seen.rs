@@ -1,0 +1,42 @@
+//! What does a store do when somebody has seen more of a log than there is?
+
+use crate::condition::{Trouble, tell_claim};
+use crate::cursor::Cursor;
+use crate::history::{self, Seen, histories};
+use crate::sqlite::Conn;
+use crate::{Store, StoreError, log};
+
+impl Store {
+    /// Judges what somebody says to have seen of a log: an event of it and the log's hash after that
+    /// event. All of it is read at one committed state. Nothing is done about it: whether the one who
+    /// says so is believed is the caller's business.
+    pub async fn judge_seen(&self, seen: &Cursor) -> Result<Seen, StoreError> {
+        let mut snapshot = self.snapshot().await?;
+        let judged = judge(&mut snapshot, seen).await?;
+        snapshot.rollback().await?;
+        Ok(judged)
+    }
+
+    /// Stops all writing, because `by`, who is believed, has seen what the log no longer has: call it
+    /// for [`Seen::WentBack`] only. Writes are refused with [`StoreError::WentBack`] from now on.
+    pub fn went_back(&self, seen: &Cursor, by: &str) {
+        tell_claim(&seen.position, by);
+        self.gate().raise(Trouble::WentBack {
+            log: seen.position.log.clone(),
+        });
+    }
+}
+
+/// Judges `seen` against what `conn` reads.
+pub(crate) async fn judge(conn: &mut Conn, seen: &Cursor) -> Result<Seen, StoreError> {
+    let position = &seen.position;
+    let head = log::head(conn, &position.log).await?;
+    let histories = histories(conn, &position.log).await?;
+    let stored = log::hash_at(conn, &position.log, position.sequence).await?;
+    Ok(history::judge(
+        seen,
+        head.as_ref(),
+        &histories,
+        stored.as_ref(),
+    ))
+}
