@@ -10,7 +10,7 @@ use crate::distinct::each_once;
 use crate::extract::FieldPath;
 use crate::permit::Basis;
 use crate::rule::{Grants, MethodRule, Own, Responsible};
-use crate::{Authority, Caller, DevicePermit, Directory, Identity, Refusal, Rules};
+use crate::{Authority, Caller, DevicePermit, Directory, Ending, Identity, Refusal, Rules};
 
 /// The most Devices that one call may name.
 pub const MAX_BATCH: usize = 1_000;
@@ -34,6 +34,7 @@ pub struct Authorization {
     method: Arc<str>,
     devices: Devices,
     authorizer: Authorizer,
+    ending: Ending,
 }
 
 #[derive(Clone)]
@@ -127,6 +128,7 @@ impl Authorizer {
             method: path.into(),
             devices: Devices::ByRole,
             authorizer: self.clone(),
+            ending: Ending::new(),
         }
     }
 
@@ -142,6 +144,7 @@ impl Authorizer {
             method,
             devices,
             authorizer: self.clone(),
+            ending: Ending::new(),
         }
     }
 
@@ -309,6 +312,18 @@ impl Authorization {
             .get::<Self>()
             .cloned()
             .ok_or(Refusal::Internal)
+    }
+
+    /// The same for a call that came by a connection with this end.
+    pub(crate) fn by_connection(self, ending: Ending) -> Self {
+        Self { ending, ..self }
+    }
+
+    /// When the caller's connection is about to be closed. A stream that watches it can say where to
+    /// go on before it is cut off.
+    #[must_use]
+    pub const fn ending(&self) -> &Ending {
+        &self.ending
     }
 
     /// The caller.

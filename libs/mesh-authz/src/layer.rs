@@ -14,7 +14,7 @@ use tower::{Layer, Service};
 
 use crate::authorizer::Admission;
 use crate::rule::Grants;
-use crate::{Authorization, Authorizer, Caller, Identity, Refusal};
+use crate::{Authorization, Authorizer, Caller, Ending, Identity, Refusal};
 
 /// Names the entity that a gateway acts for: an EUI-64. Nothing else in a request's metadata says
 /// who the caller is.
@@ -92,7 +92,7 @@ where
 
 async fn authorize(
     authorizer: &Authorizer,
-    mut request: Request<Body>,
+    request: Request<Body>,
 ) -> Result<Request<Body>, Refusal> {
     let identity = request.extensions().get::<Identity>().copied();
     let on_behalf_of = on_behalf_of(&request)?;
@@ -103,8 +103,7 @@ async fn authorize(
             return with_request(authorizer, caller, grants, request).await;
         }
     };
-    request.extensions_mut().insert(authorization);
-    Ok(request)
+    Ok(with_authorization(request, authorization))
 }
 
 async fn with_request(
@@ -119,11 +118,15 @@ async fn with_request(
     let authorization = authorizer
         .judge(caller, grants, one_message(&frame)?)
         .await?;
-    let mut request = Request::from_parts(parts, Body::new(Full::new(frame)));
+    let request = Request::from_parts(parts, Body::new(Full::new(frame)));
+    Ok(with_authorization(request, authorization))
+}
+
+fn with_authorization(mut request: Request<Body>, authorization: Authorization) -> Request<Body> {
+    let ending = request.extensions().get::<Ending>().cloned();
+    let authorization = authorization.by_connection(ending.unwrap_or_default());
+    request.extensions_mut().insert(authorization);
     request
-        .extensions_mut()
-        .insert::<Authorization>(authorization);
-    Ok(request)
 }
 
 /// The message in a gRPC frame: one octet that says whether it is compressed, four for its length.

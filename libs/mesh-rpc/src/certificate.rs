@@ -6,7 +6,7 @@
 use std::fmt;
 
 use mesh_authz::{Identity, InternalRole};
-use mesh_types::EntityId;
+use mesh_types::{EntityId, Timestamp};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::der_parser::{Oid, oid};
 use x509_parser::extensions::GeneralName;
@@ -103,10 +103,11 @@ pub fn identity_of(der: &[u8]) -> Result<Identity, IdentityError> {
     }
 }
 
-/// When the certificate ends, in seconds since 1970; `None` if it cannot be read.
-pub(crate) fn not_after(der: &[u8]) -> Option<i64> {
+/// When the certificate ends; `None` if it cannot be read.
+pub(crate) fn not_after(der: &[u8]) -> Option<Timestamp> {
     let (_, leaf) = X509Certificate::from_der(der).ok()?;
-    Some(leaf.validity().not_after.timestamp())
+    let seconds = leaf.validity().not_after.timestamp();
+    Some(Timestamp::from_micros(seconds.saturating_mul(1_000_000)))
 }
 
 fn uris<'a>(leaf: &'a X509Certificate<'_>) -> Result<Vec<&'a str>, IdentityError> {

@@ -4,6 +4,8 @@
 //! request gets the result as [`mesh_authz::Identity`] in its extensions. Metadata that claims an
 //! identity is removed. A caller without a certificate passes without an identity; the
 //! authorization layer lets such a call through only to methods that are open to all.
+//!
+//! A call lasts no longer than the connection that it came by: see `standing.rs`.
 
 use std::task::{Context, Poll};
 
@@ -71,6 +73,10 @@ impl<S: Rpc> Service<Request<Body>> for Identify<S> {
     fn call(&mut self, mut request: Request<Body>) -> RpcFuture {
         strip_claims(request.headers_mut());
         let peer = request.extensions().get::<Peer>();
+        let standing = peer.map(Peer::standing).cloned().unwrap_or_default();
+        if let Some(refusal) = standing.refusal() {
+            return answer(refusal);
+        }
         match peer.and_then(Peer::identity).transpose() {
             Ok(Some(identity)) => {
                 request.extensions_mut().insert(identity);
@@ -86,7 +92,8 @@ impl<S: Rpc> Service<Request<Body>> for Identify<S> {
                 return answer(refuse(status));
             }
         }
-        Box::pin(self.inner.call(request))
+        request.extensions_mut().insert(standing.ending().clone());
+        standing.bound(Box::pin(self.inner.call(request)))
     }
 }
 

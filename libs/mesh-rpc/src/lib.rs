@@ -10,6 +10,7 @@
 //! | certificates, trust, reload | `tls.rs` |
 //! | is it gRPC, with metadata of a size that is taken? | `protocol.rs` |
 //! | who is calling? | `identity.rs`, `peer.rs`, `certificate.rs` |
+//! | how long a connection lasts, and how its calls end | `server/term.rs`, `standing.rs` |
 //! | whose certificate is not accepted any more? | `deny_list.rs`, `tls/crl.rs`, `tls/verifiers.rs` |
 //! | who gets through the handshake, and who makes room | `server/door.rs`, `server/crowd.rs` |
 //! | calls at a time, deadlines, message size | `limits.rs` |
@@ -69,6 +70,7 @@ mod protocol;
 mod rpc;
 mod serial;
 mod server;
+mod standing;
 mod status;
 mod telemetry;
 mod tls;

@@ -2,13 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mesh_authz::Identity;
-use mesh_types::{Clock as _, SystemClock, Timestamp};
 use rustls_pki_types::CertificateDer;
 
-use crate::certificate::{IdentityError, identity_of, not_after};
+use crate::certificate::{IdentityError, identity_of};
+use crate::standing::Standing;
 
 /// The peer of one connection, in the extensions of each of its requests. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -18,7 +17,7 @@ pub struct Peer(Arc<Facts>);
 struct Facts {
     address: SocketAddr,
     identity: Option<Result<Identity, IdentityError>>,
-    not_after: Option<Timestamp>,
+    standing: Standing,
 }
 
 impl Peer {
@@ -28,9 +27,7 @@ impl Peer {
         Self(Arc::new(Facts {
             address,
             identity: leaf.map(|leaf| identity_of(leaf)),
-            not_after: leaf
-                .and_then(|leaf| not_after(leaf))
-                .map(|seconds| Timestamp::from_micros(seconds.saturating_mul(1_000_000))),
+            standing: Standing::default(),
         }))
     }
 
@@ -46,9 +43,8 @@ impl Peer {
         self.0.identity
     }
 
-    /// How long the peer's certificate still holds; `None` if it showed none.
-    pub(crate) fn remaining(&self) -> Option<Duration> {
-        let end = self.0.not_after?;
-        Some(end.since(SystemClock.now()))
+    /// Whether the connection still lasts.
+    pub(crate) fn standing(&self) -> &Standing {
+        &self.0.standing
     }
 }

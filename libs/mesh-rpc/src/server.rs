@@ -15,6 +15,7 @@ mod probe;
 mod room;
 mod standard;
 mod steps;
+mod term;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,7 +146,7 @@ where
         .layer(ProtocolLayer)
         // Bounds what a caller can make us do before we know who it is.
         .layer(GlobalLimitsLayer::new(limits))
-        // From the certificate alone; claims in metadata end here.
+        // From the certificate alone, and no longer than it is accepted; claims in metadata end here.
         .layer(IdentityLayer)
         // Needs the caller; spares the authority the calls of one that runs wild, and has the others
         // take turns with their work.

@@ -6,8 +6,8 @@
 //!
 //! Whom we do not trust any more stands in the deny-list, and in the revocation lists of authorities
 //! that make such. They are read like the other files, and each apart: trouble with one keeps nobody
-//! from using another. They hold for new handshakes and for connections that are open, on both sides;
-//! those end within [`RELOAD_INTERVAL`] or so.
+//! from using another. They hold for new handshakes and for connections that are open, on both sides,
+//! and so do the trusted authorities; those connections end within a few seconds.
 //!
 //! rustls is given its provider (ring) by value, so nothing depends on a process-wide default. Only
 //! TLS 1.3 is spoken. Sessions are never resumed: a resumed one would skip the check of the peer's
@@ -28,12 +28,12 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use mesh_types::{Clock as _, SystemClock};
+use mesh_types::{Clock, SystemClock, Timestamp};
 use rustls::{ClientConfig, ServerConfig};
 use tokio::sync::watch;
 
 pub use handshakes::{HandshakeCounters, HandshakeOutcome};
-pub(crate) use open::{Revoked, Shown};
+pub(crate) use open::{Agreed, Rejected, Shown};
 pub use source::{CrlError, TlsError, TlsFiles, TlsPem};
 
 use looks::{Kind, Looks};
@@ -42,6 +42,9 @@ use metrics::Metrics;
 
 /// How often files are looked at.
 pub const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the clock is looked at for an open connection whose certificate will end. Timers know
+/// nothing of a machine that slept, or of a clock that was set.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Our certificate, key and trusted authorities, replaceable while in use. Cheap to clone.
 #[derive(Clone)]
@@ -53,8 +56,10 @@ struct Inner {
     /// Held while texts are exchanged, so that two exchanges cannot overtake each other.
     looks: Mutex<Looks>,
     current: ArcSwap<Material>,
-    /// Moves after more or fewer certificates are denied or revoked.
-    revocations: watch::Sender<()>,
+    /// Moves after more or fewer certificates are denied or revoked, or other authorities trusted.
+    judgements: watch::Sender<()>,
+    /// By which certificates are in force.
+    clock: Arc<dyn Clock>,
     refused: AtomicU64,
     metrics: Metrics,
     handshakes: HandshakeCounters,
@@ -75,7 +80,7 @@ impl Tls {
         for path in &files.crls {
             texts.add_crl(path)?;
         }
-        let tls = Self::new(Some(files), texts)?;
+        let tls = Self::new(Some(files), texts, Arc::new(SystemClock))?;
         tokio::spawn(watch(Arc::downgrade(&tls.0)));
         Ok(tls)
     }
@@ -86,18 +91,27 @@ impl Tls {
     /// # Errors
     /// If any of the three texts cannot be used.
     pub fn from_pem(pem: TlsPem) -> Result<Self, TlsError> {
-        Self::new(None, Texts::of(pem))
+        Self::by_clock(pem, Arc::new(SystemClock))
     }
 
-    fn new(files: Option<TlsFiles>, texts: Texts) -> Result<Self, TlsError> {
+    /// The same, with certificates in force by `clock` instead of the machine's.
+    ///
+    /// # Errors
+    /// If any of the three texts cannot be used.
+    pub fn by_clock(pem: TlsPem, clock: Arc<dyn Clock>) -> Result<Self, TlsError> {
+        Self::new(None, Texts::of(pem), clock)
+    }
+
+    fn new(files: Option<TlsFiles>, texts: Texts, clock: Arc<dyn Clock>) -> Result<Self, TlsError> {
         let meter = opentelemetry::global::meter("mesh-rpc");
         let metrics = Metrics::new(&meter);
         metrics.revokes(texts.revoked());
         Ok(Self(Arc::new(Inner {
             files,
             looks: Mutex::default(),
-            current: ArcSwap::from_pointee(Material::read(texts, 0)?),
-            revocations: watch::Sender::new(()),
+            current: ArcSwap::from_pointee(Material::read(texts, 0, &clock)?),
+            judgements: watch::Sender::new(()),
+            clock,
             refused: AtomicU64::new(0),
             metrics,
             handshakes: HandshakeCounters::new(&meter),
@@ -106,7 +120,7 @@ impl Tls {
 
     /// Reads the files again and says whether anything changed. New handshakes use the new texts;
     /// connections that exist go on with what they agreed on, unless what the peer showed is
-    /// revoked now. Nothing happens without files.
+    /// accepted no more. Nothing happens without files.
     ///
     /// # Errors
     /// If some of the files cannot be used; their last good texts stay in use, and new texts of the
@@ -135,25 +149,50 @@ impl Tls {
         self.0.exchange_denied(list)
     }
 
-    /// Resolves when something of what the peer of an open connection showed is revoked; never if it
-    /// showed nothing.
-    pub(crate) fn revoked(
+    /// Resolves when what the peer of an open connection showed is accepted no more, or a certificate
+    /// on it has ended by the clock.
+    pub(crate) fn rejected(
         &self,
         shown: Shown,
-    ) -> impl Future<Output = Revoked> + Send + 'static + use<> {
-        let (tls, mut changes) = (self.0.clone(), self.0.revocations.subscribe());
+    ) -> impl Future<Output = Rejected> + Send + 'static + use<> {
+        let tls = self.0.clone();
+        let ended = self.nears(&shown, Duration::ZERO);
         async move {
+            let rejected = tokio::select! {
+                biased;
+                rejected = tls.judged(&shown) => rejected,
+                () = ended => Rejected::Ended,
+            };
+            tls.metrics.ended(&rejected);
+            rejected
+        }
+    }
+
+    /// Resolves once the first certificate of a connection ends within `lead` by the clock, however
+    /// the clock got there; never if none is known to end.
+    pub(crate) fn nears(
+        &self,
+        shown: &Shown,
+        lead: Duration,
+    ) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let (tls, end) = (self.clone(), shown.until());
+        async move {
+            let Some(end) = end else {
+                return std::future::pending().await;
+            };
             loop {
-                changes.borrow_and_update();
-                let current = tls.current.load_full();
-                if let Some(revoked) = current.revoked(&shown) {
-                    tls.metrics.ended();
-                    return revoked;
+                let left = tls.remaining(end).saturating_sub(lead);
+                if left.is_zero() {
+                    return;
                 }
-                // The sender is in `tls`, so there is another change or none ever.
-                let _ = changes.changed().await;
+                tokio::time::sleep(left.min(CLOCK_INTERVAL)).await;
             }
         }
+    }
+
+    /// How long it is until `end` by the clock.
+    pub(crate) fn remaining(&self, end: Timestamp) -> Duration {
+        end.since(self.0.clock.now())
     }
 
     /// How many times files could not be used since the start. More than none is an alarm: when the
@@ -175,12 +214,18 @@ impl Tls {
         self.0.current.load().generation
     }
 
-    pub(crate) fn server_config(&self) -> Arc<ServerConfig> {
-        self.0.current.load().server.clone()
+    /// What the handshake with a caller goes by.
+    pub(crate) fn as_server(&self) -> (Arc<ServerConfig>, Agreed) {
+        let current = self.0.current.load();
+        let agreed = current.agreed(self.0.clock.now());
+        (current.server.clone(), agreed)
     }
 
-    pub(crate) fn client_config(&self) -> Arc<ClientConfig> {
-        self.0.current.load().client.clone()
+    /// What the handshake with a service goes by.
+    pub(crate) fn as_client(&self) -> (Arc<ClientConfig>, Agreed) {
+        let current = self.0.current.load();
+        let agreed = current.agreed(self.0.clock.now());
+        (current.client.clone(), agreed)
     }
 }
 
@@ -198,6 +243,22 @@ impl Inner {
     fn lock(&self) -> std::sync::MutexGuard<'_, Looks> {
         // What the lock protects is whole at every step.
         self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Resolves when what a peer showed is denied, revoked, or of an authority that is trusted no more.
+    async fn judged(&self, shown: &Shown) -> Rejected {
+        let mut changes = self.judgements.subscribe();
+        let mut judged = shown.agreed.generation;
+        loop {
+            changes.borrow_and_update();
+            let current = self.current.load_full();
+            if let Some(rejected) = current.rejected(shown, judged) {
+                return rejected;
+            }
+            judged = current.generation;
+            // The sender is ours, so there is another change or none ever.
+            let _ = changes.changed().await;
+        }
     }
 
     /// Each kind of file by itself, so that trouble with one does not keep another from being used.
@@ -285,20 +346,20 @@ impl Inner {
 
     fn ended_crl(&self, index: usize, path: &Path) -> Option<TlsError> {
         let current = self.current.load();
-        current.texts.ended_crl(index, path, SystemClock.now())
+        current.texts.ended_crl(index, path, self.clock.now())
     }
 
     fn revoke(&self, texts: Texts) -> Result<(), TlsError> {
         self.take(texts, self.current.load().generation)
     }
 
-    /// Uses other texts; connections that are open are judged by their lists.
+    /// Uses other texts; connections that are open are judged by them.
     fn take(&self, texts: Texts, generation: u64) -> Result<(), TlsError> {
         let revoked = texts.revoked();
-        let material = Material::read(texts, generation)?;
+        let material = Material::read(texts, generation, &self.clock)?;
         self.current.store(Arc::new(material));
         self.metrics.revokes(revoked);
-        self.revocations.send_replace(());
+        self.judgements.send_replace(());
         Ok(())
     }
 }

@@ -39,7 +39,9 @@ pub enum Error {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The service is stopping.
-    #[error("the service is stopping; what was not answered was not decided")]
+    #[error(
+        "the service is stopping or closes the connection; what was not answered was not decided"
+    )]
     Draining,
 }
 

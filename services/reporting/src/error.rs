@@ -33,7 +33,9 @@ pub enum Error {
     #[error("the flags and Devices that reports rest on have not been followed yet")]
     NotFollowedYet,
     /// The service stops while outcomes arrive.
-    #[error("the service is stopping; send the stream again from the start")]
+    #[error(
+        "the service is stopping or closes the connection; send the stream again from the start"
+    )]
     Draining,
     /// The caller's stream broke off.
     #[error("the stream of outcomes broke off")]

@@ -60,6 +60,7 @@ impl Reporting {
             let next = tokio::select! {
                 biased;
                 () = self.draining.cancelled() => return Err(Error::Draining),
+                () = authorization.ending().begun() => return Err(Error::Draining),
                 next = requests.message() => next,
             };
             match next.map_err(|status| Error::BrokenOff(Box::new(status)))? {

@@ -97,7 +97,7 @@ impl<R: FollowResponse> Reader<R> {
             }
             tokio::select! {
                 () = self.frames.closed() => return Err(End::Gone),
-                () = self.feed.draining.cancelled() => return self.drain(Some(&at)).await,
+                () = self.leaving() => return self.drain(Some(&at)).await,
                 () = self.feed.commit_or_poll(&mut committed) => {}
                 () = tokio::time::sleep_until(next_checkpoint) => {}
             }
@@ -117,8 +117,20 @@ impl<R: FollowResponse> Reader<R> {
         }
     }
 
-    /// Sends the whole snapshot and says where the tail begins; `None` if the server began to stop
-    /// before it was whole.
+    /// Resolves when the server begins to stop, or is about to close the reader's connection.
+    async fn leaving(&self) {
+        tokio::select! {
+            () = self.feed.draining.cancelled() => {}
+            () = self.authorization.ending().begun() => {}
+        }
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.feed.draining.is_cancelled() || self.authorization.ending().has_begun()
+    }
+
+    /// Sends the whole snapshot and says where the tail begins; `None` if the stream has to end
+    /// before it is whole.
     async fn snapshot<S>(&self, shown: Cursor, snapshots: &S) -> Result<Option<Position>, End>
     where
         S: SnapshotPages<Part = R::Snapshot>,
@@ -126,7 +138,7 @@ impl<R: FollowResponse> Reader<R> {
         let mut after = None;
         let mut items = 0;
         loop {
-            if self.feed.draining.is_cancelled() {
+            if self.is_leaving() {
                 return Ok(None);
             }
             let room = self.room().await?;
@@ -155,7 +167,7 @@ impl<R: FollowResponse> Reader<R> {
     async fn tail(&self, at: &mut Position) -> Result<bool, End> {
         let mut any = false;
         loop {
-            if self.feed.draining.is_cancelled() {
+            if self.is_leaving() {
                 return Ok(any);
             }
             let room = self.room().await?;

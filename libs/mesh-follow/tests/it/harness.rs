@@ -8,4 +8,4 @@ mod server;
 pub(crate) use following::{Following, Record, place};
 pub(crate) use log::{Gate, Items, TestLog, item};
 pub(crate) use script::{Chain, Step, scripted};
-pub(crate) use server::{Got, OTHER_CSP, Reader, TestServer, csp_party, sequences};
+pub(crate) use server::{Got, OTHER_CSP, Reader, TestServer, csp_party, pem, sequences};

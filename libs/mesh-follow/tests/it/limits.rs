@@ -6,11 +6,11 @@ use mesh_api::common::v1::ErrorReason;
 use mesh_api::registration::v1::PartyStatus;
 use mesh_api::status::reason_of;
 use mesh_follow::{FeedSettings, Start};
-use mesh_testkit::LIMIT;
+use mesh_testkit::{Certificates, LIMIT, certificates};
 use mesh_types::Position;
 use tonic::{Code, Status};
 
-use crate::harness::{Gate, Got, Reader, TestLog, TestServer, csp_party, item, sequences};
+use crate::harness::{Gate, Got, Reader, TestLog, TestServer, csp_party, item, pem, sequences};
 
 /// Enough that neither windows nor buffers on the way hold it all.
 const EVENTS: usize = 250;
@@ -119,6 +119,35 @@ async fn a_server_that_stops_within_a_snapshot_names_no_place() {
     };
     assert!(matches!(got, Got::Draining(None)), "{got:?}");
     assert!(reader.try_next().await.unwrap().is_none());
+}
+
+/// One authority follows another: first both are trusted, then the new one alone.
+#[tokio::test]
+async fn a_reader_whose_authority_leaves_is_told_where_to_resume_and_loses_nothing() {
+    let log = TestLog::with_events(4).await;
+    let server = TestServer::start(&log).await;
+    let mut reader = server.open(Start::Snapshot).await.unwrap();
+    reader.sequences_until(4).await;
+    let next = Certificates::new("Next CA");
+    let both = format!("{}{}", certificates().trust_pem(), next.trust_pem());
+    let issued = next.internal("csp-notification");
+    server.tls.replace(pem(&issued, &both)).unwrap();
+    log.put(&item(4), Some("hub")).await;
+    reader.sequences_until(5).await;
+
+    server.tls.replace(pem(&issued, next.trust_pem())).unwrap();
+    let got = reader.news().await.unwrap();
+    assert!(matches!(got, Some(Got::Draining(Some(5)))), "{got:?}");
+    assert!(reader.try_next().await.unwrap().is_none(), "a good end");
+    assert!(server.open(Start::Snapshot).await.is_err(), "the old one");
+
+    log.put(&item(5), Some("hub")).await;
+    let resume = Position {
+        sequence: 5,
+        ..log.head().await
+    };
+    let resumed = server.open_with(&next, Start::After(resume)).await;
+    assert_eq!(resumed.unwrap().sequences_until(6).await, [6]);
 }
 
 #[tokio::test]

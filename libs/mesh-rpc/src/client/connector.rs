@@ -15,7 +15,7 @@ use super::ClientOptions;
 use super::guarded::Guarded;
 use super::refused::Verdict;
 use crate::certificate::identity_of;
-use crate::tls::{Shown, Tls};
+use crate::tls::{Agreed, Rejected, Shown, Tls};
 
 /// Connects to the address in `options`; the URI that the transport asks for only names the service.
 pub(super) fn connector(
@@ -38,23 +38,47 @@ pub(super) fn connector(
         let (address, tls, verdict) = (address.clone(), tls.clone(), verdict.clone());
         async move {
             verdict.clear();
-            let stream = open(service, &address, &tls).await?;
+            let (stream, agreed) = open(service, &address, &tls).await?;
             let chain = stream.get_ref().1.peer_certificates();
-            let revoked = tls.revoked(Shown::by_service(chain, name_of(service)?));
-            Ok(TokioIo::new(Guarded::new(stream, verdict, revoked)))
+            let shown = Shown::by_service(chain, name_of(service)?, agreed);
+            Ok(TokioIo::new(Guarded::new(
+                stream,
+                verdict,
+                held(&tls, shown),
+            )))
         }
     })
 }
 
-async fn open(service: &'static str, address: &str, tls: &Tls) -> io::Result<TlsStream<TcpStream>> {
+/// Resolves when the connection has to end: by what we accept, by the clock, or by the timer that is
+/// taken now.
+fn held(tls: &Tls, shown: Shown) -> impl Future<Output = Rejected> + Send + 'static + use<> {
+    let remaining = shown.until().map(|end| tls.remaining(end));
+    let rejected = tls.rejected(shown);
+    async move {
+        match remaining {
+            Some(remaining) => tokio::time::timeout(remaining, rejected)
+                .await
+                .unwrap_or(Rejected::Ended),
+            None => rejected.await,
+        }
+    }
+}
+
+async fn open(
+    service: &'static str,
+    address: &str,
+    tls: &Tls,
+) -> io::Result<(TlsStream<TcpStream>, Agreed)> {
     let tcp = TcpStream::connect(address).await?;
     tcp.set_nodelay(true)?;
-    let connector = TlsConnector::from(tls.client_config());
+    let (config, agreed) = tls.as_client();
+    let connector = TlsConnector::from(config);
     let stream = connector.connect(name_of(service)?, tcp).await?;
     let chain = stream.get_ref().1.peer_certificates();
     let leaf = chain.and_then(<[_]>::first);
     if leaf.is_some_and(|leaf| is_service(leaf, service)) {
-        Ok(stream)
+        Ok((stream, agreed))
     } else {
         Err(io::Error::new(
             io::ErrorKind::PermissionDenied,

@@ -1,4 +1,4 @@
-//! How does a connection to a service end once the service is revoked?
+//! How does a connection to a service end once the service is accepted no more?
 //!
 //! Its calls and streams belong to the transport, which only knows that connections break. So the
 //! connection breaks, from inside, whether it is read or written; the transport ends what ran on it,
@@ -11,20 +11,20 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::refused::Verdict;
-use crate::tls::Revoked;
+use crate::tls::Rejected;
 
-/// A connection that breaks when `revoked` resolves.
+/// A connection that breaks when `rejected` resolves.
 pub(super) struct Guarded<S> {
     stream: S,
-    revoked: Revocation,
+    rejection: Rejection,
     verdict: Verdict,
     /// Why writing failed, until it is known what the service said before.
     failed: Option<io::Error>,
 }
 
-enum Revocation {
-    Awaited(Pin<Box<dyn Future<Output = Revoked> + Send>>),
-    Here(Revoked),
+enum Rejection {
+    Awaited(Pin<Box<dyn Future<Output = Rejected> + Send>>),
+    Here(Rejected),
 }
 
 impl<S> Guarded<S> {
@@ -32,28 +32,28 @@ impl<S> Guarded<S> {
     pub(super) fn new(
         stream: S,
         verdict: Verdict,
-        revoked: impl Future<Output = Revoked> + Send + 'static,
+        rejected: impl Future<Output = Rejected> + Send + 'static,
     ) -> Self {
         Self {
             stream,
             verdict,
             failed: None,
-            revoked: Revocation::Awaited(Box::pin(revoked)),
+            rejection: Rejection::Awaited(Box::pin(rejected)),
         }
     }
 
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if let Revocation::Awaited(revoked) = &mut self.revoked
-            && let Poll::Ready(revoked) = revoked.as_mut().poll(cx)
+        if let Rejection::Awaited(rejected) = &mut self.rejection
+            && let Poll::Ready(rejected) = rejected.as_mut().poll(cx)
         {
-            tracing::warn!(%revoked, "connection ended: the service is revoked");
-            self.revoked = Revocation::Here(revoked);
+            tracing::warn!(%rejected, "connection ended: the service is accepted no more");
+            self.rejection = Rejection::Here(rejected);
         }
-        match &self.revoked {
-            Revocation::Awaited(_) => Ok(()),
-            Revocation::Here(revoked) => Err(io::Error::new(
+        match &self.rejection {
+            Rejection::Awaited(_) => Ok(()),
+            Rejection::Here(rejected) => Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
-                format!("the service's certificate is revoked: {revoked}"),
+                format!("the service is accepted no more: {rejected}"),
             )),
         }
     }
@@ -150,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         self.write(cx, AsyncWrite::poll_flush)
     }
 
-    /// Unguarded: a connection that is revoked may still say goodbye.
+    /// Unguarded: a connection that has to end may still say goodbye.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
@@ -167,7 +167,7 @@ mod tests {
     async fn a_connection_breaks_for_a_reader_that_waits_and_for_a_writer_that_is_held_up() {
         for held_up in [false, true] {
             let (near, mut far) = duplex(4);
-            let (revoke, told) = oneshot::channel();
+            let (reject, told) = oneshot::channel();
             let told = async move { told.await.unwrap() };
             let mut near = Guarded::new(near, Verdict::default(), told);
             near.write_all(b"ping").await.unwrap();
@@ -183,7 +183,7 @@ mod tests {
                 };
                 (ended, near)
             });
-            revoke.send(Revoked::Listed(None)).unwrap();
+            reject.send(Rejected::Listed(None)).unwrap();
             let (ended, mut near) = waits.await.unwrap();
             assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
             assert!(near.write_all(b"more").await.is_err(), "it stays broken");

@@ -14,18 +14,18 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep_until, timeout};
-use tokio_rustls::server::TlsStream;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tower::ServiceExt as _;
 
 use super::crowd::Origin;
-use super::door::Door;
+use super::door::{Admitted, Door};
 use super::faults::{Fault, Faults};
 use super::room::{Room, Visit};
+use super::term::Term;
 use super::{Drained, Draining};
 use crate::limits::{Caller, Place, Places};
 use crate::peer::Peer;
@@ -47,10 +47,6 @@ const STREAMS_PER_GUEST: u32 = 8;
 /// Octets of answers that are kept for one call whose caller does not take them; hyper would keep
 /// 400 KiB. One message more is on the way, whatever its size.
 const UNTAKEN_OCTETS: usize = 64 * 1024;
-/// At most so long before its peer's certificate ends, a connection takes no new calls.
-const RETIRE_BEFORE: Duration = Duration::from_secs(10);
-/// "Never", as far as timers go.
-const NEVER: Duration = Duration::from_secs(365 * 86_400);
 
 /// What all connections of a server share.
 pub(super) struct Server<S> {
@@ -77,8 +73,8 @@ impl<S: Rpc> Server<S> {
                     let newcomer = self.door.take_in(tcp, address);
                     let server = Arc::clone(self);
                     self.connections.spawn(async move {
-                        if let Some(tls) = server.door.admit(newcomer).await {
-                            Box::pin(server.serve(tls, address)).await;
+                        if let Some(admitted) = server.door.admit(newcomer).await {
+                            Box::pin(server.serve(admitted, address)).await;
                         }
                     });
                 }
@@ -92,18 +88,18 @@ impl<S: Rpc> Server<S> {
         }
     }
 
-    async fn serve(&self, tls: TlsStream<TcpStream>, address: SocketAddr) {
-        let peer = Peer::new(address, tls.get_ref().1.peer_certificates());
+    async fn serve(&self, admitted: Admitted, address: SocketAddr) {
+        let peer = Peer::new(address, admitted.stream.get_ref().1.peer_certificates());
         let Some(Ok(identity)) = peer.identity() else {
             let guest = self.guests.enter(Origin::of(address.ip()));
-            return self.connection(tls, peer, Some(guest)).await;
+            return self.connection(admitted, peer, Some(guest)).await;
         };
         let Ok(_place) = Place::take(&self.known, Caller::Known(identity)) else {
             self.faults.count(Fault::TooMany);
             tracing::warn!(%identity, "there are more connections than there may be");
             return;
         };
-        self.connection(tls, peer, None).await;
+        self.connection(admitted, peer, None).await;
     }
 
     /// Waits for the connections to end, and after `limit` ends them.
@@ -119,15 +115,11 @@ impl<S: Rpc> Server<S> {
         Drained { clean }
     }
 
-    async fn connection(&self, tls: TlsStream<TcpStream>, peer: Peer, guest: Option<Visit>) {
-        let remaining = peer.remaining().unwrap_or(NEVER).min(NEVER);
-        let mut expired = pin!(sleep_until(Instant::now() + remaining));
-        let before = remaining - RETIRE_BEFORE.min(remaining / 10);
-        let mut retire = pin!(sleep_until(Instant::now() + before));
-        let mut revoked = pin!(
-            self.tls
-                .revoked(Shown::by_caller(tls.get_ref().1.peer_certificates()))
-        );
+    async fn connection(&self, admitted: Admitted, peer: Peer, guest: Option<Visit>) {
+        let Admitted { stream, agreed } = admitted;
+        let shown = Shown::by_caller(stream.get_ref().1.peer_certificates(), agreed);
+        let standing = peer.standing().clone();
+        let mut over = pin!(Term::new(self.tls.clone(), shown, standing.clone()).run());
         let chain = self
             .chain
             .clone()
@@ -141,7 +133,7 @@ impl<S: Rpc> Server<S> {
             None => STREAMS_PER_CONNECTION,
         };
         let http =
-            http2(streams).serve_connection(TokioIo::new(tls), TowerToHyperService::new(chain));
+            http2(streams).serve_connection(TokioIo::new(stream), TowerToHyperService::new(chain));
         let mut http = pin!(http);
         let mut leaving = false;
         loop {
@@ -157,7 +149,7 @@ impl<S: Rpc> Server<S> {
                     leaving = true;
                     http.as_mut().graceful_shutdown();
                 }
-                () = retire.as_mut(), if !leaving => {
+                () = standing.ending().begun(), if !leaving => {
                     leaving = true;
                     http.as_mut().graceful_shutdown();
                 }
@@ -165,14 +157,7 @@ impl<S: Rpc> Server<S> {
                     tracing::debug!("a connection without an identity makes room for another");
                     return;
                 }
-                () = expired.as_mut() => {
-                    tracing::info!("connection ended with its peer's certificate");
-                    return;
-                }
-                revoked = revoked.as_mut() => {
-                    tracing::warn!(%revoked, "connection ended: its peer is revoked");
-                    return;
-                }
+                () = over.as_mut() => return,
                 () = self.cut.cancelled() => return,
             }
         }

@@ -24,7 +24,7 @@ use super::faults::{Fault, Faults};
 use super::room::{Room, Visit};
 use super::steps::InSteps;
 use super::{Draining, hello};
-use crate::tls::{HandshakeOutcome, Tls};
+use crate::tls::{Agreed, HandshakeOutcome, Tls};
 
 /// Longest time for a ClientHello, from the first octet of the connection to the last of it.
 const HELLO_LIMIT: Duration = Duration::from_secs(4);
@@ -55,6 +55,13 @@ pub(super) struct Newcomer {
     origin: Origin,
     since: Instant,
     tcp: TcpStream,
+}
+
+/// A connection that got through its handshake.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) stream: TlsStream<TcpStream>,
+    pub(super) agreed: Agreed,
 }
 
 /// Why a handshake came to no end.
@@ -113,13 +120,13 @@ impl Door {
     }
 
     /// Waits for the end of the handshake; `None` if it came to no good one.
-    pub(super) async fn admit(&self, newcomer: Newcomer) -> Option<TlsStream<TcpStream>> {
+    pub(super) async fn admit(&self, newcomer: Newcomer) -> Option<Admitted> {
         let shaken = tokio::select! {
             shaken = self.shake_hands(newcomer) => shaken,
             () = self.draining.started() => return None,
         };
-        let (outcome, stream) = match shaken {
-            Ok(stream) => (HandshakeOutcome::Accepted, Some(stream)),
+        let (outcome, admitted) = match shaken {
+            Ok(admitted) => (HandshakeOutcome::Accepted, Some(admitted)),
             Err(Failed::Broken(error)) => {
                 let outcome = HandshakeOutcome::of(&error);
                 tracing::info!(%error, outcome = outcome.as_str(), "handshake failed");
@@ -129,10 +136,10 @@ impl Door {
             Err(Failed::MadeRoom) => (HandshakeOutcome::MadeRoom, None),
         };
         self.tls.handshakes().add(outcome);
-        stream
+        admitted
     }
 
-    async fn shake_hands(&self, newcomer: Newcomer) -> Result<TlsStream<TcpStream>, Failed> {
+    async fn shake_hands(&self, newcomer: Newcomer) -> Result<Admitted, Failed> {
         // In this order, so that the file is closed when the place is free.
         let Newcomer {
             silent,
@@ -154,7 +161,7 @@ impl Door {
         origin: Origin,
         since: Instant,
         tcp: TcpStream,
-    ) -> Result<TlsStream<TcpStream>, Failed> {
+    ) -> Result<Admitted, Failed> {
         let limit = since + HANDSHAKE_LIMIT;
         let turn = Arc::clone(&self.answering).acquire_owned();
         let turn = turn.map_err(io::Error::other);
@@ -167,9 +174,11 @@ impl Door {
         // Small messages must not wait for more; a socket that refuses this has gone.
         let _ = tcp.set_nodelay(true);
         // A caller may have us ask for another ClientHello: then the second one costs the signature.
-        let answered = StartHandshake::from_parts(hello, tcp).into_stream(self.tls.server_config());
+        let (config, agreed) = self.tls.as_server();
+        let answered = StartHandshake::from_parts(hello, tcp).into_stream(config);
         let answered = InSteps::new(&self.answering, turn, answered);
-        may_stay(&proving, limit, answered).await
+        let stream = may_stay(&proving, limit, answered).await?;
+        Ok(Admitted { stream, agreed })
     }
 }
 

@@ -3,16 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mesh_types::Timestamp;
+use mesh_types::{Clock, Timestamp};
 use rustls::{ClientConfig, ServerConfig};
 use rustls_pki_types::CertificateDer;
 
 use super::crl::CrlFile;
 use super::metrics::Entries;
-use super::open::{Revoked, Shown};
+use super::open::{Agreed, ByClock, Rejected, Shown};
 use super::source::{CrlError, Parts, TlsError, TlsFiles, TlsPem};
 use super::verifiers::{CallerVerifier, MOST_BETWEEN, ServiceVerifier};
-use crate::certificate::{CertificateId, subject_of};
+use crate::certificate::{CertificateId, not_after, subject_of};
 use crate::deny_list::{Denied, DenyList};
 
 /// The last good texts.
@@ -30,6 +30,7 @@ pub(super) struct Material {
     pub(super) texts: Texts,
     callers: Arc<CallerVerifier>,
     services: Arc<ServiceVerifier>,
+    own_end: Option<Timestamp>,
     pub(super) server: Arc<ServerConfig>,
     pub(super) client: Arc<ClientConfig>,
 }
@@ -117,30 +118,48 @@ impl Texts {
 }
 
 impl Material {
-    /// Whether what a peer showed is revoked.
-    pub(super) fn revoked(&self, shown: &Shown) -> Option<Revoked> {
+    /// Whether what a peer showed is accepted no more. Its authority is asked about if it may have
+    /// left, or said more, since the generation `judged`: that costs the check of a signature or two.
+    pub(super) fn rejected(&self, shown: &Shown, judged: u64) -> Option<Rejected> {
         let denied = shown.denied(&self.texts.deny_list);
-        if denied.is_some() || self.texts.crls.is_empty() {
+        let as_before = self.generation == judged && self.texts.crls.is_empty();
+        if denied.is_some() || as_before {
             return denied;
         }
-        shown.listed(&self.callers, &self.services)
+        shown.disowned(&self.callers, &self.services)
     }
 
-    pub(super) fn read(texts: Texts, generation: u64) -> Result<Self, TlsError> {
+    /// What a handshake goes by that begins now.
+    pub(super) fn agreed(&self, at: Timestamp) -> Agreed {
+        Agreed {
+            generation: self.generation,
+            at,
+            own_end: self.own_end,
+        }
+    }
+
+    pub(super) fn read(
+        texts: Texts,
+        generation: u64,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, TlsError> {
         let parts = Parts::read(&texts.pem)?;
         let crls = CrlFile::lists(&texts.crls);
         warn_of_strangers(&texts.deny_list, &parts);
         let callers = parts.caller_verifier(&texts.deny_list, crls.clone())?;
         let services = parts.service_verifier(&texts.deny_list, crls)?;
+        let time = Arc::new(ByClock(clock.clone()));
         let material = Self {
             generation,
             texts,
-            server: Arc::new(parts.server_config(callers.clone())?),
-            client: Arc::new(parts.client_config(services.clone())?),
+            server: Arc::new(parts.server_config(callers.clone(), time.clone())?),
+            client: Arc::new(parts.client_config(services.clone(), time)?),
             callers,
             services,
+            own_end: parts.chain.first().and_then(|leaf| not_after(leaf)),
         };
-        if let Some(revoked) = material.revoked(&Shown::by_caller(Some(&parts.chain))) {
+        let own = Shown::by_caller(Some(&parts.chain), material.agreed(clock.now()));
+        if let Some(revoked) = material.rejected(&own, generation) {
             tracing::error!(%revoked, "our own certificate is revoked: others will refuse it");
         }
         let beside = parts.chain.len().saturating_sub(1);

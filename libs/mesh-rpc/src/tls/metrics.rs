@@ -3,6 +3,8 @@
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Meter};
 
+use super::open::Rejected;
+
 /// The instruments of one [`Tls`](super::Tls).
 pub(super) struct Metrics {
     refused: Counter<u64>,
@@ -34,7 +36,7 @@ impl Metrics {
                 .build(),
             ended: meter
                 .u64_counter("mp169.tls.revoked_connections")
-                .with_description("Open connections that ended because their peer was revoked")
+                .with_description("Open connections that ended because their peer is accepted no more")
                 .build(),
         }
     }
@@ -52,8 +54,9 @@ impl Metrics {
         }
     }
 
-    /// An open connection ended because its peer is revoked.
-    pub(super) fn ended(&self) {
-        self.ended.add(1, &[]);
+    /// An open connection ended because its peer is accepted no more.
+    pub(super) fn ended(&self, rejected: &Rejected) {
+        self.ended
+            .add(1, &[KeyValue::new("cause", rejected.cause())]);
     }
 }

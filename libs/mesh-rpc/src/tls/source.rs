@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
+use rustls::time_provider::TimeProvider;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
@@ -210,8 +211,9 @@ impl Parts {
     pub(super) fn server_config(
         &self,
         verifier: Arc<CallerVerifier>,
+        time: Arc<dyn TimeProvider>,
     ) -> Result<ServerConfig, TlsError> {
-        let mut config = ServerConfig::builder_with_provider(self.provider.clone())
+        let mut config = ServerConfig::builder_with_details(self.provider.clone(), time)
             .with_protocol_versions(&[&TLS13])
             .map_err(TlsError::Certificate)?
             .with_client_cert_verifier(verifier)
@@ -225,8 +227,9 @@ impl Parts {
     pub(super) fn client_config(
         &self,
         verifier: Arc<ServiceVerifier>,
+        time: Arc<dyn TimeProvider>,
     ) -> Result<ClientConfig, TlsError> {
-        let mut config = ClientConfig::builder_with_provider(self.provider.clone())
+        let mut config = ClientConfig::builder_with_details(self.provider.clone(), time)
             .with_protocol_versions(&[&TLS13])
             .map_err(TlsError::Certificate)?
             // rustls calls every verifier that is not its own dangerous: ours adds to its own.
@@ -250,7 +253,10 @@ fn certificates(pem: &str, what: &'static str) -> Result<Vec<CertificateDer<'sta
 
 #[cfg(test)]
 mod tests {
+    use mesh_types::SystemClock;
+
     use super::*;
+    use crate::tls::open::ByClock;
 
     #[test]
     fn half_a_key_pair_and_empty_trust_are_refused() {
@@ -263,9 +269,10 @@ mod tests {
         };
         let usable = |pem: &TlsPem| {
             let (parts, nobody) = (Parts::read(pem)?, Arc::default());
-            parts.server_config(parts.caller_verifier(&nobody, Vec::new())?)?;
+            let time = || Arc::new(ByClock(Arc::new(SystemClock)));
+            parts.server_config(parts.caller_verifier(&nobody, Vec::new())?, time())?;
             parts
-                .client_config(parts.service_verifier(&nobody, Vec::new())?)
+                .client_config(parts.service_verifier(&nobody, Vec::new())?, time())
                 .map(|_| ())
         };
         usable(&good).unwrap();

@@ -15,7 +15,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::open::{Revoked, Shown};
+use super::open::{Rejected, Shown, unix_time};
 use crate::certificate::{CertificateId, identity_of};
 use crate::deny_list::{Denied, DenyList};
 
@@ -61,35 +61,38 @@ fn denied(
 
 impl Shown {
     /// Whether it stands in our list by now. What cannot be read was refused in the handshake.
-    pub(super) fn denied(&self, list: &DenyList) -> Option<Revoked> {
+    pub(super) fn denied(&self, list: &DenyList) -> Option<Rejected> {
         let denied = denied(list, &self.chain).ok()?;
-        denied.map(Revoked::Denied)
+        denied.map(Rejected::Denied)
     }
 
-    /// Whether it stands in an authority's list by now. That an authority is trusted no more ends no
-    /// connection.
-    pub(super) fn listed(
+    /// Whether it stands in an authority's list by now, or its authority is trusted no more.
+    pub(super) fn disowned(
         &self,
         callers: &CallerVerifier,
         services: &ServiceVerifier,
-    ) -> Option<Revoked> {
+    ) -> Option<Rejected> {
         let (leaf, others) = self.chain.split_first()?;
+        let at = unix_time(self.agreed.at);
         let judged = match &self.service {
             None => {
-                let judged = callers.trust.verify_client_cert(leaf, others, self.at);
+                let judged = callers.trust.verify_client_cert(leaf, others, at);
                 judged.map(|_| ())
             }
             Some(name) => {
                 let trust = &services.trust;
-                let judged = trust.verify_server_cert(leaf, others, name, &[], self.at);
+                let judged = trust.verify_server_cert(leaf, others, name, &[], at);
                 judged.map(|_| ())
             }
         };
-        matches!(
-            judged,
-            Err(Error::InvalidCertificate(CertificateError::Revoked))
-        )
-        .then(|| Revoked::Listed(CertificateId::of(leaf)))
+        match judged {
+            Ok(()) => None,
+            Err(Error::InvalidCertificate(CertificateError::Revoked)) => {
+                Some(Rejected::Listed(CertificateId::of(leaf)))
+            }
+            // It was good in the handshake, and nothing but the trust has changed.
+            Err(_) => Some(Rejected::Untrusted),
+        }
     }
 }
 

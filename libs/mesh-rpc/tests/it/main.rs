@@ -8,6 +8,7 @@ mod crls;
 mod denied;
 mod door;
 mod drain;
+mod ending;
 mod harness;
 mod limits;
 mod log;

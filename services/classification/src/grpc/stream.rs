@@ -57,6 +57,7 @@ impl Classification {
             let request = tokio::select! {
                 biased;
                 () = self.draining.started() => return Err(Error::Draining.into()),
+                () = authorization.ending().begun() => return Err(Error::Draining.into()),
                 () = answers.closed() => return Ok(()),
                 request = requests.message() => request?,
             };

@@ -69,6 +69,9 @@ impl Loading {
             () = self.draining.cancelled() => {
                 return Some(Err(Error::Store(StoreError::Stopped).into()));
             }
+            () = self.authorization.ending().begun() => {
+                return Some(Err(Error::Store(StoreError::Stopped).into()));
+            }
             request = self.requests.next() => request?,
         };
         Some(match request {

@@ -20,7 +20,7 @@ use mesh_authz::{
 };
 use mesh_follow::{Body, Feed, FeedSettings, FollowResponse as _, FrameStream, Start};
 use mesh_rpc::{ClientOptions, Draining, Health, MeshChannel, ServeOptions, Tls, TlsPem, connect};
-use mesh_testkit::{LIMIT, certificates, wait_until};
+use mesh_testkit::{Certificates, LIMIT, certificates, wait_until};
 use mesh_types::{DeviceId, PartyId, Position, Sequence, SystemClock};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -53,6 +53,7 @@ pub(crate) fn csp_party(status: registration::PartyStatus) -> registration::Part
 pub(crate) struct TestServer {
     address: SocketAddr,
     pub(crate) directory: Directory,
+    pub(crate) tls: Tls,
     pub(crate) gate: Gate,
     /// Cancelled, streams end in good order.
     pub(crate) draining: CancellationToken,
@@ -88,10 +89,11 @@ impl TestServer {
             gate: gate.clone(),
             live: Arc::clone(&live),
         };
+        let tls = tls(&certificates().internal("csp-notification"));
         let options = ServeOptions::new(
             "csp-notification",
             listener,
-            tls(&certificates().internal("csp-notification")),
+            tls.clone(),
             AuthorizeLayer::new(authorizer),
             Health::new(&[]),
             Draining::new(),
@@ -103,6 +105,7 @@ impl TestServer {
         Self {
             address,
             directory,
+            tls,
             gate,
             draining,
             live,
@@ -110,18 +113,25 @@ impl TestServer {
         }
     }
 
-    /// A connection of its own, as the CSP.
-    pub(crate) fn channel(&self) -> MeshChannel {
-        let tls = tls(&certificates().organisation(CSP.parse().unwrap()));
-        connect(ClientOptions::new(
-            "csp-notification",
-            self.address.to_string(),
-            tls,
-        ))
+    /// A connection of its own, as the CSP with a certificate of `authority`, which is trusted alone.
+    fn channel_with(&self, authority: &Certificates) -> MeshChannel {
+        let issued = authority.organisation(CSP.parse().unwrap());
+        let tls = Tls::from_pem(pem(&issued, authority.trust_pem())).unwrap();
+        let address = self.address.to_string();
+        connect(ClientOptions::new("csp-notification", address, tls))
     }
 
     /// Opens a stream on a connection of its own.
     pub(crate) async fn open(&self, start: Start) -> Result<Reader, Status> {
+        self.open_with(certificates(), start).await
+    }
+
+    /// The same with a certificate of `authority`.
+    pub(crate) async fn open_with(
+        &self,
+        authority: &Certificates,
+        start: Start,
+    ) -> Result<Reader, Status> {
         use wire::follow_flag_changes_request::Start as Asked;
         let start = match start {
             Start::After(after) => Asked::After(mesh_api::convert::position_to_wire(&after)),
@@ -134,7 +144,7 @@ impl TestServer {
             csp_id: "north".into(),
             start: Some(start),
         };
-        let mut client = CspNotificationServiceClient::new(self.channel());
+        let mut client = CspNotificationServiceClient::new(self.channel_with(authority));
         let stream = client.follow_flag_changes(request).await?.into_inner();
         Ok(Reader(stream))
     }
@@ -151,12 +161,15 @@ impl TestServer {
 }
 
 pub(crate) fn tls(issued: &mesh_pki::Issued) -> Tls {
-    let pem = TlsPem {
+    Tls::from_pem(pem(issued, certificates().trust_pem())).unwrap()
+}
+
+pub(crate) fn pem(issued: &mesh_pki::Issued, trust: &str) -> TlsPem {
+    TlsPem {
         certificate: issued.certificate_pem().to_owned(),
         key: issued.key_pem().to_owned(),
-        trust: certificates().trust_pem().to_owned(),
-    };
-    Tls::from_pem(pem).unwrap()
+        trust: trust.to_owned(),
+    }
 }
 
 struct Nobody;

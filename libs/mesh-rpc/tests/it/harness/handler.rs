@@ -12,7 +12,7 @@ use futures::StreamExt as _;
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, BodyStream, StreamBody};
-use mesh_authz::Identity;
+use mesh_authz::{Ending, Identity};
 use mesh_rpc::Draining;
 use tokio::sync::Semaphore;
 use tonic::Status;
@@ -89,6 +89,10 @@ impl Handlers {
             "panic" => panic!("asked to"),
             "panic in stream" => then(async { panic!("asked to, later") }),
             "until draining" => then(async move { self.draining.started().await }),
+            "until ending" => {
+                let ending = request.extensions().get::<Ending>().unwrap().clone();
+                then(async move { ending.begun().await })
+            }
             "whatever comes in stream" => then(async {
                 let _ = request.into_body().collect().await;
             }),
