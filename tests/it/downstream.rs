@@ -8,7 +8,8 @@ use mesh_api::classification::v1::{
 };
 use mesh_api::common::v1::{DeviceType, Position};
 use mesh_api::csp_notification::v1::{CspFlagChange, CspFlagState};
-use mesh_api::flag_registry::v1::{FlagEvent, FlagFacts, FlagState};
+use mesh_api::flag_registry::v1::{FlagEvent, FlagFacts, FlagState, ListFlagsRequest};
+use mesh_api::registration::v1::ListDevicesRequest;
 use mesh_api::reporting::v1::{GetObligationReportRequest, ObligationRow};
 use mesh_testkit::wait_until;
 use mp169::clients::Clients;
@@ -22,6 +23,20 @@ use crate::tape::Tape;
 pub(crate) enum Read {
     Deliver,
     Suppress,
+}
+
+/// The heads of the logs `flags` and `devices`.
+pub(crate) async fn heads(folder: &Folder) -> (Position, Position) {
+    let operator = Clients::of(folder, "operator").unwrap();
+    wait_until("the services to answer", async || {
+        let list = ListFlagsRequest::default();
+        let flags = operator.flags().unwrap().list_flags(list).await?;
+        let list = ListDevicesRequest::default();
+        let devices = operator.devices().unwrap().list_devices(list).await?;
+        let flags = flags.into_inner().position.unwrap();
+        Ok::<_, Status>((flags, devices.into_inner().position.unwrap()))
+    })
+    .await
 }
 
 /// Asks classification what becomes of a read of each Device.
@@ -99,6 +114,16 @@ pub(crate) async fn agree(
         let told: Vec<Told> = told.iter().map(told_of).collect();
         assert_eq!(told, expected, "what {csp} was told");
     }
+    services_agree(folder, events, flags, devices).await;
+}
+
+/// The same of classification and reporting alone.
+pub(crate) async fn services_agree(
+    folder: &Folder,
+    events: &[FlagEvent],
+    flags: &Position,
+    devices: &Position,
+) {
     classification_agrees(folder, events, flags).await;
     let rows = obligations(folder, flags, devices).await;
     let reported = rows.into_iter().flat_map(|row| {
@@ -154,7 +179,7 @@ async fn classification_agrees(folder: &Folder, events: &[FlagEvent], flags: &Po
 }
 
 /// What a CSP knows of a reduced Device: its hub, and what the flag covers.
-type Known = (String, Vec<String>);
+pub(crate) type Known = (String, Vec<String>);
 
 /// What a CSP is told: by which event, of which Device, and whether it is reduced, where.
 type Told = (u64, String, bool, Known);
@@ -173,14 +198,7 @@ fn told_of(change: &CspFlagChange) -> Told {
 
 /// What a CSP must have been told, in order: whatever changes what it knows of a Device.
 fn projected(events: &[FlagEvent], csp: &str) -> Vec<Told> {
-    let known = |facts: &FlagFacts| {
-        (is_flagged(facts) && facts.csp_id == csp).then(|| {
-            (
-                facts.communications_hub_id.clone(),
-                facts.covered_device_ids.clone(),
-            )
-        })
-    };
+    let known = |facts: &FlagFacts| known(facts, csp);
     let told = events.iter().filter_map(|event| {
         let before = known(event.previous.as_ref().unwrap());
         let now = known(after(event));
@@ -192,6 +210,31 @@ fn projected(events: &[FlagEvent], csp: &str) -> Vec<Told> {
         Some((event.sequence, event.device_id.clone(), is_reduced, what))
     });
     told.collect()
+}
+
+/// The Devices that are reduced on a CSP's hubs after all events.
+pub(crate) fn reduced(events: &[FlagEvent], csp: &str) -> BTreeMap<String, Known> {
+    let last = last_of_each(events).into_iter();
+    last.filter_map(|(device, event)| Some((device.to_owned(), known(after(event), csp)?)))
+        .collect()
+}
+
+/// What a CSP is to know, if the Device is reduced and on its hubs.
+fn known(facts: &FlagFacts, csp: &str) -> Option<Known> {
+    (is_flagged(facts) && facts.csp_id == csp).then(|| {
+        (
+            facts.communications_hub_id.clone(),
+            facts.covered_device_ids.clone(),
+        )
+    })
+}
+
+/// The Devices whose flag is set after all events.
+pub(crate) fn flagged(events: &[FlagEvent]) -> BTreeSet<String> {
+    let last = last_of_each(events).into_iter();
+    last.filter(|(_, event)| is_flagged(after(event)))
+        .map(|(device, _)| device.to_owned())
+        .collect()
 }
 
 /// The last event about each Device.

@@ -9,6 +9,7 @@ mod contracts;
 mod downstream;
 mod handshakes;
 mod journey;
+mod lost_state;
 mod mesh;
 mod model;
 mod reference_messages;

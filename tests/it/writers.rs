@@ -15,7 +15,6 @@ use futures::future::join_all;
 use mesh_api::common::v1::{ErrorReason, Position};
 use mesh_api::convert::timestamp_from_wire;
 use mesh_api::flag_registry::v1 as flags;
-use mesh_api::registration::v1 as registration;
 use mesh_api::status::reason_of;
 use mesh_store::offline::OfflineFile;
 use mesh_store::verify::Stamp;
@@ -65,7 +64,7 @@ async fn what_was_acknowledged_survives_once_and_in_order() {
 
     // As many events as requests: each had one effect.
     assert_eq!(acknowledged.len(), ALL);
-    let (flags, devices) = heads(&folder).await;
+    let (flags, devices) = downstream::heads(&folder).await;
     assert_eq!(flags.sequence, u64::try_from(ALL).unwrap());
     let events = log.up_to(flags.sequence).await;
     let told = events
@@ -104,20 +103,6 @@ async fn load_all(folder: &Folder) {
         }
     })
     .await;
-}
-
-/// The heads of the logs `flags` and `devices`.
-async fn heads(folder: &Folder) -> (Position, Position) {
-    let operator = Clients::of(folder, "operator").unwrap();
-    wait_until("the services to answer", async || {
-        let list = flags::ListFlagsRequest::default();
-        let flags = operator.flags().unwrap().list_flags(list).await?;
-        let list = registration::ListDevicesRequest::default();
-        let devices = operator.devices().unwrap().list_devices(list).await?;
-        let flags = flags.into_inner().position.unwrap();
-        Ok::<_, Status>((flags, devices.into_inner().position.unwrap()))
-    })
-    .await
 }
 
 /// Fails unless every log in a database that nobody has open is whole.

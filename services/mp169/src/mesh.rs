@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow};
 use flag_registry::Quotas;
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use mesh_rpc::Tls;
 use mesh_types::Clock;
 use tokio::net::TcpListener;
@@ -36,12 +37,75 @@ impl Default for Listen {
     }
 }
 
+/// What each service of a mesh is given.
+#[derive(Clone)]
+pub struct Site {
+    /// Certificates and databases.
+    pub folder: Folder,
+    /// Where each service listens.
+    pub addresses: BTreeMap<Service, String>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// How much a supplier may repeat.
+    pub quotas: Quotas,
+}
+
+impl Site {
+    /// Runs one service on `listener` until `stop` is cancelled; says whether every call came to its
+    /// end.
+    pub fn run(
+        &self,
+        service: Service,
+        tls: Tls,
+        listener: TcpListener,
+        stop: CancellationToken,
+    ) -> BoxFuture<'static, Result<bool>> {
+        let database = self.folder.database_url(service);
+        let registration = self.address(Service::Registration);
+        let flags = self.address(Service::FlagRegistry);
+        let clock = Arc::clone(&self.clock);
+        let stop = stop.cancelled_owned();
+        // Each service has its own type of dependencies: one arm each.
+        let run = match service {
+            Service::Registration => {
+                let mut deps = registration::Deps::new(&database, tls);
+                deps.clock = clock;
+                registration::run(deps, listener, stop).boxed()
+            }
+            Service::FlagRegistry => {
+                let mut deps = flag_registry::Deps::new(&database, registration, tls);
+                deps.clock = clock;
+                deps.quotas = self.quotas;
+                flag_registry::run(deps, listener, stop).boxed()
+            }
+            Service::Classification => {
+                let mut deps = classification::Deps::new(registration, flags, tls);
+                deps.clock = clock;
+                classification::run(deps, listener, stop).boxed()
+            }
+            Service::CspNotification => {
+                let mut deps = csp_notification::Deps::new(&database, registration, flags, tls);
+                deps.clock = clock;
+                csp_notification::run(deps, listener, stop).boxed()
+            }
+            Service::Reporting => {
+                let mut deps = reporting::Deps::new(&database, registration, flags, tls);
+                deps.clock = clock;
+                reporting::run(deps, listener, stop).boxed()
+            }
+        };
+        run.map(|ended| Ok(ended?.clean)).boxed()
+    }
+
+    fn address(&self, service: Service) -> &str {
+        self.addresses.get(&service).map_or("", String::as_str)
+    }
+}
+
 /// The running services.
-#[derive(Debug)]
 pub struct Mesh {
-    addresses: BTreeMap<Service, String>,
+    site: Site,
     tls: BTreeMap<Service, Tls>,
-    quotas: Quotas,
     stop: CancellationToken,
     running: Mutex<JoinSet<(Service, Result<bool>)>>,
     /// Holds the folder until every service has ended.
@@ -83,79 +147,38 @@ impl Mesh {
             tls.insert(service, folder.tls(service.name())?);
         }
         folder.write_addresses(&addresses)?;
-        let mesh = Self {
+        let site = Site {
+            folder: folder.clone(),
             addresses,
-            tls,
+            clock,
             quotas,
+        };
+        let mesh = Self {
+            site,
+            tls,
             stop: CancellationToken::new(),
             running: Mutex::new(JoinSet::new()),
             _claim: claim,
         };
         for (service, listener) in listeners {
-            mesh.spawn(service, folder, listener, Arc::clone(&clock))
-                .await?;
+            mesh.spawn(service, listener).await?;
         }
         Ok(mesh)
     }
 
-    async fn spawn(
-        &self,
-        service: Service,
-        folder: &Folder,
-        listener: TcpListener,
-        clock: Arc<dyn Clock>,
-    ) -> Result<()> {
-        let tls = self
-            .tls(service)
-            .context("a service has a certificate")?
-            .clone();
-        let database = folder.database_url(service);
-        let registration = self.address(Service::Registration).to_owned();
-        let flags = self.address(Service::FlagRegistry).to_owned();
-        let stop = self.stop.clone().cancelled_owned();
-        // Each service has its own type of dependencies: one arm each.
-        let run = match service {
-            Service::Registration => {
-                let mut deps = registration::Deps::new(&database, tls);
-                deps.clock = clock;
-                registration::run(deps, listener, stop).boxed()
-            }
-            Service::FlagRegistry => {
-                let mut deps = flag_registry::Deps::new(&database, &registration, tls);
-                deps.clock = clock;
-                deps.quotas = self.quotas;
-                flag_registry::run(deps, listener, stop).boxed()
-            }
-            Service::Classification => {
-                let mut deps = classification::Deps::new(&registration, &flags, tls);
-                deps.clock = clock;
-                classification::run(deps, listener, stop).boxed()
-            }
-            Service::CspNotification => {
-                let mut deps = csp_notification::Deps::new(&database, &registration, &flags, tls);
-                deps.clock = clock;
-                csp_notification::run(deps, listener, stop).boxed()
-            }
-            Service::Reporting => {
-                let mut deps = reporting::Deps::new(&database, &registration, &flags, tls);
-                deps.clock = clock;
-                reporting::run(deps, listener, stop).boxed()
-            }
-        };
-        self.running.lock().await.spawn(async move {
-            let ended = run.await;
-            (
-                service,
-                ended.map(|drained| drained.clean).map_err(Into::into),
-            )
-        });
+    async fn spawn(&self, service: Service, listener: TcpListener) -> Result<()> {
+        let tls = self.tls(service);
+        let tls = tls.context("a service has a certificate")?.clone();
+        let run = self.site.run(service, tls, listener, self.stop.clone());
+        let run = async move { (service, run.await) };
+        self.running.lock().await.spawn(run);
         Ok(())
     }
 
     /// Where a service listens.
     #[must_use]
     pub fn address(&self, service: Service) -> &str {
-        self.addresses.get(&service).map_or("", String::as_str)
+        self.site.address(service)
     }
 
     /// A service's certificate and whom it trusts, with the count of its callers' handshakes.
