@@ -4,6 +4,7 @@
 
 mod authorization;
 mod bad_input;
+mod change_of_supplier;
 mod circles;
 mod contracts;
 mod downstream;

@@ -1,6 +1,7 @@
 //! Wire values read into domain types, once, at the edge, and written back.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use mesh_types::{Epoch, LogName, Position, Timestamp};
 
@@ -104,6 +105,15 @@ pub fn timestamp_from_wire(at: &prost_types::Timestamp) -> Result<Timestamp, Mal
     Ok(Timestamp::from_micros(
         at.seconds * 1_000_000 + i64::from(at.nanos) / 1_000,
     ))
+}
+
+/// A length of time on the wire.
+#[must_use]
+pub fn duration_to_wire(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or_default(),
+    }
 }
 
 /// The position on the wire.

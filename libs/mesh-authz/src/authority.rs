@@ -1,5 +1,7 @@
 //! Who is the Responsible Supplier of a Device: the question, and where it is asked.
 
+use std::time::{Duration, Instant};
+
 use async_trait::async_trait;
 use mesh_api::convert::{position_from_wire, timestamp_from_wire};
 use mesh_api::registration::v1 as wire;
@@ -14,6 +16,7 @@ pub struct Authority {
     facts: wire::Authority,
     position: Position,
     holds_until: Timestamp,
+    lease_ends: Option<Instant>,
 }
 
 /// The answer is not well formed: a defect of registration.
@@ -41,8 +44,19 @@ impl Authority {
             responsible_may_act: facts.responsible_party_status() == wire::PartyStatus::Active,
             position: position_from_wire(position).map_err(|_| MalformedAuthority)?,
             holds_until,
+            lease_ends: None,
             facts,
         })
+    }
+
+    /// The same with a lease that registration gave to a question sent at `sent`: a write may rest on
+    /// the answer.
+    #[must_use]
+    pub fn leased(self, sent: Instant, lease: Duration) -> Self {
+        Self {
+            lease_ends: sent.checked_add(lease),
+            ..self
+        }
     }
 
     /// The Device.
@@ -75,6 +89,13 @@ impl Authority {
         &self.position
     }
 
+    /// The instant from which registration may tell others that the Device is no longer this supplier's:
+    /// no write that rests on the answer commits later. `None`: none may rest on it.
+    #[must_use]
+    pub const fn lease_ends(&self) -> Option<Instant> {
+        self.lease_ends
+    }
+
     /// Until when the answer holds if nothing new is recorded.
     #[must_use]
     pub const fn holds_until(&self) -> Timestamp {
@@ -105,6 +126,19 @@ pub trait AuthoritySource: Send + Sync + 'static {
         devices: &[DeviceId],
         at_least: Option<&Position>,
     ) -> Result<Vec<Authority>, AuthorityError>;
+
+    /// The answer for one Device that a write of `party` is to rest on: with a lease, if `party` is
+    /// responsible and may act. Only registration gives leases, and none to itself.
+    async fn leased(
+        &self,
+        party: &PartyId,
+        device: DeviceId,
+        at_least: Option<&Position>,
+    ) -> Result<Authority, AuthorityError> {
+        let _ = (party, device, at_least);
+        tracing::error!("a lease is asked for where none is given");
+        Err(AuthorityError::Broken)
+    }
 
     /// Whether the service's own followed state has `party` as the supplier of the Device. Asked for
     /// reads only, and only while registration does not answer; takes the same work for every Device

@@ -213,6 +213,10 @@ impl Authorizer {
             return Ok(vec![]);
         }
         let party = caller.party().ok_or(Refusal::NotResponsibleSupplier)?;
+        if let ([device], true) = (devices, responsible.leased) {
+            let authority = self.ask_to_write(party, *device, None).await?;
+            return Ok(vec![responsible_basis(party, authority)]);
+        }
         match self.ask(party, devices, None).await {
             Ok(answers) => Ok(answers
                 .into_iter()
@@ -239,11 +243,7 @@ impl Authorizer {
         at_least: Option<&Position>,
     ) -> Result<Vec<Authority>, Refusal> {
         let source = &self.inner.authority;
-        let answers = source.authorities(party, devices, at_least).await;
-        let answers = answers.map_err(|error| match error {
-            AuthorityError::Unreachable => Refusal::AuthorityUnreachable,
-            AuthorityError::Broken => Refusal::Internal,
-        })?;
+        let answers = source.authorities(party, devices, at_least).await?;
         let in_order = answers
             .iter()
             .map(Authority::device)
@@ -252,6 +252,30 @@ impl Authorizer {
             Ok(answers)
         } else {
             Err(Refusal::Internal)
+        }
+    }
+
+    /// The same for one Device, and for a write.
+    async fn ask_to_write(
+        &self,
+        party: &PartyId,
+        device: DeviceId,
+        at_least: Option<&Position>,
+    ) -> Result<Authority, Refusal> {
+        let authority = self.inner.authority.leased(party, device, at_least).await?;
+        if authority.device() == device {
+            Ok(authority)
+        } else {
+            Err(Refusal::Internal)
+        }
+    }
+}
+
+impl From<AuthorityError> for Refusal {
+    fn from(error: AuthorityError) -> Self {
+        match error {
+            AuthorityError::Unreachable => Self::AuthorityUnreachable,
+            AuthorityError::Broken => Self::Internal,
         }
     }
 }
@@ -349,7 +373,7 @@ impl Authorization {
     }
 
     /// Asks again, at a position that is not before `at_least`: the store found that facts had
-    /// changed between check and commit.
+    /// changed between check and commit, or that too little of the lease was left.
     pub async fn renew(
         &self,
         permit: &DevicePermit,
@@ -358,11 +382,10 @@ impl Authorization {
         self.still_allowed()?;
         let party = self.caller.party();
         let party = party.ok_or(Refusal::NotResponsibleSupplier)?;
-        let answers = self
+        let authority = self
             .authorizer
-            .ask(party, &[permit.device], Some(at_least))
+            .ask_to_write(party, permit.device, Some(at_least))
             .await?;
-        let authority = answers.into_iter().next().ok_or(Refusal::Internal)?;
         let basis = responsible_basis(party, authority)?;
         Ok(DevicePermit {
             basis,

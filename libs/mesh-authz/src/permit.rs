@@ -8,6 +8,9 @@
 //! ```
 
 use std::sync::Arc;
+#[cfg(feature = "testing")]
+use std::time::Duration;
+use std::time::Instant;
 
 use mesh_types::{DeviceId, Position, Timestamp};
 
@@ -74,11 +77,22 @@ impl DevicePermit {
             .map_or(Timestamp::FOREVER, Authority::holds_until)
     }
 
-    /// A permit that nothing was checked for. For tests only.
+    /// Before when a write that rests on the permit must have committed; `None`: none may rest on it.
+    #[must_use]
+    pub fn lease_ends(&self) -> Option<Instant> {
+        self.authority().and_then(Authority::lease_ends)
+    }
+
+    /// A permit that nothing was checked for, with a lease of an hour if the answer has none. For tests
+    /// only.
     #[cfg(feature = "testing")]
     #[must_use]
     pub fn unchecked(caller: Caller, method: &str, authority: Authority) -> Self {
         let device = authority.device();
+        let authority = match authority.lease_ends() {
+            Some(_) => authority,
+            None => authority.leased(Instant::now(), Duration::from_hours(1)),
+        };
         let basis = Basis::Responsible(Box::new(authority));
         Self {
             caller: Arc::new(caller),

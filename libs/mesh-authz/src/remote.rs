@@ -1,5 +1,7 @@
 //! Authority asked at the service registration.
 
+use std::time::{Duration, Instant};
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use http_body::Body as HttpBody;
@@ -74,22 +76,11 @@ where
         devices: &[DeviceId],
         at_least: Option<&Position>,
     ) -> Result<Vec<Authority>, AuthorityError> {
-        let at_least = at_least.map(position_to_wire);
         if let [device] = devices {
-            let request = wire::GetAuthorityRequest {
-                device_id: device.to_string(),
-                at_least,
-                for_party_id: party.to_string(),
-                ..Default::default()
-            };
-            let answer = twice(|| {
-                let (mut client, request) = (self.client.clone(), request.clone());
-                async move { client.get_authority(request).await }
-            });
-            let answer = answer.await?;
-            let position = answer.position.ok_or(AuthorityError::Broken)?;
-            return Ok(vec![read(answer.authority, &position)?]);
+            let question = question(party, *device, at_least);
+            return Ok(vec![self.ask(question).await?.0]);
         }
+        let at_least = at_least.map(position_to_wire);
         let mut authorities = Vec::with_capacity(devices.len());
         for part in devices.chunks(MAX_QUESTION) {
             let request = wire::BatchGetAuthorityRequest {
@@ -116,8 +107,64 @@ where
         Ok(authorities)
     }
 
+    async fn leased(
+        &self,
+        party: &PartyId,
+        device: DeviceId,
+        at_least: Option<&Position>,
+    ) -> Result<Authority, AuthorityError> {
+        let question = wire::GetAuthorityRequest {
+            for_write: true,
+            ..question(party, device, at_least)
+        };
+        // Before the first attempt, whichever is answered: too early is only too short.
+        let sent = Instant::now();
+        let (authority, lease) = self.ask(question).await?;
+        let Some(lease) = lease else {
+            return Ok(authority);
+        };
+        let lease = Duration::try_from(lease).map_err(|_| AuthorityError::Broken)?;
+        Ok(authority.leased(sent, lease))
+    }
+
     async fn followed(&self, party: &PartyId, device: DeviceId) -> bool {
         self.followed.followed(party, device).await
+    }
+}
+
+impl<T, F> RemoteAuthority<T, F>
+where
+    T: GrpcService<Body> + Clone,
+    T::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    T::ResponseBody: HttpBody<Data = Bytes> + Send + 'static,
+    <T::ResponseBody as HttpBody>::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+{
+    /// The answer about one Device, and its lease.
+    async fn ask(
+        &self,
+        question: wire::GetAuthorityRequest,
+    ) -> Result<(Authority, Option<prost_types::Duration>), AuthorityError> {
+        let answer = twice(|| {
+            let (mut client, question) = (self.client.clone(), question.clone());
+            async move { client.get_authority(question).await }
+        });
+        let answer = answer.await?;
+        let position = answer.position.ok_or(AuthorityError::Broken)?;
+        let authority = read(answer.authority, &position)?;
+        Ok((authority, answer.lease_duration))
+    }
+}
+
+fn question(
+    party: &PartyId,
+    device: DeviceId,
+    at_least: Option<&Position>,
+) -> wire::GetAuthorityRequest {
+    wire::GetAuthorityRequest {
+        device_id: device.to_string(),
+        at_least: at_least.map(position_to_wire),
+        for_party_id: party.to_string(),
+        ..Default::default()
     }
 }
 
@@ -203,14 +250,18 @@ mod tests {
     }
 
     fn answer() -> Response<Body> {
-        respond(&wire::GetAuthorityResponse {
+        respond(&told())
+    }
+
+    fn told() -> wire::GetAuthorityResponse {
+        wire::GetAuthorityResponse {
             authority: Some(wire::Authority {
                 device_id: DEVICE.into(),
                 ..Default::default()
             }),
             position: Some(position()),
-            valid_time: None,
-        })
+            ..Default::default()
+        }
     }
 
     fn respond(message: &impl prost::Message) -> Response<Body> {
@@ -278,6 +329,39 @@ mod tests {
         let refused = mesh_api::status::refusal(Code::Unauthenticated, reason, "no identity");
         let answer = ask(1, refused).await;
         assert_eq!(answer, (Err(AuthorityError::Broken), 1));
+    }
+
+    #[tokio::test]
+    async fn a_lease_is_counted_from_before_the_question_was_sent() {
+        let asked_for_write = Arc::new(Mutex::new(Vec::new()));
+        let questions = Arc::clone(&asked_for_write);
+        let answered = Arc::new(Mutex::new(None));
+        let answering = Arc::clone(&answered);
+        let registration = tower::service_fn(move |request: Request<Body>| {
+            let (questions, answering) = (Arc::clone(&questions), Arc::clone(&answering));
+            async move {
+                let frame = request.into_body().collect().await.unwrap().to_bytes();
+                let question = wire::GetAuthorityRequest::decode(&frame[5..]).unwrap();
+                questions.lock().unwrap().push(question.for_write);
+                *answering.lock().unwrap() = Some(Instant::now());
+                Ok::<_, Infallible>(respond(&wire::GetAuthorityResponse {
+                    lease_duration: question.for_write.then_some(prost_types::Duration {
+                        seconds: 1,
+                        nanos: 0,
+                    }),
+                    ..told()
+                }))
+            }
+        });
+        let authority = RemoteAuthority::new(registration, ());
+        let device = DEVICE.parse().unwrap();
+        let before = Instant::now();
+        let leased = authority.leased(&party(), device, None).await.unwrap();
+        let sent = leased.lease_ends().unwrap() - Duration::from_secs(1);
+        assert!(before <= sent && sent <= answered.lock().unwrap().unwrap());
+        let read = authority.authorities(&party(), &[device], None).await;
+        assert_eq!(read.unwrap()[0].lease_ends(), None);
+        assert_eq!(*asked_for_write.lock().unwrap(), [true, false]);
     }
 
     #[tokio::test]

@@ -62,6 +62,9 @@ pub enum RuleError {
     /// whether the caller may send so much.
     #[error("{0} takes large requests: a rule of it can only name roles")]
     ConditionOnLarge(String),
+    /// A lease is for one Device and of registration's own answer.
+    #[error("{0} writes: it names one Device and needs registration's answer")]
+    LeaseOfSeveral(String),
     /// Two grants of a method name Device fields, one names a Device and another a party or CSP, or
     /// a batch is scoped to a party or CSP.
     #[error("the grants of {0} do not agree on their fields")]
@@ -90,6 +93,7 @@ pub(crate) struct Responsible {
     pub(crate) roles: Roles,
     pub(crate) device: FieldPath,
     pub(crate) followed_suffices: bool,
+    pub(crate) leased: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,7 +189,10 @@ fn grants(
         match condition {
             wire::grant::Condition::ResponsibleSupplier(condition) => {
                 let device = field(method, path, &condition.device_id)?;
-                let followed_suffices = condition.followed_suffices;
+                let (followed_suffices, leased) = (condition.followed_suffices, condition.leased);
+                if leased && (device.repeated || followed_suffices) {
+                    return Err(RuleError::LeaseOfSeveral(path.to_owned()));
+                }
                 if grants.responsible.is_some() {
                     return Err(RuleError::Disagreeing(path.to_owned()));
                 }
@@ -193,6 +200,7 @@ fn grants(
                     roles,
                     device,
                     followed_suffices,
+                    leased,
                 });
             }
             wire::grant::Condition::OwnCsp(condition) => {

@@ -61,6 +61,17 @@ impl AuthoritySource for Registration {
             .collect())
     }
 
+    async fn leased(
+        &self,
+        party: &PartyId,
+        device: DeviceId,
+        at_least: Option<&Position>,
+    ) -> Result<Authority, AuthorityError> {
+        let mut answers = self.authorities(party, &[device], at_least).await?;
+        let lease = std::time::Duration::from_secs(1);
+        Ok(answers.remove(0).leased(std::time::Instant::now(), lease))
+    }
+
     async fn followed(&self, party: &PartyId, device: DeviceId) -> bool {
         party.as_str() == "ACME" && device.to_string() == DEVICE
     }

@@ -38,6 +38,12 @@ pub fn store_refusal(error: &StoreError) -> Status {
             "too many writes are waiting",
             RETRY_AFTER,
         ),
+        StoreError::TooLate => status::try_later(
+            Code::ResourceExhausted,
+            ErrorReason::Overloaded,
+            "writes take too long",
+            RETRY_AFTER,
+        ),
         StoreError::Stopped => status::refusal(
             Code::Unavailable,
             ErrorReason::Draining,
@@ -47,11 +53,6 @@ pub fn store_refusal(error: &StoreError) -> Status {
             Code::Unavailable,
             ErrorReason::LogWentBack,
             "a log went back behind what was seen of it; nothing is written until an operator decides",
-        ),
-        StoreError::ClockNotBelieved(doubt) => status::refusal(
-            Code::Unavailable,
-            ErrorReason::ClockNotBelieved,
-            format!("nothing is recorded: {doubt}"),
         ),
         error if error.is_transient() => status::refusal(
             Code::Unavailable,
@@ -75,6 +76,11 @@ mod tests {
                 ErrorReason::Overloaded,
             ),
             (
+                StoreError::TooLate,
+                Code::ResourceExhausted,
+                ErrorReason::Overloaded,
+            ),
+            (
                 StoreError::Stopped,
                 Code::Unavailable,
                 ErrorReason::Draining,
@@ -90,11 +96,6 @@ mod tests {
                 StoreError::InTrouble(mesh_store::Trouble::FileGone),
                 Code::Unavailable,
                 ErrorReason::StorageUnavailable,
-            ),
-            (
-                StoreError::ClockNotBelieved(mesh_types::Doubt::SetAhead(RETRY_AFTER)),
-                Code::Unavailable,
-                ErrorReason::ClockNotBelieved,
             ),
             (StoreError::Panicked, Code::Internal, ErrorReason::Internal),
             (

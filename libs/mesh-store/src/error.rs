@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use mesh_types::{Doubt, LogName};
+use mesh_types::LogName;
 use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::migrate::MigrateError;
 
@@ -19,6 +19,10 @@ pub enum StoreError {
     /// Too many writes wait, or a lock was not got in time. Nothing was written: try again later.
     #[error("the store is busy")]
     Busy,
+    /// The write was not ready to commit before what it rests on ended
+    /// ([`commit_before`](crate::WriteTx::commit_before)). Nothing was written: try again.
+    #[error("the write took longer than what it rests on holds")]
+    TooLate,
     /// The writer has been shut down. Nothing was written.
     #[error("the store is shutting down")]
     Stopped,
@@ -68,10 +72,6 @@ pub enum StoreError {
         /// The log.
         log: LogName,
     },
-    /// The clock is not believed, or a log's last event has a time that is still to come. Nothing was
-    /// written; it goes on by itself once the clock is right.
-    #[error("nothing is recorded: {0}")]
-    ClockNotBelieved(Doubt),
     /// The database must not be written to. Nothing was written; see [`Trouble`] for how long.
     #[error("nothing is written: {0}")]
     InTrouble(Trouble),
@@ -95,11 +95,11 @@ impl StoreError {
         matches!(
             self,
             Self::Busy
+                | Self::TooLate
                 | Self::Stopped
                 | Self::Unavailable(_)
                 | Self::WentBack { .. }
                 | Self::InTrouble(_)
-                | Self::ClockNotBelieved(_)
         )
     }
 

@@ -72,7 +72,6 @@
 //! }
 //! ```
 
-mod alive;
 mod committed;
 mod condition;
 #[cfg(any(test, feature = "conformance"))]
@@ -99,7 +98,6 @@ mod tx;
 pub mod verify;
 mod writer;
 
-pub use alive::Uptime;
 pub use committed::Committed;
 pub use condition::{Condition, Trouble};
 pub use error::StoreError;

@@ -37,6 +37,8 @@ pub trait Batch: Send + Sync + 'static {
     /// - An `Err` of the whole undoes the whole. If one command may be the cause (a rule of the
     ///   schema, a contradiction, a panic), each is applied again in a transaction of its own, so
     ///   that only the one at fault fails.
+    /// - A transaction that is too late to [commit](WriteTx::commit_before) is undone, too, and its
+    ///   commands are decided anew.
     /// - It may therefore run more than once for a command, and what it did may be undone: it
     ///   takes `&self`, and everything that it remembers goes through `tx`.
     fn apply(
@@ -50,6 +52,11 @@ pub trait Batch: Send + Sync + 'static {
         1
     }
 }
+
+/// How often a batch is decided that was too late to commit. A slow disk makes it late once: what was
+/// decided on had too little time left, and the second time the service sees that. More only guards
+/// against a service that does not look.
+const ATTEMPTS: usize = 4;
 
 /// How much may wait, and how much goes into one transaction.
 #[derive(Debug, Clone, Copy)]
@@ -269,8 +276,27 @@ impl<B: Batch> Worker<B> {
         &self,
         commands: &[B::Command],
     ) -> Result<Answers<B::Answer, B::Error>, StoreError> {
+        for _ in 1..ATTEMPTS {
+            match self.attempt(commands).await {
+                Err(StoreError::TooLate) => {
+                    let commands = commands.len();
+                    tracing::warn!(
+                        commands,
+                        "a batch was too late to commit, it is decided anew"
+                    );
+                }
+                done => return done.inspect_err(log_failure),
+            }
+        }
+        self.attempt(commands).await.inspect_err(log_failure)
+    }
+
+    async fn attempt(
+        &self,
+        commands: &[B::Command],
+    ) -> Result<Answers<B::Answer, B::Error>, StoreError> {
         let begun = self.store.begin_write_by(self.clock.as_ref()).await;
-        let mut tx = begun.inspect_err(log_failure)?;
+        let mut tx = begun?;
         let decided = contained(self.batch.apply(&mut tx, commands)).await;
         let decided = decided.and_then(|answers| {
             if answers.len() == commands.len() {
@@ -279,7 +305,7 @@ impl<B: Batch> Worker<B> {
                 Err(miscounted())
             }
         });
-        let done = match decided {
+        match decided {
             Ok(answers) => contained(tx.commit()).await.map(|()| answers),
             Err(error) => {
                 if let Err(error) = tx.rollback().await {
@@ -288,8 +314,7 @@ impl<B: Batch> Worker<B> {
                 }
                 Err(error)
             }
-        };
-        done.inspect_err(log_failure)
+        }
     }
 }
 

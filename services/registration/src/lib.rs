@@ -16,6 +16,8 @@
 //! - Every row holds from one position of its log up to another, so that reads, snapshots and lists
 //!   at a position agree without a transaction that spans them.
 //! - Who is responsible follows registrations and nothing else.
+//! - Whoever is told that a supplier has lost a Device can rely on it: a lease of that supplier has
+//!   ended by then.
 //!
 //! Domain rules stand in [`party`], [`device`], [`supply`] and [`authority`]: pure functions of
 //! what they are given. `store` reads and writes, `grpc` answers, [`error`] maps refusals.
@@ -27,6 +29,7 @@ pub mod device;
 mod directory;
 pub mod error;
 mod grpc;
+mod leases;
 pub mod party;
 mod present;
 pub mod problem;

@@ -27,13 +27,14 @@ use mesh_store::{
 use mesh_types::{Clock, DeviceId, LogName, Mpxn, PartyId, Position, Sequence, Timestamp};
 
 use self::answer::Asked;
-use self::command::{Answer, Command, Needs};
+use self::command::{Answer, Command, Decided, Needs};
 use self::decide::Deciding;
 use self::disclosure::Disclosed;
 use self::known::Known;
 use self::read::{Context, Page, Recorded};
 use crate::device::Device;
 use crate::error::Error;
+use crate::leases::Leases;
 use crate::party::Party;
 use crate::supply::Supply;
 
@@ -63,6 +64,7 @@ pub(crate) struct Inventory {
     store: Store,
     writer: Writer<Recorder>,
     logs: Logs,
+    leases: Leases,
 }
 
 /// What an answer about authority rests on.
@@ -93,6 +95,12 @@ impl Inventory {
         for log in [&logs.parties, &logs.devices] {
             tx.create_log(log, log::random_epoch()).await?;
         }
+        tx.lock(&logs.devices).await?;
+        // Without a Device there was nothing to give a lease for.
+        let leases = match tx.head(&logs.devices)?.position.sequence {
+            0 => Leases::none(),
+            _ => Leases::unknown(),
+        };
         tx.commit().await?;
         let recorder = Recorder { logs: logs.clone() };
         let (writer, task) = Writer::start(store.clone(), recorder, clock, settings);
@@ -100,6 +108,7 @@ impl Inventory {
             store,
             writer,
             logs,
+            leases,
         };
         Ok((inventory, task))
     }
@@ -116,9 +125,17 @@ impl Inventory {
         &self.logs
     }
 
-    /// Has a command decided and committed.
+    /// The leases that were given for its Devices.
+    pub(crate) fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
+    /// Has a command decided and committed. When this returns, no lease goes on of what the command has
+    /// taken from somebody.
     pub(crate) async fn submit(&self, command: Command) -> Result<Answer, Error> {
-        self.writer.submit(command).await?
+        let Decided { answer, taken } = self.writer.submit(command).await??;
+        self.leases.have_ended(&taken).await;
+        Ok(answer)
     }
 
     /// Has a command decided and committed, and reads the response that is kept for it.
@@ -264,14 +281,14 @@ impl Logs {
 
 impl Batch for Recorder {
     type Command = Command;
-    type Answer = Answer;
+    type Answer = Decided;
     type Error = Error;
 
     async fn apply(
         &self,
         tx: &mut WriteTx,
         commands: &[Command],
-    ) -> Result<Answers<Answer, Error>, StoreError> {
+    ) -> Result<Answers<Decided, Error>, StoreError> {
         let Logs { parties, devices } = &self.logs;
         tx.lock_all([parties, devices]).await?;
         let requests = commands.iter().filter_map(Command::request);
@@ -294,8 +311,14 @@ impl Batch for Recorder {
         for command in commands {
             answers.push(match deciding.decide(command) {
                 Err(Error::Store(error)) => return Err(error),
-                Ok(Answer::Settled(_)) => Ok(Answer::Settled(due.len())),
-                answer => answer,
+                Ok(Decided {
+                    answer: Answer::Settled(_),
+                    taken,
+                }) => Ok(Decided {
+                    answer: Answer::Settled(due.len()),
+                    taken,
+                }),
+                decided => decided,
             });
         }
         deciding.write().await?;

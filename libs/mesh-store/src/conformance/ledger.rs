@@ -1,6 +1,8 @@
 //! The smallest service that uses all of the store: it puts items and tells its log.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use mesh_types::{LogName, ManualClock, Sequence, Timestamp};
 use tokio::sync::Notify;
@@ -28,6 +30,8 @@ pub(super) enum Deed {
     BreakRule,
     /// Writes what the schema refuses when it is committed.
     BreakCommit,
+    /// Puts its item, so many times too late to commit.
+    Late(Arc<AtomicUsize>),
     /// Holds the transaction until the gate is opened, and writes nothing.
     Hold(Arc<Gate>),
 }
@@ -134,6 +138,14 @@ impl Ledger {
                 return Ok(Ok(0));
             }
             Deed::BreakCommit => Some(-1),
+            Deed::Late(times) => {
+                let late = |left: usize| left.checked_sub(1);
+                let late = times.fetch_update(Ordering::SeqCst, Ordering::SeqCst, late);
+                if late.is_ok() {
+                    tx.commit_before(Instant::now());
+                }
+                None
+            }
             Deed::Put | Deed::Panic | Deed::BreakRule => None,
         };
         let stamp = tx.append(&self.log, |stamp| {

@@ -37,8 +37,8 @@ pub use opening::{
 pub use seen::{a_log_knows_what_was_seen_of_it, a_log_that_went_back_takes_no_writes};
 pub use verifying::{a_whole_log_is_found_whole, every_misfit_is_found_with_its_sequence};
 pub use writing::{
-    a_caller_who_leaves_changes_nothing_for_the_others, a_full_queue_answers_busy,
-    a_poisoned_command_fails_alone, nothing_is_written_by_halves,
+    a_batch_that_is_too_late_is_decided_anew, a_caller_who_leaves_changes_nothing_for_the_others,
+    a_full_queue_answers_busy, a_poisoned_command_fails_alone, nothing_is_written_by_halves,
     positions_are_contiguous_under_concurrency, shutdown_finishes_what_waits,
 };
 
@@ -68,6 +68,7 @@ macro_rules! conformance {
             positions_are_contiguous_under_concurrency
             nothing_is_written_by_halves
             a_poisoned_command_fails_alone
+            a_batch_that_is_too_late_is_decided_anew
             a_caller_who_leaves_changes_nothing_for_the_others
             a_full_queue_answers_busy
             shutdown_finishes_what_waits

@@ -1,6 +1,8 @@
 //! Many writers at once, commands that are refused, poisoned or abandoned, and a writer that stops.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use super::ledger::{Command, Deed, No, World};
@@ -139,6 +141,22 @@ pub async fn a_caller_who_leaves_changes_nothing_for_the_others(database: &Datab
     assert_eq!(world.items().await?, [1, 2, 3]);
     // The leaver asks again and learns what became of it.
     assert_eq!(world.writer.submit(Command::put(2)).await??, 2);
+    Ok(())
+}
+
+/// A transaction that is too late to commit leaves nothing behind, and its commands are decided anew:
+/// their callers notice nothing, unless it is too late again and again.
+pub async fn a_batch_that_is_too_late_is_decided_anew(database: &Database) -> Checked {
+    let world = World::start(database, WriterSettings::default()).await?;
+    let late = |item, times| Command::new(item, Deed::Late(Arc::new(AtomicUsize::new(times))));
+    let answers = world.together([Command::put(1), late(2, 1)]).await?;
+    assert!(matches!(answers[..], [Ok(Ok(1)), Ok(Ok(2))]), "{answers:?}");
+    let answer = world.writer.submit(late(3, usize::MAX)).await;
+    assert!(matches!(answer, Err(StoreError::TooLate)), "{answer:?}");
+    assert_eq!(world.writer.submit(Command::put(4)).await??, 3);
+    assert_eq!(world.told().await?, [1, 2, 4]);
+    assert_eq!(world.items().await?, [1, 2, 4]);
+    assert_eq!(world.kept().await?, 3);
     Ok(())
 }
 

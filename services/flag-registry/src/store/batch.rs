@@ -3,7 +3,10 @@
 //! Check and commit: a permit was given at a position of the log `devices`. If the follower or the
 //! Device's entry has come further than that by the time of the transaction, or the permit has
 //! ended, the caller must ask again; the facts that a change rests on are therefore never older than
-//! those that the log `flags` already shows.
+//! those that the log `flags` already shows. And nothing commits so late in a permit's lease that
+//! registration could have told somebody already that the Device is another supplier's.
+
+use std::time::{Duration, Instant};
 
 use mesh_api::flag_registry::v1::{Cause, NoteTenancyRestrictionResponse, RemoveFlagResponse};
 use mesh_authz::Authorized;
@@ -23,6 +26,13 @@ use crate::flag::{Change, Entry, NO_HISTORY};
 use crate::lifecycle::{DeviceEvent, News, Tenure};
 use crate::quota::{self, Effect, Quotas, Spent};
 use crate::wire;
+
+/// How much of a lease must be left when the COMMIT begins: how long a COMMIT may take. It writes and
+/// flushes one batch, which takes milliseconds.
+const TO_COMMIT: Duration = Duration::from_millis(200);
+
+/// How much must be left when the batch is decided: the same, and the time to decide and write it.
+const TO_DECIDE: Duration = Duration::from_millis(300);
 
 /// The writer's part that knows flags.
 #[derive(Debug)]
@@ -68,6 +78,7 @@ impl Batch for Registry {
         let mut batch = Transaction {
             tx,
             now,
+            began: Instant::now(),
             ledger,
             tenures,
             suppliers: Suppliers::default(),
@@ -153,6 +164,8 @@ pub(super) struct Transaction<'t> {
     pub(super) tx: &'t mut WriteTx,
     /// Never before what the log has recorded.
     now: Timestamp,
+    /// By the clock that leases go by.
+    began: Instant,
     pub(super) ledger: Ledger,
     tenures: Tenures,
     suppliers: Suppliers,
@@ -194,7 +207,7 @@ impl Transaction<'_> {
     /// Whether the permit still allows what it did when it was given.
     fn check(&self, command: &ChangeCommand) -> Result<(), Declined> {
         (command.still_allowed)()?;
-        if self.now >= command.expires {
+        if self.now >= command.expires || self.began + TO_DECIDE > command.lease_ends {
             return Err(Declined::AskAgain(command.position.clone()));
         }
         let followed = self.cursor.as_ref().map(|cursor| &cursor.position);
@@ -245,6 +258,9 @@ impl Transaction<'_> {
         command: &ChangeCommand,
         decision: Decision,
     ) -> Result<Answered, StoreError> {
+        // Without room for the COMMIT the lease has ended: nothing is committed then.
+        let deadline = command.lease_ends.checked_sub(TO_COMMIT);
+        self.tx.commit_before(deadline.unwrap_or(self.began));
         let recorded = |change, by| Recorded {
             device: command.device,
             meter: decision.meter,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use mesh_api::flag_registry::v1 as wire;
 use mesh_authz::{Authorized, DevicePermit, Refusal};
@@ -36,6 +37,8 @@ pub struct ChangeCommand {
     /// Where the facts stand in the log `devices`, and until when they hold.
     pub(super) position: Position,
     pub(super) expires: Timestamp,
+    /// From when on registration may tell others that the Device is not the caller's any more.
+    pub(super) lease_ends: Instant,
     pub(super) by: By,
     pub(super) key: RequestKey,
     pub(super) fingerprint: Fingerprint,
@@ -52,7 +55,7 @@ pub type StillAllowed = Arc<dyn Fn() -> Result<(), Refusal> + Send + Sync>;
 
 impl ChangeCommand {
     /// The change that `permit` allows. The Device is the permit's; a permit that does not rest on
-    /// registration's answer changes nothing.
+    /// registration's answer, and on one with a lease, changes nothing.
     pub fn new(
         permit: DevicePermit,
         request: Request,
@@ -60,6 +63,7 @@ impl ChangeCommand {
         still_allowed: StillAllowed,
     ) -> Result<Self, Error> {
         let authority = permit.authority().ok_or(Refusal::Internal)?;
+        let lease_ends = permit.lease_ends().ok_or(Refusal::Internal)?;
         let facts = Facts::read(authority.facts())?;
         let octets = wish_octets(
             permit.device(),
@@ -71,6 +75,7 @@ impl ChangeCommand {
             device: permit.device(),
             position: authority.position().clone(),
             expires: permit.expires(),
+            lease_ends,
             by: By {
                 actor: permit.caller().actor(),
                 registration_id: facts.registration_id.clone(),
@@ -172,7 +177,8 @@ pub struct Answered(pub wire::RemoveFlagResponse);
 /// Why a change was not made.
 #[derive(Debug)]
 pub enum Declined {
-    /// The permit's facts may be out of date: ask again at this position or later.
+    /// The permit's facts may be out of date, or may be before this is committed: ask again at this
+    /// position or later.
     AskAgain(Position),
     /// It is refused.
     Refused(Error),

@@ -32,6 +32,8 @@ suite!(sqlite, cases;
     a_permit_older_than_the_entry_is_sent_back
     a_supplier_that_goes_on_keeps_its_choices
     a_clock_that_goes_back_revives_no_permit
+    a_permit_with_too_little_left_of_its_lease_is_sent_back
+    a_permit_whose_lease_ends_on_the_way_to_the_commit_is_sent_back
     a_caller_that_is_no_longer_allowed_writes_nothing
     a_hub_that_changes_its_csp_takes_its_devices_along
     thousands_of_events_fit_in_a_batch

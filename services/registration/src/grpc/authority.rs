@@ -1,7 +1,7 @@
 //! The service `AuthorityService`, and the same question asked by this service's own chain.
 
 use async_trait::async_trait;
-use mesh_api::convert::{FieldErrors, position_to_wire, timestamp_to_wire};
+use mesh_api::convert::{FieldErrors, duration_to_wire, position_to_wire, timestamp_to_wire};
 use mesh_api::registration::v1 as wire;
 use mesh_api::registration::v1::authority_service_server::AuthorityService;
 use mesh_api::status::item_status;
@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Registry, complete, on_wire, store_failed};
 use crate::error::Error;
+use crate::leases::Open;
 use crate::store::{Answered, Basis, Question};
 use crate::wire::Fields;
 
@@ -30,9 +31,18 @@ impl AuthorityService for Registry {
         let as_of = AsOf::read(&mut errors, asked.as_of.as_ref());
         let present = as_of.is_none() && valid.is_none();
         only_of_the_present(&mut errors, party.as_ref(), present);
+        if asked.for_write && party.is_none() {
+            errors.add("for_write", "is only together with for_party_id");
+        }
         let device = complete(device, errors)?;
         self.devices.wait_for(asked.at_least.as_ref()).await?;
-        let question = Question { device, party };
+        let question = Question {
+            device,
+            party: party.clone(),
+        };
+        // Before the answer is read, so that a change which commits after that finds it.
+        let open = party.filter(|_| asked.for_write);
+        let open = open.map(|party| self.inventory.leases().open(device, party));
         let (answer, position, valid) = if present {
             self.present.ask(question).await.map_err(store_failed)?
         } else {
@@ -42,7 +52,9 @@ impl AuthorityService for Registry {
             let answer = answers.pop().unwrap_or_else(|| Answered::unknown(device));
             (answer, position, valid)
         };
+        let lease = open.filter(|_| answer.may_act()).map(Open::give);
         Ok(Response::new(wire::GetAuthorityResponse {
+            lease_duration: lease.map(duration_to_wire),
             authority: Some(answer.to_wire()),
             position: on_wire(&position),
             valid_time: Some(timestamp_to_wire(valid)),

@@ -88,6 +88,12 @@ impl Answered {
             .map(|registration| &registration.party)
     }
 
+    /// Whether there is a Responsible Supplier, and it may act.
+    #[must_use]
+    pub(crate) fn may_act(&self) -> bool {
+        self.status == Some(Status::Active)
+    }
+
     /// Takes the supplier's status from the parties.
     pub(crate) fn set_status(&mut self, parties: &[Recorded<Party>]) {
         let supplier = parties

@@ -9,6 +9,7 @@ use mesh_types::{DeviceId, EntityId, Interval, Mpxn, PartyId, Position, Timestam
 
 use crate::device::{Device, DeviceType};
 use crate::error::Error;
+use crate::leases::Taken;
 use crate::party::{Party, Reason, Status};
 
 /// What makes a retried request the same one.
@@ -152,6 +153,15 @@ pub(crate) enum Answer {
     Rows(Vec<Result<Outcome, Error>>, Position),
     /// So many instants were dealt with.
     Settled(usize),
+}
+
+/// What the writer hands out for a command.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    /// What it is answered.
+    pub(crate) answer: Answer,
+    /// The answer waits for the leases of these.
+    pub(crate) taken: Taken,
 }
 
 impl PutDevice {

@@ -14,9 +14,11 @@ use prost::Message;
 
 use super::Logs;
 use super::changes::Changes;
-use super::command::{Answer, Command, Origin, Outcome, Request, Row};
+use super::command::{Answer, Command, Decided, Origin, Outcome, Request, Row};
 use super::known::Known;
 use crate::error::Error;
+use crate::leases::{LEASE, Taken};
+use crate::party::Status;
 
 /// One transaction while its commands are decided.
 pub(super) struct Deciding<'t> {
@@ -26,6 +28,8 @@ pub(super) struct Deciding<'t> {
     now: Timestamp,
     known: Known,
     changes: Changes,
+    /// What the command that is being decided takes from somebody.
+    taken: Taken,
 }
 
 impl<'t> Deciding<'t> {
@@ -36,6 +40,7 @@ impl<'t> Deciding<'t> {
             now,
             known,
             changes: Changes::default(),
+            taken: Taken::default(),
         }
     }
 
@@ -45,7 +50,39 @@ impl<'t> Deciding<'t> {
     }
 
     /// Decides one command.
-    pub(super) fn decide(&mut self, command: &Command) -> Result<Answer, Error> {
+    pub(super) fn decide(&mut self, command: &Command) -> Result<Decided, Error> {
+        self.taken = Taken::default();
+        let answer = self.answer(command)?;
+        let taken = match answer {
+            // The first answer may have been cut off while it waited.
+            Answer::Kept { replayed: true, .. } => self.takes(command),
+            _ => std::mem::take(&mut self.taken),
+        };
+        Ok(Decided { answer, taken })
+    }
+
+    /// What a command may have taken when it was decided.
+    fn takes(&self, command: &Command) -> Taken {
+        let mut taken = Taken::default();
+        match command {
+            Command::ChangeSupplier { mpxn, .. } => taken.devices = self.known.devices_of(*mpxn),
+            Command::PutDevice { put, .. } => {
+                taken.devices.insert(put.device().id);
+            }
+            Command::SetPartyStatus { party, status, .. } if *status != Status::Active => {
+                taken.parties.insert(party.clone());
+            }
+            _ => {}
+        }
+        taken
+    }
+
+    /// Whether something begins so soon that a lease given before could outlast its beginning.
+    fn is_soon(&self, start: Timestamp) -> bool {
+        start < self.now.saturating_add(LEASE)
+    }
+
+    fn answer(&mut self, command: &Command) -> Result<Answer, Error> {
         match command {
             Command::PutParty {
                 request,

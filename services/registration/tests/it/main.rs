@@ -7,6 +7,7 @@ mod bounds;
 mod devices;
 mod follow;
 mod import;
+mod leases;
 mod parties;
 mod withdrawals;
 mod world;

@@ -113,6 +113,7 @@ impl Reference {
                 authority: Some(authority),
                 position: Some(self.devices.position(at)),
                 valid_time: wire(valid),
+                lease_duration: None,
             },
         )))
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use mesh_api::convert::{position_to_wire, timestamp_to_wire};
@@ -291,6 +293,39 @@ pub(super) async fn a_clock_that_goes_back_revives_no_permit(database: &Database
         .await;
     assert!(matches!(answer, Err(Declined::AskAgain(p)) if p == position(1)));
     assert_eq!(world.head().await, 1);
+}
+
+/// With a lease that has ended, or will before a COMMIT can be done.
+pub(super) async fn a_permit_with_too_little_left_of_its_lease_is_sent_back(database: &Database) {
+    let world = World::open(database).await;
+    for left in [0, 100, 250].map(Duration::from_millis) {
+        let authority = authority(id(ESME), 1, None).leased(Instant::now(), left);
+        let answer = world.change(command(authority, add())).await;
+        assert!(matches!(answer, Err(Declined::AskAgain(p)) if p == position(1)));
+    }
+    assert_eq!(world.head().await, 0);
+}
+
+/// It is decided again, and then too little is left.
+pub(super) async fn a_permit_whose_lease_ends_on_the_way_to_the_commit_is_sent_back(
+    database: &Database,
+) {
+    let world = World::open(database).await;
+    let (asked, lease) = (Instant::now(), Duration::from_secs(1));
+    let authority = authority(id(ESME), 1, None).leased(asked, lease);
+    let decided = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&decided);
+    let slow = command_of(authority, add(), move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        while asked.elapsed() < lease {
+            std::thread::yield_now();
+        }
+        Ok(())
+    });
+    let answer = world.change(slow).await;
+    assert!(matches!(answer, Err(Declined::AskAgain(p)) if p == position(1)));
+    assert_eq!(decided.load(Ordering::SeqCst), 2);
+    assert_eq!(world.head().await, 0);
 }
 
 pub(super) async fn a_caller_that_is_no_longer_allowed_writes_nothing(database: &Database) {

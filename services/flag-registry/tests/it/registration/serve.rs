@@ -140,6 +140,10 @@ impl AuthorityService for Registration {
             authority: answers.pop(),
             position: Some(position),
             valid_time: None,
+            lease_duration: request.for_write.then_some(prost_types::Duration {
+                seconds: 1,
+                nanos: 0,
+            }),
         }))
     }
 

@@ -68,6 +68,7 @@ impl World {
             store,
             writer,
             logs,
+            leases: self.inventory.leases.clone(),
         };
         (inventory, task)
     }

@@ -80,6 +80,9 @@ impl Deciding<'_> {
                 responsible_party_id: responsible.map(|id| id.to_string()).unwrap_or_default(),
             })
         })?;
+        if before.is_some() {
+            self.taken.devices.insert(device.id);
+        }
         let since = stamp.position.sequence;
         self.changes.device(before, device.clone(), since);
         self.known.put_device(Recorded {

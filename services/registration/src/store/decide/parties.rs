@@ -57,6 +57,9 @@ impl Deciding<'_> {
         let recorded = self.known.party(party).cloned();
         let recorded = recorded.ok_or(Error::NotFound("party"))?;
         let party = recorded.value.with_status(status)?;
+        if status != Status::Active {
+            self.taken.parties.insert(party.id.clone());
+        }
         let put = self.record(origin, Some(&recorded), party, reason)?;
         Ok(wire::SetPartyStatusResponse {
             party: Some(put.party),

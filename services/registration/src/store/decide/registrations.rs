@@ -106,6 +106,9 @@ impl Deciding<'_> {
         self.known
             .put_new_registration(registration.clone(), position.sequence);
         let devices = self.known.devices_of(mpxn);
+        if self.is_soon(interval.start()) {
+            self.taken.devices.extend(&devices);
+        }
         let effect = self.known.supply(mpxn).late_effect(self.now, told.as_ref());
         if let Some(event) =
             effect.map(|effect| took_effect(mpxn, effect, interval.start(), &devices))
