@@ -38,7 +38,7 @@
 //!     let draining = Draining::new();
 //!     let health = Health::new(&["mp169.flag_registry.v1.FlagService"]);
 //!     let routes = Routes::default(); // .add_service(FlagServiceServer::new(…))
-//!     health.set_ready(true); // when the service can answer
+//!     health.set(Ok(())); // when the service can answer
 //!     let options =
 //!         ServeOptions::new("flag-registry", listener, tls, authorize, health, draining);
 //!     let drained = serve(options, routes, shutdown).await?;
@@ -90,8 +90,8 @@ pub use peer::Peer;
 pub use rpc::Rpc;
 pub use serial::{SerialNumber, SerialNumberError};
 pub use server::{
-    DEFAULT_DRAIN_LIMIT, Drained, Draining, Health, LAYER_ORDER, ServeError, ServeOptions, serve,
-    share_files_among,
+    DEFAULT_DRAIN_LIMIT, Drained, Draining, Health, LAYER_ORDER, NotReady, ServeError,
+    ServeOptions, serve, share_files_among,
 };
 pub use status::{code_name, refuse};
 pub use telemetry::{LogFormat, Telemetry, TelemetryError, TelemetryOptions};

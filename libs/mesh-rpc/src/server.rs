@@ -42,7 +42,7 @@ use room::Room;
 
 pub use drain::{Drained, Draining};
 pub use files::share_files_among;
-pub use health::Health;
+pub use health::{Health, NotReady};
 
 /// The layers of [`chain`], outermost first, by what they do. A test compares them with the chain
 /// that is really built.

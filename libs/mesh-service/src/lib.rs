@@ -9,7 +9,7 @@ mod error;
 mod process;
 mod settings;
 
-pub use background::{Background, watch_health};
+pub use background::{Background, usable, watch_health};
 pub use error::{RunError, store_refusal};
 pub use process::process;
 pub use settings::ProcessSettings;
