@@ -20,6 +20,7 @@
 //! | spans, trace context in and out | `trace.rs`, `traceparent.rs` |
 //! | what is logged, and how often | `telemetry.rs`, `log_rate.rs` |
 //! | calling another service | `client.rs` |
+//! | what the other services' clocks show | `clock_word.rs` |
 //!
 //! A service runs like this:
 //!
@@ -53,6 +54,7 @@
 mod caller_limits;
 mod certificate;
 mod client;
+mod clock_word;
 mod cost;
 mod deny_list;
 mod fair;
@@ -82,6 +84,7 @@ mod waiting;
 pub use caller_limits::CallerLimits;
 pub use certificate::{CertificateId, IdentityError, TRUST_DOMAIN, identity_of};
 pub use client::{ClientOptions, MeshChannel, Retry, RetryPolicy, connect};
+pub use clock_word::TIME;
 pub use deny_list::{DenialReason, Denied, DenyEntry, DenyList, DenyListError};
 pub use issuer::{IssuerName, IssuerNameError};
 pub use limits::{Bound, GlobalLimits, Share, Shares, remaining};

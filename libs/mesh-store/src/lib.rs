@@ -72,6 +72,7 @@
 //! }
 //! ```
 
+mod alive;
 mod committed;
 mod condition;
 #[cfg(any(test, feature = "conformance"))]
@@ -98,6 +99,7 @@ mod tx;
 pub mod verify;
 mod writer;
 
+pub use alive::Uptime;
 pub use committed::Committed;
 pub use condition::{Condition, Trouble};
 pub use error::StoreError;
