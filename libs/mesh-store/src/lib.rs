@@ -72,7 +72,7 @@
 //! }
 //! ```
 
-mod alive;
+mod backup;
 mod committed;
 mod condition;
 #[cfg(any(test, feature = "conformance"))]
@@ -99,7 +99,7 @@ mod tx;
 pub mod verify;
 mod writer;
 
-pub use alive::Uptime;
+pub use backup::backup;
 pub use committed::Committed;
 pub use condition::{Condition, Trouble};
 pub use error::StoreError;

@@ -209,6 +209,11 @@ impl OfflineFile {
         Ok(logs.map(judge).collect())
     }
 
+    /// To read the other tables with.
+    pub(crate) const fn conn(&mut self) -> &mut Conn {
+        &mut self.conn
+    }
+
     /// What is wrong with the file beyond the events that could be read, such as an index that
     /// contradicts its table; `None` if nothing is found.
     pub async fn damage(&mut self) -> Result<Option<String>, StoreError> {

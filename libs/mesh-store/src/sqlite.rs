@@ -34,7 +34,7 @@ pub(crate) const BEGIN_SNAPSHOT: &str = "BEGIN DEFERRED";
 
 /// Each is a thread; reads are short, and more of them than cores gain nothing.
 const READERS: u32 = 4;
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// An opened file: one connection that writes, some that cannot.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Makes the file if it is not there. SQLite gives its side files the mode of the main one.
-fn private(path: &Path) -> Result<File, std::io::Error> {
+pub(crate) fn private(path: &Path) -> Result<File, std::io::Error> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).read(true).write(true);
     #[cfg(unix)]

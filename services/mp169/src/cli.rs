@@ -3,6 +3,7 @@
 
 pub(crate) mod as_of;
 pub(crate) mod authority;
+pub(crate) mod backup;
 pub(crate) mod certificate;
 pub(crate) mod classify;
 pub(crate) mod connection;
@@ -21,6 +22,7 @@ use clap_complete::Shell;
 
 use crate::exit::CODES;
 use authority::AuthorityCommand;
+use backup::{BACKUP, BackupArgs};
 use certificate::CertificateCommand;
 use classify::ClassifyArgs;
 use csp::CspCommand;
@@ -86,6 +88,9 @@ pub enum Command {
     /// Shows reports.
     #[command(subcommand)]
     Report(ReportCommand),
+    /// Copies the databases of a mesh while it runs, checks each copy, and lists what it holds.
+    #[command(after_help = BACKUP)]
+    Backup(BackupArgs),
     /// Checks that the logs, which are the audit record, are whole, and exports their events.
     #[command(subcommand)]
     Log(LogCommand),

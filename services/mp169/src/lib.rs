@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `mp169 demo`: the main job as a story | `story.rs` and `story/` |
 //! | `mp169 up`: the five services until Ctrl-C | `mesh.rs`, `up.rs` |
+//! | `mp169 backup`: copies of the databases | `backup.rs` and `backup/` |
 //! | the client: `mp169 flag`, `mp169 party` and so on | the file of that name; its arguments in `cli/` |
 //!
 //! This is the one crate besides the tests that depends on the services' code.
 
 mod authority;
+mod backup;
 mod certificate;
 mod classify;
 mod cli;
@@ -64,6 +66,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         cli::Command::Csp(command) => traced(otlp, csp::run(command)).await,
         cli::Command::Report(command) => traced(otlp, report::run(command)).await,
         cli::Command::Log(command) => traced(otlp, log::run(command)).await,
+        cli::Command::Backup(args) => backup::run(args).await,
         cli::Command::Completions { shell } => completions(shell),
     };
     match ended {

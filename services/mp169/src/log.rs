@@ -127,7 +127,7 @@ fn finding(log: &Verified) -> Value {
 }
 
 /// What any event says of itself.
-fn read_stamp(event: &[u8]) -> Option<Stamp> {
+pub(crate) fn read_stamp(event: &[u8]) -> Option<Stamp> {
     let stamp = EventStamp::decode(event).ok()?;
     Some(Stamp {
         sequence: stamp.sequence,

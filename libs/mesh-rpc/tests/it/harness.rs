@@ -97,7 +97,7 @@ impl TestServer {
             };
             mesh_rpc::serve(options, routes, shutdown).await.unwrap()
         });
-        health.set(Ok(()));
+        health.set_ready(true);
         Self {
             address,
             tls,

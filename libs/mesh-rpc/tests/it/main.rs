@@ -4,7 +4,6 @@
 
 mod certificates;
 mod client;
-mod clock;
 mod crls;
 mod denied;
 mod door;

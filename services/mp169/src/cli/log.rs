@@ -89,7 +89,7 @@ pub struct ExportArgs {
 }
 
 /// Reads a path, or the URL by which a service names the same file.
-fn database(text: &str) -> Result<PathBuf, String> {
+pub(super) fn database(text: &str) -> Result<PathBuf, String> {
     match text.split_once("://") {
         None => Ok(text.into()),
         Some(("sqlite", path)) => Ok(path.into()),

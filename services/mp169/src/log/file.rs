@@ -93,7 +93,7 @@ fn explain(path: &Path, error: StoreError) -> anyhow::Error {
         StoreError::File(error) => anyhow!("cannot read {path}: {error}"),
         StoreError::InUse => anyhow!(
             "a service has {path} open: ask the service, without --database; or stop it; or take a \
-             copy with `sqlite3 {path} '.backup COPY'`"
+             copy with `mp169 backup --to FOLDER --database {path}`"
         ),
         StoreError::Inconsistent { .. } | StoreError::Statement(_) => anyhow!(
             "{path} is damaged, or no database of registration, flag-registry or csp-notification: \

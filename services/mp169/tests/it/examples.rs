@@ -64,11 +64,6 @@ async fn the_examples_work_in_the_order_of_the_help() {
         if example.starts_with("mp169 csp") {
             something_was_sent_to_the_csp(&world).await;
         }
-        if example.contains("backup/") {
-            world
-                .ok("mkdir -p backup && cp mp169-data/*.db* backup")
-                .await;
-        }
         let ended = world.run(&example).await;
         assert_eq!(ended.code, Some(0), "{example}\n{ended:?}");
     }

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod as_of;
+mod backup;
 mod certificates;
 mod classify;
 mod clerk;
