@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use mesh_api::flag_registry::v1::flag_service_client::FlagServiceClient;
-use mesh_api::flag_registry::v1::{FlagEvent, FollowFlagsRequest, FollowFlagsResponse};
+use mesh_api::flag_registry::v1::{
+    FlagEvent, FlagSnapshot, FollowFlagsRequest, FollowFlagsResponse,
+};
 use mesh_follow::{Begin, FollowError, Follower, LogEvent, follow};
 use mesh_rpc::{MeshChannel, link_to};
 use mesh_store::cursor::Cursor;
@@ -15,7 +17,8 @@ use tracing::Span;
 
 use crate::error::Error;
 use crate::project::{Malformed, project};
-use crate::store::{Command, CspLogs, FlagChange, Followed, projected};
+use crate::resync::FlagsByCsp;
+use crate::store::{Command, CspLogs, FlagChange, Followed, Resync, projected};
 
 /// Projects `flags`, from its first event on, until `stop` is cancelled.
 pub(crate) async fn follow_flags(
@@ -28,6 +31,8 @@ pub(crate) async fn follow_flags(
         store,
         writer,
         at: None,
+        refused: None,
+        snapshot: FlagsByCsp::default(),
     };
     let client = FlagServiceClient::new(channel);
     let connect = move |start| {
@@ -46,6 +51,10 @@ struct Projector {
     writer: Writer<CspLogs>,
     /// Where the store's cursor stands as far as this replica knows.
     at: Option<Cursor>,
+    /// A place that is not in the log's present history.
+    refused: Option<Cursor>,
+    /// What has come of the snapshot under way.
+    snapshot: FlagsByCsp,
 }
 
 #[async_trait]
@@ -54,7 +63,36 @@ impl Follower for Projector {
 
     async fn begin(&mut self) -> Result<Begin, FollowError> {
         self.at = projected(&self.store).await?;
-        Ok(self.at.clone().map_or(Begin::Start, Begin::After))
+        self.snapshot = FlagsByCsp::default();
+        Ok(match &self.at {
+            None => Begin::Start,
+            // Unless another replica has been quicker.
+            Some(at) if self.refused.as_ref() == Some(at) => Begin::Snapshot,
+            Some(at) => Begin::After(at.clone()),
+        })
+    }
+
+    async fn snapshot_part(&mut self, part: FlagSnapshot) -> Result<(), FollowError> {
+        for entry in &part.entries {
+            let added = self.snapshot.add(entry);
+            added.map_err(|Malformed(what)| FollowError::Malformed(what))?;
+        }
+        Ok(())
+    }
+
+    async fn snapshot_complete(&mut self, cursor: Cursor) -> Result<(), FollowError> {
+        let flags = std::mem::take(&mut self.snapshot);
+        let Some(from) = self.at.clone() else {
+            return Err(FollowError::Malformed("a snapshot that nobody asked for"));
+        };
+        tracing::warn!(
+            from = %from.position,
+            to = %cursor.position,
+            "the log `flags` has a new history: what each CSP was told is corrected"
+        );
+        let to = cursor.clone();
+        let resync = Command::Resync(Resync { from, to, flags });
+        self.write(resync, cursor).await
     }
 
     async fn apply(&mut self, events: Vec<LogEvent>, cursor: Cursor) -> Result<(), FollowError> {
@@ -71,9 +109,25 @@ impl Follower for Projector {
             to: cursor.clone(),
             changes,
         };
-        match self.writer.submit(Command::Project(followed)).await? {
+        self.write(Command::Project(followed), cursor).await
+    }
+
+    async fn other_history(&mut self) -> bool {
+        tracing::error!(
+            "the log `flags` has another history than the one that was projected: a snapshot of it \
+             is compared with what each CSP was told"
+        );
+        self.refused.clone_from(&self.at);
+        true
+    }
+}
+
+impl Projector {
+    /// Writes what moves the store's cursor to `to`.
+    async fn write(&mut self, command: Command, to: Cursor) -> Result<(), FollowError> {
+        match self.writer.submit(command).await? {
             Ok(()) => {
-                self.at = Some(cursor);
+                self.at = Some(to);
                 Ok(())
             }
             Err(Error::Stale) => Err(FollowError::Stale),

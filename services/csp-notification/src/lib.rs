@@ -22,6 +22,7 @@
 //! | Question | File |
 //! |---|---|
 //! | who is told what? | `project.rs` |
+//! | what is a CSP told after a new history of `flags`? | `resync.rs` |
 //! | how far is a CSP? | `subscription.rs` |
 //! | what is kept, and what is written together? | `store.rs`, `store/` |
 //! | how do events get here? | `follower.rs` |
@@ -33,6 +34,7 @@ mod error;
 mod follower;
 mod grpc;
 pub mod project;
+pub mod resync;
 mod serve;
 mod store;
 mod subscription;

@@ -96,7 +96,11 @@ impl Reduced {
             device_type: told.device_type,
             covered: told.covered.clone(),
             hub: told.hub,
-            since: before.map_or(told.effective_time, |before| before.since),
+            since: match before {
+                // A correction says since when by itself.
+                Some(before) if told.cause != CauseClass::Resync => before.since,
+                _ => told.effective_time,
+            },
             sequence,
         })
     }
@@ -109,10 +113,12 @@ struct Side {
     place: Option<Place>,
 }
 
-struct Place {
-    csp: CspId,
-    hub: DeviceId,
-    covered: Vec<DeviceId>,
+/// On whose hubs a flagged Device is, and what its flag covers besides.
+pub(crate) struct Place {
+    pub(crate) csp: CspId,
+    pub(crate) hub: DeviceId,
+    /// In their order.
+    pub(crate) covered: Vec<DeviceId>,
 }
 
 impl Side {
@@ -124,7 +130,12 @@ impl Side {
             FlagState::Unspecified => return Err(Malformed("the state is not one of the flag's")),
         };
         let place = if flagged && !facts.csp_id.is_empty() {
-            Some(Place::read(facts)?)
+            let covered = &facts.covered_device_ids;
+            Some(Place::read(
+                &facts.csp_id,
+                &facts.communications_hub_id,
+                covered,
+            )?)
         } else {
             None
         };
@@ -133,14 +144,14 @@ impl Side {
 }
 
 impl Place {
-    fn read(facts: &FlagFacts) -> Result<Self, Malformed> {
-        let covered = facts.covered_device_ids.iter().map(|id| device(id));
+    pub(crate) fn read(csp: &str, hub: &str, covered: &[String]) -> Result<Self, Malformed> {
+        let covered = covered.iter().map(|id| device(id));
         let mut covered = covered.collect::<Result<Vec<_>, _>>()?;
         covered.sort_unstable();
-        let csp = facts.csp_id.parse();
+        let csp = csp.parse();
         Ok(Self {
             csp: csp.map_err(|_| Malformed("the CSP's name is malformed"))?,
-            hub: device(&facts.communications_hub_id)?,
+            hub: device(hub)?,
             covered,
         })
     }
@@ -181,7 +192,7 @@ impl About {
     }
 }
 
-fn device(text: &str) -> Result<DeviceId, Malformed> {
+pub(crate) fn device(text: &str) -> Result<DeviceId, Malformed> {
     text.parse()
         .map_err(|_| Malformed("a Device ID is not an EUI-64"))
 }

@@ -20,7 +20,7 @@ use mesh_types::{CspId, Sequence};
 use crate::subscription::{Subscription, log_of};
 use rows::{ReducedRow, SubscriptionRow};
 
-pub(crate) use batch::{Command, CspLogs, FlagChange, Followed};
+pub(crate) use batch::{Command, CspLogs, FlagChange, Followed, Resync};
 
 /// The service's tables.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();

@@ -1,5 +1,7 @@
 //! What is written, and what must hold for it to be written?
 
+mod resync;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use mesh_api::convert::{position_to_wire, timestamp_to_wire};
@@ -10,16 +12,22 @@ use mesh_types::{CspId, DeviceId, Position, Sequence, Timestamp};
 use prost::Message as _;
 
 use super::FOLLOWER;
-use super::rows::{self, ReducedRow, SubscriptionRow};
+use super::rows::{self, ReducedRow, ResyncRow, SubscriptionRow};
 use crate::error::Error;
 use crate::project::{Reduced, Told};
+use crate::resync::FlagsByCsp;
 use crate::subscription::{OwnCsp, log_of};
+
+/// Weighs so much that no other command follows in the same transaction.
+const WHOLE_TRANSACTION: usize = 1 << 20;
 
 /// A request to write.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Events of `flags` are projected into the CSPs' logs.
     Project(Followed),
+    /// The CSPs' logs are corrected after a snapshot of a new history of `flags`.
+    Resync(Resync),
     /// A CSP attaches: it has a subscription from now on.
     Attach(OwnCsp),
     /// Everything up to this event is about to be put on a stream.
@@ -57,6 +65,17 @@ pub(crate) struct FlagChange {
     pub(crate) told: Vec<Told>,
 }
 
+/// A snapshot of a new history of `flags`.
+#[derive(Debug)]
+pub(crate) struct Resync {
+    /// How far the history before it was projected.
+    pub(crate) from: Cursor,
+    /// What the snapshot shows.
+    pub(crate) to: Cursor,
+    /// The flagged Devices.
+    pub(crate) flags: FlagsByCsp,
+}
+
 /// The writer's part of this service.
 #[derive(Debug)]
 pub(crate) struct CspLogs;
@@ -83,6 +102,7 @@ impl Batch for CspLogs {
     fn weight(&self, command: &Command) -> usize {
         match command {
             Command::Project(followed) => followed.changes.len().max(1),
+            Command::Resync(_) => WHOLE_TRANSACTION,
             Command::Attach(_) | Command::Sent(..) | Command::Acknowledge { .. } => 1,
         }
     }
@@ -96,12 +116,16 @@ struct Work {
     touched: BTreeSet<CspId>,
     /// Rows that begin or end here, by the event with which they began.
     rows: BTreeMap<(CspId, DeviceId, Sequence), ReducedRow>,
+    resyncs: Vec<ResyncRow>,
 }
 
 impl Work {
     /// Makes the subscriptions that are needed, locks the logs and reads what decisions rest on.
     async fn begin(tx: &mut WriteTx, commands: &[Command]) -> Result<Self, StoreError> {
-        let named = Named::in_commands(commands);
+        let mut named = Named::in_commands(commands);
+        if named.everybody {
+            named.all.extend(rows::subscribed(tx.conn()).await?);
+        }
         for csp in &named.made {
             tx.create_log(&log_of(csp), log::random_epoch()).await?;
         }
@@ -118,6 +142,7 @@ impl Work {
             reduced: HashMap::new(),
             touched: BTreeSet::new(),
             rows: BTreeMap::new(),
+            resyncs: Vec::new(),
         };
         for csp in &named.all {
             if let Some(row) = rows::subscription(tx.conn(), csp).await? {
@@ -139,6 +164,7 @@ impl Work {
     ) -> Result<Result<(), Error>, StoreError> {
         match command {
             Command::Project(followed) => self.project(tx, followed).await,
+            Command::Resync(resync) => self.resync(tx, resync).await,
             Command::Attach(csp) => {
                 self.make(csp.csp());
                 Ok(Ok(()))
@@ -164,12 +190,24 @@ impl Work {
         for change in &followed.changes {
             for told in &change.told {
                 self.make(&told.csp);
-                let log = log_of(&told.csp);
-                let stamp = tx.append(&log, |stamp| event(stamp, change, told))?;
-                self.know(told, stamp.position.sequence);
+                self.tell(tx, told, &change.position, &change.trace_parent)?;
             }
         }
         Ok(Ok(()))
+    }
+
+    /// Appends the event that tells a CSP. `flags` is what it rests on.
+    fn tell(
+        &mut self,
+        tx: &mut WriteTx,
+        told: &Told,
+        flags: &Position,
+        trace_parent: &str,
+    ) -> Result<(), StoreError> {
+        let log = log_of(&told.csp);
+        let stamp = tx.append(&log, |stamp| event(stamp, told, flags, trace_parent))?;
+        self.know(told, stamp.position.sequence);
+        Ok(())
     }
 
     /// Ends the row that held of the Device, and begins the one that holds now.
@@ -248,14 +286,16 @@ impl Work {
         }
     }
 
-    async fn write(self, tx: &mut WriteTx) -> Result<(), StoreError> {
-        let touched = self.touched.iter();
+    async fn write(&mut self, tx: &mut WriteTx) -> Result<(), StoreError> {
+        let touched = std::mem::take(&mut self.touched);
         let changed: Vec<_> = touched
+            .iter()
             .filter_map(|csp| self.subscriptions.get(csp))
             .collect();
         rows::put_subscriptions(tx.conn(), &changed).await?;
-        let rows: Vec<_> = self.rows.into_values().collect();
-        rows::put_reduced(tx.conn(), &rows).await
+        let rows: Vec<_> = std::mem::take(&mut self.rows).into_values().collect();
+        rows::put_reduced(tx.conn(), &rows).await?;
+        rows::put_resyncs(tx.conn(), &std::mem::take(&mut self.resyncs)).await
     }
 }
 
@@ -265,6 +305,8 @@ struct Named {
     /// The CSPs whose subscription is made if there is none.
     made: BTreeSet<CspId>,
     all: BTreeSet<CspId>,
+    /// Whether every CSP that has a subscription is meant as well.
+    everybody: bool,
     devices: BTreeSet<DeviceId>,
 }
 
@@ -278,6 +320,10 @@ impl Named {
                         named.made.insert(told.csp.clone());
                         named.devices.insert(told.device);
                     }
+                }
+                Command::Resync(resync) => {
+                    named.everybody = true;
+                    named.made.extend(resync.flags.csps().cloned());
                 }
                 Command::Attach(csp) => {
                     named.made.insert(csp.csp().clone());
@@ -293,7 +339,7 @@ impl Named {
 }
 
 /// The octets of an event of a CSP's log.
-fn event(stamp: &EventStamp, change: &FlagChange, told: &Told) -> Vec<u8> {
+fn event(stamp: &EventStamp, told: &Told, flags: &Position, trace_parent: &str) -> Vec<u8> {
     let state = |reduced| match reduced {
         true => CspFlagState::Reduced,
         false => CspFlagState::NotReduced,
@@ -309,8 +355,8 @@ fn event(stamp: &EventStamp, change: &FlagChange, told: &Told) -> Vec<u8> {
         state: state(told.is_reduced).into(),
         effective_time: Some(timestamp_to_wire(told.effective_time)),
         cause_class: told.cause.into(),
-        flag_position: Some(position_to_wire(&change.position)),
-        trace_parent: change.trace_parent.clone(),
+        flag_position: Some(position_to_wire(flags)),
+        trace_parent: trace_parent.to_owned(),
     };
     event.encode_to_vec()
 }

@@ -2,13 +2,14 @@
 
 use mesh_store::sqlite::{Conn, Db};
 use mesh_store::{CURRENT, MAX_BINDS, StoreError, insert_rows, sequence_from_db, sequence_to_db};
-use mesh_types::{CspId, DeviceId, Sequence, Timestamp};
+use mesh_types::{CspId, DeviceId, Position, Sequence, Timestamp};
 use sqlx::QueryBuilder;
 
 use crate::project::Reduced;
 
 pub(super) const SUBSCRIPTION: &str = "subscription";
 const REDUCED: &str = "reduced_device";
+const RESYNC: &str = "resync";
 
 /// A row of `subscription`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,21 @@ pub(super) struct ReducedRow {
     pub(super) until: Option<Sequence>,
 }
 
+/// A row of `resync`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ResyncRow {
+    pub(super) csp: CspId,
+    /// Counts the CSP's from 1.
+    pub(super) number: u64,
+    /// The event of the CSP's log after which the corrections stand.
+    pub(super) after: Sequence,
+    /// How many there are.
+    pub(super) differences: u64,
+    /// The snapshot of `flags` that they rest on.
+    pub(super) flags: Position,
+    pub(super) recorded_time: Timestamp,
+}
+
 type SubscriptionColumns = (String, i64, i64, Option<i64>, Option<i64>);
 type ReducedColumns = (String, String, i64, i64, i32, String, String, i64);
 
@@ -75,6 +91,15 @@ pub(super) async fn subscriptions(
     .fetch_all(conn)
     .await?;
     columns.into_iter().map(subscription_from_db).collect()
+}
+
+/// Every CSP that has a subscription.
+pub(super) async fn subscribed(conn: &mut Conn) -> Result<Vec<CspId>, StoreError> {
+    let names: Vec<String> = sqlx::query_scalar("SELECT csp FROM subscription")
+        .fetch_all(conn)
+        .await?;
+    let csps = names.iter().map(|name| parsed(SUBSCRIPTION, name));
+    csps.collect()
 }
 
 /// Writes subscriptions as they are now.
@@ -182,6 +207,39 @@ pub(super) async fn put_reduced(conn: &mut Conn, rows: &[ReducedRow]) -> Result<
                 .push_bind(covered.join(" "))
                 .push_bind(row.known.hub.to_string())
                 .push_bind(row.known.since.micros());
+        },
+    )
+    .await?;
+    Ok(())
+}
+
+/// The number of a CSP's last resync; 0 if there was none.
+pub(super) async fn last_resync(conn: &mut Conn, csp: &CspId) -> Result<u64, StoreError> {
+    let number: Option<i64> = sqlx::query_scalar("SELECT MAX(number) FROM resync WHERE csp = $1")
+        .bind(csp.as_str())
+        .fetch_one(conn)
+        .await?;
+    sequence_from_db(RESYNC, number.unwrap_or(0))
+}
+
+pub(super) async fn put_resyncs(conn: &mut Conn, rows: &[ResyncRow]) -> Result<(), StoreError> {
+    insert_rows(
+        conn,
+        "INSERT INTO resync (csp, number, after_sequence, differences, \
+         flags_log, flags_epoch, flags_sequence, recorded_time)",
+        rows,
+        8,
+        "",
+        |mut columns, row| {
+            columns
+                .push_bind(row.csp.as_str())
+                .push_bind(sequence_to_db(row.number))
+                .push_bind(sequence_to_db(row.after))
+                .push_bind(sequence_to_db(row.differences))
+                .push_bind(row.flags.log.as_str())
+                .push_bind(sequence_to_db(row.flags.epoch.get()))
+                .push_bind(sequence_to_db(row.flags.sequence))
+                .push_bind(row.recorded_time.micros());
         },
     )
     .await?;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use mesh_api::convert::timestamp_to_wire;
 use mesh_api::csp_notification::v1::{CauseClass, CspFlagChange, CspFlagState};
+use mesh_api::flag_registry::v1::{FlagEntry, FlagState};
 use mesh_follow::SnapshotPages as _;
 use mesh_store::cursor::Cursor;
 use mesh_store::{Store, Writer, WriterSettings, WriterTask, log, verify};
@@ -10,11 +12,12 @@ use mesh_types::{CspId, DeviceId, Epoch, ManualClock, Position, Sequence, Timest
 use prost::Message as _;
 
 use super::{
-    Command, CspLogs, FlagChange, Followed, MIGRATIONS, ReducedDevices, projected, subscription,
-    subscriptions,
+    Command, CspLogs, FlagChange, Followed, MIGRATIONS, ReducedDevices, Resync, projected,
+    subscription, subscriptions,
 };
 use crate::error::Error;
 use crate::project::Told;
+use crate::resync::FlagsByCsp;
 use crate::subscription::{OwnCsp, log_of};
 
 /// An empty database for one case: its URL, and what removes it.
@@ -280,6 +283,153 @@ async fn a_projection_from_where_the_cursor_is_not_writes_nothing(fresh: Fresh) 
     assert!(south.is_none(), "{south:?}");
 }
 
+/// A place in the next history of `flags`.
+fn next_history(sequence: Sequence) -> Cursor {
+    let mut cursor = flags(sequence);
+    cursor.position.epoch = Epoch::new(10).unwrap();
+    cursor
+}
+
+/// A snapshot in which these Devices are flagged, each on a hub of a CSP's.
+fn resync(from: Cursor, flagged: &[(&str, u8, u8)]) -> Command {
+    let mut flags = FlagsByCsp::default();
+    for (csp, number, hub) in flagged {
+        let entry = FlagEntry {
+            device_id: device(*number).to_string(),
+            device_type: 1,
+            state: FlagState::Flagged.into(),
+            covered_device_ids: vec![device(0xF0).to_string(), device(0xF1).to_string()],
+            communications_hub_id: device(*hub).to_string(),
+            csp_id: (*csp).to_owned(),
+            since_time: Some(timestamp_to_wire(Timestamp::from_micros(10))),
+            ..FlagEntry::default()
+        };
+        flags.add(&entry).unwrap();
+    }
+    let to = next_history(3);
+    Command::Resync(Resync { from, to, flags })
+}
+
+async fn a_resync_tells_the_differences_and_is_recorded_for_each_csp(fresh: Fresh) {
+    let fixture = Fixture::open(fresh).await;
+    let quiet = OwnCsp::unchecked("quiet");
+    fixture.write(Command::Attach(quiet)).await.unwrap();
+    fixture
+        .project(vec![
+            vec![told("north", 1, 0xC1, SET, 10)],
+            vec![told("north", 2, 0xC1, SET, 10)],
+            vec![told("south", 3, 0xC3, SET, 10)],
+        ])
+        .await;
+    let shown = [("north", 2, 0xC2), ("south", 3, 0xC3), ("west", 4, 0xC4)];
+    fixture.write(resync(flags(3), &shown)).await.unwrap();
+
+    let corrections = async |csp: &str| {
+        let log = fixture.log(csp).await;
+        let corrections = log.into_iter().filter(|event| {
+            let resync = event.cause_class() == CauseClass::Resync;
+            let rests_on = event.flag_position.as_ref().unwrap().epoch;
+            assert_eq!(rests_on, if resync { 10 } else { 9 });
+            resync
+        });
+        let corrections = corrections.map(|event| {
+            let state = event.state();
+            (event.sequence, event.device_id, state)
+        });
+        corrections.collect::<Vec<_>>()
+    };
+    let correction = |sequence, number, state| (sequence, device(number).to_string(), state);
+    assert_eq!(
+        corrections("north").await,
+        [
+            correction(3, 1, CspFlagState::NotReduced),
+            correction(4, 2, CspFlagState::Reduced)
+        ]
+    );
+    assert_eq!(corrections("south").await, []);
+    assert_eq!(
+        corrections("west").await,
+        [correction(1, 4, CspFlagState::Reduced)]
+    );
+    let row = (device(2).to_string(), device(0xC2).to_string(), 10, 4);
+    assert_eq!(fixture.snapshot("north", 4).await, [row]);
+    let cursor = projected(&fixture.store).await.unwrap();
+    assert_eq!(cursor, Some(next_history(3)));
+
+    let rows: Vec<(String, i64, i64, i64, i64, i64)> = sqlx::query_as(
+        "SELECT csp, number, after_sequence, differences, flags_epoch, flags_sequence \
+         FROM resync ORDER BY csp",
+    )
+    .fetch_all(fixture.store.readers())
+    .await
+    .unwrap();
+    let row = |csp: &str, after, differences| (csp.to_owned(), 1, after, differences, 10, 3);
+    assert_eq!(
+        rows,
+        [
+            row("north", 2, 2),
+            row("quiet", 0, 0),
+            row("south", 1, 0),
+            row("west", 0, 1)
+        ]
+    );
+    // What comes next rests on what was corrected.
+    let next = Followed {
+        from: Some(next_history(3)),
+        to: next_history(4),
+        changes: vec![FlagChange {
+            position: next_history(4).position,
+            trace_parent: String::new(),
+            told: vec![told("north", 2, 0xC2, LIFTED, 20)],
+        }],
+    };
+    fixture.write(Command::Project(next)).await.unwrap();
+    assert_eq!(fixture.snapshot("north", 5).await, []);
+}
+
+async fn of_two_replicas_one_resyncs(fresh: Fresh) {
+    let fixture = Fixture::open(fresh).await;
+    let set = vec![told("north", 1, 0xC1, SET, 10)];
+    fixture.project(vec![set]).await;
+    // Both in one transaction, and one that comes late.
+    let (one, other) = tokio::join!(
+        fixture.write(resync(flags(1), &[])),
+        fixture.write(resync(flags(1), &[])),
+    );
+    assert!(
+        one.is_ok() && matches!(other, Err(Error::Stale)),
+        "{one:?} {other:?}"
+    );
+    let late = fixture.write(resync(flags(1), &[])).await;
+    assert!(matches!(late, Err(Error::Stale)), "{late:?}");
+    assert_eq!(fixture.log("north").await.len(), 2);
+    let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM resync")
+        .fetch_one(fixture.store.readers())
+        .await
+        .unwrap();
+    assert_eq!(count, 1);
+}
+
+async fn a_resync_of_more_rows_than_are_read_at_once_is_whole(fresh: Fresh) {
+    let fixture = Fixture::open(fresh).await;
+    let id = |number: u16| -> DeviceId {
+        let [high, low] = number.to_be_bytes();
+        format!("00-DB-12-34-56-78-{high:02X}-{low:02X}")
+            .parse()
+            .unwrap()
+    };
+    let many = (0..9_000_u16).map(|number| {
+        let mut told = told("north", 0, 0xC1, SET, 10);
+        told.device = id(number);
+        vec![told]
+    });
+    fixture.project(many.collect()).await;
+    fixture.write(resync(flags(9_000), &[])).await.unwrap();
+    let head = subscription(&fixture.store, &name("north")).await.unwrap();
+    assert_eq!(head.unwrap().head.sequence, 18_000);
+    assert_eq!(fixture.snapshot("north", 18_000).await, []);
+}
+
 async fn acknowledgements_are_cumulative_and_only_of_what_was_sent(fresh: Fresh) {
     let fixture = Fixture::open(fresh).await;
     let csp = OwnCsp::unchecked("north");
@@ -401,6 +551,9 @@ mod sqlite {
         snapshots_show_what_held_at_each_event
         a_large_snapshot_comes_in_pages
         a_projection_from_where_the_cursor_is_not_writes_nothing
+        a_resync_tells_the_differences_and_is_recorded_for_each_csp
+        of_two_replicas_one_resyncs
+        a_resync_of_more_rows_than_are_read_at_once_is_whole
         acknowledgements_are_cumulative_and_only_of_what_was_sent
         attaching_makes_a_subscription_once
         everything_is_there_after_opening_again

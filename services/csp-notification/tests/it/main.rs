@@ -5,8 +5,10 @@
 
 mod attaching;
 mod ends;
+mod history;
 mod neighbours;
 mod projecting;
+mod resync;
 mod stream;
 mod subscriptions;
 mod trace;

@@ -12,52 +12,69 @@ use mesh_authz::{
     Authority, AuthorityError, AuthoritySource, Authorization, AuthorizeLayer, Authorizer,
     Directory, Rules,
 };
-use mesh_follow::{Feed, FrameStream, NoSnapshot, SnapshotPage, SnapshotPages, Start};
+use mesh_follow::{Feed, FrameStream, SnapshotPage, SnapshotPages, Start};
 use mesh_pki::Issued;
 use mesh_rpc::{Draining, Health, ServeOptions, Tls, TlsPem};
 use mesh_store::{Migrator, Store, StoreError, log};
-use mesh_testkit::{TempDir, certificates};
+use mesh_testkit::{LIMIT, TempDir, certificates};
 use mesh_types::{DeviceId, LogName, PartyId, Position, Sequence, SystemClock, Timestamp};
 use prost::Message;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
+use crate::history::Flags;
+
 /// A log and the service that serves it.
 pub(crate) struct Neighbour {
-    store: Store,
-    log: LogName,
+    pub(crate) store: Store,
+    pub(crate) log: LogName,
     pub(crate) address: SocketAddr,
-    _stop: DropGuard,
+    kind: Kind,
+    serving: Serving,
     _folder: TempDir,
+}
+
+/// What tells one neighbour from another.
+#[derive(Clone, Copy)]
+struct Kind {
+    role: &'static str,
+    service: &'static str,
+    routes: fn(Feed, Store) -> Routes,
+}
+
+/// A neighbour that runs.
+struct Serving {
+    stop: DropGuard,
+    ended: JoinHandle<()>,
 }
 
 impl Neighbour {
     /// The service `flag-registry`, whose log has no event yet.
     pub(crate) async fn flag_registry() -> Self {
-        let service = "mp169.flag_registry.v1.FlagService";
-        Self::start("flag-registry", "flags", service, |feed, _| {
-            Routes::new(FlagServiceServer::new(FlagRegistry(feed)))
-        })
-        .await
+        let kind = Kind {
+            role: "flag-registry",
+            service: "mp169.flag_registry.v1.FlagService",
+            routes: |feed, store| {
+                Routes::new(FlagServiceServer::new(FlagRegistry(feed, Flags(store))))
+            },
+        };
+        Self::start(kind, "flags").await
     }
 
     /// The service `registration`, whose log has no event yet.
     pub(crate) async fn registration() -> Self {
-        let service = "mp169.registration.v1.PartyService";
-        Self::start("registration", "parties", service, |feed, store| {
-            Routes::new(PartyServiceServer::new(Registration(feed, store)))
-        })
-        .await
+        let kind = Kind {
+            role: "registration",
+            service: "mp169.registration.v1.PartyService",
+            routes: |feed, store| Routes::new(PartyServiceServer::new(Registration(feed, store))),
+        };
+        Self::start(kind, "parties").await
     }
 
-    async fn start(
-        role: &'static str,
-        log: &str,
-        service: &str,
-        routes: impl FnOnce(Feed, Store) -> Routes,
-    ) -> Self {
+    async fn start(kind: Kind, log: &str) -> Self {
         let folder = mesh_testkit::temp_dir();
         let url = format!("sqlite://{}", folder.path().join("log.db").display());
         let none = Migrator::with_migrations(Vec::new());
@@ -69,30 +86,23 @@ impl Neighbour {
 
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let draining = Draining::new();
-        let (clock, token) = (Arc::new(SystemClock), draining.token());
-        let feed = Feed::new(store.clone(), log.clone(), clock, token);
-        let rules = Rules::of_services(&[service]).unwrap();
-        let authorizer = Authorizer::new(rules, Directory::not_loaded(), Arc::new(Nobody));
-        let options = ServeOptions::new(
-            role,
-            listener,
-            tls(&certificates().internal(role)),
-            AuthorizeLayer::new(authorizer),
-            Health::new(&[]),
-            draining,
-        );
-        let routes = routes(feed, store.clone());
-        let stop = CancellationToken::new();
-        let stopped = stop.clone().cancelled_owned();
-        tokio::spawn(async move { mesh_rpc::serve(options, routes, stopped).await });
+        let serving = serve(kind, listener, &store, &log);
         Self {
             store,
             log,
             address,
-            _stop: stop.drop_guard(),
+            kind,
+            serving,
             _folder: folder,
         }
+    }
+
+    /// Stops serving, does something to what is stored, and serves again at the same address.
+    pub(crate) async fn restart(&mut self, between: impl AsyncFnOnce(&Store, &LogName)) {
+        self.serving.end().await;
+        between(&self.store, &self.log).await;
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        self.serving = serve(self.kind, listener, &self.store, &self.log);
     }
 
     /// Appends an event, and gives its sequence.
@@ -106,6 +116,42 @@ impl Neighbour {
         let stamp = tx.append(&self.log, |_| event.encode_to_vec()).unwrap();
         tx.commit().await.unwrap();
         stamp.position.sequence
+    }
+}
+
+impl Serving {
+    /// Stops, and waits until nobody is served any more.
+    async fn end(&mut self) {
+        let gone = CancellationToken::new().drop_guard();
+        drop(std::mem::replace(&mut self.stop, gone));
+        let ended = tokio::time::timeout(LIMIT, &mut self.ended).await;
+        ended.expect("an end before the limit").unwrap();
+    }
+}
+
+fn serve(kind: Kind, listener: TcpListener, store: &Store, log: &LogName) -> Serving {
+    let draining = Draining::new();
+    let (clock, token) = (Arc::new(SystemClock), draining.token());
+    let feed = Feed::new(store.clone(), log.clone(), clock, token);
+    let rules = Rules::of_services(&[kind.service]).unwrap();
+    let authorizer = Authorizer::new(rules, Directory::not_loaded(), Arc::new(Nobody));
+    let options = ServeOptions::new(
+        kind.role,
+        listener,
+        tls(&certificates().internal(kind.role)),
+        AuthorizeLayer::new(authorizer),
+        Health::new(&[]),
+        draining,
+    );
+    let routes = (kind.routes)(feed, store.clone());
+    let stop = CancellationToken::new();
+    let stopped = stop.clone().cancelled_owned();
+    let ended = tokio::spawn(async move {
+        mesh_rpc::serve(options, routes, stopped).await.unwrap();
+    });
+    Serving {
+        stop: stop.drop_guard(),
+        ended,
     }
 }
 
@@ -133,7 +179,7 @@ impl AuthoritySource for Nobody {
     }
 }
 
-struct FlagRegistry(Feed);
+struct FlagRegistry(Feed, Flags);
 
 #[tonic::async_trait]
 impl FlagService for FlagRegistry {
@@ -145,7 +191,7 @@ impl FlagService for FlagRegistry {
     ) -> Result<Response<Self::FollowFlagsStream>, Status> {
         let authorization = Authorization::of(&request)?;
         let start = Start::from_wire(request.into_inner().start)?;
-        let stream = self.0.serve(start, authorization, NoSnapshot::default());
+        let stream = self.0.serve(start, authorization, self.1.clone());
         Ok(Response::new(stream.await?))
     }
 
