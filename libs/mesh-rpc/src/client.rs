@@ -14,10 +14,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
+use mesh_types::{Clock, SystemClock};
 use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
 use tower::{BoxError, Layer as _, Service, ServiceExt as _};
 
+use crate::clock_word::ClientClock;
 use crate::rpc::CallFuture;
 use crate::tls::Tls;
 use crate::trace::{ClientTrace, ClientTraceLayer};
@@ -48,6 +50,8 @@ pub struct ClientOptions {
     /// Deadline of a unary call, and of a stream's first answer, if the caller sets none and none
     /// is running.
     pub deadline: Duration,
+    /// Our clock: calls say what it shows, and what watches it hears of the service's clock.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl ClientOptions {
@@ -59,14 +63,21 @@ impl ClientOptions {
             address: address.into(),
             tls,
             deadline: Duration::from_secs(5),
+            clock: Arc::new(SystemClock),
         }
+    }
+
+    /// The same with our own service's clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
     }
 }
 
 /// A channel to one service, with the client chain on it; generated clients take it. Cheap to
 /// clone. It connects at the first call, and again whenever the connection broke.
 #[derive(Debug, Clone)]
-pub struct MeshChannel(ClientTrace<ClientDeadline<Fresh>>);
+pub struct MeshChannel(ClientTrace<ClientDeadline<ClientClock<Fresh>>>);
 
 /// Prepares calls to a service. Nothing is connected yet.
 #[must_use]
@@ -75,8 +86,10 @@ pub fn connect(options: ClientOptions) -> MeshChannel {
         server: options.service,
     };
     let deadline = options.deadline;
+    let (service, clock) = (options.service, options.clock.clone());
+    let channel = ClientClock::new(Fresh::new(options), service, clock);
     // Outermost first: the span covers the waiting too; the deadline covers connecting too.
-    MeshChannel(trace.layer(ClientDeadline::new(Fresh::new(options), deadline)))
+    MeshChannel(trace.layer(ClientDeadline::new(channel, deadline)))
 }
 
 impl Service<Request<Body>> for MeshChannel {

@@ -7,16 +7,19 @@
 //!
 //! A call lasts no longer than the connection that it came by: see `standing.rs`.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::HeaderName;
 use http::{HeaderMap, Request};
 use mesh_api::common::v1::ErrorReason;
 use mesh_authz::ON_BEHALF_OF;
+use mesh_types::Clock;
 use tonic::Code;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
+use crate::clock_word::{answered, hear_caller};
 use crate::peer::Peer;
 use crate::rpc::{Rpc, RpcFuture, answer};
 use crate::status::refuse;
@@ -44,20 +47,25 @@ const CLAIM_PREFIXES: [&str; 7] = [
 ];
 
 /// Puts the caller's identity into each request.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct IdentityLayer;
+#[derive(Debug, Clone)]
+pub(crate) struct IdentityLayer {
+    /// What it is told of the clocks of callers, and what answers say of the time.
+    pub(crate) clock: Arc<dyn Clock>,
+}
 
 /// The service of [`IdentityLayer`].
 #[derive(Debug, Clone)]
 pub(crate) struct Identify<S> {
     inner: S,
+    clock: Arc<dyn Clock>,
 }
 
 impl<S> Layer<S> for IdentityLayer {
     type Service = Identify<S>;
 
     fn layer(&self, inner: S) -> Identify<S> {
-        Identify { inner }
+        let clock = self.clock.clone();
+        Identify { inner, clock }
     }
 }
 
@@ -71,17 +79,16 @@ impl<S: Rpc> Service<Request<Body>> for Identify<S> {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> RpcFuture {
-        strip_claims(request.headers_mut());
         let peer = request.extensions().get::<Peer>();
         let standing = peer.map(Peer::standing).cloned().unwrap_or_default();
         if let Some(refusal) = standing.refusal() {
             return answer(refusal);
         }
         match peer.and_then(Peer::identity).transpose() {
-            Ok(Some(identity)) => {
-                request.extensions_mut().insert(identity);
+            Ok(identity) => {
+                hear_caller(&*self.clock, identity, request.headers());
+                identity.map(|identity| request.extensions_mut().insert(identity));
             }
-            Ok(None) => {}
             Err(error) => {
                 tracing::info!(%error, "certificate refused");
                 let status = mesh_api::status::refusal(
@@ -93,7 +100,9 @@ impl<S: Rpc> Service<Request<Body>> for Identify<S> {
             }
         }
         request.extensions_mut().insert(standing.ending().clone());
-        standing.bound(Box::pin(self.inner.call(request)))
+        strip_claims(request.headers_mut());
+        let answer = standing.bound(Box::pin(self.inner.call(request)));
+        answered(self.clock.clone(), answer)
     }
 }
 

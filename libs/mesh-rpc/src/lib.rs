@@ -20,6 +20,7 @@
 //! | spans, trace context in and out | `trace.rs`, `traceparent.rs` |
 //! | what is logged, and how often | `telemetry.rs`, `log_rate.rs` |
 //! | calling another service | `client.rs` |
+//! | what the other services' clocks show | `clock_word.rs` |
 //!
 //! A service runs like this:
 //!
@@ -38,7 +39,7 @@
 //!     let draining = Draining::new();
 //!     let health = Health::new(&["mp169.flag_registry.v1.FlagService"]);
 //!     let routes = Routes::default(); // .add_service(FlagServiceServer::new(…))
-//!     health.set_ready(true); // when the service can answer
+//!     health.set(Ok(())); // when the service can answer
 //!     let options =
 //!         ServeOptions::new("flag-registry", listener, tls, authorize, health, draining);
 //!     let drained = serve(options, routes, shutdown).await?;
@@ -53,6 +54,7 @@
 mod caller_limits;
 mod certificate;
 mod client;
+mod clock_word;
 mod cost;
 mod deny_list;
 mod fair;
@@ -82,6 +84,7 @@ mod waiting;
 pub use caller_limits::CallerLimits;
 pub use certificate::{CertificateId, IdentityError, TRUST_DOMAIN, identity_of};
 pub use client::{ClientOptions, MeshChannel, Retry, RetryPolicy, connect};
+pub use clock_word::TIME;
 pub use deny_list::{DenialReason, Denied, DenyEntry, DenyList, DenyListError};
 pub use issuer::{IssuerName, IssuerNameError};
 pub use limits::{Bound, GlobalLimits, Share, Shares, remaining};
@@ -90,8 +93,8 @@ pub use peer::Peer;
 pub use rpc::Rpc;
 pub use serial::{SerialNumber, SerialNumberError};
 pub use server::{
-    DEFAULT_DRAIN_LIMIT, Drained, Draining, Health, LAYER_ORDER, ServeError, ServeOptions, serve,
-    share_files_among,
+    DEFAULT_DRAIN_LIMIT, Drained, Draining, Health, LAYER_ORDER, NotReady, ServeError,
+    ServeOptions, serve, share_files_among,
 };
 pub use status::{code_name, refuse};
 pub use telemetry::{LogFormat, Telemetry, TelemetryError, TelemetryOptions};

@@ -20,6 +20,7 @@ mod term;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -42,7 +43,7 @@ use room::Room;
 
 pub use drain::{Drained, Draining};
 pub use files::share_files_among;
-pub use health::Health;
+pub use health::{Health, NotReady};
 
 /// The layers of [`chain`], outermost first, by what they do. A test compares them with the chain
 /// that is really built.
@@ -87,6 +88,8 @@ pub struct ServeOptions<A> {
     pub draining: Draining,
     /// How long calls may go on after the signal to stop, before they are cut off.
     pub drain_limit: Duration,
+    /// The service's clock: answers say what it shows, and what watches it hears of callers' clocks.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl<A> ServeOptions<A> {
@@ -110,7 +113,14 @@ impl<A> ServeOptions<A> {
             health,
             draining,
             drain_limit: DEFAULT_DRAIN_LIMIT,
+            clock: Arc::new(SystemClock),
         }
+    }
+
+    /// The same with the service's clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
     }
 }
 
@@ -128,6 +138,7 @@ fn chain<A>(
     service: &'static str,
     limits: GlobalLimits,
     caller_limits: &CallerLimits,
+    clock: Arc<dyn Clock>,
     authorize: A,
     routes: Routes,
 ) -> impl Rpc
@@ -147,7 +158,7 @@ where
         // Bounds what a caller can make us do before we know who it is.
         .layer(GlobalLimitsLayer::new(limits))
         // From the certificate alone, and no longer than it is accepted; claims in metadata end here.
-        .layer(IdentityLayer)
+        .layer(IdentityLayer { clock })
         // Needs the caller; spares the authority the calls of one that runs wild, and has the others
         // take turns with their work.
         .layer(CallerLimitsLayer::new(caller_limits, &limits.shares))
@@ -181,6 +192,7 @@ where
             options.service,
             options.limits,
             &options.caller_limits,
+            options.clock,
             options.authorize,
             routes,
         ),

@@ -54,6 +54,11 @@ pub fn store_refusal(error: &StoreError) -> Status {
             ErrorReason::LogWentBack,
             "a log went back behind what was seen of it; nothing is written until an operator decides",
         ),
+        StoreError::ClockNotBelieved(doubt) => status::refusal(
+            Code::Unavailable,
+            ErrorReason::ClockNotBelieved,
+            format!("nothing is recorded: {doubt}"),
+        ),
         error if error.is_transient() => status::refusal(
             Code::Unavailable,
             ErrorReason::StorageUnavailable,
@@ -96,6 +101,11 @@ mod tests {
                 StoreError::InTrouble(mesh_store::Trouble::FileGone),
                 Code::Unavailable,
                 ErrorReason::StorageUnavailable,
+            ),
+            (
+                StoreError::ClockNotBelieved(mesh_types::Doubt::SetAhead(RETRY_AFTER)),
+                Code::Unavailable,
+                ErrorReason::ClockNotBelieved,
             ),
             (StoreError::Panicked, Code::Internal, ErrorReason::Internal),
             (

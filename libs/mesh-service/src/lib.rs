@@ -5,11 +5,13 @@
 
 mod allocator;
 mod background;
+mod clock;
 mod error;
 mod process;
 mod settings;
 
-pub use background::{Background, watch_health};
+pub use background::{Background, usable, watch_health};
+pub use clock::{clock_offsets, doubt, exchange_time, machine_clock, watch_clock};
 pub use error::{RunError, store_refusal};
 pub use process::process;
 pub use settings::ProcessSettings;

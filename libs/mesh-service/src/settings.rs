@@ -2,9 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use mesh_rpc::{TelemetryOptions, TlsFiles};
+use mesh_types::Clock;
+
+use crate::machine_clock;
 
 /// The settings of a process that serves. A service's own settings flatten them in.
 #[derive(Debug, Clone, Args)]
@@ -31,6 +35,10 @@ pub struct ProcessSettings {
     /// separated by commas. Read again when they change, and must be there.
     #[arg(long, env = "MP169_TLS_CRLS", value_delimiter = ',')]
     pub tls_crls: Vec<PathBuf>,
+    /// Take the machine's clock for right at this start, though it is further ahead of the last one
+    /// than is explained.
+    #[arg(long, env = "MP169_ACCEPT_CLOCK")]
+    pub accept_clock: bool,
     /// Where spans and metrics go (OTLP over gRPC), such as `http://127.0.0.1:4317`. Nowhere if
     /// not given.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
@@ -50,6 +58,12 @@ impl ProcessSettings {
             denied: self.tls_deny_list.clone(),
             crls: self.tls_crls.clone(),
         }
+    }
+
+    /// The machine's clock, watched.
+    #[must_use]
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        machine_clock(self.accept_clock)
     }
 
     /// What to log and export.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use mesh_types::LogName;
+use mesh_types::{Doubt, LogName};
 use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::migrate::MigrateError;
 
@@ -72,6 +72,10 @@ pub enum StoreError {
         /// The log.
         log: LogName,
     },
+    /// The clock is not believed, or a log's last event has a time that is still to come. Nothing was
+    /// written; it goes on by itself once the clock is right.
+    #[error("nothing is recorded: {0}")]
+    ClockNotBelieved(Doubt),
     /// The database must not be written to. Nothing was written; see [`Trouble`] for how long.
     #[error("nothing is written: {0}")]
     InTrouble(Trouble),
@@ -100,6 +104,7 @@ impl StoreError {
                 | Self::Unavailable(_)
                 | Self::WentBack { .. }
                 | Self::InTrouble(_)
+                | Self::ClockNotBelieved(_)
         )
     }
 

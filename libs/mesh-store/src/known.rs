@@ -7,11 +7,14 @@
 
 use mesh_types::{Clock, LogName, Position, Timestamp};
 
-use crate::{Store, StoreError, log};
+use crate::{Store, StoreError, alive, log};
 
 impl Store {
     /// The last event of `log` that was recorded at `time` or before; sequence zero if there was none
     /// yet. Whoever asks again gets the same answer. `None` if `time` is not over by `clock`.
+    ///
+    /// Of a log with events of a time that is still to come, only times before the clock went ahead
+    /// have an answer; others are [`StoreError::ClockNotBelieved`].
     ///
     /// A log that does not exist is [`StoreError::Inconsistent`].
     pub async fn known_at(
@@ -24,6 +27,13 @@ impl Store {
         let head = log::head(&mut conn, log).await?;
         if let Some(head) = head.filter(|head| head.recorded_time > time) {
             let sequence = log::known_at(&mut conn, log, time).await?;
+            // Events that have their time still to come hold already: nobody can say since when.
+            if let Some(doubt) = alive::ahead_of(clock.now(), head.recorded_time)
+                && clock.watch().is_some()
+                && sequence == log::known_at(&mut conn, log, clock.now()).await?
+            {
+                return Err(StoreError::ClockNotBelieved(doubt));
+            }
             return Ok(Some(head.position.at(sequence)));
         }
         drop(conn);

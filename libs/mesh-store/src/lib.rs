@@ -72,6 +72,7 @@
 //! }
 //! ```
 
+mod alive;
 mod backup;
 mod committed;
 mod condition;
@@ -99,6 +100,7 @@ mod tx;
 pub mod verify;
 mod writer;
 
+pub use alive::Uptime;
 pub use backup::backup;
 pub use committed::Committed;
 pub use condition::{Condition, Trouble};

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use mesh_types::{Clock, ManualClock, Timestamp};
+use mesh_types::{Clock, ClockWatch, ManualClock, Timestamp};
 use sqlx::Transaction;
 use sqlx::migrate::{Migration, Migrator};
 use tokio::sync::watch;
@@ -104,14 +104,24 @@ impl Store {
     /// A write transaction with the time that `clock` shows once it has the write lock. In one
     /// process that time never goes back, whatever the clock does: what was known at a time that is
     /// over stays as it is (see `docs/adr/2026-11-24-what-was-known-at-a-time-is-final.md`).
+    ///
+    /// Refused while the clock is not believed.
     pub(crate) async fn begin_write_by(&self, clock: &dyn Clock) -> Result<WriteTx, StoreError> {
         let tx = self.0.writer.begin_with(sqlite::BEGIN_WRITE).await?;
         self.0.gate.check()?;
         let shown = clock.now();
+        if let Some(doubt) = clock.doubt() {
+            return Err(StoreError::ClockNotBelieved(doubt));
+        }
         let keeping = self.0.keeper.keeping(shown);
         let latest = self.0.latest.fetch_max(shown.micros(), Ordering::SeqCst);
         let now = shown.max(Timestamp::from_micros(latest));
-        let times = Times { shown, now };
+        let may_be_ahead = clock.watch().is_none_or(ClockWatch::is_accepted);
+        let times = Times {
+            shown,
+            now,
+            may_be_ahead,
+        };
         Ok(WriteTx::new(
             tx,
             times,

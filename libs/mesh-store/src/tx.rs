@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use mesh_types::chain;
-use mesh_types::{Epoch, LogName, Position, Timestamp};
+use mesh_types::{Doubt, Epoch, LogName, Position, Timestamp};
 use sqlx::Transaction;
 
 use crate::condition::Gate;
@@ -15,7 +15,7 @@ use crate::idempotency::Requests;
 use crate::keeping::Keeping;
 use crate::log::{self, Head, StoredEvent};
 use crate::sqlite::{Conn, Db};
-use crate::{Committed, Fingerprint, Outcome, RequestKey, StoreError};
+use crate::{Committed, Fingerprint, Outcome, RequestKey, StoreError, alive};
 
 /// What an event must know about itself before it is encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,9 @@ pub(crate) struct Times {
     pub(crate) shown: Timestamp,
     /// The same, or what it showed to an earlier one if it has gone back.
     pub(crate) now: Timestamp,
+    /// Whether events may be recorded at a time that is far ahead of the clock, because the last one
+    /// of their log was.
+    pub(crate) may_be_ahead: bool,
 }
 
 /// A locked log, and the events that are to follow what is stored.
@@ -105,10 +108,15 @@ impl WriteTx {
     /// Locks the head of `log` until the transaction ends. Do it before reading anything that a
     /// decision rests on; lock several logs with [`lock_all`](Self::lock_all).
     ///
-    /// A log that does not exist is [`StoreError::Inconsistent`].
+    /// A log that does not exist is [`StoreError::Inconsistent`]. One whose last event has a time that
+    /// is still to come is [`StoreError::ClockNotBelieved`], unless an operator accepted the clock.
     pub async fn lock(&mut self, log: &LogName) -> Result<(), StoreError> {
         if !self.tails.contains_key(log) {
             let head = log::lock(&mut self.tx, log).await?;
+            let ahead = self.ahead(&head);
+            if let Some(doubt) = ahead.filter(|_| !self.times.may_be_ahead) {
+                return Err(StoreError::ClockNotBelieved(doubt));
+            }
             let tail = Tail {
                 stored: head.position.sequence,
                 head,
@@ -131,6 +139,15 @@ impl WriteTx {
             self.lock(log).await?;
         }
         Ok(())
+    }
+
+    /// That events of a locked log are recorded at a time that is far ahead of the clock.
+    pub fn log_ahead(&self, log: &LogName) -> Result<Option<Doubt>, StoreError> {
+        Ok(self.ahead(self.head(log)?))
+    }
+
+    fn ahead(&self, head: &Head) -> Option<Doubt> {
+        alive::ahead_of(self.times.shown, head.recorded_time.max(self.times.now))
     }
 
     /// The end of a locked log, events appended in this transaction included.

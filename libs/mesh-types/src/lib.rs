@@ -4,6 +4,7 @@
 //! tokio, no tonic and no sqlx, reads no clock of its own accord and depends on no other crate of
 //! this project.
 
+pub mod belief;
 mod bounds;
 pub mod chain;
 mod eui64;
@@ -13,7 +14,9 @@ mod position;
 mod request_id;
 pub mod text;
 mod time;
+pub mod watch;
 
+pub use belief::Doubt;
 pub use bounds::{Bounds, OutOfBounds};
 pub use eui64::{DeviceId, EntityId, Eui64, Eui64Error};
 pub use mpxn::{Mpan, Mprn, Mpxn, MpxnError};
@@ -22,3 +25,4 @@ pub use position::{Epoch, LogName, LogNameError, Position, Sequence};
 pub use request_id::{RequestId, RequestIdError};
 pub use text::Text;
 pub use time::{Clock, Interval, IntervalError, ManualClock, SystemClock, Timestamp};
+pub use watch::{ClockWatch, WatchedClock};

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::{ClockWatch, Doubt};
+
 /// Microseconds since 1970-01-01T00:00:00Z, as both storage engines hold them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
@@ -104,6 +106,22 @@ impl Interval {
 pub trait Clock: Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> Timestamp;
+
+    /// Why the time is not believed, so that nothing is recorded by it; `None` if it is.
+    fn doubt(&self) -> Option<Doubt> {
+        None
+    }
+
+    /// Who watches the clock, if anybody does: what other services' clocks show is told to it.
+    fn watch(&self) -> Option<&ClockWatch> {
+        None
+    }
+}
+
+impl fmt::Debug for dyn Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
 }
 
 /// The machine's clock.

@@ -6,7 +6,8 @@ use mesh_api::classification::v1::classification_service_server::ClassificationS
 use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
 use mesh_follow::follow_directory;
 use mesh_rpc::{
-    ClientOptions, Drained, Draining, Health, MeshChannel, ServeOptions, Tls, connect, serve,
+    ClientOptions, Drained, Draining, Health, MeshChannel, NotReady, ServeOptions, Tls, connect,
+    serve,
 };
 use mesh_service::{Background, RunError};
 use mesh_types::{Clock, SystemClock};
@@ -154,6 +155,7 @@ impl Parts {
 /// Says SERVING from the first snapshot on, stale or not: answers that say how old they are beat
 /// none. The party directory is not needed for that, because every caller is an internal role.
 async fn serving_once_loaded(health: Health, flags: Flags, stop: CancellationToken) {
+    health.set(Err(NotReady::because("flags-not-loaded")));
     let mut changes = flags.changes();
     while !flags.is_loaded() {
         tokio::select! {
@@ -163,5 +165,5 @@ async fn serving_once_loaded(health: Health, flags: Flags, stop: CancellationTok
             },
         }
     }
-    health.set_ready(true);
+    health.set(Ok(()));
 }

@@ -6,7 +6,7 @@ use mesh_api::csp_notification::v1::csp_notification_service_server::CspNotifica
 use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
 use mesh_follow::{FeedSettings, follow_directory};
 use mesh_rpc::{ClientOptions, Drained, Draining, Health, ServeOptions, Tls, connect, serve};
-use mesh_service::{Background, RunError, watch_health};
+use mesh_service::{Background, RunError, usable, watch_health};
 use mesh_store::{Store, Writer, WriterSettings};
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
@@ -94,7 +94,7 @@ pub async fn run(
         let store = store.clone();
         move || {
             let store = store.clone();
-            async move { projected(&store).await.is_ok() }
+            async move { usable(&store, projected(&store).await).map(drop) }
         }
     };
     background.spawn(watch_health(

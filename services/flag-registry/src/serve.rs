@@ -8,7 +8,7 @@ use mesh_follow::{Feed, follow_directory};
 use mesh_rpc::{
     ClientOptions, Drained, Draining, Health, MeshChannel, ServeOptions, Tls, connect, serve,
 };
-use mesh_service::{Background, RunError, watch_health};
+use mesh_service::{Background, RunError, usable, watch_health};
 use mesh_store::WriterSettings;
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
@@ -120,7 +120,7 @@ impl Parts {
         let store = self.store.clone();
         let able = move || {
             let store = store.clone();
-            async move { store.head().await.is_ok() }
+            async move { usable(store.database(), store.head().await).map(drop) }
         };
         background.spawn(watch_health(
             self.health.clone(),

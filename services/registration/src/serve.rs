@@ -7,7 +7,7 @@ use mesh_api::registration::v1::device_service_server::DeviceServiceServer;
 use mesh_api::registration::v1::party_service_server::PartyServiceServer;
 use mesh_authz::{AuthorizeLayer, Authorizer, Directory, Rules};
 use mesh_rpc::{Drained, Draining, Health, ServeOptions, Tls, serve};
-use mesh_service::{Background, RunError, watch_health};
+use mesh_service::{Background, RunError, usable, watch_health};
 use mesh_store::WriterSettings;
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
@@ -81,7 +81,7 @@ pub async fn run(
         let inventory = inventory.clone();
         move || {
             let inventory = inventory.clone();
-            async move { inventory.devices_head().await.is_ok() }
+            async move { usable(inventory.store(), inventory.devices_head().await).map(drop) }
         }
     };
     background.spawn(watch_health(

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use mesh_api::reporting::v1::reporting_service_server::ReportingServiceServer;
 use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
 use mesh_follow::follow_directory;
-use mesh_rpc::{ClientOptions, Drained, Draining, Health, ServeOptions, Tls, connect, serve};
-use mesh_service::{Background, RunError, watch_health};
+use mesh_rpc::{
+    ClientOptions, Drained, Draining, Health, NotReady, ServeOptions, Tls, connect, serve,
+};
+use mesh_service::{Background, RunError, usable, watch_health};
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
 use tonic::service::Routes;
@@ -88,7 +90,12 @@ pub async fn run(
         let store = store.clone();
         move || {
             let store = store.clone();
-            async move { store.is_loaded().await.unwrap_or(false) }
+            async move {
+                match usable(store.database(), store.is_loaded().await)? {
+                    true => Ok(()),
+                    false => Err(NotReady::because("logs-not-followed-yet")),
+                }
+            }
         }
     };
     background.spawn(watch_health(

@@ -140,6 +140,12 @@ impl ReportStore {
         Ok((Self { store, writer }, task))
     }
 
+    /// The database itself.
+    #[must_use]
+    pub const fn database(&self) -> &Store {
+        &self.store
+    }
+
     /// Makes and checks page tokens.
     #[must_use]
     pub fn tokens(&self) -> &Tokens {

@@ -1,17 +1,45 @@
-//! Can the server answer, and since when does somebody know?
+//! Can the server answer, and if not, why?
 //!
 //! One state, of which readers see the last and never a queue: whoever is slow misses what was over
 //! before it looked.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tonic_health::pb::health_check_response::ServingStatus;
 
+/// Why a server cannot do its job: a short constant word such as `directory-not-loaded`, and a colon
+/// and what it is about where that helps, such as `log-went-back: flags`.
+///
+/// Anybody may read it, so it names no party and no Device, and holds nothing that a driver said.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotReady(Cow<'static, str>);
+
+impl NotReady {
+    /// Nothing has been said yet.
+    const STARTING: Self = Self(Cow::Borrowed("starting"));
+    /// The server has been told to stop.
+    const DRAINING: Self = Self(Cow::Borrowed("draining"));
+
+    /// For this reason.
+    #[must_use]
+    pub fn because(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self(reason.into())
+    }
+
+    /// The reason.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// The health of one server, under the empty name and under each of its services' names.
 ///
-/// It starts as NOT_SERVING; a service calls [`Health::set_ready`] when it can answer. Once the
-/// server drains it stays NOT_SERVING. Cheap to clone.
+/// It starts as NOT_SERVING; a service calls [`Health::set`] when it can answer, and again whenever
+/// that changes. Once the server drains it stays NOT_SERVING. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Health(Arc<watch::Sender<State>>);
 
@@ -19,7 +47,7 @@ pub struct Health(Arc<watch::Sender<State>>);
 #[derive(Debug)]
 pub(super) struct State {
     services: Vec<&'static str>,
-    ready: bool,
+    ready: Result<(), NotReady>,
     draining: bool,
 }
 
@@ -30,23 +58,19 @@ impl Health {
     pub fn new(services: &[&'static str]) -> Self {
         let state = State {
             services: services.to_vec(),
-            ready: false,
+            ready: Err(NotReady::STARTING),
             draining: false,
         };
         Self(Arc::new(watch::Sender::new(state)))
     }
 
-    /// One more service, known from now on.
-    pub fn offer(&self, service: &'static str) {
-        self.0.send_modify(|state| state.services.push(service));
-    }
-
     /// Whether the service can answer now. Has no effect any more once the server drains.
-    pub fn set_ready(&self, ready: bool) {
+    pub fn set(&self, ready: Result<(), NotReady>) {
         // Said again and again while nothing changes: watchers sleep on.
         self.0.send_if_modified(|state| {
-            let before = std::mem::replace(&mut state.ready, ready);
-            before != ready
+            let news = state.ready != ready;
+            state.ready = ready;
+            news
         });
     }
 
@@ -54,6 +78,12 @@ impl Health {
     #[must_use]
     pub fn is_serving(&self) -> bool {
         self.0.borrow().is_serving()
+    }
+
+    /// Why the server is not serving; `None` if it is.
+    #[must_use]
+    pub fn not_serving(&self) -> Option<NotReady> {
+        self.0.borrow().not_serving()
     }
 
     /// The names of the services, in the order in which they were given.
@@ -87,7 +117,16 @@ impl State {
         self.draining
     }
 
+    /// Why the server is not serving; `None` if it is.
+    pub(super) fn not_serving(&self) -> Option<NotReady> {
+        match &self.ready {
+            _ if self.draining => Some(NotReady::DRAINING),
+            Ok(()) => None,
+            Err(reason) => Some(reason.clone()),
+        }
+    }
+
     const fn is_serving(&self) -> bool {
-        self.ready && !self.draining
+        self.ready.is_ok() && !self.draining
     }
 }

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use futures::{Stream, stream};
 use mesh_api::common::v1::ErrorReason;
 use tokio::sync::watch;
+use tonic::metadata::AsciiMetadataValue;
 use tonic::{Code, Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server;
@@ -18,6 +19,9 @@ use super::health::{Health, State};
 /// The longest name that is remembered while somebody watches it; no service has a longer one. Anybody
 /// may watch, and must not be able to have much kept.
 const LONGEST_NAME: usize = 256;
+
+/// Why the server is not serving, in the response metadata of a check.
+const REASON: &str = "mp169-health-reason";
 
 /// Answers from the state of a server.
 #[derive(Debug)]
@@ -43,13 +47,23 @@ impl health_server::Health for Probe {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        let status = self.0.watch().borrow().of(&request.get_ref().service);
+        let (status, reason) = {
+            let health = self.0.watch();
+            let state = health.borrow();
+            (state.of(&request.get_ref().service), state.not_serving())
+        };
         if status == ServingStatus::ServiceUnknown {
             let (code, reason) = (Code::NotFound, ErrorReason::NotFound);
             let message = "the server has no service of this name";
             return Err(mesh_api::status::refusal(code, reason, message));
         }
-        Ok(Response::new(answer(status)))
+        let mut response = Response::new(answer(status));
+        // What is not ASCII stays unsaid: the status itself is what counts.
+        let reason = reason.and_then(|reason| AsciiMetadataValue::try_from(reason.as_str()).ok());
+        if let Some(reason) = reason {
+            response.metadata_mut().insert(REASON, reason);
+        }
+        Ok(response)
     }
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;

@@ -51,6 +51,7 @@ fn the_chain_is_built_in_the_documented_order() {
         "test",
         GlobalLimits::default(),
         &CallerLimits::default(),
+        Arc::new(SystemClock),
         AuthorizeLayer,
         Routes::default(),
     );

@@ -57,7 +57,7 @@ async fn a_server_that_drains_ends_its_streams_and_finishes_its_calls() {
         },
     )
     .await;
-    health.set_ready(true);
+    health.set(Ok(()));
     assert!(
         !health.is_serving(),
         "a server that drains does not come back"

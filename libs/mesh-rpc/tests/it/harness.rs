@@ -97,7 +97,7 @@ impl TestServer {
             };
             mesh_rpc::serve(options, routes, shutdown).await.unwrap()
         });
-        health.set_ready(true);
+        health.set(Ok(()));
         Self {
             address,
             tls,

@@ -4,6 +4,7 @@
 
 mod certificates;
 mod client;
+mod clock;
 mod crls;
 mod denied;
 mod door;

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use mesh_api::common::v1::ErrorReason;
 use mesh_api::status::reason_of;
+use mesh_rpc::NotReady;
 use mesh_testkit::LIMIT;
 use tokio::time::timeout;
 use tonic::{Code, Streaming};
@@ -13,8 +14,14 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::harness::{SERVED, TestServer};
 
-/// Names that no server has, or not yet.
-const LATE: &str = "mp169.flag_registry.v1.LateService";
+/// A service that no server has.
+const OTHER: &str = "mp169.flag_registry.v1.OtherService";
+/// Says why a server is not serving.
+const REASON: &str = "mp169-health-reason";
+
+fn unready() -> Result<(), NotReady> {
+    Err(NotReady::because("log-went-back: flags"))
+}
 
 async fn watch(server: &TestServer, service: &str) -> Streaming<HealthCheckResponse> {
     let mut health = HealthClient::new(server.foreign(None));
@@ -30,21 +37,20 @@ async fn told(watch: &mut Streaming<HealthCheckResponse>) -> Option<ServingStatu
 }
 
 #[tokio::test]
-async fn a_watch_of_an_unknown_name_says_so_and_waits_for_it() {
+async fn a_watch_of_an_unknown_name_says_so_and_stays_open() {
     let server = TestServer::start().await;
-    let mut late = watch(&server, LATE).await;
-    assert_eq!(told(&mut late).await, Some(ServingStatus::ServiceUnknown));
+    let mut other = watch(&server, OTHER).await;
+    assert_eq!(told(&mut other).await, Some(ServingStatus::ServiceUnknown));
     // Nobody can be made to remember a name of any length.
     let mut long = watch(&server, &"x".repeat(1 << 20)).await;
     assert_eq!(told(&mut long).await, Some(ServingStatus::ServiceUnknown));
-    server.health.set_ready(false);
-    server.health.offer(LATE);
-    assert_eq!(told(&mut late).await, Some(ServingStatus::NotServing));
-    server.health.set_ready(true);
-    assert_eq!(told(&mut late).await, Some(ServingStatus::Serving));
+    server.health.set(unready());
     let ended = server.stop();
-    assert_eq!(told(&mut late).await, Some(ServingStatus::NotServing));
-    assert_eq!((told(&mut late).await, told(&mut long).await), (None, None));
+    // What the server's own health does is nothing to a name that it does not have.
+    assert_eq!(
+        (told(&mut other).await, told(&mut long).await),
+        (None, None)
+    );
     assert!(
         ended.await.unwrap().clean,
         "no watch is in the way of an end"
@@ -62,7 +68,7 @@ async fn a_check_of_an_unknown_name_is_not_found() {
         let answer = health.check(request).await.unwrap().into_inner();
         assert_eq!(answer.status(), ServingStatus::Serving);
     }
-    for service in [LATE, "grpc", " "] {
+    for service in [OTHER, "grpc", " "] {
         let request = HealthCheckRequest {
             service: service.to_owned(),
         };
@@ -73,20 +79,45 @@ async fn a_check_of_an_unknown_name_is_not_found() {
 }
 
 #[tokio::test]
+async fn a_check_says_why_the_server_is_not_serving() {
+    let server = TestServer::start().await;
+    let mut health = HealthClient::new(server.foreign(None));
+    let mut check = async |service: &str| {
+        let service = service.to_owned();
+        let answer = health.check(HealthCheckRequest { service }).await.unwrap();
+        let reason = answer.metadata().get(REASON);
+        let reason = reason.map(|reason| reason.to_str().unwrap().to_owned());
+        (answer.into_inner().status(), reason)
+    };
+    assert_eq!(check("").await, (ServingStatus::Serving, None));
+    for reason in ["log-went-back: flags", "directory-not-loaded"] {
+        server.health.set(Err(NotReady::because(reason)));
+        for service in [SERVED[0], ""] {
+            let told = check(service).await;
+            assert_eq!(told, (ServingStatus::NotServing, Some(reason.to_owned())));
+        }
+    }
+    // What cannot stand in metadata does not keep the answer itself back.
+    server.health.set(Err(NotReady::because("two\nlines")));
+    assert_eq!(check("").await, (ServingStatus::NotServing, None));
+    server.health.set(Ok(()));
+    assert_eq!(check("").await, (ServingStatus::Serving, None));
+}
+
+#[tokio::test]
 async fn a_watch_tells_changes_and_keeps_none_for_a_slow_reader() {
     let server = TestServer::start().await;
     let mut watch = watch(&server, SERVED[0]).await;
     assert_eq!(told(&mut watch).await, Some(ServingStatus::Serving));
     // The server's tasks do not run in between: nobody looks at what is over.
     for _ in 0..10_000 {
-        server.health.set_ready(false);
-        server.health.set_ready(true);
+        server.health.set(unready());
+        server.health.set(Ok(()));
     }
-    server.health.set_ready(false);
+    server.health.set(unready());
     assert_eq!(told(&mut watch).await, Some(ServingStatus::NotServing));
     // What changes nothing for the one who watches is not told.
-    server.health.set_ready(false);
-    server.health.offer(LATE);
+    server.health.set(unready());
     let ended = server.stop();
     assert_eq!(told(&mut watch).await, None);
     assert!(ended.await.unwrap().clean);
