@@ -274,8 +274,8 @@ fn every_contract_keeps_the_rules_of_its_form() {
     let packages: BTreeSet<&str> = files.iter().map(FileDescriptorProto::package).collect();
     assert_eq!(
         packages.len(),
-        7,
-        "five services, what they share, and the rules: {packages:?}"
+        8,
+        "five services, what they share, the rules, and the audit: {packages:?}"
     );
     let faults: Vec<String> = files
         .iter()
@@ -308,7 +308,13 @@ fn every_event_says_first_what_its_stamp_says() {
         let kinds = fields.map(|field| (field.name(), field.number(), field.type_name()));
         kinds.collect::<Vec<_>>()
     };
-    for event in ["PartyEvent", "DeviceEvent", "FlagEvent", "CspFlagChange"] {
+    for event in [
+        "PartyEvent",
+        "DeviceEvent",
+        "FlagEvent",
+        "CspFlagChange",
+        "AuditEvent",
+    ] {
         assert_eq!(stamp_of(event), stamp_of("EventStamp"), "{event}");
     }
 }

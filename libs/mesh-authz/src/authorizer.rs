@@ -10,7 +10,7 @@ use crate::distinct::each_once;
 use crate::extract::FieldPath;
 use crate::permit::Basis;
 use crate::rule::{Grants, MethodRule, Own, Responsible};
-use crate::{Authority, Caller, DevicePermit, Directory, Ending, Identity, Refusal, Rules};
+use crate::{Authority, Caller, DevicePermit, Directory, Ending, Identity, Notes, Refusal, Rules};
 
 /// The most Devices that one call may name.
 pub const MAX_BATCH: usize = 1_000;
@@ -35,6 +35,7 @@ pub struct Authorization {
     devices: Devices,
     authorizer: Authorizer,
     ending: Ending,
+    notes: Notes,
 }
 
 #[derive(Clone)]
@@ -52,9 +53,9 @@ pub(crate) enum Admission<'r> {
     /// Everybody may call it.
     Open,
     /// The caller's role is enough and no field matters.
-    ByRole(Caller),
+    ByRole(Arc<Caller>),
     /// The request's fields decide.
-    NeedsRequest(Caller, &'r Grants),
+    NeedsRequest(Arc<Caller>, &'r Grants),
 }
 
 impl Authorizer {
@@ -82,6 +83,7 @@ impl Authorizer {
         path: &str,
         identity: Option<Identity>,
         on_behalf_of: Option<EntityId>,
+        notes: &Notes,
     ) -> Result<Admission<'_>, Refusal> {
         let grants = match self.inner.rules.of(path).ok_or(Refusal::NoSuchMethod)? {
             MethodRule::Anyone => return Ok(Admission::Open),
@@ -89,6 +91,8 @@ impl Authorizer {
         };
         let identity = identity.ok_or(Refusal::CertificateMissing)?;
         let caller = self.inner.directory.resolve(identity, on_behalf_of)?;
+        let caller = Arc::new(caller);
+        notes.caller(&caller);
         if !grants.could_admit(&caller) {
             return Err(Refusal::RoleNotPermitted);
         }
@@ -102,33 +106,34 @@ impl Authorizer {
     /// The part that needs the request: one encoded message.
     pub(crate) async fn judge(
         &self,
-        caller: Caller,
+        caller: Arc<Caller>,
         grants: &Grants,
         message: &[u8],
+        notes: Notes,
     ) -> Result<Authorization, Refusal> {
-        let caller = Arc::new(caller);
         if let Some(responsible) = &grants.responsible {
             let devices = self
-                .judge_devices(&caller, grants, responsible, message)
+                .judge_devices(&caller, grants, responsible, message, &notes)
                 .await?;
-            return Ok(self.authorization(caller, grants, devices));
+            return Ok(self.authorization(caller, grants, devices, notes));
         }
         for (roles, own, field) in &grants.own {
             if roles.intersects(caller.roles()) && owns(&caller, *own, field, message)? {
-                return Ok(self.authorization(caller, grants, Devices::Own));
+                return Ok(self.authorization(caller, grants, Devices::Own, notes));
             }
         }
         Err(Refusal::NotOwnData)
     }
 
     /// Hands inward that the caller's role is enough.
-    pub(crate) fn by_role(&self, caller: Caller, path: &str) -> Authorization {
+    pub(crate) fn by_role(&self, caller: Arc<Caller>, path: &str, notes: Notes) -> Authorization {
         Authorization {
-            caller: Arc::new(caller),
+            caller,
             method: path.into(),
             devices: Devices::ByRole,
             authorizer: self.clone(),
             ending: Ending::new(),
+            notes,
         }
     }
 
@@ -137,6 +142,7 @@ impl Authorizer {
         caller: Arc<Caller>,
         grants: &Grants,
         devices: Devices,
+        notes: Notes,
     ) -> Authorization {
         let method = Arc::clone(&grants.method);
         Authorization {
@@ -145,6 +151,7 @@ impl Authorizer {
             devices,
             authorizer: self.clone(),
             ending: Ending::new(),
+            notes,
         }
     }
 
@@ -154,6 +161,7 @@ impl Authorizer {
         grants: &Grants,
         responsible: &Responsible,
         message: &[u8],
+        notes: &Notes,
     ) -> Result<Devices, Refusal> {
         let field = &responsible.device;
         let values = field.values(message)?;
@@ -168,6 +176,7 @@ impl Authorizer {
             .iter()
             .map(|text| text.parse().map_err(|_| malformed()))
             .collect();
+        notes.devices(devices.iter().flatten().copied());
         each_once(
             &field.text,
             devices.iter().map(|device| device.as_ref().ok()),
@@ -187,6 +196,11 @@ impl Authorizer {
         }
         let well_formed: Vec<DeviceId> = devices.iter().flatten().copied().collect();
         let bases = self.bases(caller, responsible, &well_formed).await?;
+        if field.repeated {
+            let judged = well_formed.iter().zip(&bases);
+            let refused = judged.filter(|(_, basis)| basis.is_err());
+            notes.refused(refused.map(|(device, _)| *device));
+        }
         let mut bases = well_formed.into_iter().zip(bases);
         let permits = devices.into_iter().map(|device| {
             device?;
@@ -354,6 +368,12 @@ impl Authorization {
     #[must_use]
     pub fn caller(&self) -> &Caller {
         &self.caller
+    }
+
+    /// What is noted on the call for the audit.
+    #[must_use]
+    pub const fn notes(&self) -> &Notes {
+        &self.notes
     }
 
     /// The permit for the one Device of a unary call.

@@ -70,6 +70,23 @@ internal_roles! {
     Auditor = "auditor",
 }
 
+impl InternalRole {
+    /// Whether it is one of the mesh's own services.
+    #[must_use]
+    pub const fn is_service(self) -> bool {
+        match self {
+            Self::Registration
+            | Self::FlagRegistry
+            | Self::Classification
+            | Self::CspNotification
+            | Self::Reporting => true,
+            Self::Dsp | Self::RegistrationData | Self::Operator | Self::Analyst | Self::Auditor => {
+                false
+            }
+        }
+    }
+}
+
 impl fmt::Display for InternalRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

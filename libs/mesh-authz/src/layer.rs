@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use tower::{Layer, Service};
 
 use crate::authorizer::Admission;
 use crate::rule::Grants;
-use crate::{Authorization, Authorizer, Caller, Ending, Identity, Refusal};
+use crate::{Authorization, Authorizer, Caller, Ending, Identity, Notes, Refusal};
 
 /// Names the entity that a gateway acts for: an EUI-64. Nothing else in a request's metadata says
 /// who the caller is.
@@ -95,12 +96,16 @@ async fn authorize(
     request: Request<Body>,
 ) -> Result<Request<Body>, Refusal> {
     let identity = request.extensions().get::<Identity>().copied();
+    let notes = request.extensions().get::<Notes>().cloned();
+    let notes = notes.unwrap_or_default();
     let on_behalf_of = on_behalf_of(&request)?;
-    let authorization = match authorizer.admit(request.uri().path(), identity, on_behalf_of)? {
+    notes.claims_to_act_for(on_behalf_of);
+    let path = request.uri().path();
+    let authorization = match authorizer.admit(path, identity, on_behalf_of, &notes)? {
         Admission::Open => return Ok(request),
-        Admission::ByRole(caller) => authorizer.by_role(caller, request.uri().path()),
+        Admission::ByRole(caller) => authorizer.by_role(caller, path, notes),
         Admission::NeedsRequest(caller, grants) => {
-            return with_request(authorizer, caller, grants, request).await;
+            return with_request(authorizer, caller, grants, notes, request).await;
         }
     };
     Ok(with_authorization(request, authorization))
@@ -108,15 +113,16 @@ async fn authorize(
 
 async fn with_request(
     authorizer: &Authorizer,
-    caller: Caller,
+    caller: Arc<Caller>,
     grants: &Grants,
+    notes: Notes,
     request: Request<Body>,
 ) -> Result<Request<Body>, Refusal> {
     let (parts, body) = request.into_parts();
     let collected = Limited::new(body, MAX_REQUEST).collect().await;
     let frame = collected.map_err(|_| Refusal::NotOneMessage)?.to_bytes();
     let authorization = authorizer
-        .judge(caller, grants, one_message(&frame)?)
+        .judge(caller, grants, one_message(&frame)?, notes)
         .await?;
     let request = Request::from_parts(parts, Body::new(Full::new(frame)));
     Ok(with_authorization(request, authorization))

@@ -3,7 +3,8 @@
 //! The rule of each RPC stands beside it in `proto/`, as a method option. [`Rules`] reads them at
 //! start, [`AuthorizeLayer`] applies them to every call, and a handler finds an [`Authorization`]
 //! in its request: the [`Caller`], and for a method that is about Devices a [`DevicePermit`] for
-//! each. Permits can only be built here.
+//! each. Permits can only be built here. What is found out about a call on the way goes into its
+//! [`Notes`], for the audit.
 //!
 //! Order of the checks, so that nobody can probe: method, certificate, party, role, and only then
 //! the request's fields and the Device.
@@ -17,6 +18,7 @@ mod ending;
 mod extract;
 mod identity;
 mod layer;
+mod notes;
 mod permit;
 mod refusal;
 mod remote;
@@ -34,6 +36,7 @@ pub use ending::Ending;
 pub use identity::{Identity, IdentityTextError, InternalRole};
 pub use layer::{Authorize, AuthorizeLayer, ON_BEHALF_OF};
 pub use mesh_api::authorization::v1::Role;
+pub use notes::{Noted, Notes};
 pub use permit::{Authorized, Basis, DevicePermit};
 pub use refusal::Refusal;
 pub use remote::{FollowedSupplier, RemoteAuthority};

@@ -13,6 +13,7 @@
 //! | how long a connection lasts, and how its calls end | `server/term.rs`, `standing.rs` |
 //! | whose certificate is not accepted any more? | `deny_list.rs`, `tls/crl.rs`, `tls/verifiers.rs` |
 //! | who gets through the handshake, and who makes room | `server/door.rs`, `server/crowd.rs` |
+//! | what goes on record of a call | `audit.rs` |
 //! | calls at a time, deadlines, message size | `limits.rs` |
 //! | what each class of callers has of a server | `limits/shares.rs` |
 //! | rate of a caller, and when it is its turn | `caller_limits.rs`, `turns.rs` |
@@ -32,6 +33,7 @@
 //!     listener: tokio::net::TcpListener,
 //!     tls: Tls,
 //!     authorize: mesh_authz::AuthorizeLayer,
+//!     journal: std::sync::Arc<dyn mesh_rpc::audit::Journal>,
 //!     shutdown: impl Future<Output = ()> + Send,
 //! ) -> Result<(), mesh_rpc::ServeError> {
 //!     let registration = connect(ClientOptions::new("registration", "127.0.0.1:7001", tls.clone()));
@@ -41,7 +43,7 @@
 //!     let routes = Routes::default(); // .add_service(FlagServiceServer::new(…))
 //!     health.set(Ok(())); // when the service can answer
 //!     let options =
-//!         ServeOptions::new("flag-registry", listener, tls, authorize, health, draining);
+//!         ServeOptions::new("flag-registry", listener, tls, authorize, journal, health, draining);
 //!     let drained = serve(options, routes, shutdown).await?;
 //!     if !drained.clean {
 //!         tracing::warn!("some calls were cut off");
@@ -51,6 +53,7 @@
 //! }
 //! ```
 
+pub mod audit;
 mod caller_limits;
 mod certificate;
 mod client;

@@ -5,7 +5,7 @@
 //! file, ours or a library's, are written up to a rate; the next line that is written says how many
 //! were left out. For `tracing` all records of the `log` crate at one level come from one place, so
 //! their kind is the target and the line that the record names. What happened is counted in metrics whether it is written or not, and what was
-//! left out is counted here. The audit is written whole: its lines come from callers with a name.
+//! left out is counted here.
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
@@ -23,10 +23,6 @@ use tracing::subscriber::Interest;
 use tracing::{Event, Metadata};
 use tracing_log::NormalizeEvent as _;
 use tracing_subscriber::layer::{Context, Filter};
-
-/// The target of events that say who read what of which Device. They are logged, and never part of a
-/// trace.
-pub(crate) const AUDIT: &str = "audit";
 
 /// Lines of one kind that are written one after another, after a pause.
 pub(crate) const LINES_AT_ONCE: NonZeroU32 = NonZeroU32::new(20).expect("not zero");
@@ -101,9 +97,6 @@ impl<C: Clock + Clone> LogRate<C> {
 
     fn may_write(&self, event: &Event<'_>) -> bool {
         let line = event.metadata();
-        if line.target() == AUDIT {
-            return true;
-        }
         let record = event.normalized_metadata().map(|named| Record {
             target: named.target().to_owned(),
             line: named.line(),
@@ -259,10 +252,7 @@ mod tests {
         assert_eq!(first.len(), 20);
         assert!(first.iter().all(|&(_, told)| told == 0));
         tracing::info!("another kind");
-        for _ in 0..100 {
-            tracing::info!(target: AUDIT, "read");
-        }
-        assert_eq!(taken().len(), 101);
+        assert_eq!(taken().len(), 1);
 
         clock.advance(Duration::from_secs(1));
         fail(1_000);

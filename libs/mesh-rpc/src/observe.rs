@@ -1,7 +1,7 @@
 //! When, and how, does a call end?
 //!
 //! An RPC is over when its trailers were sent, or when the caller has gone; both may be long after
-//! the handler returned. Trace and metrics learn of it here, exactly once.
+//! the handler returned. Trace, metrics and audit learn of it here, exactly once.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -36,6 +36,9 @@ impl CallEnd {
 
 /// Who wants to know how a call ended.
 pub(crate) trait Observer: Send + Unpin + 'static {
+    /// Called for each frame of an answer that goes out, before [`Observer::ended`].
+    fn sends(&mut self, _frame: &Frame<Bytes>) {}
+
     /// Called once per call.
     fn ended(self, end: CallEnd);
 }
@@ -53,6 +56,16 @@ impl<O: Observer> Call<O> {
         if let Some(observer) = self.0.take() {
             observer.ended(end);
         }
+    }
+
+    /// The observer, unless the call has ended.
+    pub(crate) const fn observer(&mut self) -> Option<&mut O> {
+        self.0.as_mut()
+    }
+
+    /// The observer, which is told of no end any more.
+    pub(crate) const fn take(&mut self) -> Option<O> {
+        self.0.take()
     }
 
     /// Goes on observing until the body of `response` has ended. The body is polled inside `span`.
@@ -101,6 +114,9 @@ impl<O: Observer> HttpBody for Observed<O> {
         drop(entered);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
+                if let Some(observer) = &mut this.call.0 {
+                    observer.sends(frame);
+                }
                 if let Some(trailers) = frame.trailers_ref() {
                     let code = code_in(trailers).unwrap_or(Code::Unknown);
                     this.call.end(CallEnd::Status(code));

@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tower::{Layer, ServiceBuilder};
 
+use crate::audit::{AuditLayer, Journal};
 use crate::caller_limits::{CallerLimits, CallerLimitsLayer};
 use crate::identity::IdentityLayer;
 use crate::limits::{GlobalLimits, GlobalLimitsLayer, Places};
@@ -47,13 +48,14 @@ pub use health::{Health, NotReady};
 
 /// The layers of [`chain`], outermost first, by what they do. A test compares them with the chain
 /// that is really built.
-pub const LAYER_ORDER: [&str; 9] = [
+pub const LAYER_ORDER: [&str; 10] = [
     "trace",
     "metrics",
     "panic guard",
     "protocol",
     "global limits",
     "identity",
+    "audit",
     "limits per caller",
     "authorization",
     "handler",
@@ -78,6 +80,8 @@ pub struct ServeOptions<A> {
     /// The authorization layer: it answers `UNAUTHENTICATED` where there is no identity and the
     /// method is not open to all.
     pub authorize: A,
+    /// Who puts the calls on record.
+    pub journal: Arc<dyn Journal>,
     /// What the server takes on from everybody together.
     pub limits: GlobalLimits,
     /// How often one caller may ask.
@@ -100,6 +104,7 @@ impl<A> ServeOptions<A> {
         listener: TcpListener,
         tls: Tls,
         authorize: A,
+        journal: Arc<dyn Journal>,
         health: Health,
         draining: Draining,
     ) -> Self {
@@ -108,6 +113,7 @@ impl<A> ServeOptions<A> {
             listener,
             tls,
             authorize,
+            journal,
             limits: GlobalLimits::default(),
             caller_limits: CallerLimits::default(),
             health,
@@ -139,6 +145,7 @@ fn chain<A>(
     limits: GlobalLimits,
     caller_limits: &CallerLimits,
     clock: Arc<dyn Clock>,
+    journal: Arc<dyn Journal>,
     authorize: A,
     routes: Routes,
 ) -> impl Rpc
@@ -159,6 +166,8 @@ where
         .layer(GlobalLimitsLayer::new(limits))
         // From the certificate alone, and no longer than it is accepted; claims in metadata end here.
         .layer(IdentityLayer { clock })
+        // Needs the caller; what is refused below goes on record as what is answered does.
+        .layer(AuditLayer::new(journal))
         // Needs the caller; spares the authority the calls of one that runs wild, and has the others
         // take turns with their work.
         .layer(CallerLimitsLayer::new(caller_limits, &limits.shares))
@@ -193,6 +202,7 @@ where
             options.limits,
             &options.caller_limits,
             options.clock,
+            options.journal,
             options.authorize,
             routes,
         ),

@@ -18,14 +18,14 @@ use opentelemetry_sdk::trace::{
 };
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::{FilterExt as _, Targets};
+use tracing_subscriber::filter::FilterExt as _;
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry};
 
 use crate::log_line::LogLines;
-use crate::log_rate::{AUDIT, LogRate};
+use crate::log_rate::LogRate;
 use crate::traceparent::FromOutside;
 
 /// How log lines look.
@@ -108,12 +108,7 @@ impl Telemetry {
         let spans = providers.as_ref().map(|(traces, _)| {
             tracing_opentelemetry::layer()
                 .with_tracer(traces.tracer("mesh-rpc"))
-                .with_filter(
-                    // The audit names Devices, and no trace does.
-                    Targets::new()
-                        .with_default(LevelFilter::INFO)
-                        .with_target(AUDIT, LevelFilter::OFF),
-                )
+                .with_filter(LevelFilter::INFO)
         });
         let rate = LogRate::new();
         let log = log_layer::<Registry>(options.format, &rate);

@@ -32,6 +32,14 @@ pub fn current_traceparent() -> Option<String> {
     traceparent_of(&Span::current().context())
 }
 
+/// The trace that the current span belongs to; `None` as for [`current_traceparent`].
+pub(crate) fn current_trace() -> Option<[u8; 16]> {
+    let cx = Span::current().context();
+    let span = cx.span();
+    let context = span.span_context();
+    context.is_valid().then(|| context.trace_id().to_bytes())
+}
+
 /// Makes `span` link to the span that `traceparent` names: "this was caused by that", without being
 /// part of it. Says whether `traceparent` was one.
 ///

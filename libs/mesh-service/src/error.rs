@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mesh_api::common::v1::ErrorReason;
 use mesh_api::status;
+use mesh_audit::RecordingError;
 use mesh_authz::RuleError;
 use mesh_rpc::ServeError;
 use mesh_store::StoreError;
@@ -18,6 +19,12 @@ pub enum RunError {
     /// The database cannot be used.
     #[error("the database cannot be used: {0}")]
     Store(#[from] StoreError),
+    /// The database of the audit cannot be used.
+    #[error("the audit database cannot be used: {0}")]
+    Audit(#[source] StoreError),
+    /// The contracts do not say of a method how its calls are put on record.
+    #[error("the contracts' recordings cannot be used: {0}")]
+    Recordings(#[from] RecordingError),
     /// The contracts lack a rule, or have one that cannot be carried out.
     #[error("the contracts' rules cannot be used: {0}")]
     Rules(#[from] RuleError),

@@ -10,6 +10,10 @@ pub struct Config {
     /// What every service of the mesh needs.
     #[command(flatten)]
     pub process: ProcessSettings,
+    /// The database of the audit, which is the record of all calls: `sqlite://PATH`. Made if it is not
+    /// there.
+    #[arg(long, env = "MP169_AUDIT_DATABASE_URL")]
+    pub audit_database_url: String,
     /// Where the service registration listens: `host:port`.
     #[arg(long, env = "MP169_REGISTRATION")]
     pub registration: String,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mesh_api::classification::v1::classification_service_server::ClassificationServiceServer;
+use mesh_audit::{Audit, Recordings};
 use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
 use mesh_follow::follow_directory;
 use mesh_rpc::{
@@ -28,6 +29,8 @@ pub const SERVICE: &str = "mp169.classification.v1.ClassificationService";
 /// What the service needs from outside.
 #[derive(Clone)]
 pub struct Deps {
+    /// The database of the audit: `sqlite://PATH`.
+    pub audit_database_url: String,
     /// Where the service registration listens: `host:port`.
     pub registration: String,
     /// Where the service flag-registry listens: `host:port`.
@@ -45,8 +48,14 @@ pub struct Deps {
 impl Deps {
     /// With the machine's clock and the policy that is compiled in.
     #[must_use]
-    pub fn new(registration: &str, flag_registry: &str, tls: Tls) -> Self {
+    pub fn new(
+        audit_database_url: &str,
+        registration: &str,
+        flag_registry: &str,
+        tls: Tls,
+    ) -> Self {
         Self {
+            audit_database_url: audit_database_url.to_owned(),
             registration: registration.to_owned(),
             flag_registry: flag_registry.to_owned(),
             tls,
@@ -64,6 +73,15 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
     let rules = Rules::read(deps.contracts, &[SERVICE])?;
+    let recordings = Recordings::read(deps.contracts, &[SERVICE])?;
+    let (audit, audit_task) = Audit::open(
+        "classification",
+        &deps.audit_database_url,
+        recordings,
+        Arc::clone(&deps.clock),
+    )
+    .await
+    .map_err(RunError::Audit)?;
     let client =
         |service, address: &str| connect(ClientOptions::new(service, address, deps.tls.clone()));
     let metrics = Metrics::new(&opentelemetry::global::meter("classification"));
@@ -75,6 +93,7 @@ pub async fn run(
         health: Health::new(&[SERVICE]),
         draining: Draining::new(),
         metrics,
+        audit,
         deps,
     };
 
@@ -83,6 +102,7 @@ pub async fn run(
     let served = serve(options, routes, shutdown).await;
 
     background.shutdown().await;
+    audit_task.shutdown().await;
     Ok(served?)
 }
 
@@ -93,6 +113,7 @@ struct Parts {
     flag_registry: MeshChannel,
     flags: Flags,
     metrics: Metrics,
+    audit: Audit,
     directory: Directory,
     health: Health,
     draining: Draining,
@@ -142,6 +163,7 @@ impl Parts {
             listener,
             self.deps.tls.clone(),
             AuthorizeLayer::new(authorizer),
+            self.audit.journal(),
             self.health.clone(),
             self.draining.clone(),
         );
@@ -153,7 +175,8 @@ impl Parts {
 }
 
 /// Says SERVING from the first snapshot on, stale or not: answers that say how old they are beat
-/// none. The party directory is not needed for that, because every caller is an internal role.
+/// none. The party directory is not needed for that, because every caller is an internal role. Nor is
+/// the audit: what decides is counted, and goes on while nothing can be put on record.
 async fn serving_once_loaded(health: Health, flags: Flags, stop: CancellationToken) {
     health.set(Err(NotReady::because("flags-not-loaded")));
     let mut changes = flags.changes();

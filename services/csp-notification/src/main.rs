@@ -12,12 +12,15 @@ async fn main() -> ExitCode {
         "csp-notification",
         &config.process,
         |tls, listener, stop| {
-            let deps = Deps::new(
+            let mut deps = Deps::new(
                 &config.database_url,
                 &config.registration,
                 &config.flag_registry,
                 tls,
             );
+            if let Some(url) = config.audit_database_url {
+                deps.audit_database_url = url;
+            }
             run(deps, listener, stop)
         },
     )

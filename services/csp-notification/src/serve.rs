@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mesh_api::csp_notification::v1::csp_notification_service_server::CspNotificationServiceServer;
+use mesh_audit::{Audit, Recordings};
 use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
 use mesh_follow::{FeedSettings, follow_directory};
 use mesh_rpc::{ClientOptions, Drained, Draining, Health, ServeOptions, Tls, connect, serve};
@@ -25,6 +26,8 @@ pub const SERVICE: &str = "mp169.csp_notification.v1.CspNotificationService";
 pub struct Deps {
     /// The database: `sqlite://PATH`.
     pub database_url: String,
+    /// The database of the audit.
+    pub audit_database_url: String,
     /// Where the service registration listens: `host:port`.
     pub registration: String,
     /// Where the service flag-registry listens: `host:port`.
@@ -45,6 +48,7 @@ impl Deps {
     pub fn new(database_url: &str, registration: &str, flag_registry: &str, tls: Tls) -> Self {
         Self {
             database_url: database_url.to_owned(),
+            audit_database_url: mesh_audit::beside(database_url),
             registration: registration.to_owned(),
             flag_registry: flag_registry.to_owned(),
             tls,
@@ -62,6 +66,15 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
     let rules = Rules::read(deps.contracts, &[SERVICE])?;
+    let recordings = Recordings::read(deps.contracts, &[SERVICE])?;
+    let (audit, audit_task) = Audit::open(
+        "csp-notification",
+        &deps.audit_database_url,
+        recordings,
+        Arc::clone(&deps.clock),
+    )
+    .await
+    .map_err(RunError::Audit)?;
     let store = Store::open(&deps.database_url, &MIGRATIONS).await?;
     let (writer, writer_task) = Writer::start(
         store.clone(),
@@ -88,13 +101,16 @@ pub async fn run(
         writer.clone(),
         background.stop(),
     ));
-    // Serving means that callers can be recognised and the store answers. The flag registry need not
-    // answer for that: CSPs get what is known.
+    // Serving means that callers can be recognised, the store answers, and calls are put on record.
+    // The flag registry need not answer for that: CSPs get what is known.
     let able = {
-        let store = store.clone();
+        let (store, audit) = (store.clone(), audit.clone());
         move || {
-            let store = store.clone();
-            async move { usable(&store, projected(&store).await).map(drop) }
+            let (store, audit) = (store.clone(), audit.clone());
+            async move {
+                audit.usable()?;
+                usable(&store, projected(&store).await).map(drop)
+            }
         }
     };
     background.spawn(watch_health(
@@ -120,6 +136,7 @@ pub async fn run(
         listener,
         deps.tls,
         AuthorizeLayer::new(authorizer),
+        audit.journal(),
         health,
         draining,
     );
@@ -128,5 +145,6 @@ pub async fn run(
     background.shutdown().await;
     writer_task.shutdown().await;
     store.close().await;
+    audit_task.shutdown().await;
     Ok(served?)
 }

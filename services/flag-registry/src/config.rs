@@ -15,6 +15,10 @@ pub struct Config {
     /// The database: `sqlite://PATH`. Made if it is not there.
     #[arg(long, env = "MP169_DATABASE_URL")]
     pub database_url: String,
+    /// The database of the audit, which is the record of all calls. Beside the other, with `-audit`
+    /// before its ending, if not given. Made if it is not there.
+    #[arg(long, env = "MP169_AUDIT_DATABASE_URL")]
+    pub audit_database_url: Option<String>,
     /// Where the service registration listens: `host:port`.
     #[arg(long, env = "MP169_REGISTRATION")]
     pub registration: String,

@@ -100,14 +100,16 @@ impl FlagService for Flags {
         &self,
         request: Request<wire::GetFlagRequest>,
     ) -> Result<Response<wire::GetFlagResponse>, Status> {
-        let permit = Authorization::of(&request)?.device()?;
+        let authorization = Authorization::of(&request)?;
         let wire::GetFlagRequest {
             at_least,
             as_of,
             valid_time,
             ..
         } = request.into_inner();
-        let about = self.about(at_least, as_of, valid_time).await?;
+        let notes = authorization.notes();
+        let about = self.about(notes, at_least, as_of, valid_time).await?;
+        let permit = authorization.device()?;
         Ok(Response::new(self.get(&permit, &about).await?))
     }
 
@@ -122,7 +124,8 @@ impl FlagService for Flags {
             valid_time,
             ..
         } = request.into_inner();
-        let about = self.about(at_least, as_of, valid_time).await?;
+        let notes = authorization.notes();
+        let about = self.about(notes, at_least, as_of, valid_time).await?;
         let answer = self.batch_get(authorization.batch()?, &about).await?;
         Ok(Response::new(answer))
     }
@@ -154,10 +157,7 @@ impl FlagService for Flags {
         let authorization = Authorization::of(&request)?;
         let start = Start::from_wire(request.into_inner().start)?;
         let snapshots = self.store.clone();
-        let caller = authorization.caller().key().to_owned();
         let stream = self.feed.serve(start, authorization, snapshots).await?;
-        // The history of every Device (decision 28).
-        tracing::info!(target: "audit", caller, log = %self.store.log(), "log of flags followed");
         Ok(Response::new(stream))
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mesh_api::flag_registry::v1::flag_service_server::FlagServiceServer;
+use mesh_audit::{Audit, Recordings};
 use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
 use mesh_follow::{Feed, follow_directory};
 use mesh_rpc::{
@@ -28,6 +29,8 @@ pub const SERVICE: &str = "mp169.flag_registry.v1.FlagService";
 pub struct Deps {
     /// The database: `sqlite://PATH`.
     pub database_url: String,
+    /// The database of the audit.
+    pub audit_database_url: String,
     /// Where the service registration listens: `host:port`.
     pub registration: String,
     /// Our certificate, and whom we trust.
@@ -46,6 +49,7 @@ impl Deps {
     pub fn new(database_url: &str, registration: &str, tls: Tls) -> Self {
         Self {
             database_url: database_url.to_owned(),
+            audit_database_url: mesh_audit::beside(database_url),
             registration: registration.to_owned(),
             tls,
             clock: Arc::new(SystemClock),
@@ -62,6 +66,15 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
     let rules = Rules::read(deps.contracts, &[SERVICE])?;
+    let recordings = Recordings::read(deps.contracts, &[SERVICE])?;
+    let (audit, audit_task) = Audit::open(
+        "flag-registry",
+        &deps.audit_database_url,
+        recordings,
+        Arc::clone(&deps.clock),
+    )
+    .await
+    .map_err(RunError::Audit)?;
     let clock = Arc::clone(&deps.clock);
     let settings = WriterSettings::default();
     let (store, writer) = FlagStore::open(&deps.database_url, clock, deps.quotas, settings).await?;
@@ -75,6 +88,7 @@ pub async fn run(
         health: Health::new(&[SERVICE]),
         draining: Draining::new(),
         store,
+        audit,
         registration,
         deps,
     };
@@ -87,6 +101,7 @@ pub async fn run(
     background.shutdown().await;
     writer.shutdown().await;
     parts.store.database().close().await;
+    audit_task.shutdown().await;
     Ok(served?)
 }
 
@@ -94,6 +109,7 @@ pub async fn run(
 struct Parts {
     deps: Deps,
     store: FlagStore,
+    audit: Audit,
     registration: MeshChannel,
     directory: Directory,
     health: Health,
@@ -115,12 +131,15 @@ impl Parts {
             Arc::clone(&self.deps.clock),
             background.stop(),
         ));
-        // Serving means that callers can be recognised and the store answers. Registration need
-        // not answer for that: reads and streams go on without it.
-        let store = self.store.clone();
+        // Serving means that callers can be recognised, the store answers, and calls are put on
+        // record. Registration need not answer for that: reads and streams go on without it.
+        let (store, audit) = (self.store.clone(), self.audit.clone());
         let able = move || {
-            let store = store.clone();
-            async move { usable(store.database(), store.head().await).map(drop) }
+            let (store, audit) = (store.clone(), audit.clone());
+            async move {
+                audit.usable()?;
+                usable(store.database(), store.head().await).map(drop)
+            }
         };
         background.spawn(watch_health(
             self.health.clone(),
@@ -154,6 +173,7 @@ impl Parts {
             listener,
             self.deps.tls.clone(),
             AuthorizeLayer::new(authorizer),
+            self.audit.journal(),
             self.health.clone(),
             self.draining.clone(),
         );

@@ -234,6 +234,12 @@ impl Folder {
         )
     }
 
+    /// Where the audit of a service is.
+    #[must_use]
+    pub fn audit_database_url(&self, service: Service) -> String {
+        mesh_audit::beside(&self.database_url(service))
+    }
+
     /// Claims the folder for the one mesh that may run in it, for as long as the file is held.
     pub fn claim(&self) -> Result<File> {
         let path = self.0.join("mesh.lock");

@@ -79,7 +79,12 @@ impl Site {
                 flag_registry::run(deps, listener, stop).boxed()
             }
             Service::Classification => {
-                let mut deps = classification::Deps::new(registration, flags, tls);
+                let mut deps = classification::Deps::new(
+                    &self.folder.audit_database_url(service),
+                    registration,
+                    flags,
+                    tls,
+                );
                 deps.clock = clock;
                 classification::run(deps, listener, stop).boxed()
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mesh_api::registration::v1::authority_service_server::AuthorityServiceServer;
 use mesh_api::registration::v1::device_service_server::DeviceServiceServer;
 use mesh_api::registration::v1::party_service_server::PartyServiceServer;
+use mesh_audit::{Audit, Recordings};
 use mesh_authz::{AuthorizeLayer, Authorizer, Directory, Rules};
 use mesh_rpc::{Drained, Draining, Health, ServeOptions, Tls, serve};
 use mesh_service::{Background, RunError, usable, watch_health};
@@ -30,6 +31,8 @@ pub const SERVICES: [&str; 3] = [
 pub struct Deps {
     /// The database: `sqlite://PATH`.
     pub database_url: String,
+    /// The database of the audit.
+    pub audit_database_url: String,
     /// Our certificate, and whom we trust.
     pub tls: Tls,
     /// The time.
@@ -44,6 +47,7 @@ impl Deps {
     pub fn new(database_url: &str, tls: Tls) -> Self {
         Self {
             database_url: database_url.to_owned(),
+            audit_database_url: mesh_audit::beside(database_url),
             tls,
             clock: Arc::new(SystemClock),
             contracts: mesh_api::FILE_DESCRIPTOR_SET,
@@ -58,6 +62,15 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
     let rules = Rules::read(deps.contracts, &SERVICES)?;
+    let recordings = Recordings::read(deps.contracts, &SERVICES)?;
+    let (audit, audit_task) = Audit::open(
+        "registration",
+        &deps.audit_database_url,
+        recordings,
+        Arc::clone(&deps.clock),
+    )
+    .await
+    .map_err(RunError::Audit)?;
     let clock = Arc::clone(&deps.clock);
     let (inventory, writer) =
         Inventory::open(&deps.database_url, clock, WriterSettings::default()).await?;
@@ -76,12 +89,15 @@ pub async fn run(
         Arc::clone(&deps.clock),
         background.stop(),
     ));
-    // Serving means that callers can be recognised and the store answers.
+    // Serving means that callers can be recognised, the store answers, and calls are put on record.
     let able = {
-        let inventory = inventory.clone();
+        let (inventory, audit) = (inventory.clone(), audit.clone());
         move || {
-            let inventory = inventory.clone();
-            async move { usable(inventory.store(), inventory.devices_head().await).map(drop) }
+            let (inventory, audit) = (inventory.clone(), audit.clone());
+            async move {
+                audit.usable()?;
+                usable(inventory.store(), inventory.devices_head().await).map(drop)
+            }
         }
     };
     background.spawn(watch_health(
@@ -107,6 +123,7 @@ pub async fn run(
         listener,
         deps.tls,
         authorize,
+        audit.journal(),
         health,
         draining,
     );
@@ -115,5 +132,6 @@ pub async fn run(
     background.shutdown().await;
     writer.shutdown().await;
     inventory.store().close().await;
+    audit_task.shutdown().await;
     Ok(served?)
 }

@@ -9,12 +9,15 @@ use reporting::{Deps, config::Config, run};
 async fn main() -> ExitCode {
     let config = Config::parse();
     mesh_service::process("reporting", &config.process, |tls, listener, stop| {
-        let deps = Deps::new(
+        let mut deps = Deps::new(
             &config.database_url,
             &config.registration,
             &config.flag_registry,
             tls,
         );
+        if let Some(url) = config.audit_database_url {
+            deps.audit_database_url = url;
+        }
         run(deps, listener, stop)
     })
     .await

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mesh_api::reporting::v1::reporting_service_server::ReportingServiceServer;
+use mesh_audit::{Audit, Recordings};
 use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
 use mesh_follow::follow_directory;
 use mesh_rpc::{
@@ -25,6 +26,8 @@ pub const SERVICE: &str = "mp169.reporting.v1.ReportingService";
 pub struct Deps {
     /// The database: `sqlite://PATH`.
     pub database_url: String,
+    /// The database of the audit.
+    pub audit_database_url: String,
     /// Where the service registration listens: `host:port`.
     pub registration: String,
     /// Where the service flag-registry listens: `host:port`.
@@ -43,6 +46,7 @@ impl Deps {
     pub fn new(database_url: &str, registration: &str, flag_registry: &str, tls: Tls) -> Self {
         Self {
             database_url: database_url.to_owned(),
+            audit_database_url: mesh_audit::beside(database_url),
             registration: registration.to_owned(),
             flag_registry: flag_registry.to_owned(),
             tls,
@@ -59,6 +63,15 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
     let rules = Rules::read(deps.contracts, &[SERVICE])?;
+    let recordings = Recordings::read(deps.contracts, &[SERVICE])?;
+    let (audit, audit_task) = Audit::open(
+        "reporting",
+        &deps.audit_database_url,
+        recordings,
+        Arc::clone(&deps.clock),
+    )
+    .await
+    .map_err(RunError::Audit)?;
     let (store, writer) = ReportStore::open(&deps.database_url, deps.clock.clone()).await?;
     let channel =
         |service, address| connect(ClientOptions::new(service, address, deps.tls.clone()));
@@ -84,13 +97,14 @@ pub async fn run(
         store.clone(),
         background.stop(),
     ));
-    // Serving means that the store has what reports rest on. The owners of the logs need not answer:
-    // reports go on, and say what they rest on.
+    // Serving means that the store has what reports rest on, and calls are put on record. The owners of
+    // the logs need not answer: reports go on, and say what they rest on.
     let able = {
-        let store = store.clone();
+        let (store, audit) = (store.clone(), audit.clone());
         move || {
-            let store = store.clone();
+            let (store, audit) = (store.clone(), audit.clone());
             async move {
+                audit.usable()?;
                 match usable(store.database(), store.is_loaded().await)? {
                     true => Ok(()),
                     false => Err(NotReady::because("logs-not-followed-yet")),
@@ -116,11 +130,20 @@ pub async fn run(
     let authorizer = Authorizer::new(rules, directory, Arc::new(authority));
     let routes = Routes::new(ReportingServiceServer::new(reporting));
     let authorize = AuthorizeLayer::new(authorizer);
-    let options = ServeOptions::new("reporting", listener, deps.tls, authorize, health, draining);
+    let options = ServeOptions::new(
+        "reporting",
+        listener,
+        deps.tls,
+        authorize,
+        audit.journal(),
+        health,
+        draining,
+    );
     let served = serve(options, routes, shutdown).await;
 
     background.shutdown().await;
     writer.shutdown().await;
     store.close().await;
+    audit_task.shutdown().await;
     Ok(served?)
 }

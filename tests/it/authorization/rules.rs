@@ -105,7 +105,12 @@ async fn start(service: Service, folder: &Folder, contracts: &'static [u8]) -> R
             ended(flag_registry::run(deps, listener, stop).await)
         }
         Service::Classification => {
-            let mut deps = classification::Deps::new(nowhere, nowhere, tls);
+            let mut deps = classification::Deps::new(
+                &folder.audit_database_url(service),
+                nowhere,
+                nowhere,
+                tls,
+            );
             deps.contracts = contracts;
             ended(classification::run(deps, listener, stop).await)
         }

@@ -106,7 +106,12 @@ impl Town {
                 })
             }
             Service::Classification => {
-                let mut deps = classification::Deps::new(&registration, &flags, tls);
+                let mut deps = classification::Deps::new(
+                    &self.folder.audit_database_url(service),
+                    &registration,
+                    &flags,
+                    tls,
+                );
                 deps.clock = clock;
                 tokio::spawn(async {
                     classification::run(deps, listener, stopped)

@@ -2,6 +2,7 @@
 
 mod codec;
 mod handler;
+mod journal;
 mod otlp;
 pub(crate) mod process;
 
@@ -34,6 +35,7 @@ use tower::{Layer, Service};
 
 pub(crate) use codec::Raw;
 pub(crate) use handler::{BEHAVIOUR, Handlers};
+pub(crate) use journal::{Kept, State, TestJournal};
 pub(crate) use otlp::{collected, hex, labels};
 pub(crate) use process::Process;
 
@@ -59,6 +61,7 @@ pub(crate) struct TestServer {
     pub(crate) health: Health,
     pub(crate) handlers: Handlers,
     pub(crate) authorize: TestAuthorize,
+    pub(crate) journal: TestJournal,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Drained>,
 }
@@ -78,12 +81,14 @@ impl TestServer {
         let health = Health::new(&SERVED);
         let draining = Draining::new();
         let authorize = TestAuthorize::default();
+        let journal = TestJournal::default();
         let handlers = Handlers::new(draining.clone());
         let mut options = ServeOptions::new(
             SERVICE,
             listener,
             tls.clone(),
             authorize.clone(),
+            Arc::new(journal.clone()),
             health.clone(),
             draining,
         );
@@ -104,6 +109,7 @@ impl TestServer {
             health,
             handlers,
             authorize,
+            journal,
             stop,
             ended,
         }

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod audit;
 mod certificates;
 mod client;
 mod clock;

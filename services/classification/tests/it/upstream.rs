@@ -13,6 +13,7 @@ use mesh_api::registration::v1 as registration;
 use mesh_api::registration::v1::party_service_server::{PartyService, PartyServiceServer};
 use mesh_authz::{Authorization, AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
 use mesh_follow::{Feed, FeedSettings, FrameStream, SnapshotPage, SnapshotPages, Start};
+use mesh_rpc::audit::Unrecorded;
 use mesh_rpc::{ClientOptions, Draining, Health, ServeOptions, connect, serve};
 use mesh_store::{Migrator, Store, StoreError, log};
 use mesh_testkit::{TempDir, certificates};
@@ -303,7 +304,15 @@ impl Upstream {
         let authorizer = Authorizer::new(rules, Directory::not_loaded(), authority);
         let authorize = AuthorizeLayer::new(authorizer);
         let health = Health::new(&[]);
-        let options = ServeOptions::new(role, listener, tls, authorize, health, draining);
+        let options = ServeOptions::new(
+            role,
+            listener,
+            tls,
+            authorize,
+            Arc::new(Unrecorded),
+            health,
+            draining,
+        );
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let ended = tokio::spawn(async move {

@@ -14,7 +14,7 @@ use mesh_api::convert::position_to_wire;
 use mesh_api::status::reason_of;
 use mesh_pki::Issued;
 use mesh_rpc::{ClientOptions, Drained, MeshChannel, Tls, TlsPem, connect};
-use mesh_testkit::{certificates, wait_until};
+use mesh_testkit::{TempDir, certificates, temp_dir, wait_until};
 use mesh_types::Position;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -44,6 +44,8 @@ pub(crate) struct World {
     address: String,
     stop: CancellationToken,
     ended: JoinHandle<Drained>,
+    /// Where the audit is.
+    folder: TempDir,
 }
 
 impl World {
@@ -69,7 +71,14 @@ impl World {
         let own = listener().await;
         let address = own.local_addr().unwrap().to_string();
         let tls = tls(&certificates().internal("classification"));
-        let deps = Deps::new(&registration_address, &flags_address.to_string(), tls);
+        let folder = temp_dir();
+        let audit = folder.path().join("classification-audit.db");
+        let deps = Deps::new(
+            &format!("sqlite://{}", audit.display()),
+            &registration_address,
+            &flags_address.to_string(),
+            tls,
+        );
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let ended = tokio::spawn(async move { run(deps, own, stopped).await.unwrap() });
@@ -81,6 +90,7 @@ impl World {
             address,
             stop,
             ended,
+            folder,
         }
     }
 
@@ -110,7 +120,12 @@ impl World {
     /// Tells the service to stop; the result comes when it has drained.
     pub(crate) fn stop(self) -> JoinHandle<Drained> {
         self.stop.cancel();
-        self.ended
+        let (ended, folder) = (self.ended, self.folder);
+        tokio::spawn(async move {
+            let drained = ended.await.unwrap();
+            drop(folder);
+            drained
+        })
     }
 
     pub(crate) fn channel(&self, issued: &Issued) -> MeshChannel {

@@ -14,6 +14,7 @@ use mesh_authz::{
 };
 use mesh_follow::{Feed, FrameStream, SnapshotPage, SnapshotPages, Start};
 use mesh_pki::Issued;
+use mesh_rpc::audit::Unrecorded;
 use mesh_rpc::{Draining, Health, ServeOptions, Tls, TlsPem};
 use mesh_store::{Migrator, Store, StoreError, log};
 use mesh_testkit::{LIMIT, TempDir, certificates};
@@ -140,6 +141,7 @@ fn serve(kind: Kind, listener: TcpListener, store: &Store, log: &LogName) -> Ser
         listener,
         tls(&certificates().internal(kind.role)),
         AuthorizeLayer::new(authorizer),
+        Arc::new(Unrecorded),
         Health::new(&[]),
         draining,
     );

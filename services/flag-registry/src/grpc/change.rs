@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use mesh_api::common::v1::Position;
+use mesh_api::convert::position_from_wire;
 use mesh_api::flag_registry::v1 as wire;
 use mesh_authz::Authorization;
 
@@ -30,7 +32,10 @@ impl Flags {
             let (request, trace_parent) = (asked.clone(), trace_parent.clone());
             let command = ChangeCommand::new(permit.clone(), request, trace_parent, still_allowed)?;
             match self.store.change(command).await? {
-                Ok(Answered(answer)) => return Ok(answer),
+                Ok(Answered(answer)) => {
+                    note_position(authorization, answer.position.as_ref());
+                    return Ok(answer);
+                }
                 Err(Declined::Refused(error)) => {
                     if let Error::QuotaExhausted { used_up, .. } = &error {
                         self.metrics.refused(used_up.quota);
@@ -53,12 +58,22 @@ impl Flags {
         restriction: Restriction,
     ) -> Result<wire::NoteTenancyRestrictionResponse, Error> {
         let trace_parent = mesh_rpc::current_traceparent().unwrap_or_default();
+        authorization.notes().device(restriction.device);
         let permit = authorization.permit_by_role(restriction.device)?;
         let caller = authorization.clone();
         let still_allowed = Arc::new(move || caller.still_allowed());
         let request_id = restriction.request_id;
         let command = NoteCommand::new(permit, request_id, trace_parent, still_allowed);
-        self.store.note(command).await
+        let answer = self.store.note(command).await?;
+        note_position(authorization, answer.position.as_ref());
+        Ok(answer)
+    }
+}
+
+/// Notes for the audit where a change stands.
+fn note_position(authorization: &Authorization, position: Option<&Position>) {
+    if let Some(Ok(position)) = position.map(position_from_wire) {
+        authorization.notes().position(position);
     }
 }
 

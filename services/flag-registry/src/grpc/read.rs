@@ -7,7 +7,7 @@ use mesh_api::convert::{FieldErrors, position_to_wire, timestamp_from_wire};
 use mesh_api::flag_registry::v1 as wire;
 use mesh_api::flag_registry::v1::flag_result;
 use mesh_api::status::item_status;
-use mesh_authz::{Authorization, Caller, DevicePermit, Refusal};
+use mesh_authz::{Authorization, Caller, DevicePermit, Notes, Refusal};
 use mesh_follow::AsOf;
 use mesh_store::fingerprint;
 use mesh_types::{DeviceId, Eui64, Position, Timestamp};
@@ -30,18 +30,21 @@ pub(super) struct About {
     shown: Position,
     /// The instant at which it is asked what held; `None` for what holds after all of those.
     valid: Option<Timestamp>,
-    /// Whether it is asked what was, and not what is.
-    past: bool,
 }
 
 impl Flags {
-    /// What an answer is about. Waits for what it is to show.
+    /// What an answer is about. Waits for what it is to show. Whoever asks often enough what a flag was
+    /// reads its history, so a question about the past is noted (decision 28).
     pub(super) async fn about(
         &self,
+        notes: &Notes,
         at_least: Option<common::Position>,
         as_of: Option<common::AsOf>,
         valid_time: Option<prost_types::Timestamp>,
     ) -> Result<About, Status> {
+        if as_of.is_some() || valid_time.is_some() {
+            notes.asks_for_past();
+        }
         let mut errors = FieldErrors::default();
         let as_of = AsOf::read(&mut errors, as_of.as_ref());
         let valid = valid_time.as_ref().map(timestamp_from_wire);
@@ -54,8 +57,7 @@ impl Flags {
         }
         self.feed.wait_for(at_least.as_ref()).await?;
         let shown = self.feed.shown(as_of.as_ref()).await?;
-        let past = as_of.is_some() || valid.is_some();
-        Ok(About { shown, valid, past })
+        Ok(About { shown, valid })
     }
 
     pub(super) async fn get(
@@ -64,9 +66,6 @@ impl Flags {
         about: &About,
     ) -> Result<wire::GetFlagResponse, Error> {
         let entries = self.entries(&[permit.device()], about).await?;
-        if about.past {
-            audit(permit.caller(), permit.device());
-        }
         Ok(wire::GetFlagResponse {
             entry: Some(told_to(permit, &entries)),
             position: Some(position_to_wire(&about.shown)),
@@ -82,9 +81,6 @@ impl Flags {
         for part in permits.chunks(MAX_READ) {
             let devices: Vec<DeviceId> = part.iter().flatten().map(DevicePermit::device).collect();
             let entries = self.entries(&devices, about).await?;
-            for permit in part.iter().flatten().filter(|_| about.past) {
-                audit(permit.caller(), permit.device());
-            }
             results.extend(part.iter().map(|permit| result_of(permit, &entries)));
             tokio::task::yield_now().await;
         }
@@ -147,9 +143,9 @@ impl Flags {
             entries.pop();
         }
         if request.as_of.is_some() {
-            for entry in &entries {
-                audit(authorization.caller(), entry.device);
-            }
+            let notes = authorization.notes();
+            notes.asks_for_past();
+            notes.devices(entries.iter().map(|entry| entry.device));
         }
         let next = entries.last().filter(|_| more).map(|last| Mark {
             epoch: shown.epoch,
@@ -184,13 +180,6 @@ impl Flags {
         let before = mark.map(|mark| mark.key);
         let page = self.store.history(device, at, before, limit).await;
         let page = page.map_err(Error::from)?;
-        tracing::info!(
-            target: "audit",
-            caller = authorization.caller().key(),
-            %device,
-            events = page.events.len(),
-            "history of a flag read"
-        );
         let next = page.next_before.map(|key| Mark {
             epoch: shown.epoch,
             at,
@@ -204,11 +193,6 @@ impl Flags {
             position: Some(position_to_wire(&shown.at(at))),
         })
     }
-}
-
-/// Whoever asks often enough what a flag was reads its history (decision 28).
-fn audit(caller: &Caller, device: DeviceId) {
-    tracing::info!(target: "audit", caller = caller.key(), %device, "past of a flag read");
 }
 
 fn result_of(

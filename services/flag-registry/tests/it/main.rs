@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod as_of;
+mod audit;
 mod changes;
 mod follow;
 mod lifecycle;

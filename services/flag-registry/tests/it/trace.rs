@@ -2,12 +2,6 @@
 
 use std::sync::OnceLock;
 
-use mesh_api::common::v1::{AsOf, FollowStart, SnapshotStart, as_of::Known, follow_start::Start};
-use mesh_api::convert::timestamp_to_wire;
-use mesh_api::flag_registry::v1::{
-    BatchGetFlagsRequest, FollowFlagsRequest, GetFlagRequest, ListFlagEventsRequest,
-    ListFlagsRequest,
-};
 use mesh_testkit::wait_until;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
@@ -73,88 +67,6 @@ async fn an_event_names_the_request_that_caused_it() {
             let mut links = span.links.iter();
             span.name == "apply device event"
                 && links.any(|link| link.span_context.trace_id().to_string() == TRACE)
-        })
-    })
-    .await;
-}
-
-/// Decision 28: who read whose history stands in the log of the service, event by event.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_read_of_a_history_is_audited() {
-    const AUDITED: &str = "00-DB-12-34-56-78-90-D0";
-    spans();
-    let world = World::start().await;
-    world.flagged(AUDITED).await;
-    let request = ListFlagEventsRequest {
-        device_id: AUDITED.into(),
-        ..Default::default()
-    };
-    world.acme().list_flag_events(request).await.unwrap();
-    audited(&[("caller", "ACME"), ("device", AUDITED), ("events", "1")]).await;
-}
-
-/// What a flag was is a history too, read an answer at a time.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_read_of_the_past_is_audited() {
-    const ONE: &str = "00-DB-12-34-56-78-90-D1";
-    const OF_MANY: &str = "00-DB-12-34-56-78-90-D2";
-    const LISTED: &str = "00-DB-12-34-56-78-90-D3";
-    spans();
-    let world = World::start().await;
-    for device in [ONE, OF_MANY, LISTED] {
-        world.flagged(device).await;
-    }
-    let mut acme = world.acme();
-    let request = GetFlagRequest {
-        device_id: ONE.into(),
-        valid_time: Some(timestamp_to_wire(NOW)),
-        ..Default::default()
-    };
-    let answer = acme.get_flag(request).await.unwrap().into_inner();
-    audited(&[("caller", "ACME"), ("device", ONE)]).await;
-    let as_of = Some(AsOf {
-        known: answer.position.map(Known::Position),
-    });
-    let request = BatchGetFlagsRequest {
-        device_ids: vec![OF_MANY.into()],
-        as_of: as_of.clone(),
-        ..Default::default()
-    };
-    acme.batch_get_flags(request).await.unwrap();
-    audited(&[("caller", "ACME"), ("device", OF_MANY)]).await;
-    let request = ListFlagsRequest {
-        party_id: "ACME".into(),
-        as_of,
-        ..Default::default()
-    };
-    acme.list_flags(request).await.unwrap();
-    audited(&[("caller", "ACME"), ("device", LISTED)]).await;
-}
-
-/// Whoever follows the log reads the history of all Devices.
-#[tokio::test(flavor = "multi_thread")]
-async fn whoever_follows_the_log_is_audited() {
-    spans();
-    let world = World::start().await;
-    let request = FollowFlagsRequest {
-        start: Some(FollowStart {
-            start: Some(Start::Snapshot(SnapshotStart::default())),
-        }),
-    };
-    let stream = world.internal("auditor").follow_flags(request).await;
-    drop(stream.unwrap());
-    audited(&[("caller", "auditor"), ("log", "flags")]).await;
-}
-
-async fn audited(expected: &[(&str, &str)]) {
-    wait_until("the read is told", async || {
-        finished(|span| {
-            span.events.iter().any(|event| {
-                expected.iter().all(|(key, value)| {
-                    let mut attributes = event.attributes.iter();
-                    attributes.any(|one| one.key.as_str() == *key && one.value.as_str() == *value)
-                })
-            })
         })
     })
     .await;

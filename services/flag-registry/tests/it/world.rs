@@ -1,6 +1,7 @@
 //! A running flag registry, a small registration beside it, and clients of both kinds.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use flag_registry::{Deps, Quotas, run};
@@ -136,6 +137,11 @@ impl World {
             stop,
             task,
         });
+    }
+
+    /// Where the audit is.
+    pub(crate) fn audit_path(&self) -> PathBuf {
+        self.folder.path().join("flags-audit.db")
     }
 
     /// Stops the service in good order.

@@ -11,6 +11,7 @@ use mesh_api::registration::v1::device_service_server::{DeviceService, DeviceSer
 use mesh_api::registration::v1::party_service_server::{PartyService, PartyServiceServer};
 use mesh_authz::{Authorization, AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
 use mesh_follow::{Feed, FrameStream, NoSnapshot, SnapshotPage, SnapshotPages, Start};
+use mesh_rpc::audit::Unrecorded;
 use mesh_rpc::{ClientOptions, Draining, Health, ServeOptions, connect, serve};
 use mesh_store::{Migrator, Store, StoreError, log};
 use mesh_testkit::TempDir;
@@ -266,7 +267,15 @@ impl Upstream {
         let authorizer = Authorizer::new(rules, Directory::not_loaded(), authority);
         let authorize = AuthorizeLayer::new(authorizer);
         let health = Health::new(&[]);
-        let options = ServeOptions::new(role, listener, tls, authorize, health, draining);
+        let options = ServeOptions::new(
+            role,
+            listener,
+            tls,
+            authorize,
+            Arc::new(Unrecorded),
+            health,
+            draining,
+        );
         let (stop, stopped) = oneshot::channel::<()>();
         let ended = tokio::spawn(async move {
             let shutdown = async {

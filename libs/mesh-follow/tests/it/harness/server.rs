@@ -19,6 +19,7 @@ use mesh_authz::{
     Directory, Role, Rules,
 };
 use mesh_follow::{Body, Feed, FeedSettings, FollowResponse as _, FrameStream, Start};
+use mesh_rpc::audit::Unrecorded;
 use mesh_rpc::{ClientOptions, Draining, Health, MeshChannel, ServeOptions, Tls, TlsPem, connect};
 use mesh_testkit::{Certificates, LIMIT, certificates, wait_until};
 use mesh_types::{DeviceId, PartyId, Position, Sequence, SystemClock};
@@ -95,6 +96,7 @@ impl TestServer {
             listener,
             tls.clone(),
             AuthorizeLayer::new(authorizer),
+            Arc::new(Unrecorded),
             Health::new(&[]),
             Draining::new(),
         );

@@ -1,0 +1,179 @@
+//! The record of a service's calls: a hash-chained log of its own.
+//!
+//! | Question | File |
+//! |---|---|
+//! | Which calls have a record, which are counted? | [`Recordings`] (`recording.rs`), from the contracts |
+//! | What waits to be put on record? | `queue.rs` |
+//! | How are calls counted? | `tally.rs` |
+//! | What stands in a record? | `record.rs` |
+//! | How does a record name a Device? | `pseudonym.rs` |
+//! | How do records get to the disk, and what if they cannot? | `recorder.rs` |
+//! | Where are they kept? | `store.rs` |
+//!
+//! The layer that sees the calls is [`mesh_rpc::audit`]. Why it is built like this stands in
+//! `docs/adr/2026-11-28-the-audit-is-a-log-of-its-own.md`.
+//!
+//! # What is promised
+//!
+//! - A call that the contracts put on record *before its answer* is on disk when the answer is sent.
+//! - Any other call that has a record of its own is on disk 100 ms after its answer; after `kill -9` at
+//!   most so much is missing, and the next record says that the service was not stopped in good order.
+//! - No record is dropped: calls wait while too many records do. If nothing can be written, calls that
+//!   would have to be put on record are refused before they do anything.
+//! - Calls that are counted go on whatever happens to the record; their counts are kept until they can be
+//!   written.
+//! - A Device is named by a pseudonym, never by its id.
+
+mod metrics;
+mod pseudonym;
+mod queue;
+mod record;
+mod recorder;
+mod recording;
+mod settings;
+mod store;
+mod tally;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+use std::sync::Arc;
+
+use mesh_api::audit::v1 as wire;
+use mesh_api::convert::timestamp_to_wire;
+use mesh_rpc::NotReady;
+use mesh_rpc::audit::Journal;
+use mesh_store::{StoreError, WriterTask};
+use mesh_types::Clock;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use queue::{Handle, Item, Queue};
+use recorder::Recorder;
+use store::AuditStore;
+
+pub use recording::{RecordingError, Recordings};
+pub use settings::Settings;
+
+/// The record of one service. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    queue: Arc<Queue>,
+}
+
+/// The task that writes.
+#[derive(Debug)]
+pub struct AuditTask {
+    stop: CancellationToken,
+    recorder: JoinHandle<()>,
+    writer: WriterTask,
+    store: AuditStore,
+}
+
+impl Audit {
+    /// Opens the audit database of `service` and starts to record what `recordings` says.
+    pub async fn open(
+        service: &'static str,
+        database_url: &str,
+        recordings: Recordings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, AuditTask), StoreError> {
+        Self::open_with(
+            service,
+            database_url,
+            recordings,
+            clock,
+            Settings::default(),
+        )
+        .await
+    }
+
+    /// The same with other times and sizes.
+    pub async fn open_with(
+        service: &'static str,
+        database_url: &str,
+        recordings: Recordings,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Result<(Self, AuditTask), StoreError> {
+        let (store, writer, pseudonyms) =
+            AuditStore::open(database_url, service, Arc::clone(&clock)).await?;
+        let queue = Arc::new(Queue::new(recordings, Arc::clone(&clock), settings));
+        metrics::observe(service, &queue);
+        let stop = CancellationToken::new();
+        let recorder = Recorder {
+            queue: Arc::clone(&queue),
+            head: store.head().await?,
+            store: store.clone(),
+            pseudonyms,
+            clock,
+            settings,
+            stop: stop.clone(),
+        };
+        let audit = Self { queue };
+        audit.note(wire::ServiceChange::Started, String::new());
+        let task = AuditTask {
+            stop,
+            recorder: tokio::spawn(recorder.run()),
+            writer,
+            store,
+        };
+        Ok((audit, task))
+    }
+
+    /// Who puts the calls of the server on record.
+    #[must_use]
+    pub fn journal(&self) -> Arc<dyn Journal> {
+        Arc::new(Handle(Arc::clone(&self.queue)))
+    }
+
+    /// Whether records can be written, as far as is known.
+    #[must_use]
+    pub fn is_writing(&self) -> bool {
+        self.queue.progress().failing_since.is_none()
+    }
+
+    /// Whether records can be written, as far as is known: what health says otherwise.
+    pub fn usable(&self) -> Result<(), NotReady> {
+        match self.is_writing() {
+            true => Ok(()),
+            false => Err(NotReady::because("audit-cannot-be-written")),
+        }
+    }
+
+    /// How many records were written, of those that were handed over since the service started; the
+    /// first has the ticket zero.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.queue.progress().written
+    }
+
+    /// Puts something other than a call on record; `detail` says in words what there is to add.
+    pub fn note(&self, change: wire::ServiceChange, detail: String) {
+        self.queue.push(Item::Service(wire::ServiceRecord {
+            time: Some(timestamp_to_wire(self.queue.now())),
+            change: change.into(),
+            detail,
+            ..wire::ServiceRecord::default()
+        }));
+    }
+}
+
+/// Where the audit database is if nobody says it: beside the service's own, so that `sqlite://x/y.db`
+/// has `sqlite://x/y-audit.db`.
+#[must_use]
+pub fn beside(database_url: &str) -> String {
+    let bare = database_url.strip_suffix(".db").unwrap_or(database_url);
+    format!("{bare}-audit.db")
+}
+
+impl AuditTask {
+    /// Writes what is left and closes the database. The server has ended before.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        if let Err(error) = self.recorder.await {
+            tracing::error!(%error, "the task of the audit ended by itself");
+        }
+        self.writer.shutdown().await;
+        self.store.close().await;
+    }
+}

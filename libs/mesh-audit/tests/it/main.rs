@@ -1,0 +1,7 @@
+//! The record of calls, in a real database.
+
+#![cfg(test)]
+
+mod failing;
+mod keeping;
+mod world;
