@@ -179,7 +179,7 @@ async fn attend<E: prost::Message + Default, R: FollowResponse>(
         None => first(open, shared).await?,
     };
     let start = Some(Start::After(after));
-    let mut stream = open(FollowStart { start }).await?;
+    let mut stream = open(FollowStart { start, seen: None }).await?;
     while let Some(response) = stream.message().await? {
         if let Some(Body::Frame(Frame::Entries(entries))) = response.into_body() {
             let mut heard = shared.lock().unwrap();
@@ -199,7 +199,7 @@ async fn first<E, R: FollowResponse>(
     shared: &Mutex<Heard<E>>,
 ) -> Result<Position, Status> {
     let start = Some(Start::Snapshot(SnapshotStart::default()));
-    let mut stream = open(FollowStart { start }).await?;
+    let mut stream = open(FollowStart { start, seen: None }).await?;
     let hello = stream.message().await?.and_then(R::into_body);
     let Some(Body::Frame(Frame::Hello(hello))) = hello else {
         panic!("no hello")

@@ -51,6 +51,15 @@ impl Caller {
         }
     }
 
+    /// Which of the mesh's own services the caller is; `None` for everybody else.
+    #[must_use]
+    pub fn service(&self) -> Option<InternalRole> {
+        match &self.who {
+            Who::Internal(role) => Some(*role).filter(|role| role.is_service()),
+            Who::Party { .. } => None,
+        }
+    }
+
     /// The caller's roles.
     #[must_use]
     pub const fn roles(&self) -> Roles {

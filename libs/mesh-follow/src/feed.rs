@@ -1,6 +1,7 @@
 //! Serving a log: snapshot, tail, checkpoints, and an end that says where to go on.
 
 mod as_of;
+mod asked;
 mod reader;
 mod snapshot;
 
@@ -10,10 +11,10 @@ use std::time::Duration;
 use mesh_api::common::v1::{self as wire, ErrorReason};
 use mesh_api::convert::position_from_wire;
 use mesh_api::status;
-use mesh_authz::Authorization;
+use mesh_authz::{Authorization, Caller};
 use mesh_store::cursor::Cursor;
 use mesh_store::log::{self, Head};
-use mesh_store::{Store, StoreError};
+use mesh_store::{Seen, Store, StoreError, Trouble};
 use mesh_types::{Clock, LogName, Position, Sequence};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,7 @@ use crate::FollowResponse;
 use reader::{End, Opening, Reader};
 
 pub use as_of::AsOf;
+pub use asked::{Asked, Start};
 pub use reader::FrameStream;
 pub use snapshot::{NoSnapshot, SNAPSHOT_ITEMS, SnapshotPage, SnapshotPages};
 
@@ -49,40 +51,6 @@ impl Default for FeedSettings {
             checkpoint_interval: Duration::from_secs(5),
             poll_interval: Duration::from_millis(500),
             send_timeout: Duration::from_secs(30),
-        }
-    }
-}
-
-/// Where a stream starts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Start {
-    /// After a position.
-    After(Position),
-    /// With a snapshot of the last position.
-    Snapshot,
-    /// With a snapshot of an earlier position.
-    SnapshotAt(Position),
-}
-
-impl Start {
-    /// Reads where a follower asks to start.
-    pub fn from_wire(start: Option<wire::FollowStart>) -> Result<Self, Status> {
-        match start.and_then(|start| start.start) {
-            Some(wire::follow_start::Start::After(position)) => {
-                Ok(Self::After(read_position("start.after", &position)?))
-            }
-            Some(wire::follow_start::Start::Snapshot(snapshot)) => {
-                Self::snapshot("start.snapshot.position", &snapshot)
-            }
-            None => Err(invalid("start", "is missing")),
-        }
-    }
-
-    /// Reads which snapshot a follower asks for; `field` is the path of its position.
-    pub fn snapshot(field: &str, asked: &wire::SnapshotStart) -> Result<Self, Status> {
-        match &asked.position {
-            Some(position) => Ok(Self::SnapshotAt(read_position(field, position)?)),
-            None => Ok(Self::Snapshot),
         }
     }
 }
@@ -170,7 +138,7 @@ impl Feed {
     /// The stream of a follow RPC. Its right is checked before every frame.
     pub async fn serve<R, S>(
         &self,
-        start: Start,
+        asked: impl Into<Asked> + Send,
         authorization: Authorization,
         snapshots: S,
     ) -> Result<FrameStream<R>, Status>
@@ -178,7 +146,7 @@ impl Feed {
         R: FollowResponse,
         S: SnapshotPages<Part = R::Snapshot>,
     {
-        let (head, opening) = self.open(start).await?;
+        let (head, opening) = self.open(asked.into(), authorization.caller()).await?;
         // One frame waits while the transport sends another.
         let (frames, receiver) = mpsc::channel(1);
         let end = Arc::new(OnceLock::new());
@@ -195,6 +163,7 @@ impl Feed {
             let ended = tokio::select! {
                 biased;
                 refusal = reader.revoked() => Err(End::Status(refusal)),
+                refusal = reader.feed.went_back() => Err(End::Status(refusal)),
                 ended = reader.run(head, opening, &snapshots) => ended,
             };
             let status = match ended {
@@ -209,8 +178,13 @@ impl Feed {
         Ok(stream)
     }
 
-    /// The head, and where a stream that starts at `start` begins.
-    async fn open(&self, start: Start) -> Result<(Position, Opening), Status> {
+    /// The head, and where the stream begins that `caller` asks for.
+    async fn open(&self, asked: Asked, caller: &Caller) -> Result<(Head, Opening), Status> {
+        self.check_sound()?;
+        let Asked { start, seen } = asked;
+        if let Some(seen) = &seen {
+            self.check_seen(seen, &start, caller).await?;
+        }
         if let Start::SnapshotAt(position) = &start {
             self.reach(position).await?;
         }
@@ -232,7 +206,56 @@ impl Feed {
                 Opening::Snapshot(self.cursor_at(position).await.map_err(failed)?)
             }
         };
-        Ok((head.position, opening))
+        Ok((head, opening))
+    }
+
+    /// Judges what `caller` has seen of the log. A service of the mesh is believed: what it has seen
+    /// and the log lacks stops all writing.
+    async fn check_seen(
+        &self,
+        seen: &Cursor,
+        start: &Start,
+        caller: &Caller,
+    ) -> Result<(), Status> {
+        if seen.position.log != self.log {
+            return Err(invalid("start.seen.position.log", "is another log"));
+        }
+        let judged = self.store.judge_seen(seen).await;
+        match judged.map_err(|error| unavailable(&error))? {
+            Seen::Fits => Ok(()),
+            Seen::Accepted if start.goes_on() => Err(other_epoch()),
+            Seen::Accepted => Ok(()),
+            Seen::WentBack => {
+                if let Some(service) = caller.service() {
+                    self.store.went_back(seen, service.as_str());
+                } else {
+                    tracing::warn!(log = %self.log, seen = %seen.position, caller = caller.key(),
+                        "somebody who is not believed says that the log went back");
+                }
+                Err(log_went_back())
+            }
+        }
+    }
+
+    /// Nobody follows a log that is known to have gone back: it would be led astray.
+    fn check_sound(&self) -> Result<(), Status> {
+        match self.store.condition().borrow().trouble() {
+            Some(Trouble::WentBack { .. }) => Err(log_went_back()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Resolves once the database is known to have gone back.
+    async fn went_back(&self) -> Status {
+        let mut condition = self.store.condition();
+        loop {
+            if let Err(refusal) = self.check_sound() {
+                return refusal;
+            }
+            if condition.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
     }
 
     async fn cursor_at(&self, position: Position) -> Result<Cursor, StoreError> {
@@ -272,14 +295,18 @@ fn not_reached() -> Status {
     )
 }
 
+fn log_went_back() -> Status {
+    status::refusal(
+        Code::Unavailable,
+        ErrorReason::LogWentBack,
+        "the log went back behind what was seen of it; nobody follows it until an operator decides",
+    )
+}
+
 fn unavailable(error: &StoreError) -> Status {
     tracing::error!(%error, source = std::error::Error::source(error).map(ToString::to_string), "the log cannot be read");
     if let StoreError::WentBack { .. } = error {
-        return status::refusal(
-            Code::Unavailable,
-            ErrorReason::LogWentBack,
-            "the log went back; nobody follows it until an operator decides",
-        );
+        return log_went_back();
     }
     status::refusal(
         Code::Unavailable,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use mesh_store::StoreError;
 use mesh_store::cursor::Cursor;
 use mesh_types::chain::Hash;
-use mesh_types::{Position, Sequence, Timestamp};
+use mesh_types::{Sequence, Timestamp};
 
 use crate::FollowResponse;
 
@@ -82,18 +82,14 @@ pub trait Follower: Send + 'static {
 
     /// As [`checkpoint`](Self::checkpoint), for those who need to know when the owner of the log
     /// looked.
-    async fn checkpoint_at(
-        &mut self,
-        position: &Position,
-        looked: Timestamp,
-    ) -> Result<(), FollowError> {
+    async fn checkpoint_at(&mut self, at: &Cursor, looked: Timestamp) -> Result<(), FollowError> {
         let _ = looked;
-        self.checkpoint(position).await
+        self.checkpoint(at).await
     }
 
-    /// Everything up to `position` was sent.
-    async fn checkpoint(&mut self, position: &Position) -> Result<(), FollowError> {
-        let _ = position;
+    /// Everything up to `at` was sent.
+    async fn checkpoint(&mut self, at: &Cursor) -> Result<(), FollowError> {
+        let _ = at;
         Ok(())
     }
 

@@ -17,8 +17,8 @@ mod run;
 
 pub use directory::follow_directory;
 pub use feed::{
-    AsOf, Feed, FeedSettings, FrameStream, NoSnapshot, SNAPSHOT_ITEMS, SnapshotPage, SnapshotPages,
-    Start,
+    AsOf, Asked, Feed, FeedSettings, FrameStream, NoSnapshot, SNAPSHOT_ITEMS, SnapshotPage,
+    SnapshotPages, Start,
 };
 pub use follower::{Begin, FollowError, Follower, LogEvent};
 pub use frames::{Body, FollowResponse};

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use mesh_api::common::v1::{self as wire, ErrorReason, stream_frame::Frame};
-use mesh_api::convert::{position_from_wire, timestamp_from_wire};
+use mesh_api::convert::{position_from_wire, position_to_wire, timestamp_from_wire};
 use mesh_api::status::reason_of;
 use mesh_store::cursor::Cursor;
 use mesh_types::chain::{self, Hash};
-use mesh_types::{Position, Sequence};
+use mesh_types::{Epoch, Position, Sequence};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
@@ -35,11 +35,12 @@ where
         + Sync,
 {
     let mut pause = FIRST_PAUSE;
+    let mut seen = None;
     loop {
         let began = tokio::time::Instant::now();
         let ended = tokio::select! {
             () = stop.cancelled() => return,
-            ended = attempt(&mut follower, &connect) => ended,
+            ended = attempt(&mut follower, &connect, &mut seen) => ended,
         };
         follower.disconnected();
         match &ended {
@@ -88,7 +89,13 @@ impl From<FollowError> for Ended {
     }
 }
 
-async fn attempt<F, C>(follower: &mut F, connect: &C) -> Result<(), Ended>
+/// One stream from its opening to its end. `seen` is the last event that was seen on any of them,
+/// applied or not: a follower that loses its place is a witness all the same.
+async fn attempt<F, C>(
+    follower: &mut F,
+    connect: &C,
+    seen: &mut Option<Cursor>,
+) -> Result<(), Ended>
 where
     F: Follower,
     C: Fn(wire::FollowStart) -> BoxFuture<'static, Result<Streaming<F::Response>, Status>>
@@ -96,12 +103,17 @@ where
         + Sync,
 {
     let begin = follower.begin().await?;
-    let start = start_of(&begin, connect).await?;
+    if let Begin::After(cursor) = &begin {
+        see(seen, cursor);
+    }
+    let asked = seen.as_ref().map(seen_to_wire);
+    let start = start_of(&begin, asked, connect).await?;
     let mut stream = connect(start).await.map_err(Ended::Remote)?;
     let mut session = Session {
         begin,
         stage: Stage::Opened,
         silence: HELLO_TIMEOUT,
+        seen,
     };
     loop {
         let Some(response) = next(&mut stream, session.silence).await? else {
@@ -117,6 +129,24 @@ where
     }
 }
 
+/// Where the follower stands counts as seen, unless more of the same history was seen before.
+fn see(seen: &mut Option<Cursor>, cursor: &Cursor) {
+    let further = seen.as_ref().is_some_and(|seen| {
+        seen.position.comparable(&cursor.position)
+            && seen.position.sequence > cursor.position.sequence
+    });
+    if !further {
+        *seen = Some(cursor.clone());
+    }
+}
+
+fn seen_to_wire(seen: &Cursor) -> wire::Seen {
+    wire::Seen {
+        position: Some(position_to_wire(&seen.position)),
+        hash: seen.hash.to_vec(),
+    }
+}
+
 /// The next message, unless there is none for so long.
 async fn next<R>(stream: &mut Streaming<R>, silence: Duration) -> Result<Option<R>, Ended> {
     let message = tokio::time::timeout(silence, stream.message()).await;
@@ -125,7 +155,11 @@ async fn next<R>(stream: &mut Streaming<R>, silence: Duration) -> Result<Option<
 
 /// Where to ask the owner to start. "With the first event" needs the log's epoch, which only its
 /// owner knows: the hello of a stream that is dropped at once tells it.
-async fn start_of<R, C>(begin: &Begin, connect: &C) -> Result<wire::FollowStart, Ended>
+async fn start_of<R, C>(
+    begin: &Begin,
+    seen: Option<wire::Seen>,
+    connect: &C,
+) -> Result<wire::FollowStart, Ended>
 where
     R: FollowResponse,
     C: Fn(wire::FollowStart) -> BoxFuture<'static, Result<Streaming<R>, Status>> + Send + Sync,
@@ -133,10 +167,11 @@ where
     use wire::follow_start::Start;
     let start = match begin {
         Begin::Snapshot => Start::Snapshot(wire::SnapshotStart::default()),
-        Begin::After(cursor) => Start::After(mesh_api::convert::position_to_wire(&cursor.position)),
+        Begin::After(cursor) => Start::After(position_to_wire(&cursor.position)),
         Begin::Start => {
             let start = Some(Start::Snapshot(wire::SnapshotStart::default()));
-            let stream = connect(wire::FollowStart { start }).await;
+            let seen = seen.clone();
+            let stream = connect(wire::FollowStart { start, seen }).await;
             let mut stream = stream.map_err(Ended::Remote)?;
             let hello = next(&mut stream, HELLO_TIMEOUT).await?;
             match hello.and_then(FollowResponse::into_body) {
@@ -150,14 +185,17 @@ where
             }
         }
     };
-    Ok(wire::FollowStart { start: Some(start) })
+    let start = Some(start);
+    Ok(wire::FollowStart { start, seen })
 }
 
 /// What one stream has said so far.
-struct Session {
+struct Session<'s> {
     begin: Begin,
     stage: Stage,
     silence: Duration,
+    /// The last event that was seen.
+    seen: &'s mut Option<Cursor>,
 }
 
 /// What may come next on a stream.
@@ -170,7 +208,7 @@ enum Stage {
     Tail(Cursor),
 }
 
-impl Session {
+impl Session<'_> {
     /// Takes one frame over; `false` if it was the last.
     async fn take<F: Follower>(
         &mut self,
@@ -202,11 +240,13 @@ impl Session {
                     return Err(FollowError::Malformed("a snapshot of another log"));
                 }
                 self.stage = Stage::Tail(cursor.clone());
+                *self.seen = Some(cursor.clone());
                 follower.snapshot_complete(cursor).await?;
             }
             (Body::Frame(Frame::Entries(entries)), Stage::Tail(at)) => {
                 let events = verify(at, entries.entries)?;
                 if !events.is_empty() {
+                    *self.seen = Some(at.clone());
                     follower.apply(events, at.clone()).await?;
                 }
             }
@@ -219,7 +259,7 @@ impl Session {
                 let Some(Ok(looked)) = looked else {
                     return Err(FollowError::Malformed("a checkpoint without its time"));
                 };
-                follower.checkpoint_at(&position, looked).await?;
+                follower.checkpoint_at(at, looked).await?;
             }
             _ => return Err(FollowError::Malformed("a frame out of turn")),
         }
@@ -234,7 +274,11 @@ impl Session {
             Begin::Snapshot => Stage::Snapshot(head, 0),
             Begin::After(cursor) => Stage::Tail(cursor.clone()),
             Begin::Start => {
-                let hash = chain::genesis(&head.log, head.epoch);
+                let first = match hello.first_epoch {
+                    0 => head.epoch,
+                    first => Epoch::new(first).ok_or(FollowError::Malformed("no first epoch"))?,
+                };
+                let hash = chain::genesis(&head.log, first);
                 let position = Position {
                     sequence: 0,
                     ..head

@@ -12,7 +12,7 @@ use mesh_api::flag_registry::v1::flag_service_client::FlagServiceClient;
 use mesh_follow::{Begin, FollowError, Follower, LogEvent, follow};
 use mesh_rpc::{MeshChannel, link_to};
 use mesh_store::cursor::Cursor;
-use mesh_types::{Clock, Position, Timestamp};
+use mesh_types::{Clock, Timestamp};
 use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
@@ -131,11 +131,7 @@ impl Follower for FlagsFollower {
         Ok(())
     }
 
-    async fn checkpoint_at(
-        &mut self,
-        _position: &Position,
-        looked: Timestamp,
-    ) -> Result<(), FollowError> {
+    async fn checkpoint_at(&mut self, _at: &Cursor, looked: Timestamp) -> Result<(), FollowError> {
         self.flags.checkpoint(looked);
         Ok(())
     }
@@ -175,7 +171,7 @@ fn malformed(error: MalformedFlag) -> FollowError {
 mod tests {
     use std::time::Duration;
 
-    use mesh_types::{Epoch, ManualClock};
+    use mesh_types::{Epoch, ManualClock, Position};
 
     use super::*;
     use crate::metrics::Metrics;

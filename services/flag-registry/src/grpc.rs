@@ -11,7 +11,7 @@ use std::sync::Arc;
 use mesh_api::flag_registry::v1 as wire;
 use mesh_api::flag_registry::v1::flag_service_server::FlagService;
 use mesh_authz::Authorization;
-use mesh_follow::{Feed, FrameStream, Start};
+use mesh_follow::{Asked, Feed, FrameStream};
 use mesh_types::Clock;
 use tonic::{Request, Response, Status};
 
@@ -155,9 +155,9 @@ impl FlagService for Flags {
         request: Request<wire::FollowFlagsRequest>,
     ) -> Result<Response<Self::FollowFlagsStream>, Status> {
         let authorization = Authorization::of(&request)?;
-        let start = Start::from_wire(request.into_inner().start)?;
+        let asked = Asked::from_wire(request.into_inner().start)?;
         let snapshots = self.store.clone();
-        let stream = self.feed.serve(start, authorization, snapshots).await?;
+        let stream = self.feed.serve(asked, authorization, snapshots).await?;
         Ok(Response::new(stream))
     }
 }

@@ -8,8 +8,6 @@ pub use flags::follow_flags;
 
 use mesh_follow::FollowError;
 use mesh_rpc::link_to;
-use mesh_store::cursor::Cursor;
-use mesh_types::{Position, chain};
 use tracing::Span;
 
 use crate::store::Stale;
@@ -21,14 +19,6 @@ fn apply_span<'a>(log: &'static str, causes: impl Iterator<Item = &'a str>) -> S
         link_to(&span, cause);
     }
     span
-}
-
-/// The cursor of a log in which nothing has happened yet.
-fn before_the_first(position: &Position) -> Cursor {
-    Cursor {
-        hash: chain::genesis(&position.log, position.epoch),
-        position: position.clone(),
-    }
 }
 
 impl From<Stale> for FollowError {

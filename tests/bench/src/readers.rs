@@ -80,6 +80,7 @@ pub(crate) async fn hold(home: &Path, address: &str) -> Result<()> {
         let request = FollowFlagsRequest {
             start: Some(FollowStart {
                 start: Some(snapshot.clone()),
+                seen: None,
             }),
         };
         let stream = FlagServiceClient::new(channel)

@@ -229,6 +229,7 @@ fn csp_notification_service(method: &str, about: &About) -> Option<Vec<u8>> {
         "FollowFlagChanges" => encoded(csp::FollowFlagChangesRequest {
             csp_id,
             start: Some(Start::Snapshot(common::SnapshotStart::default())),
+            seen: None,
         }),
         "AcknowledgeFlagChanges" => encoded(csp::AcknowledgeFlagChangesRequest {
             csp_id,
@@ -295,6 +296,7 @@ fn from_snapshot() -> common::FollowStart {
     use common::follow_start::Start;
     common::FollowStart {
         start: Some(Start::Snapshot(common::SnapshotStart::default())),
+        seen: None,
     }
 }
 

@@ -136,7 +136,7 @@ fn batch_get_authority(mesh: &TestMesh, as_of: Option<AsOf>) -> BoxFuture<'_, Re
 
 fn snapshot(of: SnapshotStart) -> Option<FollowStart> {
     let start = Some(Start::Snapshot(of));
-    Some(FollowStart { start })
+    Some(FollowStart { start, seen: None })
 }
 
 fn follows() -> [(&'static str, Follow, &'static str); 4] {

@@ -164,6 +164,7 @@ async fn frame(stream: &mut tonic::Streaming<csp::FollowFlagChangesResponse>) ->
 fn after(position: Position) -> Option<FollowStart> {
     Some(FollowStart {
         start: Some(follow_start::Start::After(position)),
+        seen: None,
     })
 }
 

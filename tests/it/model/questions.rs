@@ -134,7 +134,7 @@ fn of_snapshot(world: &Reference, log: Log, as_of: AsOf) -> Request {
             Known::KnownTime(_) => None,
         });
         let start = Some(Start::Snapshot(common::SnapshotStart { position }));
-        Some(common::FollowStart { start })
+        Some(common::FollowStart { start, seen: None })
     };
     match log {
         Log::Parties => Request::PartySnapshot(registration::FollowPartiesRequest {

@@ -11,7 +11,7 @@ use mesh_api::status;
 use mesh_authz::Authorization;
 use mesh_store::StoreError;
 use mesh_store::cursor::Cursor;
-use mesh_store::log::{self, PageLimit, StoredEvent};
+use mesh_store::log::{self, Head, PageLimit, StoredEvent};
 use mesh_types::Position;
 use tokio::sync::mpsc;
 use tonic::{Code, Status};
@@ -58,7 +58,7 @@ pub(super) struct Reader<R> {
 impl<R: FollowResponse> Reader<R> {
     pub(super) async fn run<S>(
         &self,
-        head: Position,
+        head: Head,
         opening: Opening,
         snapshots: &S,
     ) -> Result<(), End>
@@ -69,8 +69,9 @@ impl<R: FollowResponse> Reader<R> {
         let interval = interval.mul_f64(rand::random_range(0.9..=1.0));
         let mut committed = self.feed.store.committed().subscribe(&self.feed.log);
         self.send(Frame::Hello(wire::StreamHello {
-            head: Some(position_to_wire(&head)),
+            head: Some(position_to_wire(&head.position)),
             checkpoint_interval_ms: u32::try_from(interval.as_millis()).unwrap_or(u32::MAX),
+            first_epoch: head.first_epoch.get(),
         }))
         .await?;
         let mut at = match opening {

@@ -2,6 +2,7 @@
 
 mod following;
 mod log;
+mod parties;
 mod script;
 mod server;
 

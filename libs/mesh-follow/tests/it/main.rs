@@ -7,3 +7,4 @@ mod feed;
 mod follower;
 mod harness;
 mod limits;
+mod witness;

@@ -34,6 +34,7 @@ pub use opening::{
     a_store_that_is_opened_again_is_the_same, migrations_that_do_not_fit_are_refused,
     one_secret_makes_the_tokens,
 };
+pub use seen::accept_history;
 pub use seen::{a_log_knows_what_was_seen_of_it, a_log_that_went_back_takes_no_writes};
 pub use verifying::{a_whole_log_is_found_whole, every_misfit_is_found_with_its_sequence};
 pub use writing::{

@@ -1,12 +1,29 @@
 //! Followers have seen more of a log than there is.
 
-use mesh_types::Timestamp;
+use mesh_types::{Epoch, LogName, Timestamp};
 
 use super::ledger::{Command, World};
 use super::{Checked, Database};
 use crate::cursor::Cursor;
 use crate::log::{self, Head};
-use crate::{Condition, Seen, StoreError, Trouble, WriterSettings};
+use crate::{Condition, Seen, Store, StoreError, Trouble, WriterSettings, sequence_to_db};
+
+/// Has a log accept that a history is over whose epoch is `over`, as if an operator had given up another
+/// database for this one: whoever saw that history starts over.
+pub async fn accept_history(store: &Store, log: &LogName, over: Epoch) -> Checked {
+    let mut tx = store.begin_write(Timestamp::from_micros(0)).await?;
+    sqlx::query(
+        "INSERT INTO log_history \
+         (log, epoch, ended_after, seen_up_to, next_epoch, ended_time, decided_by, reason) \
+         SELECT log, $2, 0, 0, epoch, 0, 'an operator', 'a test' FROM log_head WHERE log = $1",
+    )
+    .bind(log.as_str())
+    .bind(sequence_to_db(over.get()))
+    .execute(tx.conn())
+    .await?;
+    tx.commit().await?;
+    Ok(())
+}
 
 /// What a follower saw fits if it is in the log, and the log went back if it is not.
 pub async fn a_log_knows_what_was_seen_of_it(database: &Database) -> Checked {

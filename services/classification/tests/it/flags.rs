@@ -255,9 +255,10 @@ async fn another_history_replaces_all_flags_at_once() {
     for device in [METER, GAS_METER] {
         flags.flag(device, DeviceType::Esme, &[]).await;
     }
-    let mut world = World::with(flags).await;
+    let mut world = World::with(flags.clone()).await;
     world.cut().await;
     let restored = FlagLog::new().await;
+    restored.accept(&flags).await;
     let position = restored.flag(OTHER_METER, DeviceType::Esme, &[]).await;
     world.reopen(restored).await;
     let answer = wait_until("the other history is loaded", async || {
@@ -295,6 +296,54 @@ async fn another_history_replaces_all_flags_at_once() {
         answer,
         [Verdict::Deliver, Verdict::Deliver, Verdict::Suppress]
     );
+}
+
+/// A registry that lost its database and does not know what it had is no reason to read a consumer
+/// who refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_went_back_takes_no_refusal_back() {
+    let flags = FlagLog::new().await;
+    let position = flags.flag(METER, DeviceType::Esme, &[]).await;
+    let mut world = World::with(flags.clone()).await;
+    world.cut().await;
+    let empty = FlagLog::new().await;
+    world.reopen(empty.clone()).await;
+    wait_until("the registry to be told", async || {
+        if empty.went_back() {
+            Ok(())
+        } else {
+            Err("not yet")
+        }
+    })
+    .await;
+    let answer = world.classify(read(METER), None).await.unwrap();
+    let decision = answer.decision.unwrap();
+    assert_eq!(
+        (decision.verdict(), decision.freshness()),
+        (Verdict::Suppress, Freshness::Stale)
+    );
+    assert_eq!(
+        answer.basis.unwrap().position.unwrap().epoch,
+        position.epoch.get()
+    );
+    assert_eq!(world.health().await, ServingStatus::Serving);
+
+    // An operator accepts the loss: from then on the registry's word counts.
+    world.cut().await;
+    let accepted = FlagLog::new().await;
+    accepted.accept(&flags).await;
+    let after = accepted.flag(OTHER_METER, DeviceType::Esme, &[]).await;
+    world.reopen(accepted).await;
+    wait_until("the accepted history", async || {
+        let answer = world.classify(read(METER), None).await.unwrap();
+        match answer.basis.unwrap().position.unwrap().epoch {
+            epoch if epoch == after.epoch.get() => Ok(()),
+            epoch => Err(epoch),
+        }
+    })
+    .await;
+    let other = world.decide(read(OTHER_METER), Some(&after)).await;
+    assert_eq!(other.verdict(), Verdict::Suppress);
 }
 
 fn verdicts(results: &[wire::DecisionResult]) -> Vec<Verdict> {

@@ -12,12 +12,13 @@ use mesh_api::flag_registry::v1::{Cause, FlagState};
 use mesh_api::registration::v1 as registration;
 use mesh_api::registration::v1::party_service_server::{PartyService, PartyServiceServer};
 use mesh_authz::{Authorization, AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
-use mesh_follow::{Feed, FeedSettings, FrameStream, SnapshotPage, SnapshotPages, Start};
+use mesh_follow::{Asked, Feed, FeedSettings, FrameStream, SnapshotPage, SnapshotPages};
 use mesh_rpc::audit::Unrecorded;
 use mesh_rpc::{ClientOptions, Draining, Health, ServeOptions, connect, serve};
-use mesh_store::{Migrator, Store, StoreError, log};
+use mesh_store::conformance::accept_history;
+use mesh_store::{Migrator, Store, StoreError, Trouble, log};
 use mesh_testkit::{TempDir, certificates};
-use mesh_types::{LogName, Position, Sequence, SystemClock, Timestamp};
+use mesh_types::{Epoch, LogName, Position, Sequence, SystemClock, Timestamp};
 use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -56,6 +57,12 @@ impl Log {
         }
     }
 
+    async fn epoch(&self) -> Epoch {
+        let mut conn = self.store.readers().acquire().await.unwrap();
+        let head = log::head(&mut conn, &self.name).await.unwrap();
+        head.unwrap().position.epoch
+    }
+
     fn feed(&self, draining: &Draining) -> Feed {
         let (store, name) = (self.store.clone(), self.name.clone());
         let settings = FeedSettings {
@@ -80,6 +87,20 @@ impl FlagLog {
             log: Log::new("flags").await,
             flagged: Arc::default(),
         }
+    }
+
+    /// Has it accept that `other` was given up for it.
+    pub(crate) async fn accept(&self, other: &Self) {
+        let over = other.log.epoch().await;
+        let accepted = accept_history(&self.log.store, &self.log.name, over);
+        accepted.await.unwrap();
+    }
+
+    /// Whether its database is known to have gone back.
+    pub(crate) fn went_back(&self) -> bool {
+        let condition = self.log.store.condition();
+        let condition = condition.borrow();
+        matches!(condition.trouble(), Some(Trouble::WentBack { .. }))
     }
 
     /// Flags a Device.
@@ -237,7 +258,7 @@ macro_rules! only_follows {
                 request: Request<$request>,
             ) -> Result<Response<Self::$stream>, Status> {
                 let authorization = Authorization::of(&request)?;
-                let start = Start::from_wire(request.into_inner().start)?;
+                let start = Asked::from_wire(request.into_inner().start)?;
                 let stream = $self.0.serve(start, authorization, $snapshots).await?;
                 Ok(Response::new(stream))
             }

@@ -12,7 +12,7 @@ use mesh_authz::{
     Authority, AuthorityError, AuthoritySource, Authorization, AuthorizeLayer, Authorizer,
     Directory, Rules,
 };
-use mesh_follow::{Feed, FrameStream, SnapshotPage, SnapshotPages, Start};
+use mesh_follow::{Asked, Feed, FrameStream, SnapshotPage, SnapshotPages};
 use mesh_pki::Issued;
 use mesh_rpc::audit::Unrecorded;
 use mesh_rpc::{Draining, Health, ServeOptions, Tls, TlsPem};
@@ -192,7 +192,7 @@ impl FlagService for FlagRegistry {
         request: Request<flags::FollowFlagsRequest>,
     ) -> Result<Response<Self::FollowFlagsStream>, Status> {
         let authorization = Authorization::of(&request)?;
-        let start = Start::from_wire(request.into_inner().start)?;
+        let start = Asked::from_wire(request.into_inner().start)?;
         let stream = self.0.serve(start, authorization, self.1.clone());
         Ok(Response::new(stream.await?))
     }
@@ -296,7 +296,7 @@ impl PartyService for Registration {
         request: Request<parties::FollowPartiesRequest>,
     ) -> Result<Response<Self::FollowPartiesStream>, Status> {
         let authorization = Authorization::of(&request)?;
-        let start = Start::from_wire(request.into_inner().start)?;
+        let start = Asked::from_wire(request.into_inner().start)?;
         let stream = self.0.serve(start, authorization, Parties(self.1.clone()));
         Ok(Response::new(stream.await?))
     }

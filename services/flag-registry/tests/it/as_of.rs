@@ -315,6 +315,7 @@ async fn a_snapshot_shows_an_earlier_position_and_the_tail_follows() {
     let request = wire::FollowFlagsRequest {
         start: Some(FollowStart {
             start: Some(Start::Snapshot(snapshot)),
+            seen: None,
         }),
     };
     let mut auditor = world.internal("auditor");

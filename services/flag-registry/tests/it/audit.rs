@@ -89,6 +89,7 @@ async fn whoever_follows_the_log_is_on_disk_before_the_first_frame() {
     let request = FollowFlagsRequest {
         start: Some(FollowStart {
             start: Some(Start::Snapshot(SnapshotStart::default())),
+            seen: None,
         }),
     };
     let stream = world.internal("auditor").follow_flags(request).await;

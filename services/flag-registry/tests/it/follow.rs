@@ -11,7 +11,10 @@ use crate::world::{LogReader, METER, OTHER_METER, World, add, get_entry, refused
 
 fn from(start: Start) -> wire::FollowFlagsRequest {
     wire::FollowFlagsRequest {
-        start: Some(FollowStart { start: Some(start) }),
+        start: Some(FollowStart {
+            start: Some(start),
+            seen: None,
+        }),
     }
 }
 

@@ -182,7 +182,12 @@ type Frames = BoxStream<'static, Result<Frame, Status>>;
 
 /// The frames of a log, from whichever service has it.
 async fn frames(clients: &Clients, log: &str, start: Start) -> Result<Frames> {
-    let follow = |start| Some(FollowStart { start: Some(start) });
+    let follow = |start| {
+        Some(FollowStart {
+            start: Some(start),
+            seen: None,
+        })
+    };
     Ok(match (log, log.strip_prefix(CSP)) {
         ("parties", _) => {
             let start = follow(start);

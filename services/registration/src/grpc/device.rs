@@ -4,7 +4,7 @@ use mesh_api::convert::FieldErrors;
 use mesh_api::registration::v1 as wire;
 use mesh_api::registration::v1::device_service_server::DeviceService;
 use mesh_authz::{Authorization, Authorized};
-use mesh_follow::{AsOf, FrameStream, Start};
+use mesh_follow::{AsOf, Asked, FrameStream};
 use mesh_types::{Bounds, DeviceId, Timestamp};
 use prost::Message as _;
 use tonic::{Request, Response, Status, Streaming};
@@ -156,9 +156,9 @@ impl DeviceService for Registry {
         request: Request<wire::FollowDevicesRequest>,
     ) -> Result<Response<Self::FollowDevicesStream>, Status> {
         let authorization = Authorization::of(&request)?;
-        let start = Start::from_wire(request.into_inner().start)?;
+        let asked = Asked::from_wire(request.into_inner().start)?;
         let snapshots = DevicePages(self.inventory.clone());
-        let stream = self.devices.serve(start, authorization, snapshots).await?;
+        let stream = self.devices.serve(asked, authorization, snapshots).await?;
         Ok(Response::new(stream))
     }
 }

@@ -4,7 +4,7 @@ use mesh_api::convert::FieldErrors;
 use mesh_api::registration::v1 as wire;
 use mesh_api::registration::v1::party_service_server::PartyService;
 use mesh_authz::Authorization;
-use mesh_follow::{AsOf, FrameStream, Start};
+use mesh_follow::{AsOf, Asked, FrameStream};
 use tonic::{Request, Response, Status};
 
 use super::list::{Listing, cut, filter};
@@ -95,9 +95,9 @@ impl PartyService for Registry {
         request: Request<wire::FollowPartiesRequest>,
     ) -> Result<Response<Self::FollowPartiesStream>, Status> {
         let authorization = Authorization::of(&request)?;
-        let start = Start::from_wire(request.into_inner().start)?;
+        let asked = Asked::from_wire(request.into_inner().start)?;
         let snapshots = PartyPages(self.inventory.clone());
-        let stream = self.parties.serve(start, authorization, snapshots).await?;
+        let stream = self.parties.serve(asked, authorization, snapshots).await?;
         Ok(Response::new(stream))
     }
 }

@@ -272,6 +272,7 @@ async fn lists_and_snapshots_show_an_earlier_position() {
     let request = wire::FollowPartiesRequest {
         start: Some(FollowStart {
             start: Some(follow_start::Start::Snapshot(snapshot)),
+            seen: None,
         }),
     };
     let mut parties = world.parties("auditor");

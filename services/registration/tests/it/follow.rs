@@ -14,12 +14,14 @@ use crate::world::{ESME, GPF, GSME, NOW, World, at, mpan, mprn};
 fn snapshot() -> Option<FollowStart> {
     Some(FollowStart {
         start: Some(follow_start::Start::Snapshot(SnapshotStart::default())),
+        seen: None,
     })
 }
 
 fn after(position: Position) -> Option<FollowStart> {
     Some(FollowStart {
         start: Some(follow_start::Start::After(position)),
+        seen: None,
     })
 }
 

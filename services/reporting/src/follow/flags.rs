@@ -8,12 +8,11 @@ use mesh_api::flag_registry::v1::flag_service_client::FlagServiceClient;
 use mesh_follow::{Begin, FollowError, Follower, LogEvent, follow};
 use mesh_rpc::MeshChannel;
 use mesh_store::cursor::Cursor;
-use mesh_types::Position;
 use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::{apply_span, before_the_first};
+use super::apply_span;
 use crate::flags::FlagChange;
 use crate::store::{ReportStore, Step};
 
@@ -72,10 +71,10 @@ impl Follower for FlagsFollower {
         self.step(cursor, changes).instrument(span).await
     }
 
-    async fn checkpoint(&mut self, position: &Position) -> Result<(), FollowError> {
+    async fn checkpoint(&mut self, at: &Cursor) -> Result<(), FollowError> {
         // An empty log has no event that could carry the cursor there.
-        if position.sequence == 0 && (self.anew || self.at.is_none()) {
-            self.step(before_the_first(position), Vec::new()).await?;
+        if at.position.sequence == 0 && (self.anew || self.at.is_none()) {
+            self.step(at.clone(), Vec::new()).await?;
         }
         Ok(())
     }

@@ -82,6 +82,7 @@ async fn another_history_of_the_flags_replaces_what_was_known() {
     world.flag_registry.stop().await;
     let listener = TcpListener::bind(address).await.unwrap();
     let restored = Log::new("flags").await;
+    restored.accept(&world.flags).await;
     restored.append(flag_event(1, 1, Some(&[]))).await;
     let _flag_registry = Upstream::flag_registry(&restored, listener).await;
 

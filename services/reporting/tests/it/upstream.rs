@@ -10,9 +10,10 @@ use mesh_api::registration::v1 as wire;
 use mesh_api::registration::v1::device_service_server::{DeviceService, DeviceServiceServer};
 use mesh_api::registration::v1::party_service_server::{PartyService, PartyServiceServer};
 use mesh_authz::{Authorization, AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
-use mesh_follow::{Feed, FrameStream, NoSnapshot, SnapshotPage, SnapshotPages, Start};
+use mesh_follow::{Asked, Feed, FrameStream, NoSnapshot, SnapshotPage, SnapshotPages};
 use mesh_rpc::audit::Unrecorded;
 use mesh_rpc::{ClientOptions, Draining, Health, ServeOptions, connect, serve};
+use mesh_store::conformance::accept_history;
 use mesh_store::{Migrator, Store, StoreError, log};
 use mesh_testkit::TempDir;
 use mesh_types::{LogName, Sequence, SystemClock, Timestamp};
@@ -60,6 +61,15 @@ impl Log {
         let stamp = tx.append(&self.name, |_| event.encode_to_vec()).unwrap();
         tx.commit().await.unwrap();
         stamp.position.sequence
+    }
+
+    /// Has it accept that `other` was given up for it.
+    pub(crate) async fn accept(&self, other: &Self) {
+        let mut conn = other.store.readers().acquire().await.unwrap();
+        let head = log::head(&mut conn, &other.name).await.unwrap();
+        let over = head.unwrap().position.epoch;
+        let accepted = accept_history(&self.store, &self.name, over);
+        accepted.await.unwrap();
     }
 
     fn feed(&self, draining: &CancellationToken) -> Feed {
@@ -145,7 +155,7 @@ macro_rules! only_follows {
                 request: Request<$request>,
             ) -> Result<Response<Self::$stream>, Status> {
                 let $authorization = Authorization::of(&request)?;
-                let $start = Start::from_wire(request.into_inner().start)?;
+                let $start = Asked::from_wire(request.into_inner().start)?;
                 Ok(Response::new($answer.await?))
             }
 

@@ -10,9 +10,11 @@ use mesh_api::registration::v1::party_service_client::PartyServiceClient;
 use mesh_follow::{Begin, FollowError, Follower, LogEvent, follow};
 use mesh_store::cursor::Cursor;
 use mesh_testkit::{LIMIT, wait_until};
-use mesh_types::{Position, Sequence};
+use mesh_types::Sequence;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::client::GrpcService;
 
 use super::{Step, scripted};
 
@@ -71,12 +73,12 @@ impl Follower for Recorder {
         Ok(())
     }
 
-    async fn checkpoint(&mut self, position: &Position) -> Result<(), FollowError> {
+    async fn checkpoint(&mut self, at: &Cursor) -> Result<(), FollowError> {
         self.record
             .lock()
             .unwrap()
             .checkpoints
-            .push(position.sequence);
+            .push(at.position.sequence);
         Ok(())
     }
 
@@ -114,15 +116,32 @@ impl Following {
         record: Record,
         script: impl Fn(usize, &common::FollowStart) -> Vec<Step> + Send + Sync + 'static,
     ) -> Self {
-        let (channel, starts) = scripted(script).await;
+        let (channel, _) = scripted(script).await;
+        let client = PartyServiceClient::new(channel);
+        Self::of(begin, record, move || client.clone())
+    }
+
+    /// At work on what `client` gives whenever a connection is made.
+    pub(crate) fn of<T>(
+        begin: Begin,
+        record: Record,
+        client: impl Fn() -> PartyServiceClient<T> + Send + Sync + 'static,
+    ) -> Self
+    where
+        T: GrpcService<Body, ResponseBody = Body> + Send + 'static,
+        T::Future: Send,
+        T::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let record = Arc::new(Mutex::new(record));
+        let starts = Arc::<Mutex<Vec<common::FollowStart>>>::default();
         let follower = Recorder {
             record: Arc::clone(&record),
             begin,
         };
-        let client = PartyServiceClient::new(channel);
-        let connect = move |start| {
-            let mut client = client.clone();
+        let asked = Arc::clone(&starts);
+        let connect = move |start: common::FollowStart| {
+            asked.lock().unwrap().push(start.clone());
+            let mut client = client();
             async move {
                 let request = wire::FollowPartiesRequest { start: Some(start) };
                 Ok(client.follow_parties(request).await?.into_inner())
@@ -147,6 +166,14 @@ impl Following {
     ) -> (Vec<Sequence>, Vec<Option<Sequence>>) {
         self.checkpoint(checkpoint).await;
         self.stop().await
+    }
+
+    /// What streams were asked for with: the epoch and sequence of what was seen.
+    pub(crate) fn seen(&self) -> Vec<Option<(u64, Sequence)>> {
+        let place = |seen: common::Seen| seen.position.map(|at| (at.epoch, at.sequence));
+        let starts = self.starts.lock().unwrap();
+        let starts = starts.iter().map(|start| start.seen.clone());
+        starts.map(|seen| seen.and_then(place)).collect()
     }
 
     pub(crate) async fn checkpoint(&self, checkpoint: Sequence) {

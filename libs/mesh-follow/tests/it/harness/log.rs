@@ -6,10 +6,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use mesh_api::csp_notification::v1::{CspFlagChange, CspSnapshot, ReducedDevice};
 use mesh_follow::{SnapshotPage, SnapshotPages};
+use mesh_store::cursor::Cursor;
 use mesh_store::{CURRENT, Migrator, Store, StoreError, log, sequence_to_db};
 use mesh_testkit::TempDir;
 use mesh_types::{LogName, Position, Sequence, Timestamp};
 use prost::Message as _;
+use sqlx::Connection as _;
 use tokio::sync::Semaphore;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("tests/it/migrations");
@@ -38,13 +40,39 @@ impl TestLog {
         let folder = mesh_testkit::temp_dir();
         let url = format!("sqlite://{}", folder.path().join("log.db").display());
         let store = Store::open(&url, &MIGRATIONS).await.unwrap();
-        let name: LogName = "csp/north".parse().unwrap();
+        let name = name();
         let mut tx = store.begin_write(Timestamp::from_micros(1)).await.unwrap();
         tx.create_log(&name, log::random_epoch()).await.unwrap();
         tx.commit().await.unwrap();
         Self {
             store,
             name,
+            _folder: Arc::new(folder),
+        }
+    }
+
+    /// A copy of the database as it is now, opened as another database. `change` is what is done to
+    /// it before, while nobody has it open.
+    pub(crate) async fn copy(&self, change: &str) -> Self {
+        let folder = mesh_testkit::temp_dir();
+        let url = format!("sqlite://{}", folder.path().join("copy.db").display());
+        let mut conn = self.store.readers().acquire().await.unwrap();
+        sqlx::query("VACUUM INTO $1")
+            .bind(folder.path().join("copy.db").display().to_string())
+            .execute(&mut *conn)
+            .await
+            .unwrap();
+        if !change.is_empty() {
+            let mut conn = sqlx::SqliteConnection::connect(&url).await.unwrap();
+            sqlx::raw_sql(sqlx::AssertSqlSafe(change.to_owned()))
+                .execute(&mut conn)
+                .await
+                .unwrap();
+            conn.close().await.unwrap();
+        }
+        Self {
+            store: Store::open(&url, &MIGRATIONS).await.unwrap(),
+            name: name(),
             _folder: Arc::new(folder),
         }
     }
@@ -59,9 +87,17 @@ impl TestLog {
     }
 
     pub(crate) async fn head(&self) -> Position {
+        self.cursor().await.position
+    }
+
+    /// Its end, as somebody has seen it who has seen all of it.
+    pub(crate) async fn cursor(&self) -> Cursor {
         let mut conn = self.store.readers().acquire().await.unwrap();
-        let head = log::head(&mut conn, &self.name).await.unwrap();
-        head.unwrap().position
+        let head = log::head(&mut conn, &self.name).await.unwrap().unwrap();
+        Cursor {
+            position: head.position,
+            hash: head.hash,
+        }
     }
 
     /// Records that an item is on a hub, or on none any more.
@@ -128,6 +164,10 @@ impl TestLog {
             gate: gate.clone(),
         }
     }
+}
+
+fn name() -> LogName {
+    "csp/north".parse().unwrap()
 }
 
 /// Whether a page may be read: closed for a test that wants a snapshot to be under way.

@@ -113,18 +113,29 @@ impl PartyService for Owner {
 #[derive(Debug, Clone)]
 pub(crate) struct Chain {
     pub(crate) cursors: Vec<Cursor>,
+    first_epoch: Epoch,
     events: Vec<Bytes>,
 }
 
 impl Chain {
     /// The log `parties` of an epoch, with these events.
     pub(crate) fn new(epoch: u64, events: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        Self::begun_in(epoch, epoch, events)
+    }
+
+    /// The same of a log that began in another epoch.
+    pub(crate) fn begun_in(
+        first_epoch: u64,
+        epoch: u64,
+        events: impl IntoIterator<Item = Vec<u8>>,
+    ) -> Self {
+        let first_epoch = Epoch::new(first_epoch).unwrap();
         let mut position = Position {
             log: "parties".parse().unwrap(),
             epoch: Epoch::new(epoch).unwrap(),
             sequence: 0,
         };
-        let mut hash = chain::genesis(&position.log, position.epoch);
+        let mut hash = chain::genesis(&position.log, first_epoch);
         let events: Vec<Bytes> = events.into_iter().map(Bytes::from).collect();
         let start = Cursor {
             position: position.clone(),
@@ -139,7 +150,11 @@ impl Chain {
                 hash,
             });
         }
-        Self { cursors, events }
+        Self {
+            cursors,
+            first_epoch,
+            events,
+        }
     }
 
     fn position(&self, sequence: Sequence) -> common::Position {
@@ -158,6 +173,7 @@ impl Chain {
         Step::Frame(Frame::Hello(common::StreamHello {
             head: Some(self.position(self.events.len() as u64)),
             checkpoint_interval_ms,
+            first_epoch: self.first_epoch.get(),
         }))
     }
 

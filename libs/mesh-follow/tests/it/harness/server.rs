@@ -14,6 +14,8 @@ use mesh_api::csp_notification::v1::csp_notification_service_server::{
     CspNotificationService, CspNotificationServiceServer,
 };
 use mesh_api::registration::v1 as registration;
+use mesh_api::registration::v1::party_service_client::PartyServiceClient;
+use mesh_api::registration::v1::party_service_server::PartyServiceServer;
 use mesh_authz::{
     Authority, AuthorityError, AuthoritySource, Authorization, AuthorizeLayer, Authorizer,
     Directory, Role, Rules,
@@ -30,8 +32,12 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::TestLog;
 use super::log::Gate;
+use super::parties::Parties;
 
-const SERVICE: &str = "mp169.csp_notification.v1.CspNotificationService";
+const SERVICES: [&str; 2] = [
+    "mp169.csp_notification.v1.CspNotificationService",
+    "mp169.registration.v1.PartyService",
+];
 const CSP: &str = "90-B3-D5-1F-30-02-00-00";
 /// An entity that no certificate here carries.
 pub(crate) const OTHER_CSP: &str = "90-B3-D5-1F-30-02-00-01";
@@ -74,7 +80,7 @@ impl TestServer {
         directory
             .load(&[csp_party(registration::PartyStatus::Active)])
             .unwrap();
-        let rules = Rules::of_services(&[SERVICE]).unwrap();
+        let rules = Rules::of_services(&SERVICES).unwrap();
         let authorizer = Authorizer::new(rules, directory.clone(), Arc::new(Nobody));
         let draining = CancellationToken::new();
         let live = Arc::new(());
@@ -100,7 +106,9 @@ impl TestServer {
             Health::new(&[]),
             Draining::new(),
         );
+        let parties = Parties(handlers.feed.clone());
         let routes = Routes::new(CspNotificationServiceServer::new(handlers));
+        let routes = routes.add_service(PartyServiceServer::new(parties));
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         tokio::spawn(async move { mesh_rpc::serve(options, routes, stopped).await });
@@ -121,6 +129,14 @@ impl TestServer {
         let tls = Tls::from_pem(pem(&issued, authority.trust_pem())).unwrap();
         let address = self.address.to_string();
         connect(ClientOptions::new("csp-notification", address, tls))
+    }
+
+    /// The log's other service, for one of the mesh's own roles.
+    pub(crate) fn parties(&self, role: &str) -> PartyServiceClient<MeshChannel> {
+        let tls = tls(&certificates().internal(role));
+        let address = self.address.to_string();
+        let channel = connect(ClientOptions::new("csp-notification", address, tls));
+        PartyServiceClient::new(channel)
     }
 
     /// Opens a stream on a connection of its own.
@@ -210,7 +226,10 @@ impl CspNotificationService for Handlers {
             Asked::Snapshot(snapshot) => follow_start::Start::Snapshot(snapshot),
             Asked::Acknowledged(_) => return Err(Status::unimplemented("")),
         };
-        let start = Start::from_wire(Some(FollowStart { start: Some(start) }))?;
+        let start = mesh_follow::Asked::from_wire(Some(FollowStart {
+            start: Some(start),
+            seen: None,
+        }))?;
         let pages = self.log.pages(&self.live, &self.gate);
         let stream = self.feed.serve(start, authorization, pages).await?;
         Ok(Response::new(stream))

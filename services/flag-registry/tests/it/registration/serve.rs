@@ -58,6 +58,7 @@ impl Registration {
             let hello = R::from_frame(Frame::Hello(common::StreamHello {
                 head: Some(log.head()),
                 checkpoint_interval_ms: 60_000,
+                first_epoch: 0,
             }));
             match start.and_then(|start| start.start) {
                 Some(Start::After(position)) if position.epoch == log.epoch => {
