@@ -9,9 +9,11 @@ mod clock;
 mod error;
 mod process;
 mod settings;
+mod state;
 
 pub use background::{Background, usable, watch_health};
 pub use clock::{clock_offsets, doubt, exchange_time, machine_clock, watch_clock};
 pub use error::{RunError, store_refusal};
 pub use process::process;
 pub use settings::ProcessSettings;
+pub use state::watch_state;

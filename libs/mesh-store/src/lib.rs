@@ -14,6 +14,7 @@
 //! | How far has a follower come? | [`cursor`] |
 //! | Is this page token ours? | [`Tokens`] (`token.rs`) |
 //! | Who hears of a commit? | [`Committed`] (`committed.rs`) |
+//! | Do a service's rows say what its log says? | [`fold`] (`fold.rs`) |
 //! | Can it be written to, and why not? | [`Condition`] (`condition.rs`) |
 //! | Did a log go back behind what was seen of it? | [`Store::judge_seen`] (`seen.rs`), [`history`] |
 //!
@@ -82,6 +83,7 @@ pub mod cursor;
 mod error;
 #[cfg(feature = "faults")]
 pub mod faults;
+pub mod fold;
 pub mod history;
 mod idempotency;
 mod keeping;

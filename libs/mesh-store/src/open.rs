@@ -10,7 +10,7 @@ use sqlx::Transaction;
 use sqlx::migrate::{Migration, Migrator};
 use tokio::sync::watch;
 
-use crate::condition::Gate;
+use crate::condition::{Gate, Trouble};
 use crate::keeping::Keeper;
 use crate::sqlite::{self, Db, Pool};
 use crate::tx::Times;
@@ -145,6 +145,12 @@ impl Store {
 
     pub(crate) fn gate(&self) -> &Gate {
         &self.0.gate
+    }
+
+    /// Says that the service has found its rows to contradict its log: nothing more is written on the
+    /// strength of them.
+    pub fn found_damaged(&self) {
+        self.gate().raise(Trouble::Damaged);
     }
 
     /// Wakes on commits of this process.

@@ -109,6 +109,31 @@ pub struct Draft {
     pub rests_on: Position,
 }
 
+/// What an event does to an entry, and nothing else of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happened {
+    /// The Device.
+    pub device: DeviceId,
+    /// What it is.
+    pub meter: Meter,
+    /// What happened.
+    pub cause: Cause,
+    /// What held before.
+    pub previous: Standing,
+    /// What holds afterwards.
+    pub current: Standing,
+    /// When it became true.
+    pub effective: Timestamp,
+    /// Whether a supplier said what its consumer wants.
+    pub is_choice: bool,
+    /// What a review is asked for.
+    pub review: Option<ReviewReason>,
+    /// The position in the log `devices` that it rests on.
+    pub rests_on: Position,
+    /// Where it stands.
+    pub place: Place,
+}
+
 /// An event's place in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
@@ -143,6 +168,23 @@ impl Standing {
 }
 
 impl Draft {
+    /// What the event does once it has its place.
+    #[must_use]
+    pub fn happened(&self, place: Place) -> Happened {
+        Happened {
+            device: self.device,
+            meter: self.meter,
+            cause: self.change.cause,
+            previous: self.previous.clone(),
+            current: self.change.current.clone(),
+            effective: self.effective(place),
+            is_choice: self.change.given.is_some(),
+            review: self.change.review,
+            rests_on: self.rests_on.clone(),
+            place,
+        }
+    }
+
     /// When what the event says became true.
     #[must_use]
     pub fn effective(&self, place: Place) -> Timestamp {
@@ -151,18 +193,22 @@ impl Draft {
 }
 
 impl Entry {
-    /// What `event` at `place` makes of the entry, or of no entry.
+    /// What `event` makes of the entry, or of no entry.
     #[must_use]
-    pub fn after(before: Option<&Self>, event: &Draft, place: Place) -> Self {
-        let effective = event.effective(place);
-        let current = event.change.current.clone();
+    pub fn after(before: Option<&Self>, event: Happened) -> Self {
+        let Happened {
+            effective,
+            current,
+            place,
+            ..
+        } = event;
         let mut entry = before.cloned().unwrap_or_else(|| Self {
             device: event.device,
             meter: event.meter,
-            standing: event.previous.clone(),
+            standing: event.previous,
             responsible_since: effective,
             since: effective,
-            cause: event.change.cause,
+            cause: event.cause,
             state_sequence: place.sequence,
             chosen: place.recorded_time,
             last_sequence: place.sequence,
@@ -172,7 +218,7 @@ impl Entry {
         });
         if current.flagged != entry.standing.flagged {
             entry.since = effective;
-            entry.cause = event.change.cause;
+            entry.cause = event.cause;
             entry.state_sequence = place.sequence;
         }
         if current.supplier != entry.standing.supplier {
@@ -181,16 +227,16 @@ impl Entry {
             entry.spent = Spent::default();
         }
         let ended = entry.standing.flagged && !current.flagged;
-        if event.change.given.is_some() || ended {
+        if event.is_choice || ended {
             entry.reviews.clear();
         }
-        if event.change.given.is_some() {
+        if event.is_choice {
             entry.chosen = place.recorded_time;
         }
-        entry.reviews.extend(event.change.review);
+        entry.reviews.extend(event.review);
         entry.standing = current;
         entry.last_sequence = place.sequence;
-        entry.rests_on = event.rests_on.clone();
+        entry.rests_on = event.rests_on;
         entry
     }
 

@@ -9,7 +9,7 @@ use mesh_follow::{Feed, follow_directory};
 use mesh_rpc::{
     ClientOptions, Drained, Draining, Health, MeshChannel, ServeOptions, Tls, connect, serve,
 };
-use mesh_service::{Background, RunError, usable, watch_health};
+use mesh_service::{Background, RunError, usable, watch_health, watch_state};
 use mesh_store::WriterSettings;
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
@@ -19,7 +19,7 @@ use crate::follow::{FollowedSuppliers, follow_devices};
 use crate::grpc::Flags;
 use crate::metrics::Metrics;
 use crate::quota::Quotas;
-use crate::store::FlagStore;
+use crate::store::{EntryFolding, FlagStore};
 
 /// The full name of the service in the contracts.
 pub const SERVICE: &str = "mp169.flag_registry.v1.FlagService";
@@ -129,6 +129,16 @@ impl Parts {
             self.registration.clone(),
             self.store.clone(),
             Arc::clone(&self.deps.clock),
+            background.stop(),
+        ));
+        let store = self.store.clone();
+        let entries = move || {
+            let store = store.clone();
+            async move { Ok(vec![EntryFolding::new(&store.head().await?)]) }
+        };
+        background.spawn(watch_state(
+            self.store.database().clone(),
+            entries,
             background.stop(),
         ));
         // Serving means that callers can be recognised, the store answers, and calls are put on

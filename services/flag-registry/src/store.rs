@@ -10,6 +10,7 @@
 //! | How is a batch of commands decided? | `store/batch.rs` |
 //! | How is a prompt of the DSP decided? | `store/note.rs` |
 //! | What has changed in this transaction so far? | `store/ledger.rs` |
+//! | Are the entries what the log says? | [`EntryFolding`] (`store/fold.rs`) |
 //! | What is read? | `store/read.rs`, of an instant `store/past.rs` |
 //! | How does an entry look as a row? | `store/rows.rs` |
 //! | How much of its quotas has a supplier spent? | `store/spent.rs` |
@@ -17,6 +18,7 @@
 
 mod batch;
 mod command;
+mod fold;
 mod ledger;
 mod note;
 mod past;
@@ -37,6 +39,7 @@ use mesh_types::{Clock, LogName};
 pub use command::{
     Answered, ChangeCommand, Command, Declined, FollowedBatch, NoteCommand, StillAllowed,
 };
+pub use fold::EntryFolding;
 pub use read::{EntryFilter, HistoryPage};
 
 use crate::error::Error;

@@ -1,13 +1,15 @@
 //! How do entries, events and what suppliers say look on the wire?
 
 use mesh_api::common::v1::DeviceType;
-use mesh_api::convert::{position_to_wire, timestamp_from_wire, timestamp_to_wire};
+use mesh_api::convert::{
+    position_from_wire, position_to_wire, timestamp_from_wire, timestamp_to_wire,
+};
 use mesh_api::flag_registry::v1 as wire;
 use mesh_types::{DeviceId, PartyId, Position};
 use prost::Message as _;
 
 use crate::facts::optional;
-use crate::flag::{Draft, Entry, Meter, NO_HISTORY, Place, Standing};
+use crate::flag::{Draft, Entry, Happened, Meter, NO_HISTORY, Place, Standing};
 use crate::past::{Past, Told};
 use crate::preference::{Attestation, Choice, Declarations, Wish, WishKind};
 
@@ -94,6 +96,31 @@ pub fn told(event: &wire::FlagEvent) -> Option<Told> {
         cause: event.cause(),
         previous: standing(event.previous.as_ref()?)?,
         current: standing(event.current.as_ref()?)?,
+    })
+}
+
+/// What a recorded event does to the entry of its Device; `None` if it is malformed.
+#[must_use]
+pub fn happened(event: &wire::FlagEvent) -> Option<Happened> {
+    let review = event.review_reason();
+    Some(Happened {
+        device: event.device_id.parse().ok()?,
+        meter: match event.device_type() {
+            DeviceType::Esme => Meter::Esme,
+            DeviceType::Gsme => Meter::Gsme,
+            _ => return None,
+        },
+        cause: event.cause(),
+        previous: standing(event.previous.as_ref()?)?,
+        current: standing(event.current.as_ref()?)?,
+        effective: timestamp_from_wire(event.effective_time.as_ref()?).ok()?,
+        is_choice: event.choice.is_some(),
+        review: (review != wire::ReviewReason::Unspecified).then_some(review),
+        rests_on: position_from_wire(event.registration_position.as_ref()?).ok()?,
+        place: Place {
+            sequence: event.sequence,
+            recorded_time: timestamp_from_wire(event.recorded_time.as_ref()?).ok()?,
+        },
     })
 }
 

@@ -138,7 +138,7 @@ impl Ledger {
             recorded_time: stamp.recorded_time,
         };
         let stamp = tx.append(&self.log, |stamp| event_octets(&event, place(stamp)))?;
-        let entry = Entry::after(before, &event, place(&stamp));
+        let entry = Entry::after(before, event.happened(place(&stamp)));
         slot.versions.push(entry);
         Ok(stamp.position)
     }

@@ -23,8 +23,8 @@ const COLUMNS: usize = 19;
 
 #[derive(Debug, sqlx::FromRow)]
 pub(super) struct EntryRow {
-    device: String,
-    from_sequence: i64,
+    pub(super) device: String,
+    pub(super) from_sequence: i64,
     meter: String,
     flagged: bool,
     covered: String,

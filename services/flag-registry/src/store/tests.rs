@@ -5,6 +5,7 @@
 mod cases;
 mod quotas;
 mod secrecy;
+mod state;
 mod world;
 
 use mesh_store::conformance::Database;
@@ -47,6 +48,14 @@ suite!(sqlite, quotas;
     what_was_spent_survives_and_comes_back
     a_clock_that_was_wrong_holds_no_quota_up
     a_used_up_quota_changes_no_answer
+);
+
+suite!(sqlite, state;
+    an_untouched_database_is_what_its_log_says
+    a_flag_that_vanished_is_found
+    a_flag_that_was_lifted_behind_the_back_is_found
+    every_column_counts
+    a_row_that_no_event_made_is_found
 );
 
 suite!(sqlite, secrecy; what_is_followed_is_found_with_the_same_work);

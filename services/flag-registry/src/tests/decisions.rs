@@ -33,7 +33,7 @@ fn after(entry: Option<&Entry>, wish: &Wish, facts: &Facts, sequence: u64) -> En
         sequence,
         recorded_time: at(NOW + i64::try_from(sequence).unwrap()),
     };
-    Entry::after(entry, &event, place)
+    Entry::after(entry, event.happened(place))
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_gaining_supplier_has_spent_nothing() {
         sequence: 3,
         recorded_time: at(NOW),
     };
-    let moved = Entry::after(Some(&entry), &event, place);
+    let moved = Entry::after(Some(&entry), event.happened(place));
     assert_eq!(moved.spent, Spent::default());
 }
 

@@ -73,7 +73,7 @@ impl World {
             trace_parent: String::new(),
             rests_on: position(sequence),
         };
-        self.entry = Some(Entry::after(before, &event, place));
+        self.entry = Some(Entry::after(before, event.happened(place)));
         let octets = event_octets(&event, place);
         self.log
             .push(wire::FlagEvent::decode(octets.as_slice()).unwrap());

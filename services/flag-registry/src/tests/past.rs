@@ -77,7 +77,7 @@ fn history(steps: &[Step]) -> Vec<(Told, Entry)> {
             recorded_time: at(recorded),
         };
         let before = events.last().map(|(_, entry)| entry);
-        let entry = Entry::after(before, &draft, place);
+        let entry = Entry::after(before, draft.happened(place));
         let told = Told {
             sequence,
             effective,

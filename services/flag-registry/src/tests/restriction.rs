@@ -42,7 +42,7 @@ fn after(entry: &Entry, change: Change) -> Entry {
         sequence: entry.last_sequence + 1,
         recorded_time: at(NOW + 10),
     };
-    Entry::after(Some(entry), &event, place)
+    Entry::after(Some(entry), event.happened(place))
 }
 
 fn chosen(entry: &Entry, wish: &Wish) -> Entry {

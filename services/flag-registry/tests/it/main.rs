@@ -14,5 +14,6 @@ mod reads;
 mod refusals;
 mod registration;
 mod restriction;
+mod state;
 mod trace;
 mod world;

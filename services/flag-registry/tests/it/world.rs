@@ -119,12 +119,11 @@ impl World {
     async fn serve(&mut self) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let path = self.folder.path().join("flags.db");
         let deps = Deps {
             clock: self.clock.clone(),
             quotas: self.quotas,
             ..Deps::new(
-                &format!("sqlite://{}", path.display()),
+                &self.database(),
                 &self.registration_address,
                 tls(&certificates().internal("flag-registry")),
             )
@@ -142,6 +141,12 @@ impl World {
     /// Where the audit is.
     pub(crate) fn audit_path(&self) -> PathBuf {
         self.folder.path().join("flags-audit.db")
+    }
+
+    /// Where the service has its database.
+    pub(crate) fn database(&self) -> String {
+        let path = self.folder.path().join("flags.db");
+        format!("sqlite://{}", path.display())
     }
 
     /// Stops the service in good order.

@@ -1,0 +1,235 @@
+//! Are the entries what the log `flags` says?
+//!
+//! Every event makes one version of the entry of its Device. So the versions of a Device are folded
+//! beside the events that made them, in their order, and then each event is asked for its version. That
+//! needs the memory of one page, however many Devices there are.
+//!
+//! What is spent of quotas goes by the clock and is in no event, and tenures are of the log `devices`:
+//! neither is compared.
+
+use mesh_api::flag_registry::v1::FlagEvent;
+use mesh_store::fold::{Folded, Folding, Unlike};
+use mesh_store::log::{self, Head, PageLimit};
+use mesh_store::sqlite::{Conn, Db};
+use mesh_store::{StoreError, sequence_from_db, sequence_to_db};
+use mesh_types::{LogName, Sequence};
+use prost::Message as _;
+use sqlx::QueryBuilder;
+
+use super::rows::{EntryRow, TABLE};
+use crate::flag::{Entry, Happened};
+use crate::wire;
+
+/// How many versions, or events, a page holds.
+const PAGE: u32 = 500;
+
+/// The versions that there were at a position, in the order of their Devices, each with the event that
+/// made it.
+const VERSIONS: &str = "SELECT device, from_sequence, meter, flagged, covered, hub, csp, supplier, \
+     responsible_since, since, cause, state_sequence, chosen, lifts, repeats, reviews, \
+     registration_epoch, registration_sequence, to_sequence, \
+     (SELECT event FROM log_event WHERE log = $1 AND sequence = from_sequence) AS event \
+     FROM flag_entry WHERE (device, from_sequence) > ($2, $3) AND from_sequence <= $4 \
+     ORDER BY device, from_sequence LIMIT $5";
+
+#[derive(Debug, sqlx::FromRow)]
+struct VersionRow {
+    #[sqlx(flatten)]
+    row: EntryRow,
+    to_sequence: i64,
+    event: Option<Vec<u8>>,
+}
+
+/// A comparison of the entries with the log up to its head of that moment.
+#[derive(Debug)]
+pub struct EntryFolding {
+    log: LogName,
+    folded: Folded,
+    /// The last version that was compared; `None` once the events are asked for theirs.
+    versions: Option<(String, i64)>,
+    /// What the log makes of the Device in hand so far, and up to where its version holds.
+    fold: Option<(Entry, i64)>,
+    /// The last event that was asked for its version.
+    asked: Sequence,
+}
+
+impl EntryFolding {
+    /// Up to `head`.
+    #[must_use]
+    pub fn new(head: &Head) -> Self {
+        let log = head.position.log.clone();
+        Self {
+            folded: Folded {
+                log: log.to_string(),
+                up_to: head.position.sequence,
+                ..Folded::default()
+            },
+            log,
+            versions: Some((String::new(), 0)),
+            fold: None,
+            asked: 0,
+        }
+    }
+
+    async fn versions(&mut self, conn: &mut Conn, after: (String, i64)) -> Result<(), StoreError> {
+        let rows: Vec<VersionRow> = sqlx::query_as(VERSIONS)
+            .bind(self.log.as_str())
+            .bind(&after.0)
+            .bind(after.1)
+            .bind(sequence_to_db(self.folded.up_to))
+            .bind(i64::from(PAGE))
+            .fetch_all(conn)
+            .await?;
+        let last = rows.last();
+        self.versions = last.map(|last| (last.row.device.clone(), last.row.from_sequence));
+        for row in rows {
+            self.version(row)?;
+        }
+        if self.versions.is_none() {
+            self.end();
+        }
+        Ok(())
+    }
+
+    /// Compares one version with what its event makes of the one before.
+    fn version(&mut self, row: VersionRow) -> Result<(), StoreError> {
+        let device = row.row.device.clone();
+        let from = sequence_from_db(TABLE, row.row.from_sequence)?;
+        let event = row.event.and_then(|event| read(&event));
+        let event = event.filter(|event| event.device.to_string() == device);
+        let Some(event) = event else {
+            self.folded.differs(TABLE, device, from, Unlike::Surplus);
+            return Ok(());
+        };
+        let goes_on = |(entry, _): &(Entry, i64)| entry.device == event.device;
+        if self.fold.as_ref().is_some_and(|fold| !goes_on(fold)) {
+            self.end();
+        }
+        let before = self.fold.take();
+        if let Some((before, to)) = &before
+            && *to != row.row.from_sequence
+        {
+            let sequence = before.last_sequence;
+            let unlike = Unlike::Column("to_sequence");
+            self.folded.differs(TABLE, &device, sequence, unlike);
+        }
+        let mut expected = Entry::after(before.as_ref().map(|(entry, _)| entry), event);
+        match row.row.read() {
+            Err(_) => {
+                let unlike = Unlike::Column("what is no value of it");
+                self.folded.differs(TABLE, device, from, unlike);
+            }
+            Ok(found) => {
+                // Versions from before this column have their `since` there.
+                if found.chosen == found.since {
+                    expected.chosen = found.chosen;
+                }
+                match other_column(&expected, &found) {
+                    None => self.folded.fit += 1,
+                    Some(column) => {
+                        let unlike = Unlike::Column(column);
+                        self.folded.differs(TABLE, device, from, unlike);
+                    }
+                }
+            }
+        }
+        self.fold = Some((expected, row.to_sequence));
+        Ok(())
+    }
+
+    /// The last version of a Device holds at the position that everything is compared at.
+    fn end(&mut self) {
+        let Some((entry, to)) = self.fold.take() else {
+            return;
+        };
+        if to <= sequence_to_db(self.folded.up_to) {
+            let key = entry.device.to_string();
+            let unlike = Unlike::Column("to_sequence");
+            self.folded.differs(TABLE, key, entry.last_sequence, unlike);
+        }
+    }
+
+    /// Asks a page of events for the versions that they made. Says whether there are more.
+    async fn events(&mut self, conn: &mut Conn) -> Result<bool, StoreError> {
+        let limit = PageLimit {
+            events: PAGE,
+            ..PageLimit::default()
+        };
+        let events = log::read(conn, &self.log, self.asked, limit).await?;
+        let up_to = self.folded.up_to;
+        let events = events.iter().filter(|event| event.sequence <= up_to);
+        let named = events.map(|event| Some((event.sequence, read(&event.event)?)));
+        let named: Option<Vec<(Sequence, Happened)>> = named.collect();
+        let named = named
+            .ok_or_else(|| StoreError::inconsistent("log_event", "an event is not well formed"))?;
+        let Some((last, _)) = named.last() else {
+            return Ok(false);
+        };
+        self.asked = *last;
+        let mut query = QueryBuilder::<Db>::new(
+            "SELECT from_sequence FROM flag_entry WHERE (device, from_sequence) IN (",
+        );
+        query.push_values(&named, |mut row, (sequence, event)| {
+            row.push_bind(event.device.to_string())
+                .push_bind(sequence_to_db(*sequence));
+        });
+        query.push(") ORDER BY from_sequence");
+        let found = query.build_query_scalar().persistent(false);
+        let found: Vec<i64> = found.fetch_all(conn).await?;
+        for (sequence, event) in &named {
+            if found.binary_search(&sequence_to_db(*sequence)).is_err() {
+                let device = event.device.to_string();
+                self.folded
+                    .differs(TABLE, device, *sequence, Unlike::Missing);
+            }
+        }
+        Ok(self.asked < up_to)
+    }
+}
+
+impl Folding for EntryFolding {
+    async fn page(&mut self, conn: &mut Conn) -> Result<bool, StoreError> {
+        match self.versions.take() {
+            Some(after) => {
+                self.versions(conn, after).await?;
+                Ok(true)
+            }
+            None => self.events(conn).await,
+        }
+    }
+
+    fn folded(self) -> Folded {
+        self.folded
+    }
+}
+
+fn read(event: &[u8]) -> Option<Happened> {
+    wire::happened(&FlagEvent::decode(event).ok()?)
+}
+
+/// The first column in which two versions of an entry differ.
+fn other_column(one: &Entry, other: &Entry) -> Option<&'static str> {
+    let (here, there) = (&one.standing, &other.standing);
+    let columns = [
+        ("meter", one.meter == other.meter),
+        ("flagged", here.flagged == there.flagged),
+        ("covered", here.covered == there.covered),
+        ("hub", here.hub == there.hub),
+        ("csp", here.csp == there.csp),
+        ("supplier", here.supplier == there.supplier),
+        (
+            "responsible_since",
+            one.responsible_since == other.responsible_since,
+        ),
+        ("since", one.since == other.since),
+        ("cause", one.cause == other.cause),
+        ("state_sequence", one.state_sequence == other.state_sequence),
+        ("chosen", one.chosen == other.chosen),
+        ("reviews", one.reviews == other.reviews),
+        ("registration_sequence", one.rests_on == other.rests_on),
+    ];
+    columns
+        .into_iter()
+        .find(|(_, same)| !same)
+        .map(|(column, _)| column)
+}
