@@ -42,7 +42,7 @@ use mesh_api::audit::v1 as wire;
 use mesh_api::convert::timestamp_to_wire;
 use mesh_rpc::NotReady;
 use mesh_rpc::audit::Journal;
-use mesh_store::{StoreError, WriterTask};
+use mesh_store::{Database, StoreError, WriterTask};
 use mesh_types::Clock;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -73,30 +73,23 @@ impl Audit {
     /// Opens the audit database of `service` and starts to record what `recordings` says.
     pub async fn open(
         service: &'static str,
-        database_url: &str,
+        database: &Database,
         recordings: Recordings,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, AuditTask), StoreError> {
-        Self::open_with(
-            service,
-            database_url,
-            recordings,
-            clock,
-            Settings::default(),
-        )
-        .await
+        Self::open_with(service, database, recordings, clock, Settings::default()).await
     }
 
     /// The same with other times and sizes.
     pub async fn open_with(
         service: &'static str,
-        database_url: &str,
+        database: &Database,
         recordings: Recordings,
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<(Self, AuditTask), StoreError> {
         let (store, writer, pseudonyms) =
-            AuditStore::open(database_url, service, Arc::clone(&clock)).await?;
+            AuditStore::open(database, service, Arc::clone(&clock)).await?;
         let queue = Arc::new(Queue::new(recordings, Arc::clone(&clock), settings));
         metrics::observe(service, &queue);
         let stop = CancellationToken::new();
@@ -161,9 +154,12 @@ impl Audit {
 /// Where the audit database is if nobody says it: beside the service's own, so that `sqlite://x/y.db`
 /// has `sqlite://x/y-audit.db`.
 #[must_use]
-pub fn beside(database_url: &str) -> String {
-    let bare = database_url.strip_suffix(".db").unwrap_or(database_url);
-    format!("{bare}-audit.db")
+pub fn beside(database: &Database) -> Database {
+    let bare = database.url.strip_suffix(".db").unwrap_or(&database.url);
+    Database {
+        url: format!("{bare}-audit.db"),
+        create: database.create,
+    }
 }
 
 impl AuditTask {

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use mesh_api::common::v1::EventStamp;
 use mesh_api::convert::timestamp_to_wire;
 use mesh_store::{
-    Answers, Batch, Migrator, Store, StoreError, WriteTx, Writer, WriterSettings, WriterTask, log,
+    Answers, Batch, Database, Migrator, Store, StoreError, WriteTx, Writer, WriterSettings,
+    WriterTask, log,
 };
 use mesh_types::{Clock, LogName, Sequence};
 use prost::Message as _;
@@ -38,11 +39,11 @@ pub(crate) struct Events {
 impl AuditStore {
     /// Opens the database, makes the log `audit/<service>` if it is not there, and starts the writer.
     pub(crate) async fn open(
-        url: &str,
+        database: &Database,
         service: &str,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, WriterTask, Pseudonyms), StoreError> {
-        let store = Store::open(url, &MIGRATIONS).await?;
+        let store = Store::open(database, &MIGRATIONS).await?;
         let log: LogName = format!("audit/{service}")
             .parse()
             .map_err(|_| StoreError::inconsistent("log_head", "the log's name is malformed"))?;

@@ -97,7 +97,9 @@ mod tests {
         let folder = mesh_testkit::temp_dir();
         let url = format!("sqlite://{}", folder.path().join("a.db").display());
         let migrations = Migrator::with_migrations(vec![]);
-        let store = Store::open(&url, &migrations).await.unwrap();
+        let store = Store::open(&mesh_store::Database::existing_or_new(&url), &migrations)
+            .await
+            .unwrap();
         let told = |read| usable(&store, read).map_err(|reason| reason.to_string());
         assert_eq!(told(Ok(7)), Ok(7));
         let unreadable = told(Err(StoreError::Busy));

@@ -15,5 +15,5 @@ pub use background::{Background, usable, watch_health};
 pub use clock::{clock_offsets, doubt, exchange_time, machine_clock, watch_clock};
 pub use error::{RunError, store_refusal};
 pub use process::process;
-pub use settings::ProcessSettings;
+pub use settings::{DatabaseSettings, ProcessSettings};
 pub use state::watch_state;

@@ -9,6 +9,7 @@ use mesh_rpc::{TelemetryOptions, TlsFiles};
 use mesh_types::Clock;
 
 use crate::machine_clock;
+use mesh_store::Database;
 
 /// The settings of a process that serves. A service's own settings flatten them in.
 #[derive(Debug, Clone, Args)]
@@ -46,6 +47,41 @@ pub struct ProcessSettings {
     /// Which events are logged, such as `info` or `mesh_rpc=debug`.
     #[arg(long, env = "MP169_LOG", default_value = "info")]
     pub log: String,
+}
+
+/// The settings of a service that keeps a database.
+#[derive(Debug, Clone, Args)]
+pub struct DatabaseSettings {
+    /// The database: `sqlite://PATH`. It must be there, unless --create is given.
+    #[arg(long, env = "MP169_DATABASE_URL")]
+    pub database_url: String,
+    /// The database of the audit, which is the record of all calls. Beside the other, with `-audit`
+    /// before its ending, if not given.
+    #[arg(long, env = "MP169_AUDIT_DATABASE_URL")]
+    pub audit_database_url: Option<String>,
+    /// Make both databases if there are none and never were: for the first start of a service. Later it
+    /// changes nothing: a database that went missing is refused all the same, because the file
+    /// PATH.witness remembers it.
+    #[arg(long, env = "MP169_CREATE")]
+    pub create: bool,
+}
+
+impl DatabaseSettings {
+    /// Which database to open.
+    #[must_use]
+    pub fn database(&self) -> Database {
+        Database {
+            url: self.database_url.clone(),
+            create: self.create,
+        }
+    }
+
+    /// That of the audit, if it is not beside the other.
+    #[must_use]
+    pub fn audit_database(&self) -> Option<Database> {
+        let (url, create) = (self.audit_database_url.clone()?, self.create);
+        Some(Database { url, create })
+    }
 }
 
 impl ProcessSettings {

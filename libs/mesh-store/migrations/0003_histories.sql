@@ -38,6 +38,6 @@ CREATE TABLE log_history (
 CREATE TABLE database_identity (
     id       BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
     identity BYTEA  NOT NULL CHECK (length(identity) = 16),
-    -- Counts the writes that only tried whether the disk takes any.
-    probes   BIGINT NOT NULL
+    -- Goes up every few seconds and at each start: tells how old a copy is, whatever is in it.
+    pulse    BIGINT NOT NULL
 );

@@ -16,9 +16,9 @@ use crate::StoreError;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[non_exhaustive]
 pub enum Trouble {
-    /// The file was deleted, or another one was put in its place, while it was open: what is written
-    /// would be gone at the next start. Lasts until the service is started again.
-    #[error("the database file was deleted or replaced under the service")]
+    /// The file was deleted or cut off, or another one was put in its place, while it was open: what is
+    /// written would be gone at the next start. Lasts until the service is started again.
+    #[error("the database file was deleted, replaced or cut off under the service")]
     FileGone,
     /// What is stored contradicts itself or cannot be read. Lasts until the service is started again
     /// with a database that is whole.
@@ -108,6 +108,20 @@ impl Gate {
                 "the database is in trouble: {trouble}"
             );
             troubles.insert(place, trouble);
+            self.publish(&troubles);
+        }
+    }
+
+    /// Says that `trouble` is over.
+    pub(crate) fn lift(&self, trouble: &Trouble) {
+        let mut troubles = self.troubles();
+        let before = troubles.len();
+        troubles.retain(|other| other != trouble);
+        if troubles.len() < before {
+            tracing::info!(
+                reason = trouble.reason(),
+                "the database is no longer in this trouble"
+            );
             self.publish(&troubles);
         }
     }

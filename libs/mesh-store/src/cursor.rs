@@ -4,9 +4,11 @@
 //! replicas may follow the same log: one of them applies an event, the others find it applied.
 
 use mesh_types::Position;
+use std::collections::BTreeMap;
+
 use mesh_types::chain::Hash;
 
-use crate::log::{epoch_from_db, hash_from_db};
+use crate::log::{Head, epoch_from_db, hash_from_db};
 use crate::sqlite::Conn;
 use crate::{StoreError, sequence_from_db, sequence_to_db};
 
@@ -21,6 +23,15 @@ pub struct Cursor {
     pub hash: Hash,
 }
 
+impl From<&Head> for Cursor {
+    fn from(head: &Head) -> Self {
+        Self {
+            position: head.position.clone(),
+            hash: head.hash,
+        }
+    }
+}
+
 /// What became of a compare-and-set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "the effects of a stale step must not be written"]
@@ -33,25 +44,41 @@ pub enum Advance {
 
 /// Where `follower` stands; `None` if it never started.
 pub async fn get(conn: &mut Conn, follower: &str) -> Result<Option<Cursor>, StoreError> {
-    let row: Option<(String, i64, i64, Vec<u8>)> =
+    let row: Option<Row> =
         sqlx::query_as("SELECT log, epoch, sequence, hash FROM cursor WHERE follower = $1")
             .bind(follower)
             .fetch_optional(conn)
             .await?;
-    let Some((log, epoch, sequence, hash)) = row else {
-        return Ok(None);
-    };
+    row.map(from_db).transpose()
+}
+
+/// Where all followers stand.
+pub(crate) async fn all(conn: &mut Conn) -> Result<BTreeMap<String, Cursor>, StoreError> {
+    let rows: Vec<(String, String, i64, i64, Vec<u8>)> =
+        sqlx::query_as("SELECT follower, log, epoch, sequence, hash FROM cursor")
+            .fetch_all(conn)
+            .await?;
+    rows.into_iter()
+        .map(|(follower, log, epoch, sequence, hash)| {
+            Ok((follower, from_db((log, epoch, sequence, hash))?))
+        })
+        .collect()
+}
+
+type Row = (String, i64, i64, Vec<u8>);
+
+fn from_db((log, epoch, sequence, hash): Row) -> Result<Cursor, StoreError> {
     let log = log
         .parse()
         .map_err(|_| StoreError::inconsistent(TABLE, "a log's name is malformed"))?;
-    Ok(Some(Cursor {
+    Ok(Cursor {
         position: Position {
             log,
             epoch: epoch_from_db(TABLE, epoch)?,
             sequence: sequence_from_db(TABLE, sequence)?,
         },
         hash: hash_from_db(TABLE, hash)?,
-    }))
+    })
 }
 
 /// Moves `follower` from where the caller believes it stands to `to`.

@@ -7,7 +7,10 @@ use mesh_types::{Doubt, LogName};
 use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::migrate::MigrateError;
 
-use crate::Trouble;
+use crate::{Trouble, Unfit};
+
+/// Where SQLite finds what cannot be read.
+pub(crate) const DATABASE_FILE: &str = "the database file";
 
 /// A failure of the storage mechanism; refusals that a service decides are its own errors.
 ///
@@ -76,6 +79,9 @@ pub enum StoreError {
     /// written; it goes on by itself once the clock is right.
     #[error("nothing is recorded: {0}")]
     ClockNotBelieved(Doubt),
+    /// The database is not opened. The text is for whoever starts the service.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// The database must not be written to. Nothing was written; see [`Trouble`] for how long.
     #[error("nothing is written: {0}")]
     InTrouble(Trouble),
@@ -127,7 +133,7 @@ impl From<sqlx::Error> for StoreError {
             E::Database(ref refusal) => match Refusal::of(refusal.as_ref()) {
                 Refusal::Busy => Self::Busy,
                 Refusal::Unavailable => Self::Unavailable(Arc::new(error)),
-                Refusal::Damaged => Self::inconsistent("the database file", "it is damaged"),
+                Refusal::Damaged => Self::inconsistent(DATABASE_FILE, "it is damaged"),
                 Refusal::Rule => Self::Constraint(Arc::new(error)),
                 Refusal::Other => Self::Statement(Arc::new(error)),
             },

@@ -3,6 +3,8 @@
 //! | Question | File |
 //! |---|---|
 //! | Which database, and is its schema the one this program knows? | [`Store`] (`open.rs`) |
+//! | May it be made, is it the one that was here, and is it whole? | [`Database`] (`database.rs`), `examine.rs` |
+//! | What remembers it when it is gone? | `witness.rs` |
 //! | What is SQLite's own? | [`sqlite`] |
 //! | How do many requests become one transaction? | [`Writer`], [`Batch`] (`writer.rs`) |
 //! | What does one transaction write? | [`WriteTx`] (`tx.rs`) |
@@ -15,7 +17,7 @@
 //! | Is this page token ours? | [`Tokens`] (`token.rs`) |
 //! | Who hears of a commit? | [`Committed`] (`committed.rs`) |
 //! | Do a service's rows say what its log says? | [`fold`] (`fold.rs`) |
-//! | Can it be written to, and why not? | [`Condition`] (`condition.rs`) |
+//! | Can it be written to, and why not? | [`Condition`] (`condition.rs`), `guard.rs`, `files.rs` |
 //! | Did a log go back behind what was seen of it? | [`Store::judge_seen`] (`seen.rs`), [`history`] |
 //!
 //! # Invariants
@@ -74,16 +76,21 @@
 //! ```
 
 mod alive;
+mod attend;
 mod backup;
 mod committed;
 mod condition;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod cursor;
+mod database;
 mod error;
+mod examine;
 #[cfg(feature = "faults")]
 pub mod faults;
+mod files;
 pub mod fold;
+mod guard;
 pub mod history;
 mod idempotency;
 mod keeping;
@@ -100,12 +107,15 @@ mod tests;
 mod token;
 mod tx;
 pub mod verify;
+mod wal;
+mod witness;
 mod writer;
 
 pub use alive::Uptime;
 pub use backup::backup;
 pub use committed::Committed;
 pub use condition::{Condition, Trouble};
+pub use database::{Database, Unfit};
 pub use error::StoreError;
 pub use history::Seen;
 pub use idempotency::{Fingerprint, Outcome, RequestKey, fingerprint};

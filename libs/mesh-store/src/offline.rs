@@ -6,7 +6,6 @@
 
 #[cfg(test)]
 mod tests;
-mod wal;
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -19,11 +18,11 @@ use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 
-use crate::StoreError;
 use crate::history::Step;
 use crate::log::{Head, head_from_db};
 use crate::sqlite::{Conn, beside};
 use crate::verify::{Checker, Found, Misfit, ReadStamp, Verified, What, led_to};
+use crate::{StoreError, wal};
 
 const FILE: &str = "the database file";
 // What SQLite keeps beside a file whose last transactions are not in it yet.

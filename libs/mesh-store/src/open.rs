@@ -2,19 +2,26 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh_types::{Clock, ClockWatch, ManualClock, Timestamp};
-use sqlx::Transaction;
 use sqlx::migrate::{Migration, Migrator};
+use sqlx::{Connection as _, Transaction};
 use tokio::sync::watch;
 
-use crate::condition::{Gate, Trouble};
+use crate::attend::{Attendant, Attended, first_beat};
+use crate::condition::{Condition, Gate, Trouble, tell_claim};
+use crate::examine::{Found, examine};
+use crate::files::Files;
+use crate::guard::Guard;
 use crate::keeping::Keeper;
-use crate::sqlite::{self, Db, Pool};
+use crate::sqlite::{self, Conn, Db, Pool, beside};
 use crate::tx::Times;
-use crate::{Committed, Condition, StoreError, Tokens, WriteTx, log};
+use crate::witness::recorder::Recorder;
+use crate::witness::{Claim, Remembered};
+use crate::{Committed, Database, Seen, StoreError, Tokens, Unfit, WriteTx, cursor, log, seen};
 
 /// Versions below are the library's; a service numbers its migrations from here on.
 pub(crate) const FIRST_SERVICE_VERSION: i64 = 1000;
@@ -27,54 +34,75 @@ pub struct Store(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    path: PathBuf,
     writer: Pool,
     readers: Pool,
+    anchor: Mutex<Option<Conn>>,
+    guard: Arc<Guard>,
+    attendant: Attendant,
     committed: Committed,
     tokens: Tokens,
     keeper: Keeper,
-    gate: Gate,
     /// The latest time of a write transaction, in microseconds.
     latest: AtomicI64,
     _lock: File,
 }
 
+impl Drop for Inner {
+    /// Before the lock is given up: the witness belongs to whoever has it.
+    fn drop(&mut self) {
+        self.attendant.stop();
+        self.guard.recorder.stop();
+    }
+}
+
 impl Store {
-    /// Opens the database that `url` names and brings its schema up to date.
+    /// Opens a database and brings its schema up to date.
     ///
-    /// `sqlite://PATH` (`sqlite:///var/lib/x.db` is absolute) makes the file and its folder if
-    /// they are not there; only one process may have it open. `migrations` are the service's own,
-    /// `sqlx::migrate!()` over files numbered from 1000 on (`migrations/1000_flags.sql`); the
-    /// library's run before them. A `build.rs` that prints `cargo:rerun-if-changed=migrations`
-    /// makes cargo notice a file that is added.
+    /// `sqlite://PATH` (`sqlite:///var/lib/x.db` is absolute) names a file; only one process may have
+    /// it open. Before anything in it is touched it is compared with the witness beside it, and its
+    /// last events with their hashes: one that is missing, empty, replaced, damaged or older than it
+    /// was is refused as it stands, [`StoreError::Unfit`]. With the leave to make one
+    /// ([`Database::create`]) the file and its folder are made, if there never was one.
     ///
-    /// A database with a migration that this program does not know, or knows differently, is
-    /// refused unchanged: [`StoreError::Migration`].
-    pub async fn open(url: &str, migrations: &Migrator) -> Result<Self, StoreError> {
-        let opened = match url.split_once(':') {
-            Some(("sqlite", rest)) => sqlite::open(rest).await?,
-            Some((scheme, _)) => {
-                return Err(StoreError::UnsupportedEngine {
-                    scheme: scheme.to_owned(),
-                });
-            }
-            None => return Err(StoreError::Url("a URL begins with its scheme")),
+    /// `migrations` are the service's own, `sqlx::migrate!()` over files numbered from 1000 on
+    /// (`migrations/1000_flags.sql`); the library's run before them. A `build.rs` that prints
+    /// `cargo:rerun-if-changed=migrations` makes cargo notice a file that is added. A database with a
+    /// migration that this program does not know, or knows differently, is refused unchanged:
+    /// [`StoreError::Migration`].
+    pub async fn open(database: &Database, migrations: &Migrator) -> Result<Self, StoreError> {
+        let migrations = merged(migrations)?;
+        let path = path(&database.url)?;
+        let lock = claim(&path, database.create)?;
+        let remembered = match examine(&path, database.create).await? {
+            Found::New => None,
+            Found::Database(remembered) => remembered,
         };
+        let opened = sqlite::open(&path).await?;
         let mut conn = opened.writer.acquire().await?;
-        merged(migrations)?
-            .run_direct(None, &mut *conn, false)
-            .await?;
+        migrations.run_direct(None, &mut *conn, false).await?;
         let tokens = Tokens::load(&mut conn).await?;
         let keeper = Keeper::load(&mut conn).await?;
+        let claims = remembered.map_or_else(Vec::new, |remembered| remembered.claims);
+        let guard = Arc::new(guard(&mut conn, &path, claims).await?);
         drop(conn);
+        let attendant = Attendant::start(Attended {
+            writer: opened.writer.clone(),
+            readers: opened.readers.clone(),
+            guard: Arc::clone(&guard),
+        });
         let store = Self(Arc::new(Inner {
+            path,
             writer: opened.writer,
             readers: opened.readers,
+            anchor: Mutex::new(Some(opened.anchor)),
+            guard,
+            attendant,
             committed: Committed::default(),
             tokens,
             keeper,
-            gate: Gate::default(),
             latest: AtomicI64::new(i64::MIN),
-            _lock: opened.lock,
+            _lock: lock,
         }));
         store.refresh().await?;
         Ok(store)
@@ -108,7 +136,7 @@ impl Store {
     /// Refused while the clock is not believed.
     pub(crate) async fn begin_write_by(&self, clock: &dyn Clock) -> Result<WriteTx, StoreError> {
         let tx = self.0.writer.begin_with(sqlite::BEGIN_WRITE).await?;
-        self.0.gate.check()?;
+        self.0.guard.gate.check()?;
         let shown = clock.now();
         if let Some(doubt) = clock.doubt() {
             return Err(StoreError::ClockNotBelieved(doubt));
@@ -126,7 +154,7 @@ impl Store {
             tx,
             times,
             keeping,
-            self.0.gate.clone(),
+            Arc::clone(&self.0.guard),
             self.0.committed.clone(),
         ))
     }
@@ -140,17 +168,17 @@ impl Store {
     /// Whether the database can be written to, and wakes when that changes.
     #[must_use]
     pub fn condition(&self) -> watch::Receiver<Condition> {
-        self.0.gate.watch()
+        self.0.guard.gate.watch()
     }
 
-    pub(crate) fn gate(&self) -> &Gate {
-        &self.0.gate
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.0.guard
     }
 
     /// Says that the service has found its rows to contradict its log: nothing more is written on the
     /// strength of them.
     pub fn found_damaged(&self) {
-        self.gate().raise(Trouble::Damaged);
+        self.0.guard.gate.raise(Trouble::Damaged);
     }
 
     /// Wakes on commits of this process.
@@ -175,12 +203,78 @@ impl Store {
         &self.0.tokens
     }
 
-    /// Waits until every connection has come back, and closes them. The file stays locked until
-    /// the last clone of the store is gone.
+    /// Waits until every connection has come back, closes them, and has the last word of the witness
+    /// on the disk. The file stays locked until the last clone of the store is gone.
     pub async fn close(&self) {
+        let Inner { path, guard, .. } = &*self.0;
+        self.0.attendant.ended().await;
+        let anchor = self.0.anchor.lock();
+        let anchor = anchor.unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(anchor) = anchor
+            && let Err(error) = anchor.close().await
+        {
+            tracing::warn!(%error, "a connection to the database did not end well");
+        }
         self.0.readers.close().await;
         self.0.writer.close().await;
+        // The last connection has taken all of the -wal into the file and removed it.
+        let whole = guard.files.database_is_there() && !beside(path, "-wal").exists();
+        guard.note(guard.recorder.close(whole));
     }
+}
+
+fn path(url: &str) -> Result<PathBuf, StoreError> {
+    match url.split_once(':') {
+        Some(("sqlite", rest)) => sqlite::path(rest),
+        Some((scheme, _)) => Err(StoreError::UnsupportedEngine {
+            scheme: scheme.to_owned(),
+        }),
+        None => Err(StoreError::Url("a URL begins with its scheme")),
+    }
+}
+
+/// Locks the database at `path`. Without leave to make one nothing is made beside nothing.
+fn claim(path: &Path, create: bool) -> Result<File, StoreError> {
+    if create {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+    } else if !path.parent().is_none_or(Path::is_dir) && path.parent() != Some(Path::new("")) {
+        let path = path.to_owned();
+        return Err(Unfit::Missing { path }.into());
+    }
+    sqlite::lock(path)
+}
+
+/// What watches over the database at `path`, which `conn` has open. `before` are the claims that nobody had
+/// answered.
+async fn guard(conn: &mut Conn, path: &Path, before: Vec<Claim>) -> Result<Guard, StoreError> {
+    let (identity, pulse) = first_beat(conn).await?;
+    let gate = Gate::default();
+    let mut claims = Vec::new();
+    for claim in before {
+        if seen::judge(conn, &claim.seen).await? == Seen::WentBack {
+            tell_claim(&claim.seen.position, &claim.by);
+            gate.raise(Trouble::WentBack {
+                log: claim.seen.position.log.clone(),
+            });
+            claims.push(claim);
+        }
+    }
+    let heads = log::heads(conn, "").await?;
+    let logs = heads
+        .iter()
+        .map(|head| (head.position.log.clone(), head.into()));
+    let remembered = Remembered {
+        identity,
+        pulse,
+        wal: None,
+        logs: logs.collect(),
+        cursors: cursor::all(conn).await?,
+        claims,
+    };
+    let recorder = Recorder::start(path, remembered)?;
+    Ok(Guard::new(gate, recorder, Files::of(path)?))
 }
 
 /// One set out of the library's migrations and the service's, so that one check and one table

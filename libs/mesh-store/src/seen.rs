@@ -4,6 +4,7 @@ use crate::condition::{Trouble, tell_claim};
 use crate::cursor::Cursor;
 use crate::history::{self, Seen, histories};
 use crate::sqlite::Conn;
+use crate::witness::Claim;
 use crate::{Store, StoreError, log};
 
 impl Store {
@@ -18,12 +19,17 @@ impl Store {
     }
 
     /// Stops all writing, because `by`, who is believed, has seen what the log no longer has: call it
-    /// for [`Seen::WentBack`] only. Writes are refused with [`StoreError::WentBack`] from now on.
+    /// for [`Seen::WentBack`] only. Writes are refused with [`StoreError::WentBack`] from now on, and
+    /// after a new start unless the log has by then what was seen, or an operator has accepted the loss.
     pub fn went_back(&self, seen: &Cursor, by: &str) {
         tell_claim(&seen.position, by);
-        self.gate().raise(Trouble::WentBack {
+        let guard = self.guard();
+        guard.gate.raise(Trouble::WentBack {
             log: seen.position.log.clone(),
         });
+        let (seen, by) = (seen.clone(), by.to_owned());
+        let noted = guard.recorder.claim(Claim { seen, by });
+        guard.note(noted);
     }
 }
 

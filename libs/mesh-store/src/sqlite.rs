@@ -12,8 +12,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::StoreError;
 
@@ -41,21 +41,16 @@ pub(crate) const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Opened {
     pub(crate) writer: Pool,
     pub(crate) readers: Pool,
-    /// Unlocked when it is dropped.
-    pub(crate) lock: File,
+    /// Open as long as the database is: SQLite removes the `-wal` with its last connection.
+    pub(crate) anchor: Conn,
 }
 
-/// Opens the file that `rest`, a URL without its `sqlite:`, names. It is made if it is not there,
-/// with its folder, readable by nobody but the owner.
-pub(crate) async fn open(rest: &str) -> Result<Opened, StoreError> {
-    let path = path(rest)?;
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let lock = lock(&path)?;
-    private(&path)?;
+/// Opens the file at `path`, which is locked. It is made if it is not there, readable by nobody but
+/// the owner.
+pub(crate) async fn open(path: &Path) -> Result<Opened, StoreError> {
+    private(path)?;
     let options = SqliteConnectOptions::new()
-        .filename(&path)
+        .filename(path)
         .busy_timeout(LOCK_PATIENCE)
         .foreign_keys(true);
     let pool = || {
@@ -78,17 +73,18 @@ pub(crate) async fn open(rest: &str) -> Result<Opened, StoreError> {
                 .synchronous(SqliteSynchronous::Full),
         )
         .await?;
-    let readers = pool()
-        .max_connections(READERS)
-        .connect_lazy_with(options.read_only(true));
+    let options = options.read_only(true);
+    let anchor = options.connect().await?;
+    let readers = pool().max_connections(READERS).connect_lazy_with(options);
     Ok(Opened {
         writer,
         readers,
-        lock,
+        anchor,
     })
 }
 
-fn path(rest: &str) -> Result<PathBuf, StoreError> {
+/// The file that `rest`, a URL without its `sqlite:`, names.
+pub(crate) fn path(rest: &str) -> Result<PathBuf, StoreError> {
     let path = rest.strip_prefix("//").unwrap_or(rest);
     if path.is_empty() || path.contains(":memory:") {
         return Err(StoreError::Url(
@@ -101,7 +97,8 @@ fn path(rest: &str) -> Result<PathBuf, StoreError> {
     Ok(PathBuf::from(path))
 }
 
-fn lock(path: &Path) -> Result<File, StoreError> {
+/// Locks the database at `path` until the file that is returned is dropped.
+pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
     let file = private(&beside(path, ".lock"))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -124,4 +121,10 @@ pub(crate) fn private(path: &Path) -> Result<File, std::io::Error> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
+}
+
+/// Has the names in the folder of `path` on the disk.
+pub(crate) fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -6,7 +6,7 @@ use mesh_types::Timestamp;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 use crate::conformance::{Checked, Database};
-use crate::{Migrator, Store, StoreError};
+use crate::{Migrator, Store, StoreError, Unfit};
 
 fn fresh() -> Database {
     let folder = tempfile::tempdir().unwrap();
@@ -20,9 +20,15 @@ fn url(folder: &tempfile::TempDir, file: &str) -> String {
     format!("sqlite://{}", folder.path().join(file).display())
 }
 
+fn database(folder: &tempfile::TempDir) -> crate::Database {
+    crate::Database::existing_or_new(url(folder, "store.db"))
+}
+
 fn no_migrations() -> Migrator {
     Migrator::with_migrations(Vec::new())
 }
+
+mod attacks;
 
 mod suite {
     crate::conformance!(super::fresh);
@@ -38,7 +44,8 @@ async fn urls_that_name_no_file_are_refused() {
         ("sqlite::memory:", "names a file"),
         ("sqlite://store.db?mode=ro", "no parameters"),
     ] {
-        let error = Store::open(url, &no_migrations()).await.unwrap_err();
+        let database = crate::Database::existing_or_new(url);
+        let error = Store::open(&database, &no_migrations()).await.unwrap_err();
         let text = error.to_string();
         assert!(
             text.contains(expected) && !text.contains("secret"),
@@ -51,7 +58,7 @@ async fn urls_that_name_no_file_are_refused() {
 #[tokio::test]
 async fn a_file_has_one_process_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
-    let url = url(&folder, "store.db");
+    let url = database(&folder);
     let store = Store::open(&url, &no_migrations()).await.unwrap();
     let second = Store::open(&url, &no_migrations()).await;
     assert!(matches!(second, Err(StoreError::InUse)), "{second:?}");
@@ -66,7 +73,7 @@ async fn a_file_has_one_process_at_a_time() {
 #[tokio::test]
 async fn a_commit_is_synced_and_references_are_checked() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&url(&folder, "store.db"), &no_migrations())
+    let store = Store::open(&database(&folder), &no_migrations())
         .await
         .unwrap();
     let mut tx = store.begin_write(Timestamp::from_micros(1)).await.unwrap();
@@ -88,10 +95,16 @@ async fn a_commit_is_synced_and_references_are_checked() {
 async fn nobody_but_the_owner_reads_the_files() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
-    let _store = Store::open(&url(&folder, "store.db"), &no_migrations())
+    let _store = Store::open(&database(&folder), &no_migrations())
         .await
         .unwrap();
-    for file in ["store.db", "store.db-wal", "store.db-shm", "store.db.lock"] {
+    for file in [
+        "store.db",
+        "store.db-wal",
+        "store.db-shm",
+        "store.db.lock",
+        "store.db.witness",
+    ] {
         let mode = folder
             .path()
             .join(file)
@@ -108,7 +121,7 @@ async fn nobody_but_the_owner_reads_the_files() {
 #[tokio::test]
 async fn a_full_disk_fails_writes_only_while_it_is_full() -> Checked {
     let folder = tempfile::tempdir()?;
-    let store = Store::open(&url(&folder, "store.db"), &no_migrations()).await?;
+    let store = Store::open(&database(&folder), &no_migrations()).await?;
     let log = "kept".parse()?;
     let mut tx = store.begin_write(Timestamp::from_micros(1)).await?;
     tx.create_log(&log, crate::log::random_epoch()).await?;
@@ -139,7 +152,7 @@ async fn a_full_disk_fails_writes_only_while_it_is_full() -> Checked {
 #[tokio::test]
 async fn what_was_acknowledged_survives_the_process() -> Checked {
     let folder = tempfile::tempdir()?;
-    let store = Store::open(&url(&folder, "store.db"), &no_migrations()).await?;
+    let store = Store::open(&database(&folder), &no_migrations()).await?;
     let log = "kept".parse()?;
     for sequence in 1..=5 {
         let mut tx = store.begin_write(Timestamp::from_micros(1)).await?;
@@ -152,7 +165,7 @@ async fn what_was_acknowledged_survives_the_process() -> Checked {
         for file in ["store.db", "store.db-wal"] {
             std::fs::copy(folder.path().join(file), copy.path().join(file))?;
         }
-        let survivor = Store::open(&url(&copy, "store.db"), &no_migrations()).await?;
+        let survivor = Store::open(&database(&copy), &no_migrations()).await?;
         let head = crate::verify::verify(survivor.readers(), &log).await??;
         assert_eq!(head.position.sequence, sequence);
     }
@@ -187,7 +200,7 @@ async fn an_older_database_is_in_its_first_history() -> Checked {
         .heads()
         .await?;
     let before = before["kept"].clone().ok_or("no head")?;
-    let store = Store::open(&url(&folder, "store.db"), &no_migrations()).await?;
+    let store = Store::open(&database(&folder), &no_migrations()).await?;
     let head = crate::verify::verify(store.readers(), &log).await??;
     assert_eq!(head, before);
     assert_eq!((head.position.epoch, head.first_epoch), (epoch, epoch));
@@ -198,11 +211,11 @@ async fn an_older_database_is_in_its_first_history() -> Checked {
 async fn a_file_that_is_no_database_is_said_to_be_damaged() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("store.db"), [7; 8192]).unwrap();
-    let error = Store::open(&url(&folder, "store.db"), &no_migrations())
+    let error = Store::open(&database(&folder), &no_migrations())
         .await
         .unwrap_err();
     assert!(
-        matches!(error, StoreError::Inconsistent { .. }),
+        matches!(error, StoreError::Unfit(Unfit::Damaged { .. })),
         "{error:?}"
     );
 }
@@ -210,7 +223,7 @@ async fn a_file_that_is_no_database_is_said_to_be_damaged() {
 #[tokio::test]
 async fn what_the_driver_says_is_a_source_and_never_the_text() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&url(&folder, "store.db"), &no_migrations())
+    let store = Store::open(&database(&folder), &no_migrations())
         .await
         .unwrap();
     let mut tx = store.begin_write(Timestamp::from_micros(1)).await.unwrap();

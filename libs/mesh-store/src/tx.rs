@@ -4,13 +4,15 @@
 //! table in one statement: a service cannot commit its state rows and forget the event.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use mesh_types::chain;
 use mesh_types::{Doubt, Epoch, LogName, Position, Timestamp};
 use sqlx::Transaction;
 
-use crate::condition::Gate;
+use crate::cursor::Cursor;
+use crate::guard::Guard;
 use crate::idempotency::Requests;
 use crate::keeping::Keeping;
 use crate::log::{self, Head, StoredEvent};
@@ -34,7 +36,7 @@ pub struct WriteTx {
     tails: BTreeMap<LogName, Tail>,
     requests: Requests,
     keeping: Keeping,
-    gate: Gate,
+    guard: Arc<Guard>,
     committed: Committed,
     /// After this instant it is too late to commit.
     deadline: Option<Instant>,
@@ -65,7 +67,7 @@ impl WriteTx {
         tx: Transaction<'static, Db>,
         times: Times,
         keeping: Keeping,
-        gate: Gate,
+        guard: Arc<Guard>,
         committed: Committed,
     ) -> Self {
         Self {
@@ -74,7 +76,7 @@ impl WriteTx {
             tails: BTreeMap::new(),
             requests: Requests::default(),
             keeping,
-            gate,
+            guard,
             committed,
             deadline: None,
         }
@@ -236,7 +238,7 @@ impl WriteTx {
             tails,
             requests,
             keeping,
-            gate,
+            guard,
             committed,
             deadline,
             ..
@@ -249,12 +251,14 @@ impl WriteTx {
         let kept = requests.write(&mut tx, keeping.date()).await?;
         let forgotten = keeping.tend(&mut tx, kept).await?;
         // What came to light since the transaction began stops it, too.
-        gate.check()?;
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             tx.rollback().await?;
             return Err(StoreError::TooLate);
         }
+        guard.before_commit()?;
         tx.commit().await?;
+        let moved = tails.values().filter(|tail| !tail.events.is_empty());
+        guard.committed(moved.map(|tail| Cursor::from(&tail.head)))?;
         keeping.committed(forgotten);
         for (log, tail) in tails {
             committed.publish(&log, tail.head.position.sequence);

@@ -285,10 +285,16 @@ impl<B: Batch> Worker<B> {
                         "a batch was too late to commit, it is decided anew"
                     );
                 }
-                done => return done.inspect_err(log_failure),
+                done => return done.inspect_err(|error| self.failed(error)),
             }
         }
-        self.attempt(commands).await.inspect_err(log_failure)
+        let done = self.attempt(commands).await;
+        done.inspect_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: &StoreError) {
+        log_failure(error);
+        self.store.guard().failed(error);
     }
 
     async fn attempt(
@@ -310,7 +316,7 @@ impl<B: Batch> Worker<B> {
             Err(error) => {
                 if let Err(error) = tx.rollback().await {
                     // The pool opens another connection if this one is lost.
-                    log_failure(&error);
+                    self.failed(&error);
                 }
                 Err(error)
             }

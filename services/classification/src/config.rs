@@ -10,10 +10,13 @@ pub struct Config {
     /// What every service of the mesh needs.
     #[command(flatten)]
     pub process: ProcessSettings,
-    /// The database of the audit, which is the record of all calls: `sqlite://PATH`. Made if it is not
-    /// there.
+    /// The database of the audit, which is the record of all calls: `sqlite://PATH`. It must be there,
+    /// unless --create is given.
     #[arg(long, env = "MP169_AUDIT_DATABASE_URL")]
     pub audit_database_url: String,
+    /// Make the database of the audit if there is none and there never was one.
+    #[arg(long, env = "MP169_CREATE")]
+    pub create: bool,
     /// Where the service registration listens: `host:port`.
     #[arg(long, env = "MP169_REGISTRATION")]
     pub registration: String,

@@ -11,6 +11,7 @@ use mesh_rpc::{
     serve,
 };
 use mesh_service::{Background, RunError};
+use mesh_store::Database;
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -29,8 +30,8 @@ pub const SERVICE: &str = "mp169.classification.v1.ClassificationService";
 /// What the service needs from outside.
 #[derive(Clone)]
 pub struct Deps {
-    /// The database of the audit: `sqlite://PATH`.
-    pub audit_database_url: String,
+    /// The database of the audit.
+    pub audit_database: Database,
     /// Where the service registration listens: `host:port`.
     pub registration: String,
     /// Where the service flag-registry listens: `host:port`.
@@ -49,13 +50,13 @@ impl Deps {
     /// With the machine's clock and the policy that is compiled in.
     #[must_use]
     pub fn new(
-        audit_database_url: &str,
+        audit_database: Database,
         registration: &str,
         flag_registry: &str,
         tls: Tls,
     ) -> Self {
         Self {
-            audit_database_url: audit_database_url.to_owned(),
+            audit_database,
             registration: registration.to_owned(),
             flag_registry: flag_registry.to_owned(),
             tls,
@@ -76,7 +77,7 @@ pub async fn run(
     let recordings = Recordings::read(deps.contracts, &[SERVICE])?;
     let (audit, audit_task) = Audit::open(
         "classification",
-        &deps.audit_database_url,
+        &deps.audit_database,
         recordings,
         Arc::clone(&deps.clock),
     )

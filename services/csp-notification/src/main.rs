@@ -13,13 +13,13 @@ async fn main() -> ExitCode {
         &config.process,
         |tls, listener, stop| {
             let mut deps = Deps::new(
-                &config.database_url,
+                config.database.database(),
                 &config.registration,
                 &config.flag_registry,
                 tls,
             );
-            if let Some(url) = config.audit_database_url {
-                deps.audit_database_url = url;
+            if let Some(database) = config.database.audit_database() {
+                deps.audit_database = database;
             }
             run(deps, listener, stop)
         },

@@ -8,7 +8,7 @@ use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
 use mesh_follow::{FeedSettings, follow_directory};
 use mesh_rpc::{ClientOptions, Drained, Draining, Health, ServeOptions, Tls, connect, serve};
 use mesh_service::{Background, RunError, usable, watch_health};
-use mesh_store::{Store, Writer, WriterSettings};
+use mesh_store::{Database, Store, Writer, WriterSettings};
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
 use tonic::service::Routes;
@@ -24,10 +24,10 @@ pub const SERVICE: &str = "mp169.csp_notification.v1.CspNotificationService";
 /// What the service needs from outside.
 #[derive(Clone)]
 pub struct Deps {
-    /// The database: `sqlite://PATH`.
-    pub database_url: String,
+    /// The database, and whether it may be made.
+    pub database: Database,
     /// The database of the audit.
-    pub audit_database_url: String,
+    pub audit_database: Database,
     /// Where the service registration listens: `host:port`.
     pub registration: String,
     /// Where the service flag-registry listens: `host:port`.
@@ -45,10 +45,10 @@ pub struct Deps {
 impl Deps {
     /// With the machine's clock.
     #[must_use]
-    pub fn new(database_url: &str, registration: &str, flag_registry: &str, tls: Tls) -> Self {
+    pub fn new(database: Database, registration: &str, flag_registry: &str, tls: Tls) -> Self {
         Self {
-            database_url: database_url.to_owned(),
-            audit_database_url: mesh_audit::beside(database_url),
+            audit_database: mesh_audit::beside(&database),
+            database,
             registration: registration.to_owned(),
             flag_registry: flag_registry.to_owned(),
             tls,
@@ -69,13 +69,13 @@ pub async fn run(
     let recordings = Recordings::read(deps.contracts, &[SERVICE])?;
     let (audit, audit_task) = Audit::open(
         "csp-notification",
-        &deps.audit_database_url,
+        &deps.audit_database,
         recordings,
         Arc::clone(&deps.clock),
     )
     .await
     .map_err(RunError::Audit)?;
-    let store = Store::open(&deps.database_url, &MIGRATIONS).await?;
+    let store = Store::open(&deps.database, &MIGRATIONS).await?;
     let (writer, writer_task) = Writer::start(
         store.clone(),
         CspLogs,

@@ -1,7 +1,7 @@
 //! What can be set from outside?
 
 use clap::Parser;
-use mesh_service::ProcessSettings;
+use mesh_service::{DatabaseSettings, ProcessSettings};
 
 use crate::quota::Quotas;
 
@@ -12,13 +12,9 @@ pub struct Config {
     /// What every service of the mesh needs.
     #[command(flatten)]
     pub process: ProcessSettings,
-    /// The database: `sqlite://PATH`. Made if it is not there.
-    #[arg(long, env = "MP169_DATABASE_URL")]
-    pub database_url: String,
-    /// The database of the audit, which is the record of all calls. Beside the other, with `-audit`
-    /// before its ending, if not given. Made if it is not there.
-    #[arg(long, env = "MP169_AUDIT_DATABASE_URL")]
-    pub audit_database_url: Option<String>,
+    /// The database, and whether it may be made.
+    #[command(flatten)]
+    pub database: DatabaseSettings,
     /// Where the service registration listens: `host:port`.
     #[arg(long, env = "MP169_REGISTRATION")]
     pub registration: String,

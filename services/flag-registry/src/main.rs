@@ -11,10 +11,10 @@ async fn main() -> ExitCode {
     mesh_service::process("flag-registry", &config.process, |tls, listener, stop| {
         let mut deps = Deps {
             quotas: config.quotas,
-            ..Deps::new(&config.database_url, &config.registration, tls)
+            ..Deps::new(config.database.database(), &config.registration, tls)
         };
-        if let Some(url) = config.audit_database_url {
-            deps.audit_database_url = url;
+        if let Some(database) = config.database.audit_database() {
+            deps.audit_database = database;
         }
         run(deps, listener, stop)
     })

@@ -10,7 +10,7 @@ use mesh_rpc::{
     ClientOptions, Drained, Draining, Health, MeshChannel, ServeOptions, Tls, connect, serve,
 };
 use mesh_service::{Background, RunError, usable, watch_health, watch_state};
-use mesh_store::WriterSettings;
+use mesh_store::{Database, WriterSettings};
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
 use tonic::service::Routes;
@@ -27,10 +27,10 @@ pub const SERVICE: &str = "mp169.flag_registry.v1.FlagService";
 /// What the service needs from outside.
 #[derive(Clone)]
 pub struct Deps {
-    /// The database: `sqlite://PATH`.
-    pub database_url: String,
+    /// The database, and whether it may be made.
+    pub database: Database,
     /// The database of the audit.
-    pub audit_database_url: String,
+    pub audit_database: Database,
     /// Where the service registration listens: `host:port`.
     pub registration: String,
     /// Our certificate, and whom we trust.
@@ -46,10 +46,10 @@ pub struct Deps {
 impl Deps {
     /// With the machine's clock and the usual quotas.
     #[must_use]
-    pub fn new(database_url: &str, registration: &str, tls: Tls) -> Self {
+    pub fn new(database: Database, registration: &str, tls: Tls) -> Self {
         Self {
-            database_url: database_url.to_owned(),
-            audit_database_url: mesh_audit::beside(database_url),
+            audit_database: mesh_audit::beside(&database),
+            database,
             registration: registration.to_owned(),
             tls,
             clock: Arc::new(SystemClock),
@@ -69,7 +69,7 @@ pub async fn run(
     let recordings = Recordings::read(deps.contracts, &[SERVICE])?;
     let (audit, audit_task) = Audit::open(
         "flag-registry",
-        &deps.audit_database_url,
+        &deps.audit_database,
         recordings,
         Arc::clone(&deps.clock),
     )
@@ -77,7 +77,7 @@ pub async fn run(
     .map_err(RunError::Audit)?;
     let clock = Arc::clone(&deps.clock);
     let settings = WriterSettings::default();
-    let (store, writer) = FlagStore::open(&deps.database_url, clock, deps.quotas, settings).await?;
+    let (store, writer) = FlagStore::open(&deps.database, clock, deps.quotas, settings).await?;
     let registration = connect(ClientOptions::new(
         "registration",
         deps.registration.clone(),

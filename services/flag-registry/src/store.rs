@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use mesh_api::flag_registry::v1::NoteTenancyRestrictionResponse;
 use mesh_store::cursor::Advance;
-use mesh_store::{Migrator, Store, StoreError, Writer, WriterSettings, WriterTask, log};
+use mesh_store::{Database, Migrator, Store, StoreError, Writer, WriterSettings, WriterTask};
 use mesh_types::{Clock, LogName};
 
 pub use command::{
@@ -65,18 +65,16 @@ pub struct FlagStore {
 impl FlagStore {
     /// Opens the database, makes the log if it is not there, and starts the writer.
     pub async fn open(
-        url: &str,
+        database: &Database,
         clock: Arc<dyn Clock>,
         quotas: Quotas,
         settings: WriterSettings,
     ) -> Result<(Self, WriterTask), StoreError> {
-        let store = Store::open(url, &MIGRATIONS).await?;
+        let store = Store::open(database, &MIGRATIONS).await?;
         let log: LogName = FLAGS
             .parse()
             .map_err(|_| StoreError::inconsistent("log_head", "the log's name is malformed"))?;
-        let mut tx = store.begin_write(clock.now()).await?;
-        tx.create_log(&log, log::random_epoch()).await?;
-        tx.commit().await?;
+        store.make_logs(&[&log], clock.as_ref()).await?;
         let registry = Registry::new(log.clone(), quotas);
         let (writer, task) = Writer::start(store.clone(), registry, clock, settings);
         Ok((Self { store, log, writer }, task))

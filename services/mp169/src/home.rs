@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use mesh_authz::InternalRole;
 use mesh_pki::{CA_CERTIFICATE_FILE, CA_KEY_FILE, Ca, Issued, IssuedPaths, Validity};
 use mesh_rpc::{Tls, TlsFiles};
+use mesh_store::Database;
 use mesh_types::SystemClock;
 
 use crate::denied::{DENIED_FILE, HEADER, refuse_lost};
@@ -23,14 +24,20 @@ const VALIDITY: Duration = Duration::from_secs(90 * 86_400);
 
 /// The folder.
 #[derive(Debug, Clone)]
-pub struct Folder(PathBuf);
+pub struct Folder {
+    path: PathBuf,
+    /// Whether databases that are not there may be made.
+    create: bool,
+}
 
 impl Folder {
     /// The folder at `path`, made and filled if there is no authority in it yet. One that has an
     /// authority and no list of what is denied is refused.
     pub fn open_or_make(path: &Path) -> Result<Self> {
-        let folder = Self(path.to_owned());
+        let mut folder = Self::at(path);
         if !folder.is_of_a_mesh() {
+            // There can be no databases that went missing.
+            folder.create = true;
             folder
                 .issue_all()
                 .with_context(|| format!("cannot prepare {}", path.display()))?;
@@ -41,7 +48,7 @@ impl Folder {
 
     /// The folder at `path`, where `mp169 up` has run, or of a client.
     pub fn open(path: &Path) -> Result<Self> {
-        let folder = Self(path.to_owned());
+        let folder = Self::at(path);
         if !folder.authority_folder().join(CA_CERTIFICATE_FILE).exists() {
             bail!(
                 "there is no mesh in {}; start one with `mp169 up`, or name its folder with --home",
@@ -51,17 +58,29 @@ impl Folder {
         Ok(folder)
     }
 
+    fn at(path: &Path) -> Self {
+        let (path, create) = (path.to_owned(), false);
+        Self { path, create }
+    }
+
+    /// The same, in which databases are made if they are not there and never were.
+    #[must_use]
+    pub fn with_new_databases(self) -> Self {
+        let create = true;
+        Self { create, ..self }
+    }
+
     /// Whether `mp169 up` has filled it; a client's has no authority's key.
     fn is_of_a_mesh(&self) -> bool {
         self.authority_folder().join(CA_KEY_FILE).exists()
     }
 
     fn authority_folder(&self) -> PathBuf {
-        self.0.join("authority")
+        self.path.join("authority")
     }
 
     fn certificates(&self) -> PathBuf {
-        self.0.join("certificates")
+        self.path.join("certificates")
     }
 
     /// One authority; one certificate for each internal role and each sample party.
@@ -79,7 +98,7 @@ impl Folder {
             self.note_issued(party.id, &issued)?;
             issued.write_to(&folder, party.id)?;
         }
-        let denied = self.0.join(DENIED_FILE);
+        let denied = self.path.join(DENIED_FILE);
         if !denied.exists() {
             // From now on somebody has removed it if it is not there.
             replace(&denied, HEADER)?;
@@ -136,10 +155,10 @@ impl Folder {
             bail!(
                 "{} is a client's folder, which no mesh reads: give this command in the folder of \
                  `mp169 up`, or name a list with --list",
-                self.0.display()
+                self.path.display()
             );
         }
-        let denied = self.0.join(DENIED_FILE);
+        let denied = self.path.join(DENIED_FILE);
         refuse_lost(&denied)?;
         Ok(denied)
     }
@@ -149,7 +168,7 @@ impl Folder {
         if self.is_of_a_mesh() {
             return self.list_of_denied().map(Some);
         }
-        Ok(Some(self.0.join(DENIED_FILE)).filter(|denied| denied.exists()))
+        Ok(Some(self.path.join(DENIED_FILE)).filter(|denied| denied.exists()))
     }
 
     /// The certificate and key of `name` (an internal role or a party), and whom it trusts.
@@ -188,7 +207,7 @@ impl Folder {
         if !self.is_of_a_mesh() {
             bail!(
                 "{} has no authority's key: certificates are issued in the folder of `mp169 up`",
-                self.0.display()
+                self.path.display()
             );
         }
         Ok(Ca::load(&self.authority_folder())?)
@@ -202,7 +221,7 @@ impl Folder {
     /// The folder at `path` for a client of this mesh, which reaches the services at `host` if that
     /// is given. It has no certificate yet.
     pub(crate) fn make_client(&self, path: &Path, host: Option<&str>) -> Result<Self> {
-        let client = Self(path.to_owned());
+        let client = Self::at(path);
         let trust = client.authority_folder().join(CA_CERTIFICATE_FILE);
         let ours = std::fs::read(self.authority_folder().join(CA_CERTIFICATE_FILE))?;
         if std::fs::read(&trust).is_ok_and(|theirs| theirs != ours) {
@@ -225,24 +244,25 @@ impl Folder {
         Ok(client)
     }
 
-    /// The database of a service.
+    /// The database of a service. It may be made in a folder that was made just now.
     #[must_use]
-    pub fn database_url(&self, service: Service) -> String {
-        format!(
-            "sqlite://{}",
-            self.0.join(format!("{}.db", service.name())).display()
-        )
+    pub fn database(&self, service: Service) -> Database {
+        let path = self.path.join(format!("{}.db", service.name()));
+        Database {
+            url: format!("sqlite://{}", path.display()),
+            create: self.create,
+        }
     }
 
-    /// Where the audit of a service is.
+    /// That of its audit.
     #[must_use]
-    pub fn audit_database_url(&self, service: Service) -> String {
-        mesh_audit::beside(&self.database_url(service))
+    pub fn audit_database(&self, service: Service) -> Database {
+        mesh_audit::beside(&self.database(service))
     }
 
     /// Claims the folder for the one mesh that may run in it, for as long as the file is held.
     pub fn claim(&self) -> Result<File> {
-        let path = self.0.join("mesh.lock");
+        let path = self.path.join("mesh.lock");
         let lock =
             File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         match lock.try_lock() {
@@ -250,7 +270,7 @@ impl Folder {
             Err(TryLockError::WouldBlock) => {
                 bail!(
                     "a mesh runs already in {}; stop it, or name another folder with --home",
-                    self.0.display()
+                    self.path.display()
                 )
             }
             Err(TryLockError::Error(error)) => {
@@ -265,9 +285,9 @@ impl Folder {
             .iter()
             .map(|(service, address)| (service.name(), address))
             .collect();
-        let path = self.0.join("addresses.json");
+        let path = self.path.join("addresses.json");
         // Whoever reads it meanwhile finds the old one or the new one, and never half of it.
-        let fresh = self.0.join("addresses.json.new");
+        let fresh = self.path.join("addresses.json.new");
         std::fs::write(&fresh, serde_json::to_vec_pretty(&named)?)
             .and_then(|()| std::fs::rename(&fresh, &path))
             .with_context(|| format!("cannot write {}", path.display()))
@@ -275,7 +295,7 @@ impl Folder {
 
     /// Where a service listens.
     pub fn address(&self, service: Service) -> Result<String> {
-        let path = self.0.join("addresses.json");
+        let path = self.path.join("addresses.json");
         let text = std::fs::read(&path)
             .with_context(|| format!("cannot read {}; is `mp169 up` running?", path.display()))?;
         let named: BTreeMap<String, String> = serde_json::from_slice(&text)?;

@@ -60,7 +60,7 @@ impl Site {
         listener: TcpListener,
         stop: CancellationToken,
     ) -> BoxFuture<'static, Result<bool>> {
-        let database = self.folder.database_url(service);
+        let database = self.folder.database(service);
         let registration = self.address(Service::Registration);
         let flags = self.address(Service::FlagRegistry);
         let clock = Arc::clone(&self.clock);
@@ -68,19 +68,19 @@ impl Site {
         // Each service has its own type of dependencies: one arm each.
         let run = match service {
             Service::Registration => {
-                let mut deps = registration::Deps::new(&database, tls);
+                let mut deps = registration::Deps::new(database, tls);
                 deps.clock = clock;
                 registration::run(deps, listener, stop).boxed()
             }
             Service::FlagRegistry => {
-                let mut deps = flag_registry::Deps::new(&database, registration, tls);
+                let mut deps = flag_registry::Deps::new(database, registration, tls);
                 deps.clock = clock;
                 deps.quotas = self.quotas;
                 flag_registry::run(deps, listener, stop).boxed()
             }
             Service::Classification => {
                 let mut deps = classification::Deps::new(
-                    &self.folder.audit_database_url(service),
+                    self.folder.audit_database(service),
                     registration,
                     flags,
                     tls,
@@ -89,12 +89,12 @@ impl Site {
                 classification::run(deps, listener, stop).boxed()
             }
             Service::CspNotification => {
-                let mut deps = csp_notification::Deps::new(&database, registration, flags, tls);
+                let mut deps = csp_notification::Deps::new(database, registration, flags, tls);
                 deps.clock = clock;
                 csp_notification::run(deps, listener, stop).boxed()
             }
             Service::Reporting => {
-                let mut deps = reporting::Deps::new(&database, registration, flags, tls);
+                let mut deps = reporting::Deps::new(database, registration, flags, tls);
                 deps.clock = clock;
                 reporting::run(deps, listener, stop).boxed()
             }

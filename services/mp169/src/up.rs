@@ -28,7 +28,10 @@ pub(crate) async fn run(args: UpArgs, otlp_endpoint: Option<String>) -> Result<(
         ..TelemetryOptions::new("mp169")
     };
     let telemetry = Telemetry::install(&options)?;
-    let folder = Folder::open_or_make(&args.home)?;
+    let mut folder = Folder::open_or_make(&args.home)?;
+    if args.create {
+        folder = folder.with_new_databases();
+    }
     let listen = Listen {
         host: args.host.clone(),
         first_port: args.port,

@@ -9,9 +9,9 @@ use registration::{Deps, config::Config, run};
 async fn main() -> ExitCode {
     let config = Config::parse();
     mesh_service::process("registration", &config.process, |tls, listener, stop| {
-        let mut deps = Deps::new(&config.database_url, tls);
-        if let Some(url) = config.audit_database_url {
-            deps.audit_database_url = url;
+        let mut deps = Deps::new(config.database.database(), tls);
+        if let Some(database) = config.database.audit_database() {
+            deps.audit_database = database;
         }
         run(deps, listener, stop)
     })

@@ -9,7 +9,7 @@ use mesh_audit::{Audit, Recordings};
 use mesh_authz::{AuthorizeLayer, Authorizer, Directory, Rules};
 use mesh_rpc::{Drained, Draining, Health, ServeOptions, Tls, serve};
 use mesh_service::{Background, RunError, usable, watch_health};
-use mesh_store::WriterSettings;
+use mesh_store::{Database, WriterSettings};
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
 use tonic::service::Routes;
@@ -29,10 +29,10 @@ pub const SERVICES: [&str; 3] = [
 /// What the service needs from outside.
 #[derive(Clone)]
 pub struct Deps {
-    /// The database: `sqlite://PATH`.
-    pub database_url: String,
+    /// The database, and whether it may be made.
+    pub database: Database,
     /// The database of the audit.
-    pub audit_database_url: String,
+    pub audit_database: Database,
     /// Our certificate, and whom we trust.
     pub tls: Tls,
     /// The time.
@@ -44,10 +44,10 @@ pub struct Deps {
 impl Deps {
     /// With the machine's clock.
     #[must_use]
-    pub fn new(database_url: &str, tls: Tls) -> Self {
+    pub fn new(database: Database, tls: Tls) -> Self {
         Self {
-            database_url: database_url.to_owned(),
-            audit_database_url: mesh_audit::beside(database_url),
+            audit_database: mesh_audit::beside(&database),
+            database,
             tls,
             clock: Arc::new(SystemClock),
             contracts: mesh_api::FILE_DESCRIPTOR_SET,
@@ -65,7 +65,7 @@ pub async fn run(
     let recordings = Recordings::read(deps.contracts, &SERVICES)?;
     let (audit, audit_task) = Audit::open(
         "registration",
-        &deps.audit_database_url,
+        &deps.audit_database,
         recordings,
         Arc::clone(&deps.clock),
     )
@@ -73,7 +73,7 @@ pub async fn run(
     .map_err(RunError::Audit)?;
     let clock = Arc::clone(&deps.clock);
     let (inventory, writer) =
-        Inventory::open(&deps.database_url, clock, WriterSettings::default()).await?;
+        Inventory::open(&deps.database, clock, WriterSettings::default()).await?;
     let directory = Directory::not_loaded();
     let health = Health::new(&SERVICES);
     let draining = Draining::new();

@@ -22,7 +22,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use mesh_store::{
-    Answers, Batch, Migrator, Store, StoreError, WriteTx, Writer, WriterSettings, WriterTask, log,
+    Answers, Batch, Database, Migrator, Store, StoreError, WriteTx, Writer, WriterSettings,
+    WriterTask, log,
 };
 use mesh_types::{Clock, DeviceId, LogName, Mpxn, PartyId, Position, Sequence, Timestamp};
 
@@ -83,25 +84,22 @@ pub(crate) struct Recorder {
 }
 
 impl Inventory {
-    /// Opens the database that `url` names and starts its writer.
+    /// Opens the database and starts its writer.
     pub(crate) async fn open(
-        url: &str,
+        database: &Database,
         clock: Arc<dyn Clock>,
         settings: WriterSettings,
     ) -> Result<(Self, WriterTask), StoreError> {
-        let store = Store::open(url, &MIGRATIONS).await?;
+        let store = Store::open(database, &MIGRATIONS).await?;
         let logs = Logs::new()?;
-        let mut tx = store.begin_write(clock.now()).await?;
-        for log in [&logs.parties, &logs.devices] {
-            tx.create_log(log, log::random_epoch()).await?;
-        }
-        tx.lock(&logs.devices).await?;
+        let made = [&logs.parties, &logs.devices];
+        store.make_logs(&made, clock.as_ref()).await?;
+        let devices = log::head(&mut *store.readers().acquire().await?, &logs.devices).await?;
         // Without a Device there was nothing to give a lease for.
-        let leases = match tx.head(&logs.devices)?.position.sequence {
-            0 => Leases::none(),
-            _ => Leases::unknown(),
+        let leases = match devices.map(|head| head.position.sequence) {
+            Some(1..) => Leases::unknown(),
+            None | Some(0) => Leases::none(),
         };
-        tx.commit().await?;
         let recorder = Recorder { logs: logs.clone() };
         let (writer, task) = Writer::start(store.clone(), recorder, clock, settings);
         let inventory = Self {

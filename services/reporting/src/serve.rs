@@ -10,6 +10,7 @@ use mesh_rpc::{
     ClientOptions, Drained, Draining, Health, NotReady, ServeOptions, Tls, connect, serve,
 };
 use mesh_service::{Background, RunError, usable, watch_health};
+use mesh_store::Database;
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
 use tonic::service::Routes;
@@ -24,10 +25,10 @@ pub const SERVICE: &str = "mp169.reporting.v1.ReportingService";
 /// What the service needs from outside.
 #[derive(Clone)]
 pub struct Deps {
-    /// The database: `sqlite://PATH`.
-    pub database_url: String,
+    /// The database, and whether it may be made.
+    pub database: Database,
     /// The database of the audit.
-    pub audit_database_url: String,
+    pub audit_database: Database,
     /// Where the service registration listens: `host:port`.
     pub registration: String,
     /// Where the service flag-registry listens: `host:port`.
@@ -43,10 +44,10 @@ pub struct Deps {
 impl Deps {
     /// With the machine's clock.
     #[must_use]
-    pub fn new(database_url: &str, registration: &str, flag_registry: &str, tls: Tls) -> Self {
+    pub fn new(database: Database, registration: &str, flag_registry: &str, tls: Tls) -> Self {
         Self {
-            database_url: database_url.to_owned(),
-            audit_database_url: mesh_audit::beside(database_url),
+            audit_database: mesh_audit::beside(&database),
+            database,
             registration: registration.to_owned(),
             flag_registry: flag_registry.to_owned(),
             tls,
@@ -66,13 +67,13 @@ pub async fn run(
     let recordings = Recordings::read(deps.contracts, &[SERVICE])?;
     let (audit, audit_task) = Audit::open(
         "reporting",
-        &deps.audit_database_url,
+        &deps.audit_database,
         recordings,
         Arc::clone(&deps.clock),
     )
     .await
     .map_err(RunError::Audit)?;
-    let (store, writer) = ReportStore::open(&deps.database_url, deps.clock.clone()).await?;
+    let (store, writer) = ReportStore::open(&deps.database, deps.clock.clone()).await?;
     let channel =
         |service, address| connect(ClientOptions::new(service, address, deps.tls.clone()));
     let registration = channel("registration", deps.registration);

@@ -21,7 +21,9 @@ use std::sync::Arc;
 
 use mesh_authz::DevicePermit;
 use mesh_store::cursor::{self, Cursor};
-use mesh_store::{Migrator, Store, StoreError, Tokens, Writer, WriterSettings, WriterTask};
+use mesh_store::{
+    Database, Migrator, Store, StoreError, Tokens, Writer, WriterSettings, WriterTask,
+};
 use mesh_types::{Clock, PartyId, Position};
 
 use crate::figures::Figures;
@@ -133,8 +135,11 @@ pub struct Basis {
 
 impl ReportStore {
     /// Opens the database and starts its writer.
-    pub async fn open(url: &str, clock: Arc<dyn Clock>) -> Result<(Self, WriterTask), StoreError> {
-        let store = Store::open(url, &MIGRATIONS).await?;
+    pub async fn open(
+        database: &Database,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, WriterTask), StoreError> {
+        let store = Store::open(database, &MIGRATIONS).await?;
         let settings = WriterSettings::default();
         let (writer, task) = Writer::start(store.clone(), Reports, clock, settings);
         Ok((Self { store, writer }, task))

@@ -89,38 +89,34 @@ fn no_server_takes_contracts_in_which_an_rpc_has_no_rule() {
 /// Starts a server with `contracts` as its own; says why it did not serve.
 async fn start(service: Service, folder: &Folder, contracts: &'static [u8]) -> Result<(), String> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (nowhere, database) = ("127.0.0.1:1", folder.database_url(service));
+    let (nowhere, database) = ("127.0.0.1:1", folder.database(service));
     let tls = folder.tls(service.name()).unwrap();
     // A server that starts is told to stop at once, and ends well.
     let stop = std::future::ready(());
     match service {
         Service::Registration => {
-            let mut deps = registration::Deps::new(&database, tls);
+            let mut deps = registration::Deps::new(database, tls);
             deps.contracts = contracts;
             ended(registration::run(deps, listener, stop).await)
         }
         Service::FlagRegistry => {
-            let mut deps = flag_registry::Deps::new(&database, nowhere, tls);
+            let mut deps = flag_registry::Deps::new(database, nowhere, tls);
             deps.contracts = contracts;
             ended(flag_registry::run(deps, listener, stop).await)
         }
         Service::Classification => {
-            let mut deps = classification::Deps::new(
-                &folder.audit_database_url(service),
-                nowhere,
-                nowhere,
-                tls,
-            );
+            let mut deps =
+                classification::Deps::new(folder.audit_database(service), nowhere, nowhere, tls);
             deps.contracts = contracts;
             ended(classification::run(deps, listener, stop).await)
         }
         Service::CspNotification => {
-            let mut deps = csp_notification::Deps::new(&database, nowhere, nowhere, tls);
+            let mut deps = csp_notification::Deps::new(database, nowhere, nowhere, tls);
             deps.contracts = contracts;
             ended(csp_notification::run(deps, listener, stop).await)
         }
         Service::Reporting => {
-            let mut deps = reporting::Deps::new(&database, nowhere, nowhere, tls);
+            let mut deps = reporting::Deps::new(database, nowhere, nowhere, tls);
             deps.contracts = contracts;
             ended(reporting::run(deps, listener, stop).await)
         }

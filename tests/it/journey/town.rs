@@ -75,7 +75,7 @@ impl Town {
 
     async fn run(&self, service: Service, listener: TcpListener) {
         let tls = self.folder.tls(service.name()).unwrap();
-        let database = self.folder.database_url(service);
+        let database = self.folder.database(service);
         let registration = self.addresses[&Service::Registration].clone();
         let flags = self.addresses[&Service::FlagRegistry].clone();
         let clock = Arc::clone(&self.clock);
@@ -85,7 +85,7 @@ impl Town {
         };
         let ended = match service {
             Service::Registration => {
-                let mut deps = registration::Deps::new(&database, tls);
+                let mut deps = registration::Deps::new(database, tls);
                 deps.clock = clock;
                 tokio::spawn(async {
                     registration::run(deps, listener, stopped)
@@ -95,7 +95,7 @@ impl Town {
                 })
             }
             Service::FlagRegistry => {
-                let mut deps = flag_registry::Deps::new(&database, &registration, tls);
+                let mut deps = flag_registry::Deps::new(database, &registration, tls);
                 deps.clock = clock;
                 deps.quotas = self.quotas;
                 tokio::spawn(async {
@@ -107,7 +107,7 @@ impl Town {
             }
             Service::Classification => {
                 let mut deps = classification::Deps::new(
-                    &self.folder.audit_database_url(service),
+                    self.folder.audit_database(service),
                     &registration,
                     &flags,
                     tls,
@@ -121,7 +121,7 @@ impl Town {
                 })
             }
             Service::CspNotification => {
-                let mut deps = csp_notification::Deps::new(&database, &registration, &flags, tls);
+                let mut deps = csp_notification::Deps::new(database, &registration, &flags, tls);
                 deps.clock = clock;
                 tokio::spawn(async {
                     csp_notification::run(deps, listener, stopped)
@@ -131,7 +131,7 @@ impl Town {
                 })
             }
             Service::Reporting => {
-                let mut deps = reporting::Deps::new(&database, &registration, &flags, tls);
+                let mut deps = reporting::Deps::new(database, &registration, &flags, tls);
                 deps.clock = clock;
                 tokio::spawn(async { reporting::run(deps, listener, stopped).await.unwrap().clean })
             }

@@ -41,9 +41,11 @@ impl World {
 
     async fn in_folder(folder: Arc<TempDir>, settings: Settings) -> Self {
         let url = format!("sqlite://{}", path_in(&folder).display());
+        let database = mesh_store::Database::existing_or_new(url);
         let clock = Arc::new(SystemClock);
         let recordings = Recordings::read(mesh_api::FILE_DESCRIPTOR_SET, &[SERVICE]).unwrap();
-        let opened = Audit::open_with("flag-registry", &url, recordings, clock, settings).await;
+        let opened =
+            Audit::open_with("flag-registry", &database, recordings, clock, settings).await;
         let (audit, task) = opened.unwrap();
         Self {
             journal: audit.journal(),

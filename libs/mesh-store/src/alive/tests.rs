@@ -36,7 +36,9 @@ fn watched(shows: i64) -> (Arc<ManualClock>, WatchedClock) {
 async fn open(folder: &TempDir) -> Store {
     let url = format!("sqlite://{}", folder.path().join("store.db").display());
     let none = Migrator::with_migrations(Vec::new());
-    Store::open(&url, &none).await.unwrap()
+    Store::open(&crate::Database::existing_or_new(&url), &none)
+        .await
+        .unwrap()
 }
 
 /// Records an event; says at what time.

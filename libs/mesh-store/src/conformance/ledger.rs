@@ -219,7 +219,7 @@ impl World {
         database: &Database,
         settings: WriterSettings,
     ) -> Result<Self, StoreError> {
-        let store = Store::open(&database.url, &MIGRATIONS).await?;
+        let store = Store::open(&database.with_leave(), &MIGRATIONS).await?;
         let log = ledger_log()?;
         let mut tx = store.begin_write(Timestamp::from_micros(0)).await?;
         tx.create_log(&log, log::random_epoch()).await?;

@@ -54,6 +54,14 @@ pub struct Database {
     pub keep: Box<dyn Any + Send + Sync>,
 }
 
+impl Database {
+    /// With leave to make it, and to open it again.
+    #[must_use]
+    pub fn with_leave(&self) -> crate::Database {
+        crate::Database::existing_or_new(&self.url)
+    }
+}
+
 impl std::fmt::Debug for Database {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.url)

@@ -40,7 +40,7 @@ pub async fn migrations_that_do_not_fit_are_refused(database: &Database) -> Chec
     let older = Migrator::with_migrations(Vec::new());
     let older_and_more = Migrator::with_migrations(vec![migration(2000, renamed)]);
     for migrations in [&changed, &older, &older_and_more] {
-        let refused = Store::open(&database.url, migrations).await;
+        let refused = Store::open(&database.with_leave(), migrations).await;
         assert!(
             matches!(refused, Err(StoreError::Migration(_))),
             "{refused:?}"
@@ -49,7 +49,7 @@ pub async fn migrations_that_do_not_fit_are_refused(database: &Database) -> Chec
     let twice = Migrator::with_migrations(vec![migration(1000, renamed), migration(1000, "")]);
     let in_the_librarys_range = Migrator::with_migrations(vec![migration(999, renamed)]);
     for migrations in [&twice, &in_the_librarys_range] {
-        let refused = Store::open(&database.url, migrations).await;
+        let refused = Store::open(&database.with_leave(), migrations).await;
         assert!(
             matches!(refused, Err(StoreError::Inconsistent { .. })),
             "{refused:?}"
@@ -65,7 +65,7 @@ pub async fn migrations_that_do_not_fit_are_refused(database: &Database) -> Chec
     // A newer program adds its own, and what it adds is there.
     let mut newer: Vec<Migration> = MIGRATIONS.iter().cloned().collect();
     newer.push(migration(1001, renamed));
-    let store = Store::open(&database.url, &Migrator::with_migrations(newer)).await?;
+    let store = Store::open(&database.with_leave(), &Migrator::with_migrations(newer)).await?;
     sqlx::query("SELECT id FROM other")
         .fetch_all(store.readers())
         .await?;
@@ -79,7 +79,7 @@ pub async fn one_secret_makes_the_tokens(database: &Database) -> Checked {
         caller: "A",
         filter: &[1; 32],
     };
-    let store = Store::open(&database.url, &MIGRATIONS).await?;
+    let store = Store::open(&database.with_leave(), &MIGRATIONS).await?;
     let token = store.tokens().seal(&scope, b"last key");
     let mut tx = store.begin_write(Timestamp::from_micros(1)).await?;
     let log = super::ledger::ledger_log()?;
@@ -87,7 +87,7 @@ pub async fn one_secret_makes_the_tokens(database: &Database) -> Checked {
     tx.commit().await?;
     store.close().await;
     drop(store);
-    let store = Store::open(&database.url, &MIGRATIONS).await?;
+    let store = Store::open(&database.with_leave(), &MIGRATIONS).await?;
     assert_eq!(store.tokens().open(&scope, &token)?, b"last key");
 
     let mut tx = store.begin_write(Timestamp::from_micros(1)).await?;
@@ -97,7 +97,7 @@ pub async fn one_secret_makes_the_tokens(database: &Database) -> Checked {
     tx.commit().await?;
     store.close().await;
     drop(store);
-    let another = Store::open(&database.url, &MIGRATIONS).await?;
+    let another = Store::open(&database.with_leave(), &MIGRATIONS).await?;
     assert!(another.tokens().open(&scope, &token).is_err());
     Ok(())
 }

@@ -26,8 +26,8 @@ fn read_stamp(event: &[u8]) -> Option<Stamp> {
 
 async fn open(folder: &Path) -> Result<(Store, PathBuf), StoreError> {
     let path = folder.join("store.db");
-    let url = format!("sqlite://{}", path.display());
-    let store = Store::open(&url, &Migrator::with_migrations(Vec::new())).await?;
+    let database = crate::Database::existing_or_new(format!("sqlite://{}", path.display()));
+    let store = Store::open(&database, &Migrator::with_migrations(Vec::new())).await?;
     Ok((store, path))
 }
 

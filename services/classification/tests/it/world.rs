@@ -74,7 +74,7 @@ impl World {
         let folder = temp_dir();
         let audit = folder.path().join("classification-audit.db");
         let deps = Deps::new(
-            &format!("sqlite://{}", audit.display()),
+            mesh_store::Database::existing_or_new(format!("sqlite://{}", audit.display())),
             &registration_address,
             &flags_address.to_string(),
             tls,

@@ -7,7 +7,7 @@ use mesh_api::csp_notification::v1::{CauseClass, CspFlagChange, CspFlagState};
 use mesh_api::flag_registry::v1::{FlagEntry, FlagState};
 use mesh_follow::SnapshotPages as _;
 use mesh_store::cursor::Cursor;
-use mesh_store::{Store, Writer, WriterSettings, WriterTask, log, verify};
+use mesh_store::{Database, Store, Writer, WriterSettings, WriterTask, log, verify};
 use mesh_types::{CspId, DeviceId, Epoch, ManualClock, Position, Sequence, Timestamp, chain};
 use prost::Message as _;
 
@@ -39,7 +39,9 @@ impl Fixture {
     }
 
     async fn open_at(url: String, keep: Box<dyn Send>) -> Self {
-        let store = Store::open(&url, &MIGRATIONS).await.unwrap();
+        let store = Store::open(&Database::existing_or_new(&url), &MIGRATIONS)
+            .await
+            .unwrap();
         let clock = Arc::new(ManualClock::new(Timestamp::from_micros(5_000)));
         let (writer, task) = Writer::start(
             store.clone(),

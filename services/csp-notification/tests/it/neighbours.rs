@@ -79,7 +79,9 @@ impl Neighbour {
         let folder = mesh_testkit::temp_dir();
         let url = format!("sqlite://{}", folder.path().join("log.db").display());
         let none = Migrator::with_migrations(Vec::new());
-        let store = Store::open(&url, &none).await.unwrap();
+        let store = Store::open(&mesh_store::Database::existing_or_new(&url), &none)
+            .await
+            .unwrap();
         let log: LogName = log.parse().unwrap();
         let mut tx = store.begin_write(Timestamp::from_micros(1)).await.unwrap();
         tx.create_log(&log, log::random_epoch()).await.unwrap();

@@ -202,7 +202,7 @@ async fn serve(flags: &Neighbour, registration: &Neighbour, folder: &TempDir) ->
     let address = listener.local_addr().unwrap();
     let url = format!("sqlite://{}", folder.path().join("csp.db").display());
     let deps = Deps::new(
-        &url,
+        mesh_store::Database::existing_or_new(&url),
         &registration.address.to_string(),
         &flags.address.to_string(),
         tls(&certificates().internal("csp-notification")),

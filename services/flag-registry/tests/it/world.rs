@@ -123,7 +123,7 @@ impl World {
             clock: self.clock.clone(),
             quotas: self.quotas,
             ..Deps::new(
-                &self.database(),
+                mesh_store::Database::existing_or_new(self.database()),
                 &self.registration_address,
                 tls(&certificates().internal("flag-registry")),
             )

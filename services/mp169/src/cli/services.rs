@@ -21,6 +21,10 @@ pub struct UpArgs {
     /// Folder of certificates, databases and addresses; made if missing.
     #[arg(long, env = "MP169_HOME", default_value = "mp169-data")]
     pub home: PathBuf,
+    /// Make databases that are missing, too, in a folder that was there before. One that was here and
+    /// went missing is refused all the same.
+    #[arg(long)]
+    pub create: bool,
     /// The address to listen on.
     #[arg(long, default_value = "127.0.0.1")]
     pub host: String,

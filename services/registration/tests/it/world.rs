@@ -48,7 +48,10 @@ impl World {
             "sqlite://{}",
             folder.path().join("registration.db").display()
         );
-        let mut deps = Deps::new(&url, tls(&certificates().internal("registration")));
+        let mut deps = Deps::new(
+            mesh_store::Database::existing_or_new(&url),
+            tls(&certificates().internal("registration")),
+        );
         deps.clock = Arc::clone(&clock) as Arc<dyn Clock>;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();

@@ -41,7 +41,9 @@ impl Log {
         let folder = mesh_testkit::temp_dir();
         let url = format!("sqlite://{}", folder.path().join("log.db").display());
         let none = Migrator::with_migrations(Vec::new());
-        let store = Store::open(&url, &none).await.unwrap();
+        let store = Store::open(&mesh_store::Database::existing_or_new(&url), &none)
+            .await
+            .unwrap();
         let name: LogName = name.parse().unwrap();
         let mut tx = store.begin_write(Timestamp::from_micros(0)).await.unwrap();
         tx.create_log(&name, log::random_epoch()).await.unwrap();

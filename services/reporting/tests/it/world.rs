@@ -62,7 +62,12 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) async fn start(folder: &TempDir, registration: &str, flag_registry: &str) -> Self {
         let url = format!("sqlite://{}", folder.path().join("reporting.db").display());
-        let mut deps = Deps::new(&url, registration, flag_registry, tls("reporting"));
+        let mut deps = Deps::new(
+            mesh_store::Database::existing_or_new(&url),
+            registration,
+            flag_registry,
+            tls("reporting"),
+        );
         deps.clock = Arc::new(ManualClock::new(NOW));
         let listener = listener().await;
         let address = listener.local_addr().unwrap();

@@ -39,7 +39,9 @@ impl TestLog {
     pub(crate) async fn new() -> Self {
         let folder = mesh_testkit::temp_dir();
         let url = format!("sqlite://{}", folder.path().join("log.db").display());
-        let store = Store::open(&url, &MIGRATIONS).await.unwrap();
+        let store = Store::open(&mesh_store::Database::existing_or_new(&url), &MIGRATIONS)
+            .await
+            .unwrap();
         let name = name();
         let mut tx = store.begin_write(Timestamp::from_micros(1)).await.unwrap();
         tx.create_log(&name, log::random_epoch()).await.unwrap();
@@ -71,7 +73,9 @@ impl TestLog {
             conn.close().await.unwrap();
         }
         Self {
-            store: Store::open(&url, &MIGRATIONS).await.unwrap(),
+            store: Store::open(&mesh_store::Database::existing_or_new(&url), &MIGRATIONS)
+                .await
+                .unwrap(),
             name: name(),
             _folder: Arc::new(folder),
         }

@@ -40,7 +40,7 @@ impl World {
     pub(super) async fn with_quotas(database: &Database, quotas: Quotas) -> Self {
         let clock = Arc::new(ManualClock::new(at(NOW)));
         let settings = WriterSettings::default();
-        let opened = FlagStore::open(&database.url, clock.clone(), quotas, settings).await;
+        let opened = FlagStore::open(&database.with_leave(), clock.clone(), quotas, settings).await;
         let (store, task) = opened.unwrap();
         Self {
             store,

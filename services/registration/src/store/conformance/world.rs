@@ -50,7 +50,12 @@ impl World {
     pub(super) async fn open(database: &Database) -> Result<Self, StoreError> {
         let clock = Arc::new(ManualClock::new(at(1_000)));
         let settings = WriterSettings::default();
-        let (inventory, task) = Inventory::open(&database.url, clock.clone(), settings).await?;
+        let (inventory, task) = Inventory::open(
+            &mesh_store::Database::existing_or_new(&database.url),
+            clock.clone(),
+            settings,
+        )
+        .await?;
         Ok(Self {
             inventory,
             clock,

@@ -30,7 +30,7 @@ pub(in crate::store) struct World {
 impl World {
     pub(in crate::store) async fn open(database: &Database) -> Result<Self, StoreError> {
         let clock = Arc::new(ManualClock::new(hour(1_000)));
-        let (store, writer) = ReportStore::open(&database.url, clock).await?;
+        let (store, writer) = ReportStore::open(&database.with_leave(), clock).await?;
         Ok(Self { store, writer })
     }
 

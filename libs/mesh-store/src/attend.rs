@@ -1,0 +1,162 @@
+//! What does a store do by itself while it is open?
+//!
+//! Every second it looks whether its files are still there, and has the witness on the disk. Every few
+//! seconds it writes something small: that tells that the disk takes writes, and how old a copy of the
+//! database is.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::condition::Trouble;
+use crate::cursor::{self, Cursor};
+use crate::guard::Guard;
+use crate::sqlite::{BEGIN_WRITE, Conn, Pool};
+use crate::witness::Identity;
+use crate::{StoreError, log};
+
+/// How often it looks.
+const BEAT: Duration = Duration::from_secs(1);
+/// How many looks there are to one write.
+const BEATS_PER_PULSE: u64 = 3;
+
+/// What is looked after.
+#[derive(Debug)]
+pub(crate) struct Attended {
+    pub(crate) writer: Pool,
+    pub(crate) readers: Pool,
+    pub(crate) guard: Arc<Guard>,
+}
+
+/// The task that looks after an open database.
+#[derive(Debug)]
+pub(crate) struct Attendant {
+    stop: CancellationToken,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Attendant {
+    pub(crate) fn start(attended: Attended) -> Self {
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(attended.run(stop.clone()));
+        let task = Mutex::new(Some(task));
+        Self { stop, task }
+    }
+
+    /// Ends what it does at once, or as soon as what is under way is done.
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Stops and waits for the end.
+    pub(crate) async fn ended(&self) {
+        self.stop();
+        let task = self.task.lock().map_or_else(
+            |poisoned| PoisonError::into_inner(poisoned).take(),
+            |mut task| task.take(),
+        );
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "the task that looks after the database ended by itself");
+        }
+    }
+}
+
+impl Attended {
+    async fn run(self, stop: CancellationToken) {
+        let mut beats = tokio::time::interval(BEAT);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failures = self.guard.failures();
+        for beat in 1_u64.. {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                _ = beats.tick() => {}
+            }
+            if beat % BEATS_PER_PULSE == 0 {
+                self.try_to_write(&mut failures).await;
+            }
+            // A failure is told by the writes that fail, too.
+            if let Err(error) = self.look().await {
+                tracing::debug!(%error, "the database could not be looked at");
+            }
+            self.sync().await;
+        }
+    }
+
+    /// Writes something small, if nothing forbids it. Once that goes, and nothing else has failed
+    /// since the last time, the disk takes writes again. `failures` are those until then.
+    async fn try_to_write(&self, failures: &mut u64) {
+        if self.guard.before_commit().is_err() {
+            return;
+        }
+        let written = self.beat().await;
+        match &written {
+            Ok(()) if self.guard.failures() == *failures => {
+                self.guard.gate.lift(&Trouble::CannotWrite);
+            }
+            Ok(()) => {}
+            Err(error) => self.guard.failed(error),
+        }
+        *failures = self.guard.failures();
+    }
+
+    async fn beat(&self) -> Result<(), StoreError> {
+        let mut tx = self.writer.begin_with(BEGIN_WRITE).await?;
+        let pulse = beat(&mut tx).await?;
+        self.guard.before_commit()?;
+        tx.commit().await?;
+        let noted = self.guard.recorder.beat(pulse);
+        self.guard.note(noted);
+        Ok(())
+    }
+
+    /// Has the witness know what no commit tells it: logs that were made, and cursors.
+    async fn look(&self) -> Result<(), StoreError> {
+        self.guard.before_commit()?;
+        let mut conn = self.readers.acquire().await?;
+        let heads = log::heads(&mut conn, "").await?;
+        let cursors = cursor::all(&mut conn).await?;
+        drop(conn);
+        let logs = heads.iter().map(Cursor::from).collect();
+        let noted = self.guard.recorder.looked(logs, cursors);
+        self.guard.note(noted);
+        Ok(())
+    }
+
+    async fn sync(&self) {
+        let recorder = self.guard.recorder.clone();
+        let synced = tokio::task::spawn_blocking(move || recorder.sync()).await;
+        // A runtime that is shutting down runs nothing more.
+        if let Ok(synced) = synced {
+            self.guard.note(synced);
+        }
+    }
+}
+
+/// Which database this is, and its pulse, which beats once. A new one is given its name.
+pub(crate) async fn first_beat(conn: &mut Conn) -> Result<(Identity, i64), StoreError> {
+    let new: Identity = rand::random();
+    let (identity, pulse): (Vec<u8>, i64) = sqlx::query_as(
+        "INSERT INTO database_identity (id, identity, pulse) VALUES (1, $1, 1) \
+         ON CONFLICT (id) DO UPDATE SET pulse = database_identity.pulse + 1 \
+         RETURNING identity, pulse",
+    )
+    .bind(new.as_slice())
+    .fetch_one(conn)
+    .await?;
+    let malformed =
+        |_| StoreError::inconsistent("database_identity", "the identity has not 16 octets");
+    Ok((identity.try_into().map_err(malformed)?, pulse))
+}
+
+async fn beat(conn: &mut Conn) -> Result<i64, StoreError> {
+    let pulse = sqlx::query_scalar(
+        "UPDATE database_identity SET pulse = pulse + 1 WHERE id = 1 RETURNING pulse",
+    );
+    Ok(pulse.fetch_one(conn).await?)
+}

@@ -1,0 +1,82 @@
+//! What stands between a transaction and the file?
+//!
+//! Before it begins and before it commits: is there trouble? After it has committed: did it reach the
+//! file that the next start will open, and how far did its logs come?
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::StoreError;
+use crate::condition::{Gate, Trouble};
+use crate::cursor::Cursor;
+use crate::files::Files;
+use crate::witness::recorder::Recorder;
+
+/// Shared by all that writes into a database.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    pub(crate) gate: Gate,
+    pub(crate) recorder: Recorder,
+    pub(crate) files: Files,
+    failures: AtomicU64,
+}
+
+impl Guard {
+    pub(crate) fn new(gate: Gate, recorder: Recorder, files: Files) -> Self {
+        Self {
+            gate,
+            recorder,
+            files,
+            failures: AtomicU64::new(0),
+        }
+    }
+
+    /// How many writes the disk has not taken.
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Refuses a transaction that is about to commit if the database is in trouble.
+    pub(crate) fn before_commit(&self) -> Result<(), StoreError> {
+        if !self.files.are_there() {
+            self.gate.raise(Trouble::FileGone);
+        }
+        self.gate.check()
+    }
+
+    /// Notes that a transaction was committed, with the ends of the logs that it moved. Refuses to
+    /// have it acknowledged if the file went away meanwhile.
+    pub(crate) fn committed(
+        &self,
+        moved: impl IntoIterator<Item = Cursor>,
+    ) -> Result<(), StoreError> {
+        let noted = self.recorder.committed(moved);
+        self.note(noted);
+        self.before_commit()
+    }
+
+    /// What a failure says of the database.
+    pub(crate) fn failed(&self, error: &StoreError) {
+        match error {
+            StoreError::Unavailable(_) => self.cannot_write(),
+            StoreError::Inconsistent { table, .. } if *table == crate::error::DATABASE_FILE => {
+                self.gate.raise(Trouble::Damaged);
+            }
+            _ => {}
+        }
+    }
+
+    /// A witness that cannot be written is behind, and says less; the disk that does not take it is
+    /// in trouble.
+    pub(crate) fn note(&self, noted: io::Result<()>) {
+        if let Err(error) = noted {
+            tracing::error!(%error, "the witness of the database cannot be written");
+            self.cannot_write();
+        }
+    }
+
+    fn cannot_write(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.gate.raise(Trouble::CannotWrite);
+    }
+}

@@ -1,0 +1,392 @@
+//! What an operator, a disk or a thief does to the files of a database, and what the next start says.
+
+use std::path::{Path, PathBuf};
+
+use mesh_types::{ManualClock, Timestamp};
+use sqlx::Connection as _;
+
+use crate::conformance::Checked;
+use crate::cursor::{self, Cursor};
+use crate::sqlite::beside;
+use crate::{Database, Migrator, Seen, Store, StoreError, Trouble, Unfit, log};
+
+/// A database, and what stands beside it.
+const FILES: [&str; 3] = ["", "-wal", ".witness"];
+
+struct Attacked {
+    folder: tempfile::TempDir,
+}
+
+impl Attacked {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("store.db")
+    }
+
+    fn url(&self) -> String {
+        format!("sqlite://{}", self.path().display())
+    }
+
+    async fn open(&self) -> Result<Store, StoreError> {
+        open(Database::existing(self.url())).await
+    }
+
+    async fn open_or_make(&self) -> Result<Store, StoreError> {
+        open(Database::existing_or_new(self.url())).await
+    }
+
+    /// A database with so many events, closed as a service does that is told to stop.
+    async fn with_events(events: u64) -> Result<Self, StoreError> {
+        let attacked = Self::new();
+        let store = attacked.open_or_make().await?;
+        append(&store, events).await?;
+        store.close().await;
+        Ok(attacked)
+    }
+
+    /// What a process that is killed now leaves of an open database.
+    fn killed(&self) -> Self {
+        let copy = Self::new();
+        self.copy_to(&copy, &FILES);
+        copy
+    }
+
+    fn copy_to(&self, other: &Self, files: &[&str]) {
+        for suffix in FILES {
+            let _ = std::fs::remove_file(beside(&other.path(), suffix));
+        }
+        for suffix in files {
+            let (from, to) = (beside(&self.path(), suffix), beside(&other.path(), suffix));
+            if from.exists() {
+                std::fs::copy(from, to).unwrap();
+            }
+        }
+    }
+
+    /// All files and what is in them.
+    fn content(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let entries = std::fs::read_dir(self.folder.path()).unwrap();
+        let mut content: Vec<_> = entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| !path.to_string_lossy().ends_with("-shm"))
+            .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+            .filter(|(path, _)| !path.to_string_lossy().ends_with(".lock"))
+            .collect();
+        content.sort();
+        content
+    }
+
+    /// The start is refused, and leaves everything as it was; so it is with the leave to make one.
+    async fn refused(&self) -> Unfit {
+        let before = self.content();
+        let refused = unfit(self.open().await);
+        assert_eq!(unfit(self.open_or_make().await), refused);
+        assert!(self.content() == before, "{refused}: something was changed");
+        refused
+    }
+}
+
+async fn open(database: Database) -> Result<Store, StoreError> {
+    Store::open(&database, &Migrator::with_migrations(Vec::new())).await
+}
+
+fn unfit(opened: Result<Store, StoreError>) -> Unfit {
+    match opened {
+        Err(StoreError::Unfit(unfit)) => unfit,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn append(store: &Store, events: u64) -> Result<(), StoreError> {
+    let log = "flags".parse().unwrap();
+    let clock = ManualClock::new(Timestamp::from_micros(7));
+    store.make_logs(&[&log], &clock).await?;
+    for _ in 0..events {
+        let mut tx = store.begin_write(Timestamp::from_micros(7)).await?;
+        tx.lock(&log).await?;
+        tx.append(&log, |stamp| stamp.position.to_string().into_bytes())?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+async fn reached(store: &Store) -> Result<Cursor, StoreError> {
+    let mut conn = store.readers().acquire().await?;
+    let head = log::head(&mut conn, &"flags".parse().unwrap()).await?;
+    Ok(Cursor::from(&head.unwrap()))
+}
+
+fn flip(path: &Path, octet: usize) {
+    let mut content = std::fs::read(path).unwrap();
+    content[octet] ^= 1;
+    std::fs::write(path, content).unwrap();
+}
+
+#[tokio::test]
+async fn a_database_is_made_with_leave_only() -> Checked {
+    let attacked = Attacked::new();
+    let missing = unfit(attacked.open().await);
+    assert!(matches!(missing, Unfit::Missing { .. }), "{missing}");
+    assert!(missing.to_string().contains("--create"), "{missing}");
+    attacked.open_or_make().await?.close().await;
+    attacked.open().await?.close().await;
+
+    let nowhere = attacked.folder.path().join("no/folder/store.db");
+    let url = format!("sqlite://{}", nowhere.display());
+    let missing = unfit(open(Database::existing(url)).await);
+    assert!(matches!(missing, Unfit::Missing { .. }), "{missing}");
+    assert!(!nowhere.parent().unwrap().exists());
+    Ok(())
+}
+
+/// Each of these made an empty database, or was opened without a word.
+#[tokio::test]
+async fn a_database_that_went_missing_or_is_empty_is_refused_even_with_leave() -> Checked {
+    let attacked = Attacked::with_events(3).await?;
+    let whole = std::fs::read(attacked.path())?;
+    std::fs::remove_file(attacked.path())?;
+    let refused = attacked.refused().await;
+    assert!(matches!(refused, Unfit::Lost { .. }), "{refused}");
+    std::fs::write(attacked.path(), b"")?;
+    let refused = attacked.refused().await;
+    assert!(matches!(refused, Unfit::Empty { .. }), "{refused}");
+    // A database without tables, as SQLite makes it.
+    let mut conn = crate::sqlite::Conn::connect(&attacked.url()).await?;
+    sqlx::raw_sql("CREATE TABLE t (c); DROP TABLE t")
+        .execute(&mut conn)
+        .await?;
+    conn.close().await?;
+    let refused = attacked.refused().await;
+    assert!(matches!(refused, Unfit::Empty { .. }), "{refused}");
+    // The right file back.
+    std::fs::write(attacked.path(), whole)?;
+    assert_eq!(reached(&attacked.open().await?).await?.position.sequence, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_older_database_is_refused_and_named_by_its_log() -> Checked {
+    let attacked = Attacked::with_events(30).await?;
+    let older = attacked.killed();
+    let store = attacked.open().await?;
+    append(&store, 254).await?;
+    store.close().await;
+    drop(store);
+
+    let newer = attacked.killed();
+    older.copy_to(&attacked, &[""]);
+    std::fs::copy(
+        beside(&newer.path(), ".witness"),
+        beside(&attacked.path(), ".witness"),
+    )?;
+    let refused = attacked.refused().await;
+    let expected = Unfit::Behind {
+        path: attacked.path(),
+        log: "flags".parse()?,
+        remembered: 284,
+        found: "ends at event 30".to_owned(),
+    };
+    assert_eq!(refused, expected);
+    // The newest back.
+    newer.copy_to(&attacked, &FILES);
+    let store = attacked.open().await?;
+    assert_eq!(reached(&store).await?.position.sequence, 284);
+    Ok(())
+}
+
+/// Its own older witness beside it knows no better: that is for those who followed the log.
+#[tokio::test]
+async fn an_older_database_with_its_older_witness_is_told_by_who_followed_it() -> Checked {
+    for files in [&["", ".witness"][..], &[""]] {
+        let attacked = Attacked::with_events(30).await?;
+        let older = attacked.killed();
+        let store = attacked.open().await?;
+        append(&store, 5).await?;
+        let seen = reached(&store).await?;
+        store.close().await;
+        drop(store);
+
+        older.copy_to(&attacked, files);
+        let store = attacked.open().await?;
+        assert_eq!(store.judge_seen(&seen).await?, Seen::WentBack);
+        store.went_back(&seen, "csp-notification");
+        store.close().await;
+        drop(store);
+        // The claim outlives the process, and ends with the newer file.
+        let store = attacked.open().await?;
+        let trouble = store.condition().borrow().trouble().cloned();
+        let log = "flags".parse()?;
+        assert_eq!(trouble, Some(Trouble::WentBack { log }));
+        let refused = append(&store, 1).await;
+        assert!(
+            matches!(refused, Err(StoreError::WentBack { .. })),
+            "{refused:?}"
+        );
+        store.close().await;
+    }
+    Ok(())
+}
+
+/// Also one that has no log, such as that of reporting.
+#[tokio::test]
+async fn an_older_database_without_logs_is_refused() -> Checked {
+    let attacked = Attacked::new();
+    let store = attacked.open_or_make().await?;
+    move_cursor(&store, 0, 20).await?;
+    store.close().await;
+    drop(store);
+    let older = attacked.killed();
+    let store = attacked.open().await?;
+    move_cursor(&store, 20, 25).await?;
+    store.close().await;
+    drop(store);
+    let witness = std::fs::read(beside(&attacked.path(), ".witness"))?;
+    older.copy_to(&attacked, &[""]);
+    std::fs::write(beside(&attacked.path(), ".witness"), witness)?;
+    let refused = attacked.refused().await;
+    assert!(matches!(refused, Unfit::Older { .. }), "{refused}");
+    Ok(())
+}
+
+async fn move_cursor(store: &Store, from: u64, to: u64) -> Checked {
+    let at = |sequence| crate::witness::tests::seen("flags", 7, sequence);
+    let mut tx = store.begin_write(Timestamp::from_micros(7)).await?;
+    let from = (from > 0).then(|| at(from));
+    let moved = cursor::advance(tx.conn(), "reporting", from.as_ref(), &at(to)).await?;
+    assert_eq!(moved, cursor::Advance::Moved);
+    Ok(tx.commit().await?)
+}
+
+#[tokio::test]
+async fn another_database_is_refused() -> Checked {
+    let attacked = Attacked::with_events(3).await?;
+    let other = Attacked::with_events(30).await?;
+    std::fs::copy(other.path(), attacked.path())?;
+    let refused = attacked.refused().await;
+    assert!(matches!(refused, Unfit::Replaced { .. }), "{refused}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_that_is_cut_off_is_refused() -> Checked {
+    let attacked = Attacked::with_events(300).await?;
+    let whole = std::fs::read(attacked.path())?;
+    for left in [1, 50, 99, 512, 4096, whole.len() / 2, whole.len() - 4096] {
+        std::fs::write(attacked.path(), &whole[..left])?;
+        let refused = attacked.refused().await;
+        assert!(
+            matches!(refused, Unfit::Damaged { .. }),
+            "{left}: {refused}"
+        );
+    }
+    Ok(())
+}
+
+/// SQLite takes a `-wal` up to the frame that does not fit, and at the next checkpoint destroys the
+/// rest: of 95 acknowledged writes 28 were gone.
+#[tokio::test]
+async fn a_flipped_octet_of_the_wal_after_a_kill_is_refused_and_nothing_is_touched() -> Checked {
+    let attacked = Attacked::new();
+    let store = attacked.open_or_make().await?;
+    append(&store, 95).await?;
+    let killed = attacked.killed();
+    let length = std::fs::read(beside(&killed.path(), "-wal"))?.len();
+    // What the last frames hold is told by their own checksums; the header's page count is not used.
+    for octet in (0..length).step_by(length / 40) {
+        let flipped = attacked.killed();
+        flip(&beside(&flipped.path(), "-wal"), octet);
+        let refused = flipped.refused().await;
+        assert!(
+            matches!(refused, Unfit::WalDamaged { .. }),
+            "{octet}: {refused}"
+        );
+    }
+    for left in [0, 32, length / 2, length - 1] {
+        let cut = attacked.killed();
+        let whole = std::fs::read(beside(&cut.path(), "-wal"))?;
+        std::fs::write(beside(&cut.path(), "-wal"), &whole[..left])?;
+        cut.refused().await;
+    }
+    // As it was, it holds all.
+    assert_eq!(reached(&killed.open().await?).await?.position.sequence, 95);
+    Ok(())
+}
+
+/// A power cut may tear what was never acknowledged: that is no damage.
+#[tokio::test]
+async fn a_torn_write_that_was_never_acknowledged_is_dropped() -> Checked {
+    let attacked = Attacked::new();
+    let store = attacked.open_or_make().await?;
+    append(&store, 20).await?;
+    let killed = attacked.killed();
+    append(&store, 1).await?;
+    let longer = std::fs::read(beside(&attacked.path(), "-wal"))?;
+    let acknowledged = std::fs::read(beside(&killed.path(), "-wal"))?.len();
+    for torn in (acknowledged + 30..longer.len()).step_by(1_000) {
+        let mut content = longer.clone();
+        content[torn] ^= 1;
+        let case = killed.killed();
+        std::fs::write(beside(&case.path(), "-wal"), &content)?;
+        assert_eq!(reached(&case.open().await?).await?.position.sequence, 20);
+    }
+    Ok(())
+}
+
+/// A `-wal` from before another database was put in place would be played into it.
+#[tokio::test]
+async fn a_wal_that_belongs_to_another_database_is_refused() -> Checked {
+    let attacked = Attacked::new();
+    let store = attacked.open_or_make().await?;
+    append(&store, 20).await?;
+    let other = Attacked::new();
+    let another = other.open_or_make().await?;
+    append(&another, 20).await?;
+    let killed = attacked.killed();
+    std::fs::copy(
+        beside(&other.path(), "-wal"),
+        beside(&killed.path(), "-wal"),
+    )?;
+    let refused = killed.refused().await;
+    assert!(matches!(refused, Unfit::WalDamaged { .. }), "{refused}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_damaged_witness_is_said_to_be() -> Checked {
+    let attacked = Attacked::with_events(3).await?;
+    std::fs::write(beside(&attacked.path(), ".witness"), b"a letter")?;
+    let refused = attacked.refused().await;
+    assert!(matches!(refused, Unfit::WitnessDamaged { .. }), "{refused}");
+    std::fs::remove_file(beside(&attacked.path(), ".witness"))?;
+    attacked.open().await?;
+    Ok(())
+}
+
+/// Of what is acknowledged after each commit the witness knows, wherever the process ends.
+#[tokio::test]
+async fn whatever_a_killed_process_acknowledged_is_missed_if_it_is_gone() -> Checked {
+    let attacked = Attacked::new();
+    let store = attacked.open_or_make().await?;
+    append(&store, 1).await?;
+    let mut before = attacked.killed();
+    for sequence in 2..=40 {
+        append(&store, 1).await?;
+        let now = attacked.killed();
+        // The files of before, with the witness of now.
+        std::fs::copy(
+            beside(&now.path(), ".witness"),
+            beside(&before.path(), ".witness"),
+        )?;
+        before.refused().await;
+        assert_eq!(
+            reached(&now.open().await?).await?.position.sequence,
+            sequence
+        );
+        before = attacked.killed();
+    }
+    Ok(())
+}
