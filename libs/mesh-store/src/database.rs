@@ -123,6 +123,14 @@ pub enum Unfit {
         /// What shows it.
         what: String,
     },
+    /// A backup is to be put where a database is.
+    #[error(
+        "there is a database at {path}: say that it is to be replaced, and it is kept beside it"
+    )]
+    Occupied {
+        /// The file.
+        path: PathBuf,
+    },
     /// The witness cannot be read.
     #[error(
         "{path}.witness is damaged, so that nobody can say whether {path} is the database that was \

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | Which database, and is its schema the one this program knows? | [`Store`] (`open.rs`) |
 //! | May it be made, is it the one that was here, and is it whole? | [`Database`] (`database.rs`), `examine.rs` |
+//! | How is a loss accepted, or a backup put in place? | [`accept_loss`], [`restore`] (`accept.rs`) |
 //! | What remembers it when it is gone? | `witness.rs` |
 //! | What is SQLite's own? | [`sqlite`] |
 //! | How do many requests become one transaction? | [`Writer`], [`Batch`] (`writer.rs`) |
@@ -75,6 +76,7 @@
 //! }
 //! ```
 
+mod accept;
 mod alive;
 mod attend;
 mod backup;
@@ -111,6 +113,7 @@ mod wal;
 mod witness;
 mod writer;
 
+pub use accept::{Accepted, Decision, Lost, NewHistory, accept_loss, restore};
 pub use alive::Uptime;
 pub use backup::backup;
 pub use committed::Committed;

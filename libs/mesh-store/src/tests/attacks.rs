@@ -390,3 +390,136 @@ async fn whatever_a_killed_process_acknowledged_is_missed_if_it_is_gone() -> Che
     }
     Ok(())
 }
+
+fn decision() -> crate::Decision {
+    crate::Decision {
+        by: "an operator".to_owned(),
+        reason: "the disk was lost".to_owned(),
+        at: Timestamp::from_micros(9),
+    }
+}
+
+/// A log that went back goes on in a new history once that is accepted: by number and by hash.
+#[tokio::test]
+async fn an_accepted_loss_begins_a_new_history() -> Checked {
+    let attacked = Attacked::with_events(30).await?;
+    let older = attacked.killed();
+    let store = attacked.open().await?;
+    append(&store, 254).await?;
+    let in_use = crate::accept_loss(&attacked.path(), &decision()).await;
+    assert!(matches!(in_use, Err(StoreError::InUse)), "{in_use:?}");
+    let seen = reached(&store).await?;
+    store.close().await;
+    drop(store);
+    let newer = attacked.killed();
+    older.copy_to(&attacked, &[""]);
+    std::fs::copy(
+        beside(&newer.path(), ".witness"),
+        beside(&attacked.path(), ".witness"),
+    )?;
+    attacked.refused().await;
+
+    let accepted = crate::accept_loss(&attacked.path(), &decision()).await?;
+    let [history] = &accepted.logs[..] else {
+        panic!("{accepted:?}");
+    };
+    assert_eq!(history.goes_on_after, 30);
+    let expected = crate::Lost {
+        epoch: seen.position.epoch,
+        seen_up_to: 284,
+        by: "the witness".to_owned(),
+    };
+    assert_eq!(history.lost, [expected]);
+    let store = attacked.open().await?;
+    assert_eq!(store.judge_seen(&seen).await?, Seen::Accepted);
+    append(&store, 1).await?;
+    let head = crate::verify::verify(store.readers(), &"flags".parse()?).await??;
+    assert_eq!(head.position.sequence, 31);
+    assert_eq!(head.position.epoch, history.begun);
+    assert_eq!(head.first_epoch, seen.position.epoch);
+    store.close().await;
+    drop(store);
+    // The old file is not taken for it any more.
+    older.copy_to(&newer, &[""]);
+    std::fs::copy(newer.path(), attacked.path())?;
+    let refused = attacked.refused().await;
+    assert!(matches!(refused, Unfit::Replaced { .. }), "{refused}");
+    Ok(())
+}
+
+/// The disk is lost but for a backup that was taken while the service ran.
+#[tokio::test]
+async fn a_backup_is_put_in_place_and_what_is_lost_is_said() -> Checked {
+    let attacked = Attacked::with_events(30).await?;
+    let store = attacked.open().await?;
+    let backup = attacked.folder.path().join("backup.db");
+    crate::backup(&attacked.path(), &backup).await?;
+    append(&store, 5).await?;
+    let seen = reached(&store).await?;
+    store.close().await;
+    drop(store);
+
+    let occupied = crate::restore(&backup, &attacked.path(), false, &decision()).await;
+    let occupied = occupied.unwrap_err();
+    assert!(
+        matches!(occupied, StoreError::Unfit(Unfit::Occupied { .. })),
+        "{occupied:?}"
+    );
+    std::fs::remove_file(attacked.path())?;
+    let restored = crate::restore(&backup, &attacked.path(), false, &decision()).await?;
+    assert_eq!(restored.logs[0].goes_on_after, 30);
+    assert_eq!(restored.logs[0].lost[0].seen_up_to, 35);
+    assert_eq!(restored.kept.len(), 1);
+    let store = attacked.open().await?;
+    assert_eq!(store.judge_seen(&seen).await?, Seen::Accepted);
+    append(&store, 1).await?;
+    assert_eq!(reached(&store).await?.position.sequence, 31);
+    store.close().await;
+    drop(store);
+    // Once more, over what is there, which is kept.
+    let restored = crate::restore(&backup, &attacked.path(), true, &decision()).await?;
+    assert!(restored.kept.iter().all(|kept| kept.exists()));
+    assert_eq!(restored.logs[0].lost[0].seen_up_to, 31);
+    attacked.open().await?;
+    Ok(())
+}
+
+/// 224 more writes were acknowledged into a file that was deleted.
+#[tokio::test]
+async fn nothing_is_acknowledged_into_a_file_that_is_gone() -> Checked {
+    for suffix in ["", "-wal"] {
+        let attacked = Attacked::new();
+        let store = attacked.open_or_make().await?;
+        append(&store, 30).await?;
+        std::fs::remove_file(beside(&attacked.path(), suffix))?;
+        for _ in 0..3 {
+            let refused = append(&store, 1).await;
+            let gone = matches!(refused, Err(StoreError::InTrouble(Trouble::FileGone)));
+            assert!(gone, "{refused:?}");
+        }
+        assert_eq!(reached(&store).await?.position.sequence, 30);
+    }
+    Ok(())
+}
+
+/// Nobody writes, and it is noticed all the same.
+#[tokio::test]
+async fn a_file_that_was_replaced_or_emptied_is_noticed_by_itself() -> Checked {
+    for attack in [
+        |path: &Path| std::fs::write(path, b"").unwrap(),
+        |path: &Path| {
+            let other = beside(path, ".other");
+            std::fs::copy(path, &other).unwrap();
+            std::fs::rename(other, path).unwrap();
+        },
+    ] {
+        let attacked = Attacked::new();
+        let store = attacked.open_or_make().await?;
+        let mut condition = store.condition();
+        attack(&attacked.path());
+        let noticed = condition.wait_for(|condition| condition.trouble().is_some());
+        let noticed = tokio::time::timeout(std::time::Duration::from_secs(60), noticed).await??;
+        assert_eq!(noticed.trouble(), Some(&Trouble::FileGone));
+    }
+    Ok(())
+}

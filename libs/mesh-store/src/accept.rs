@@ -1,0 +1,360 @@
+//! How does an operator accept that a log went back, or put a backup in place?
+//!
+//! Both begin a new history of every log: a new epoch, with sequences and the hash chain going on after
+//! the last event that is there. Whoever saw what is lost starts over with a snapshot.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use mesh_types::{Epoch, LogName, Sequence, Timestamp};
+use sqlx::Connection as _;
+use sqlx::migrate::Migrator;
+
+use crate::cursor::{self, Cursor};
+use crate::database::Unfit;
+use crate::log::{self, Head};
+use crate::offline::OfflineFile;
+use crate::open::LIBRARY;
+use crate::sqlite::{self, Conn, Pool, beside, lock, sync_folder};
+use crate::verify::verify;
+use crate::witness::file::{Beside, SUFFIX, WitnessFile, read};
+use crate::witness::{Identity, Remembered};
+use crate::{StoreError, sequence_to_db};
+
+/// An operator's word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Who decides.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A history that somebody has seen more of than is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// The history.
+    pub epoch: Epoch,
+    /// The last event of it that was seen.
+    pub seen_up_to: Sequence,
+    /// By whom: `the witness`, or a follower.
+    pub by: String,
+}
+
+/// A new history of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewHistory {
+    /// The log.
+    pub log: LogName,
+    /// The history that ended.
+    pub ended: Epoch,
+    /// The one that begins.
+    pub begun: Epoch,
+    /// The last event that is there: what somebody saw beyond it, or instead of it, is lost.
+    pub goes_on_after: Sequence,
+    /// What is lost, as far as anybody is known to have seen it; empty if nothing is.
+    pub lost: Vec<Lost>,
+}
+
+/// What an operator's decision came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// All logs of the database.
+    pub logs: Vec<NewHistory>,
+    /// Logs that the witness remembers and the database does not have: all of each is lost.
+    pub gone: Vec<Cursor>,
+    /// Followers that stood further than the database says.
+    pub cursors: Vec<Cursor>,
+    /// Where files are kept as they were before.
+    pub kept: Vec<PathBuf>,
+}
+
+/// Accepts that what the database file at `path` does not have is lost, and begins a new history of each
+/// of its logs. The service must be stopped: [`StoreError::InUse`]. A database that is missing or does
+/// not fit itself is refused unchanged. The witness and a `-wal` are kept beside it as they were.
+pub async fn accept_loss(path: &Path, decision: &Decision) -> Result<Accepted, StoreError> {
+    if !path.exists() {
+        let path = path.to_owned();
+        return Err(Unfit::Missing { path }.into());
+    }
+    let _lock = lock(path)?;
+    let before = remembered(path)?;
+    let kept = keep(path, &["-wal", SUFFIX], decision, |from, to| {
+        std::fs::copy(from, to).map(drop)
+    })?;
+    let accepted = begin_anew(path, before.as_ref(), decision).await?;
+    Ok(Accepted { kept, ..accepted })
+}
+
+/// Puts the backup file at `backup` in place of the database file at `path`, and begins a new history of
+/// each of its logs. The service must be stopped. What stands at `path` is refused
+/// ([`Unfit::Occupied`]) unless `replace` is given; then it is kept beside it under another name.
+pub async fn restore(
+    backup: &Path,
+    path: &Path,
+    replace: bool,
+    decision: &Decision,
+) -> Result<Accepted, StoreError> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let _lock = lock(path)?;
+    if path.exists() && !replace {
+        let path = path.to_owned();
+        return Err(Unfit::Occupied { path }.into());
+    }
+    let new = beside(path, ".restoring");
+    for suffix in ["", "-wal", "-shm", SUFFIX] {
+        remove(&beside(&new, suffix))?;
+    }
+    // Refuses a backup that is damaged, and has its -wal in it.
+    OfflineFile::open(backup).await?;
+    crate::backup(backup, &new).await?;
+    let before = remembered(path)?;
+    let accepted = begin_anew(&new, before.as_ref(), decision).await?;
+    let kept = keep(path, &["", "-wal", SUFFIX], decision, |from, to| {
+        std::fs::rename(from, to)
+    })?;
+    remove(&beside(path, "-shm"))?;
+    std::fs::rename(&new, path)?;
+    std::fs::rename(beside(&new, SUFFIX), beside(path, SUFFIX))?;
+    sync_folder(path)?;
+    Ok(Accepted { kept, ..accepted })
+}
+
+fn remembered(path: &Path) -> Result<Option<Remembered>, StoreError> {
+    Ok(match read(path)? {
+        Beside::Witness(remembered) => Some(*remembered),
+        Beside::Nothing | Beside::Damaged => None,
+    })
+}
+
+/// Keeps the files beside `path` as they are, under names with the time of the decision.
+fn keep(
+    path: &Path,
+    suffixes: &[&str],
+    decision: &Decision,
+    how: impl Fn(&Path, &Path) -> std::io::Result<()>,
+) -> Result<Vec<PathBuf>, StoreError> {
+    let mut kept = Vec::new();
+    for suffix in suffixes {
+        let from = beside(path, suffix);
+        if from.exists() {
+            let to = beside(path, &format!(".before-{}{suffix}", decision.at.micros()));
+            how(&from, &to)?;
+            kept.push(to);
+        }
+    }
+    Ok(kept)
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Begins new histories in the file at `path`, and writes its witness. `before` is what is remembered of
+/// the database that was here.
+async fn begin_anew(
+    path: &Path,
+    before: Option<&Remembered>,
+    decision: &Decision,
+) -> Result<Accepted, StoreError> {
+    let opened = sqlite::open(path).await?;
+    let begun = begun(&opened.writer, &opened.readers, path, before, decision).await;
+    opened.anchor.close().await?;
+    opened.readers.close().await;
+    opened.writer.close().await;
+    let (accepted, remembered) = begun?;
+    remove(&beside(path, SUFFIX))?;
+    WitnessFile::open(path, &remembered)?.turn().sync_all()?;
+    Ok(accepted)
+}
+
+async fn begun(
+    writer: &Pool,
+    readers: &Pool,
+    path: &Path,
+    before: Option<&Remembered>,
+    decision: &Decision,
+) -> Result<(Accepted, Remembered), StoreError> {
+    let mut conn = writer.acquire().await?;
+    whole(&mut conn, path).await?;
+    let mut library = Migrator::with_migrations(LIBRARY.iter().cloned().collect());
+    // Those of the service are there, too.
+    library.set_ignore_missing(true);
+    library.run_direct(None, &mut *conn, false).await?;
+    drop(conn);
+    let mut read = readers.acquire().await?;
+    let heads = log::heads(&mut read, "").await?;
+    drop(read);
+    for head in &heads {
+        if let Err(misfit) = verify(readers, &head.position.log).await? {
+            let what = format!("the log {}: {misfit}", head.position.log);
+            return Err(damaged(path, what));
+        }
+    }
+    let mut tx = writer.begin_with(sqlite::BEGIN_WRITE).await?;
+    let written = write(&mut tx, heads, before, decision).await?;
+    tx.commit().await?;
+    Ok(written)
+}
+
+async fn whole(conn: &mut Conn, path: &Path) -> Result<(), StoreError> {
+    let found: String = sqlx::query_scalar("PRAGMA integrity_check(1)")
+        .fetch_one(conn)
+        .await?;
+    match found.as_str() {
+        "ok" => Ok(()),
+        _ => Err(damaged(path, found)),
+    }
+}
+
+fn damaged(path: &Path, what: String) -> StoreError {
+    let path = path.to_owned();
+    Unfit::Damaged { path, what }.into()
+}
+
+async fn write(
+    conn: &mut Conn,
+    heads: Vec<Head>,
+    before: Option<&Remembered>,
+    decision: &Decision,
+) -> Result<(Accepted, Remembered), StoreError> {
+    let mut accepted = Accepted::default();
+    let mut remembered = Remembered {
+        identity: rand::random::<Identity>(),
+        pulse: 1 + before.map_or(0, |before| before.pulse),
+        wal: None,
+        logs: BTreeMap::new(),
+        cursors: cursor::all(conn).await?,
+        claims: Vec::new(),
+    };
+    for head in &heads {
+        let begun = log::random_epoch();
+        let lost = lost(head, before);
+        for Lost {
+            epoch, seen_up_to, ..
+        } in &lost
+        {
+            end(
+                conn,
+                &head.position.at(*seen_up_to),
+                *epoch,
+                head,
+                begun,
+                decision,
+            )
+            .await?;
+        }
+        let (ended, last) = (head.position.epoch, head.position.sequence);
+        end(conn, &head.position, ended, head, begun, decision).await?;
+        sqlx::query("UPDATE log_head SET epoch = $2 WHERE log = $1")
+            .bind(head.position.log.as_str())
+            .bind(sequence_to_db(begun.get()))
+            .execute(&mut *conn)
+            .await?;
+        let mut seen = Cursor::from(head);
+        seen.position.epoch = begun;
+        let log = head.position.log.clone();
+        remembered.logs.insert(log.clone(), seen);
+        accepted.logs.push(NewHistory {
+            log,
+            ended,
+            begun,
+            goes_on_after: last,
+            lost,
+        });
+    }
+    if let Some(before) = before {
+        let has = |log: &LogName| heads.iter().any(|head| head.position.log == *log);
+        let gone = before.logs.values().filter(|seen| !has(&seen.position.log));
+        accepted.gone = gone.cloned().collect();
+        accepted.cursors = further(before, &remembered.cursors);
+    }
+    name(conn, &remembered).await?;
+    Ok((accepted, remembered))
+}
+
+/// What of the log at `head` the witness and followers have seen that is not there, by history.
+fn lost(head: &Head, before: Option<&Remembered>) -> Vec<Lost> {
+    let Some(before) = before else {
+        return Vec::new();
+    };
+    let witness = before.logs.get(&head.position.log);
+    let witness = witness.map(|seen| (seen, "the witness"));
+    let claims = before.claims.iter();
+    let claims = claims.map(|claim| (&claim.seen, claim.by.as_str()));
+    let mine = |(seen, _): &(&Cursor, _)| seen.position.log == head.position.log;
+    let missed = |(seen, _): &(&Cursor, _)| {
+        let (seen, at) = (&seen.position, &head.position);
+        // The same event with another hash is one that was replaced.
+        !seen.comparable(at) || seen.sequence > at.sequence
+    };
+    let by_witness = witness.into_iter().filter(missed);
+    let all = by_witness.chain(claims.filter(mine));
+    all.map(|(seen, by)| Lost {
+        epoch: seen.position.epoch,
+        seen_up_to: seen.position.sequence,
+        by: by.to_owned(),
+    })
+    .collect()
+}
+
+/// Notes that `epoch`, which was seen up to `seen`, is over.
+async fn end(
+    conn: &mut Conn,
+    seen: &mesh_types::Position,
+    epoch: Epoch,
+    head: &Head,
+    begun: Epoch,
+    decision: &Decision,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO log_history \
+         (log, epoch, ended_after, seen_up_to, next_epoch, ended_time, decided_by, reason) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (log, epoch) DO UPDATE \
+         SET seen_up_to = max(log_history.seen_up_to, excluded.seen_up_to)",
+    )
+    .bind(seen.log.as_str())
+    .bind(sequence_to_db(epoch.get()))
+    .bind(sequence_to_db(head.position.sequence))
+    .bind(sequence_to_db(seen.sequence))
+    .bind(sequence_to_db(begun.get()))
+    .bind(decision.at.micros())
+    .bind(&decision.by)
+    .bind(&decision.reason)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Followers that stood further in the same history.
+fn further(before: &Remembered, now: &BTreeMap<String, Cursor>) -> Vec<Cursor> {
+    let further = |(follower, seen): &(&String, &Cursor)| {
+        now.get(*follower).is_none_or(|now| {
+            now.position.comparable(&seen.position)
+                && now.position.sequence < seen.position.sequence
+        })
+    };
+    let all = before.cursors.iter().filter(further);
+    all.map(|(_, seen)| seen.clone()).collect()
+}
+
+/// It is another database from now on: a copy of what it was is not taken for it.
+async fn name(conn: &mut Conn, remembered: &Remembered) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO database_identity (id, identity, pulse) VALUES (1, $1, $2) \
+         ON CONFLICT (id) DO UPDATE SET identity = excluded.identity, \
+         pulse = max(database_identity.pulse, excluded.pulse)",
+    )
+    .bind(remembered.identity.as_slice())
+    .bind(remembered.pulse)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
