@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::client::GrpcService;
 
-use crate::{Begin, FollowError, Follower, LogEvent, follow};
+use crate::{Begin, FollowError, FollowedLog, Follower, LogEvent, follow};
 
 struct DirectoryFollower {
     directory: Directory,
@@ -21,10 +21,14 @@ struct DirectoryFollower {
     at: Option<Cursor>,
 }
 
-/// Keeps `directory` as registration has it, until `stop` is cancelled. With registration out of
+/// Keeps `directory` as registration has it, which `log` (`parties`) tells, until `stop` is cancelled. With registration out of
 /// reach the directory stays as it was last known.
-pub async fn follow_directory<T>(channel: T, directory: Directory, stop: CancellationToken)
-where
+pub async fn follow_directory<T>(
+    channel: T,
+    directory: Directory,
+    log: FollowedLog,
+    stop: CancellationToken,
+) where
     T: GrpcService<Body> + Clone + Send + Sync + 'static,
     T::Future: Send,
     T::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -45,7 +49,7 @@ where
         }
         .boxed()
     };
-    follow("parties", follower, connect, stop).await;
+    follow(log, follower, connect, stop).await;
 }
 
 #[async_trait]

@@ -14,6 +14,7 @@ mod feed;
 mod follower;
 mod frames;
 mod run;
+mod status;
 
 pub use directory::follow_directory;
 pub use feed::{
@@ -23,3 +24,4 @@ pub use feed::{
 pub use follower::{Begin, FollowError, Follower, LogEvent};
 pub use frames::{Body, FollowResponse};
 pub use run::follow;
+pub use status::{FollowedLog, FollowerStatus};

@@ -12,12 +12,15 @@ use mesh_types::{Epoch, Position, Sequence};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
-use crate::{Begin, Body, FollowError, FollowResponse, Follower, LogEvent};
+use crate::{Begin, Body, FollowError, FollowResponse, FollowedLog, Follower, LogEvent};
 
 /// The pause before the first new attempt, and the longest one. Each is drawn at random from zero to
 /// its bound, so that many followers do not come back together.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The longest pause while the owner says that its log went back: once an operator has decided, every
+/// follower is to know within ten seconds.
+const LONGEST_PAUSE_WENT_BACK: Duration = Duration::from_secs(5);
 /// A stream that lived so long was healthy: the next pause is a short one again.
 const HEALTHY: Duration = Duration::from_secs(30);
 /// How long to wait for the first frame.
@@ -27,34 +30,45 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
 ///
 /// `connect` opens the stream. Every end of it, an orderly one too, is followed by a pause and a new
 /// connection; three checkpoint intervals without a frame are an end.
-pub async fn follow<F, C>(name: &'static str, mut follower: F, connect: C, stop: CancellationToken)
+pub async fn follow<F, C>(log: FollowedLog, mut follower: F, connect: C, stop: CancellationToken)
 where
     F: Follower,
     C: Fn(wire::FollowStart) -> BoxFuture<'static, Result<Streaming<F::Response>, Status>>
         + Send
         + Sync,
 {
+    let name = log.name();
     let mut pause = FIRST_PAUSE;
     let mut seen = None;
     loop {
         let began = tokio::time::Instant::now();
         let ended = tokio::select! {
             () = stop.cancelled() => return,
-            ended = attempt(&mut follower, &connect, &mut seen) => ended,
+            ended = attempt(&mut follower, &connect, &log, &mut seen) => ended,
         };
         follower.disconnected();
+        let mut longest = LONGEST_PAUSE;
         match &ended {
             Ok(()) => tracing::info!(log = name, "the followed log asks to connect again"),
             Err(Ended::Remote(status)) => {
+                log.refused(status);
+                if reason_of(status) == Some(ErrorReason::LogWentBack) {
+                    longest = LONGEST_PAUSE_WENT_BACK;
+                }
                 tracing::warn!(log = name, code = ?status.code(), "the followed log was lost");
             }
             Err(Ended::Local(error @ FollowError::Stale)) => {
+                log.failed(error);
                 tracing::info!(log = name, %error, "following goes on elsewhere");
             }
             Err(Ended::Local(error)) => {
+                log.failed(error);
                 tracing::error!(log = name, %error, "following failed");
             }
-            Err(Ended::Silent) => tracing::warn!(log = name, "the followed log went silent"),
+            Err(Ended::Silent) => {
+                log.lost();
+                tracing::warn!(log = name, "the followed log went silent");
+            }
         }
         if let Err(Ended::Remote(status)) = &ended
             && reason_of(status) == Some(ErrorReason::PositionOfAnotherEpoch)
@@ -68,12 +82,12 @@ where
         if began.elapsed() >= HEALTHY {
             pause = FIRST_PAUSE;
         }
-        let drawn = pause.mul_f64(rand::random_range(0.0..=1.0));
+        let drawn = pause.min(longest).mul_f64(rand::random_range(0.0..=1.0));
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(drawn) => {}
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause = (pause * 2).min(longest);
     }
 }
 
@@ -94,6 +108,7 @@ impl From<FollowError> for Ended {
 async fn attempt<F, C>(
     follower: &mut F,
     connect: &C,
+    log: &FollowedLog,
     seen: &mut Option<Cursor>,
 ) -> Result<(), Ended>
 where
@@ -125,6 +140,9 @@ where
         };
         if !session.take(follower, body).await? {
             return Ok(());
+        }
+        if let Stage::Tail(at) = &session.stage {
+            log.reached(&at.position);
         }
     }
 }

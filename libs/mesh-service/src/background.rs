@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mesh_authz::Directory;
+use mesh_follow::{FollowedLog, FollowerStatus};
 use mesh_rpc::{Health, NotReady};
 use mesh_store::{Store, StoreError, Trouble};
 use tokio_util::sync::CancellationToken;
@@ -51,6 +52,18 @@ pub fn usable<T>(store: &Store, read: Result<T, StoreError>) -> Result<T, NotRea
             Err(NotReady::because(format!("{}: {log}", trouble.reason())))
         }
         Some(trouble) => Err(NotReady::because(trouble.reason())),
+    }
+}
+
+/// Whether what the owner of a followed log sends can be understood. Nobody but an operator ends that it
+/// cannot. That a log is out of reach, or went back, is its owner's to say.
+pub fn understood(log: &FollowedLog) -> Result<(), NotReady> {
+    match *log.status().borrow() {
+        FollowerStatus::Malformed { .. } => {
+            let name = log.name();
+            Err(NotReady::because(format!("followed-log-malformed: {name}")))
+        }
+        _ => Ok(()),
     }
 }
 

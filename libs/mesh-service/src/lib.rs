@@ -11,7 +11,7 @@ mod process;
 mod settings;
 mod state;
 
-pub use background::{Background, usable, watch_health};
+pub use background::{Background, understood, usable, watch_health};
 pub use clock::{clock_offsets, doubt, exchange_time, machine_clock, watch_clock};
 pub use error::{RunError, store_refusal};
 pub use process::process;

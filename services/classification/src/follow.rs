@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures::FutureExt as _;
 use mesh_api::flag_registry::v1 as wire;
 use mesh_api::flag_registry::v1::flag_service_client::FlagServiceClient;
-use mesh_follow::{Begin, FollowError, Follower, LogEvent, follow};
+use mesh_follow::{Begin, FollowError, FollowedLog, Follower, LogEvent, follow};
 use mesh_rpc::{MeshChannel, link_to};
 use mesh_store::cursor::Cursor;
 use mesh_types::{Clock, Timestamp};
@@ -24,6 +24,7 @@ pub async fn follow_flags(
     channel: MeshChannel,
     flags: Flags,
     clock: Arc<dyn Clock>,
+    log: FollowedLog,
     stop: CancellationToken,
 ) {
     let client = FlagServiceClient::new(channel);
@@ -42,7 +43,7 @@ pub async fn follow_flags(
         at: None,
         loading: FlagSet::default(),
     };
-    follow("flags", follower, connect, stop).await;
+    follow(log, follower, connect, stop).await;
 }
 
 /// Notices when no checkpoint comes any more although the stream is open, until `stop` is cancelled.

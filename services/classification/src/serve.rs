@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mesh_api::classification::v1::classification_service_server::ClassificationServiceServer;
 use mesh_audit::{Audit, Recordings};
 use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
-use mesh_follow::follow_directory;
+use mesh_follow::{FollowedLog, follow_directory};
 use mesh_rpc::{
     ClientOptions, Drained, Draining, Health, MeshChannel, NotReady, ServeOptions, Tls, connect,
     serve,
@@ -124,15 +124,18 @@ impl Parts {
     /// Starts what runs beside the server.
     fn start_tasks(&self) -> Background {
         let background = Background::default();
+        let followed = |log| FollowedLog::new("classification", log, Arc::clone(&self.deps.clock));
         background.spawn(follow_directory(
             self.registration.clone(),
             self.directory.clone(),
+            followed("parties"),
             background.stop(),
         ));
         background.spawn(follow_flags(
             self.flag_registry.clone(),
             self.flags.clone(),
             Arc::clone(&self.deps.clock),
+            followed("flags"),
             background.stop(),
         ));
         background.spawn(watch_source(

@@ -6,7 +6,7 @@ use mesh_api::flag_registry::v1::flag_service_client::FlagServiceClient;
 use mesh_api::flag_registry::v1::{
     FlagEvent, FlagSnapshot, FollowFlagsRequest, FollowFlagsResponse,
 };
-use mesh_follow::{Begin, FollowError, Follower, LogEvent, follow};
+use mesh_follow::{Begin, FollowError, FollowedLog, Follower, LogEvent, follow};
 use mesh_rpc::{MeshChannel, link_to};
 use mesh_store::cursor::Cursor;
 use mesh_store::{Store, StoreError, Writer};
@@ -25,6 +25,7 @@ pub(crate) async fn follow_flags(
     channel: MeshChannel,
     store: Store,
     writer: Writer<CspLogs>,
+    log: FollowedLog,
     stop: CancellationToken,
 ) {
     let follower = Projector {
@@ -43,7 +44,7 @@ pub(crate) async fn follow_flags(
         }
         .boxed()
     };
-    follow("flags", follower, connect, stop).await;
+    follow(log, follower, connect, stop).await;
 }
 
 struct Projector {

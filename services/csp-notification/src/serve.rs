@@ -5,9 +5,9 @@ use std::sync::Arc;
 use mesh_api::csp_notification::v1::csp_notification_service_server::CspNotificationServiceServer;
 use mesh_audit::{Audit, Recordings};
 use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
-use mesh_follow::{FeedSettings, follow_directory};
+use mesh_follow::{FeedSettings, FollowedLog, follow_directory};
 use mesh_rpc::{ClientOptions, Drained, Draining, Health, ServeOptions, Tls, connect, serve};
-use mesh_service::{Background, RunError, usable, watch_health};
+use mesh_service::{Background, RunError, understood, usable, watch_health};
 use mesh_store::{Database, Store, Writer, WriterSettings};
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
@@ -90,15 +90,19 @@ pub async fn run(
     let draining = Draining::new();
 
     let background = Background::default();
+    let followed = |log| FollowedLog::new("csp-notification", log, Arc::clone(&deps.clock));
+    let (parties, flags) = (followed("parties"), followed("flags"));
     background.spawn(follow_directory(
         registration.clone(),
         directory.clone(),
+        parties.clone(),
         background.stop(),
     ));
     background.spawn(follow_flags(
         flag_registry,
         store.clone(),
         writer.clone(),
+        flags.clone(),
         background.stop(),
     ));
     // Serving means that callers can be recognised, the store answers, and calls are put on record.
@@ -107,8 +111,10 @@ pub async fn run(
         let (store, audit) = (store.clone(), audit.clone());
         move || {
             let (store, audit) = (store.clone(), audit.clone());
+            let understood = understood(&parties).and_then(|()| understood(&flags));
             async move {
                 audit.usable()?;
+                understood?;
                 usable(&store, projected(&store).await).map(drop)
             }
         }

@@ -9,7 +9,8 @@ use mesh_api::registration::v1 as wire;
 use mesh_api::registration::v1::device_service_client::DeviceServiceClient;
 use mesh_authz::FollowedSupplier;
 use mesh_follow::{
-    Begin, FollowError, Follower, LogEvent, SNAPSHOT_ITEMS, SnapshotPage, SnapshotPages, follow,
+    Begin, FollowError, FollowedLog, Follower, LogEvent, SNAPSHOT_ITEMS, SnapshotPage,
+    SnapshotPages, follow,
 };
 use mesh_rpc::MeshChannel;
 use mesh_store::StoreError;
@@ -27,6 +28,7 @@ pub async fn follow_devices(
     channel: MeshChannel,
     store: FlagStore,
     clock: Arc<dyn Clock>,
+    log: FollowedLog,
     stop: CancellationToken,
 ) {
     let client = DeviceServiceClient::new(channel);
@@ -44,7 +46,7 @@ pub async fn follow_devices(
         cursor: None,
         resync: None,
     };
-    follow("devices", follower, connect, stop).await;
+    follow(log, follower, connect, stop).await;
 }
 
 struct DeviceFollower {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use mesh_api::flag_registry::v1::flag_service_server::FlagServiceServer;
 use mesh_audit::{Audit, Recordings};
 use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
-use mesh_follow::{Feed, follow_directory};
+use mesh_follow::{Feed, FollowedLog, follow_directory};
 use mesh_rpc::{
     ClientOptions, Drained, Draining, Health, MeshChannel, ServeOptions, Tls, connect, serve,
 };
-use mesh_service::{Background, RunError, usable, watch_health, watch_state};
+use mesh_service::{Background, RunError, understood, usable, watch_health, watch_state};
 use mesh_store::{Database, WriterSettings};
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
@@ -120,15 +120,19 @@ impl Parts {
     /// Starts what runs beside the server.
     fn start_tasks(&self) -> Background {
         let background = Background::default();
+        let followed = |log| FollowedLog::new("flag-registry", log, Arc::clone(&self.deps.clock));
+        let (parties, devices) = (followed("parties"), followed("devices"));
         background.spawn(follow_directory(
             self.registration.clone(),
             self.directory.clone(),
+            parties.clone(),
             background.stop(),
         ));
         background.spawn(follow_devices(
             self.registration.clone(),
             self.store.clone(),
             Arc::clone(&self.deps.clock),
+            devices.clone(),
             background.stop(),
         ));
         let store = self.store.clone();
@@ -146,8 +150,10 @@ impl Parts {
         let (store, audit) = (self.store.clone(), self.audit.clone());
         let able = move || {
             let (store, audit) = (store.clone(), audit.clone());
+            let understood = understood(&parties).and_then(|()| understood(&devices));
             async move {
                 audit.usable()?;
+                understood?;
                 usable(store.database(), store.head().await).map(drop)
             }
         };

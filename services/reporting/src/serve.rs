@@ -5,11 +5,11 @@ use std::sync::Arc;
 use mesh_api::reporting::v1::reporting_service_server::ReportingServiceServer;
 use mesh_audit::{Audit, Recordings};
 use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
-use mesh_follow::follow_directory;
+use mesh_follow::{FollowedLog, follow_directory};
 use mesh_rpc::{
     ClientOptions, Drained, Draining, Health, NotReady, ServeOptions, Tls, connect, serve,
 };
-use mesh_service::{Background, RunError, usable, watch_health};
+use mesh_service::{Background, RunError, understood, usable, watch_health};
 use mesh_store::Database;
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
@@ -83,19 +83,25 @@ pub async fn run(
     let draining = Draining::new();
 
     let background = Background::default();
+    let followed = |log| FollowedLog::new("reporting", log, Arc::clone(&deps.clock));
+    let logs = ["parties", "devices", "flags"].map(followed);
+    let [parties, devices, flags] = logs.clone();
     background.spawn(follow_directory(
         registration.clone(),
         directory.clone(),
+        parties,
         background.stop(),
     ));
     background.spawn(follow_devices(
         registration.clone(),
         store.clone(),
+        devices,
         background.stop(),
     ));
     background.spawn(follow_flags(
         flag_registry,
         store.clone(),
+        flags,
         background.stop(),
     ));
     // Serving means that the store has what reports rest on, and calls are put on record. The owners of
@@ -104,8 +110,10 @@ pub async fn run(
         let (store, audit) = (store.clone(), audit.clone());
         move || {
             let (store, audit) = (store.clone(), audit.clone());
+            let understood = logs.iter().try_for_each(understood);
             async move {
                 audit.usable()?;
+                understood?;
                 match usable(store.database(), store.is_loaded().await)? {
                     true => Ok(()),
                     false => Err(NotReady::because("logs-not-followed-yet")),

@@ -1,11 +1,14 @@
 //! The party directory as a followed log keeps it.
 
+use std::sync::Arc;
+
 use mesh_api::common::v1::{ErrorReason, follow_start::Start};
 use mesh_api::registration::v1::{Party, PartyEvent, PartySnapshot, PartyStatus};
 use mesh_api::status::{reason_of, refusal};
 use mesh_authz::{Directory, Identity};
-use mesh_follow::follow_directory;
+use mesh_follow::{FollowedLog, follow_directory};
 use mesh_testkit::wait_until;
+use mesh_types::SystemClock;
 use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
@@ -85,7 +88,13 @@ async fn a_directory_follows_snapshot_events_and_a_new_history() {
     .await;
     let directory = Directory::not_loaded();
     let stop = CancellationToken::new();
-    let task = tokio::spawn(follow_directory(channel, directory.clone(), stop.clone()));
+    let log = FollowedLog::new("tests", "parties", Arc::new(SystemClock));
+    let task = tokio::spawn(follow_directory(
+        channel,
+        directory.clone(),
+        log,
+        stop.clone(),
+    ));
 
     let now = |number| seen.store(number, std::sync::atomic::Ordering::SeqCst);
     becomes(&directory, &active, None).await;

@@ -3,7 +3,7 @@
 use mesh_api::common::v1::{self as common, ErrorReason, stream_frame::Frame};
 use mesh_api::registration::v1 as wire;
 use mesh_api::status::refusal;
-use mesh_follow::Begin;
+use mesh_follow::{Begin, FollowerStatus};
 use tonic::{Code, Status};
 
 use crate::harness::{Chain, Following, Record, Step, place};
@@ -200,6 +200,24 @@ async fn a_follower_that_has_nothing_begins_with_the_first_event() {
     let (applied, starts) = following.until(3).await;
     // The first stream only tells which history there is.
     assert_eq!((applied, starts), (vec![1, 2, 3], vec![None, Some(0)]));
+}
+
+#[tokio::test]
+async fn a_follower_that_cannot_go_on_says_so() {
+    let chain = events(3);
+    let script = chain.clone();
+    let begin = Begin::After(chain.cursors[0].clone());
+    let following = Following::begin(begin, move |_, _| {
+        vec![script.hello(), script.entries([1]), script.entries([3])]
+    })
+    .await;
+    let status = following.becomes("malformed").await;
+    let FollowerStatus::Malformed { what, .. } = status else {
+        panic!("{status:?}");
+    };
+    assert_eq!(what, "an event is missing or comes twice");
+    let (applied, _) = following.stop().await;
+    assert_eq!(applied, [1]);
 }
 
 #[tokio::test]

@@ -70,6 +70,7 @@ async fn an_older_database_that_goes_on_is_found_out_by_its_follower() {
         current.lock().unwrap().parties("classification")
     });
     following.checkpoint(5).await;
+    following.becomes("following").await;
 
     for number in 10..20 {
         older.put(&item(number), None).await;
@@ -86,6 +87,7 @@ async fn an_older_database_that_goes_on_is_found_out_by_its_follower() {
     })
     .await;
     assert_eq!(*older.store.condition().borrow(), went_back(&older));
+    following.becomes("went-back").await;
     let refused = older
         .store
         .begin_write(mesh_types::Timestamp::from_micros(9));

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use futures::FutureExt as _;
 use mesh_api::registration::v1 as wire;
 use mesh_api::registration::v1::device_service_client::DeviceServiceClient;
-use mesh_follow::{Begin, FollowError, Follower, LogEvent, follow};
+use mesh_follow::{Begin, FollowError, FollowedLog, Follower, LogEvent, follow};
 use mesh_rpc::MeshChannel;
 use mesh_store::cursor::Cursor;
 use prost::Message as _;
@@ -16,7 +16,12 @@ use crate::obligation::{Meter, MeterChange};
 use crate::store::{ReportStore, Step};
 
 /// Follows the log until `stop` is cancelled.
-pub async fn follow_devices(channel: MeshChannel, store: ReportStore, stop: CancellationToken) {
+pub async fn follow_devices(
+    channel: MeshChannel,
+    store: ReportStore,
+    log: FollowedLog,
+    stop: CancellationToken,
+) {
     let client = DeviceServiceClient::new(channel);
     let connect = move |start| {
         let mut client = client.clone();
@@ -32,7 +37,7 @@ pub async fn follow_devices(channel: MeshChannel, store: ReportStore, stop: Canc
         anew: false,
         loader: rand::random(),
     };
-    follow("devices", follower, connect, stop).await;
+    follow(log, follower, connect, stop).await;
 }
 
 struct DevicesFollower {

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use futures::FutureExt as _;
 use mesh_api::flag_registry::v1 as wire;
 use mesh_api::flag_registry::v1::flag_service_client::FlagServiceClient;
-use mesh_follow::{Begin, FollowError, Follower, LogEvent, follow};
+use mesh_follow::{Begin, FollowError, FollowedLog, Follower, LogEvent, follow};
 use mesh_rpc::MeshChannel;
 use mesh_store::cursor::Cursor;
 use prost::Message as _;
@@ -17,7 +17,12 @@ use crate::flags::FlagChange;
 use crate::store::{ReportStore, Step};
 
 /// Follows the log until `stop` is cancelled.
-pub async fn follow_flags(channel: MeshChannel, store: ReportStore, stop: CancellationToken) {
+pub async fn follow_flags(
+    channel: MeshChannel,
+    store: ReportStore,
+    log: FollowedLog,
+    stop: CancellationToken,
+) {
     let client = FlagServiceClient::new(channel);
     let connect = move |start| {
         let mut client = client.clone();
@@ -32,7 +37,7 @@ pub async fn follow_flags(channel: MeshChannel, store: ReportStore, stop: Cancel
         at: None,
         anew: false,
     };
-    follow("flags", follower, connect, stop).await;
+    follow(log, follower, connect, stop).await;
 }
 
 struct FlagsFollower {

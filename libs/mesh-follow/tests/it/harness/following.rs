@@ -7,10 +7,10 @@ use futures::FutureExt as _;
 use mesh_api::common::v1::{self as common, follow_start::Start};
 use mesh_api::registration::v1 as wire;
 use mesh_api::registration::v1::party_service_client::PartyServiceClient;
-use mesh_follow::{Begin, FollowError, Follower, LogEvent, follow};
+use mesh_follow::{Begin, FollowError, FollowedLog, Follower, FollowerStatus, LogEvent, follow};
 use mesh_store::cursor::Cursor;
 use mesh_testkit::{LIMIT, wait_until};
-use mesh_types::Sequence;
+use mesh_types::{Sequence, SystemClock};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -98,6 +98,7 @@ impl Follower for Recorder {
 /// A follower at work on a scripted owner.
 pub(crate) struct Following {
     pub(crate) record: Arc<Mutex<Record>>,
+    log: FollowedLog,
     starts: Arc<Mutex<Vec<common::FollowStart>>>,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -149,9 +150,11 @@ impl Following {
             .boxed()
         };
         let stop = CancellationToken::new();
-        let task = tokio::spawn(follow("parties", follower, connect, stop.clone()));
+        let log = FollowedLog::new("tests", "parties", Arc::new(SystemClock));
+        let task = tokio::spawn(follow(log.clone(), follower, connect, stop.clone()));
         Self {
             record,
+            log,
             starts,
             stop,
             task,
@@ -166,6 +169,17 @@ impl Following {
     ) -> (Vec<Sequence>, Vec<Option<Sequence>>) {
         self.checkpoint(checkpoint).await;
         self.stop().await
+    }
+
+    /// Waits until following is in the state of this name.
+    pub(crate) async fn becomes(&self, state: &str) -> FollowerStatus {
+        let mut status = self.log.status();
+        let reached = status.wait_for(|status| status.name() == state);
+        let reached = tokio::time::timeout(LIMIT, reached).await;
+        reached
+            .expect("the state before the limit")
+            .unwrap()
+            .clone()
     }
 
     /// What streams were asked for with: the epoch and sequence of what was seen.

@@ -1,0 +1,226 @@
+//! Is a log followed, and if not, since when and why?
+
+use std::sync::Arc;
+
+use mesh_api::common::v1::ErrorReason;
+use mesh_api::status::reason_of;
+use mesh_types::{Clock, Position, Timestamp};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Gauge, Meter};
+use tokio::sync::watch;
+use tonic::Status;
+
+use crate::FollowError;
+
+/// How far a follower has come, and what keeps it from going on.
+///
+/// What is wrong with a log stays said until the log is followed again, whatever fails in between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FollowerStatus {
+    /// No stream has brought anything yet.
+    Starting,
+    /// Everything up to here has been taken over, and more is awaited.
+    Following {
+        /// The last event.
+        position: Position,
+    },
+    /// The owner of the log is out of reach, or the follower's own database is.
+    Lost {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The owner of the log says that the log went back. The follower keeps what it has.
+    WentBack {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// What the owner of the log sends makes no sense. The follower keeps what it has.
+    Malformed {
+        /// Since when.
+        since: Timestamp,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+}
+
+/// A log that a service follows, and how that goes. Clones share it.
+#[derive(Debug, Clone)]
+pub struct FollowedLog {
+    name: &'static str,
+    clock: Arc<dyn Clock>,
+    status: Arc<watch::Sender<FollowerStatus>>,
+    metrics: Arc<Metrics>,
+}
+
+impl FollowedLog {
+    /// The log `name`, as `service` follows it.
+    #[must_use]
+    pub fn new(service: &'static str, name: &'static str, clock: Arc<dyn Clock>) -> Self {
+        let meter = opentelemetry::global::meter("mesh-follow");
+        Self {
+            name,
+            clock,
+            status: Arc::new(watch::Sender::new(FollowerStatus::Starting)),
+            metrics: Arc::new(Metrics::new(service, name, &meter)),
+        }
+    }
+
+    /// The log's name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// How following it goes, and wakes when that changes.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<FollowerStatus> {
+        self.status.subscribe()
+    }
+
+    /// Everything up to `position` was taken over.
+    pub(crate) fn reached(&self, position: &Position) {
+        self.turn(FollowerStatus::Following {
+            position: position.clone(),
+        });
+    }
+
+    /// The owner ended the stream with `status`, or refused it.
+    pub(crate) fn refused(&self, status: &Status) {
+        let since = self.clock.now();
+        match reason_of(status) {
+            Some(ErrorReason::LogWentBack) => self.turn(FollowerStatus::WentBack { since }),
+            _ => self.lost(),
+        }
+    }
+
+    /// The follower cannot take over what it was sent.
+    pub(crate) fn failed(&self, error: &FollowError) {
+        let since = self.clock.now();
+        match error {
+            FollowError::Malformed(what) => {
+                self.turn(FollowerStatus::Malformed { since, what });
+            }
+            // Another replica follows in this one's place.
+            FollowError::Stale => {}
+            FollowError::Store(_) => self.lost(),
+        }
+    }
+
+    /// Nothing is heard.
+    pub(crate) fn lost(&self) {
+        let since = self.clock.now();
+        self.turn(FollowerStatus::Lost { since });
+    }
+
+    fn turn(&self, next: FollowerStatus) {
+        self.status.send_if_modified(|status| {
+            let news = status.gives_way_to(&next);
+            if news {
+                self.metrics.show(&next);
+                *status = next;
+            }
+            news
+        });
+    }
+}
+
+impl FollowerStatus {
+    /// A short constant name, for metrics.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Following { .. } => "following",
+            Self::Lost { .. } => "lost",
+            Self::WentBack { .. } => "went-back",
+            Self::Malformed { .. } => "malformed",
+        }
+    }
+
+    /// Whether `next` says something new. That nothing is heard is none of what is known to be worse,
+    /// and what lasts keeps the time at which it began.
+    fn gives_way_to(&self, next: &Self) -> bool {
+        match (self, next) {
+            (Self::Following { position: from }, Self::Following { position: to }) => from != to,
+            (Self::WentBack { .. } | Self::Malformed { .. }, Self::Lost { .. }) => false,
+            _ => std::mem::discriminant(self) != std::mem::discriminant(next),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Metrics {
+    /// One for each state, in which it is 1 and otherwise 0.
+    states: [[KeyValue; 3]; 5],
+    state: Gauge<u64>,
+}
+
+impl Metrics {
+    fn new(service: &'static str, log: &'static str, meter: &Meter) -> Self {
+        let states = ["starting", "following", "lost", "went-back", "malformed"];
+        Self {
+            states: states.map(|state| {
+                [
+                    KeyValue::new("service", service),
+                    KeyValue::new("log", log),
+                    KeyValue::new("state", state),
+                ]
+            }),
+            state: meter
+                .u64_gauge("mp169.follow.state")
+                .with_description(
+                    "1 for the state in which a followed log is; went-back and malformed are alarms",
+                )
+                .build(),
+        }
+    }
+
+    fn show(&self, status: &FollowerStatus) {
+        for labels in &self.states {
+            let holds = labels[2].value.as_str() == status.name();
+            self.state.record(holds.into(), labels);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mesh_types::{Epoch, ManualClock};
+
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_log_stays_said_until_it_is_followed() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1)));
+        let log = FollowedLog::new("tests", "flags", clock.clone());
+        let status = log.status();
+        let position = Position {
+            log: "flags".parse().unwrap(),
+            epoch: Epoch::new(1).unwrap(),
+            sequence: 3,
+        };
+        let at = Timestamp::from_micros;
+        let gone_back = mesh_api::status::refusal(
+            tonic::Code::Unavailable,
+            ErrorReason::LogWentBack,
+            "it went back",
+        );
+        log.reached(&position);
+        log.refused(&Status::unavailable("away"));
+        assert_eq!(*status.borrow(), FollowerStatus::Lost { since: at(1) });
+        clock.set(at(2));
+        log.lost();
+        assert_eq!(*status.borrow(), FollowerStatus::Lost { since: at(1) });
+        log.refused(&gone_back);
+        clock.set(at(3));
+        log.lost();
+        assert_eq!(*status.borrow(), FollowerStatus::WentBack { since: at(2) });
+        let what = "an event does not fit the chain";
+        log.failed(&FollowError::Malformed(what));
+        log.failed(&FollowError::Stale);
+        let since = at(3);
+        assert_eq!(*status.borrow(), FollowerStatus::Malformed { since, what });
+        log.reached(&position);
+        assert_eq!(*status.borrow(), FollowerStatus::Following { position });
+    }
+}
