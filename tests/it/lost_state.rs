@@ -7,6 +7,7 @@
 mod check;
 mod csp;
 mod files;
+mod older;
 mod town;
 
 use mp169::sample::{CSP_NORTH, CSP_SOUTH};

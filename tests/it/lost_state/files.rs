@@ -6,7 +6,7 @@ use mesh_testkit::{TempDir, temp_dir};
 use mp169::service::Service;
 
 /// What SQLite and the store keep beside a file.
-const SIDE_FILES: [&str; 2] = ["-wal", "-shm"];
+const SIDE_FILES: [&str; 3] = ["-wal", "-shm", ".witness"];
 
 /// The database of a service, and what lies beside it.
 pub(super) struct Database(PathBuf);

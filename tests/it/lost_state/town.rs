@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Result;
 use flag_registry::Quotas;
-use mesh_api::common::v1::Position;
+use mesh_api::common::v1::{ErrorReason, Position};
+use mesh_api::status::reason_of;
 use mesh_testkit::{TempDir, temp_dir, wait_until};
 use mesh_types::SystemClock;
 use mp169::clients::Clients;
@@ -23,7 +25,7 @@ use tonic::Status;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 
-use super::files::Database;
+use super::files::{Copy, Database};
 use crate::requests::{add, remove, rows};
 
 /// How many homes the inventory has.
@@ -110,7 +112,16 @@ impl Town {
         assert!(running.task.await.unwrap().unwrap(), "calls were cut off");
     }
 
-    fn launch(&mut self, service: Service) {
+    /// A copy of a service's database as it is now. The service goes on.
+    pub(super) async fn copy(&mut self, service: Service) -> Copy {
+        self.stop(service).await;
+        let copy = self.database(service).copy();
+        self.start_service(service).await;
+        copy
+    }
+
+    /// Starts a service that may not be able to serve.
+    pub(super) fn launch(&mut self, service: Service) {
         let listener = self.ports[&service].listen();
         let tls = self.folder().tls(service.name()).unwrap();
         let stop = CancellationToken::new();
@@ -129,6 +140,34 @@ impl Town {
             match answer.get_ref().status() {
                 ServingStatus::Serving => Ok(()),
                 other => Err(Status::unavailable(other.as_str_name())),
+            }
+        })
+        .await;
+    }
+
+    /// Waits until a service says that it does not serve, and why.
+    pub(super) async fn fails(&self, service: Service, reason: &str) {
+        let clients = Clients::of(self.folder(), "operator").unwrap();
+        let mut health = clients.health(service).unwrap();
+        let since = Instant::now();
+        wait_until(&format!("{}: {reason}", service.name()), async || {
+            let answer = health.check(HealthCheckRequest::default()).await?;
+            let said = answer.metadata().get("mp169-health-reason");
+            match said.map(|said| said.to_str().unwrap()) {
+                Some(said) if said == reason => Ok(()),
+                other => Err(Status::unavailable(format!("{other:?}"))),
+            }
+        })
+        .await;
+        println!("{} said {reason} after {:?}", service.name(), since.elapsed());
+    }
+
+    /// Waits until a supplier is refused its own meter for this reason.
+    pub(super) async fn refuses(&self, home: Home, reason: ErrorReason) {
+        wait_until(&format!("{reason:?}"), async || {
+            match self.try_set(home).await {
+                Err(status) if reason_of(&status) == Some(reason) => Ok(()),
+                other => Err(format!("{other:?}")),
             }
         })
         .await;
