@@ -71,7 +71,7 @@ fn followers_first(home: &Path) -> Result<Vec<PathBuf>> {
         let service = Service::ALL
             .iter()
             .position(|service| name == service.name());
-        // What is no service's own follows one, if any.
+        // An audit's follows nobody and is followed by nobody.
         std::cmp::Reverse(service.unwrap_or(Service::ALL.len()))
     };
     let mut databases = Vec::new();

@@ -28,7 +28,8 @@ async fn an_older_registry_writes_nothing_and_the_consumers_refusals_stand() {
     let newest = town.database(Service::FlagRegistry).copy();
     town.database(Service::FlagRegistry).put_back(&older);
     town.launch(Service::FlagRegistry);
-    town.fails(Service::FlagRegistry, "log-went-back: flags").await;
+    town.fails(Service::FlagRegistry, "log-went-back: flags")
+        .await;
     for home in 37..47 {
         let refusal = town.try_set(Home::new(home)).await.unwrap_err();
         assert_eq!(reason_of(&refusal), Some(ErrorReason::LogWentBack));

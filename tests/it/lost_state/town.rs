@@ -159,7 +159,11 @@ impl Town {
             }
         })
         .await;
-        println!("{} said {reason} after {:?}", service.name(), since.elapsed());
+        println!(
+            "{} said {reason} after {:?}",
+            service.name(),
+            since.elapsed()
+        );
     }
 
     /// Waits until a supplier is refused its own meter for this reason.

@@ -7,8 +7,13 @@ use sqlx::{Connection as _, SqliteConnection};
 
 use crate::world::World;
 
-/// Followers first.
-const FILES: [&str; 4] = [
+/// Followers first, and before them what is followed by nobody.
+const FILES: [&str; 9] = [
+    "classification-audit.db",
+    "csp-notification-audit.db",
+    "flag-registry-audit.db",
+    "registration-audit.db",
+    "reporting-audit.db",
     "reporting.db",
     "csp-notification.db",
     "flag-registry.db",
