@@ -8,7 +8,7 @@ use mesh_api::registration::v1::party_service_server::PartyServiceServer;
 use mesh_audit::{Audit, Recordings};
 use mesh_authz::{AuthorizeLayer, Authorizer, Directory, Rules};
 use mesh_rpc::{Drained, Draining, Health, ServeOptions, Tls, serve};
-use mesh_service::{Background, RunError, usable, watch_health};
+use mesh_service::{Background, RunError, usable, watch_health, watch_state};
 use mesh_store::{Database, WriterSettings};
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
@@ -87,6 +87,18 @@ pub async fn run(
     background.spawn(ticker::run(
         inventory.clone(),
         Arc::clone(&deps.clock),
+        background.stop(),
+    ));
+    let rows = {
+        let inventory = inventory.clone();
+        move || {
+            let inventory = inventory.clone();
+            async move { inventory.foldings().await }
+        }
+    };
+    background.spawn(watch_state(
+        inventory.store().clone(),
+        rows,
         background.stop(),
     ));
     // Serving means that callers can be recognised, the store answers, and calls are put on record.

@@ -6,6 +6,7 @@
 mod effects;
 mod positions;
 mod secrecy;
+mod state;
 mod withdrawals;
 mod world;
 mod writes;
@@ -26,6 +27,9 @@ pub(super) use positions::{
     the_same_store_is_found_when_opened_again,
 };
 pub(super) use secrecy::{what_is_not_told_takes_the_same_work, what_is_told_hides_what_is_not};
+pub(super) use state::{
+    any_history_leaves_rows_as_its_log_has_them, what_changes_behind_the_back_is_found,
+};
 pub(super) use withdrawals::{
     a_chain_is_withdrawn_from_either_end, a_registration_begins_or_is_withdrawn,
     an_end_of_its_own_stays, what_is_withdrawn_can_be_announced_again,
@@ -85,6 +89,8 @@ macro_rules! suite {
             what_was_known_before_a_withdrawal_stays_known
             what_was_announced_for_no_time_that_can_be_is_withdrawn
             a_registration_begins_or_is_withdrawn
+            any_history_leaves_rows_as_its_log_has_them
+            what_changes_behind_the_back_is_found
         );
     };
     (@cases $fresh:path; $($case:ident)*) => {
