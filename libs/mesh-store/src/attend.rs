@@ -2,8 +2,9 @@
 //!
 //! Every second it looks whether its files are still there, and has the witness on the disk. Every few
 //! seconds it writes something small: that tells that the disk takes writes, and how old a copy of the
-//! database is.
+//! database is. And it has the file checked.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,16 +17,20 @@ use crate::cursor::{self, Cursor};
 use crate::guard::Guard;
 use crate::sqlite::{BEGIN_WRITE, Conn, Pool};
 use crate::witness::Identity;
-use crate::{StoreError, log};
+use crate::{StoreError, check, log};
 
 /// How often it looks.
 const BEAT: Duration = Duration::from_secs(1);
 /// How many looks there are to one write.
 const BEATS_PER_PULSE: u64 = 3;
+/// How long the end waits for the check of a table. A connection that still reads then leaves the
+/// `-wal` where it is, for the next start.
+const CHECK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is looked after.
 #[derive(Debug)]
 pub(crate) struct Attended {
+    pub(crate) path: PathBuf,
     pub(crate) writer: Pool,
     pub(crate) readers: Pool,
     pub(crate) guard: Arc<Guard>,
@@ -68,6 +73,20 @@ impl Attendant {
 
 impl Attended {
     async fn run(self, stop: CancellationToken) {
+        let too_late = async {
+            stop.cancelled().await;
+            tokio::time::sleep(CHECK_PATIENCE).await;
+        };
+        let checks = async {
+            tokio::select! {
+                () = check::checks(&self.path, &self.guard, &stop) => {}
+                () = too_late => {}
+            }
+        };
+        futures::join!(self.beats(&stop), checks);
+    }
+
+    async fn beats(&self, stop: &CancellationToken) {
         let mut beats = tokio::time::interval(BEAT);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failures = self.guard.failures();

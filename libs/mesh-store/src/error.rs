@@ -133,7 +133,10 @@ impl From<sqlx::Error> for StoreError {
             E::Database(ref refusal) => match Refusal::of(refusal.as_ref()) {
                 Refusal::Busy => Self::Busy,
                 Refusal::Unavailable => Self::Unavailable(Arc::new(error)),
-                Refusal::Damaged => Self::inconsistent(DATABASE_FILE, "it is damaged"),
+                Refusal::Damaged => {
+                    crate::check::suspect();
+                    Self::inconsistent(DATABASE_FILE, "it is damaged")
+                }
                 Refusal::Rule => Self::Constraint(Arc::new(error)),
                 Refusal::Other => Self::Statement(Arc::new(error)),
             },

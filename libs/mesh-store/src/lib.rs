@@ -5,6 +5,7 @@
 //! | Which database, and is its schema the one this program knows? | [`Store`] (`open.rs`) |
 //! | May it be made, is it the one that was here, and is it whole? | [`Database`] (`database.rs`), `examine.rs` |
 //! | How is a loss accepted, or a backup put in place? | [`accept_loss`], [`restore`] (`accept.rs`) |
+//! | Is all of the file whole? | `check.rs` |
 //! | What remembers it when it is gone? | `witness.rs` |
 //! | What is SQLite's own? | [`sqlite`] |
 //! | How do many requests become one transaction? | [`Writer`], [`Batch`] (`writer.rs`) |
@@ -80,6 +81,7 @@ mod accept;
 mod alive;
 mod attend;
 mod backup;
+mod check;
 mod committed;
 mod condition;
 #[cfg(any(test, feature = "conformance"))]

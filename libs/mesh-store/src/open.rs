@@ -87,6 +87,7 @@ impl Store {
         let guard = Arc::new(guard(&mut conn, &path, claims).await?);
         drop(conn);
         let attendant = Attendant::start(Attended {
+            path: path.clone(),
             writer: opened.writer.clone(),
             readers: opened.readers.clone(),
             guard: Arc::clone(&guard),
