@@ -19,8 +19,8 @@ pub mod convert;
 pub mod status;
 
 pub use generated::mp169::{
-    audit, authorization, classification, common, csp_notification, flag_registry, registration,
-    reporting,
+    audit, authorization, classification, common, csp_notification, flag_registry, operations,
+    registration, reporting,
 };
 
 /// All contracts with their options and comments, serialized: what rules are read from and what

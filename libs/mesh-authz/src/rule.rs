@@ -278,7 +278,7 @@ fn field(method: &MethodDescriptor, path: &str, text: &str) -> Result<FieldPath,
 mod tests {
     use super::*;
 
-    const SERVICES: [&str; 7] = [
+    const SERVICES: [&str; 8] = [
         "mp169.registration.v1.PartyService",
         "mp169.registration.v1.DeviceService",
         "mp169.registration.v1.AuthorityService",
@@ -286,6 +286,7 @@ mod tests {
         "mp169.classification.v1.ClassificationService",
         "mp169.csp_notification.v1.CspNotificationService",
         "mp169.reporting.v1.ReportingService",
+        "mp169.operations.v1.OperationsService",
     ];
 
     #[test]

@@ -1,4 +1,5 @@
-//! What the process of every service shares: settings, start and end, health, the store's refusals.
+//! What the process of every service shares: settings, start and end, health, what operators learn of
+//! it, the store's refusals.
 //!
 //! A service's `main` parses its settings, of which [`ProcessSettings`] are a part, and hands
 //! [`process`] what to run. Nothing here knows a particular service.
@@ -7,6 +8,7 @@ mod allocator;
 mod background;
 mod clock;
 mod error;
+mod operations;
 mod process;
 mod settings;
 mod state;
@@ -14,6 +16,7 @@ mod state;
 pub use background::{Background, understood, usable, watch_health};
 pub use clock::{clock_offsets, doubt, exchange_time, machine_clock, watch_clock};
 pub use error::{RunError, store_refusal};
+pub use operations::{OPERATIONS, Operations};
 pub use process::process;
 pub use settings::{DatabaseSettings, ProcessSettings};
 pub use state::watch_state;

@@ -10,7 +10,7 @@ use mesh_rpc::{
     ClientOptions, Drained, Draining, Health, MeshChannel, NotReady, ServeOptions, Tls, connect,
     serve,
 };
-use mesh_service::{Background, RunError};
+use mesh_service::{Background, OPERATIONS, Operations, RunError};
 use mesh_store::Database;
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
@@ -73,8 +73,8 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
-    let rules = Rules::read(deps.contracts, &[SERVICE])?;
-    let recordings = Recordings::read(deps.contracts, &[SERVICE])?;
+    let rules = Rules::read(deps.contracts, &[SERVICE, OPERATIONS])?;
+    let recordings = Recordings::read(deps.contracts, &[SERVICE, OPERATIONS])?;
     let (audit, audit_task) = Audit::open(
         "classification",
         &deps.audit_database,
@@ -91,7 +91,7 @@ pub async fn run(
         flag_registry: client("flag-registry", &deps.flag_registry),
         flags: Flags::not_loaded(metrics.clone()),
         directory: Directory::not_loaded(),
-        health: Health::new(&[SERVICE]),
+        health: Health::new(&[SERVICE, OPERATIONS]),
         draining: Draining::new(),
         metrics,
         audit,
@@ -174,7 +174,13 @@ impl Parts {
         // The chain in front measures each message by the limit in the contract.
         let server = ClassificationServiceServer::new(handlers);
         let server = server.max_decoding_message_size(usize::MAX);
-        (options, Routes::new(server))
+        let operations = Operations::server(
+            "classification",
+            Arc::clone(&self.deps.clock),
+            self.health.clone(),
+            None,
+        );
+        (options, Routes::new(server).add_service(operations))
     }
 }
 

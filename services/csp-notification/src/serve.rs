@@ -7,7 +7,9 @@ use mesh_audit::{Audit, Recordings};
 use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
 use mesh_follow::{FeedSettings, FollowedLog, follow_directory};
 use mesh_rpc::{ClientOptions, Drained, Draining, Health, ServeOptions, Tls, connect, serve};
-use mesh_service::{Background, RunError, understood, usable, watch_health};
+use mesh_service::{
+    Background, OPERATIONS, Operations, RunError, understood, usable, watch_health,
+};
 use mesh_store::{Database, Store, Writer, WriterSettings};
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
@@ -65,8 +67,8 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
-    let rules = Rules::read(deps.contracts, &[SERVICE])?;
-    let recordings = Recordings::read(deps.contracts, &[SERVICE])?;
+    let rules = Rules::read(deps.contracts, &[SERVICE, OPERATIONS])?;
+    let recordings = Recordings::read(deps.contracts, &[SERVICE, OPERATIONS])?;
     let (audit, audit_task) = Audit::open(
         "csp-notification",
         &deps.audit_database,
@@ -86,7 +88,7 @@ pub async fn run(
     let registration = client("registration", deps.registration);
     let flag_registry = client("flag-registry", deps.flag_registry);
     let directory = Directory::not_loaded();
-    let health = Health::new(&[SERVICE]);
+    let health = Health::new(&[SERVICE, OPERATIONS]);
     let draining = Draining::new();
 
     let background = Background::default();
@@ -128,6 +130,12 @@ pub async fn run(
 
     let authority = RemoteAuthority::new(registration, ());
     let authorizer = Authorizer::new(rules, directory, Arc::new(authority));
+    let operations = Operations::server(
+        "csp-notification",
+        Arc::clone(&deps.clock),
+        health.clone(),
+        Some(store.clone()),
+    );
     let handlers = CspNotification {
         store: store.clone(),
         writer,
@@ -136,7 +144,7 @@ pub async fn run(
         feed_settings: deps.feed_settings,
         attachments: Attachments::default(),
     };
-    let routes = Routes::new(CspNotificationServiceServer::new(handlers));
+    let routes = Routes::new(CspNotificationServiceServer::new(handlers)).add_service(operations);
     let options = ServeOptions::new(
         "csp-notification",
         listener,

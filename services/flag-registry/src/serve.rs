@@ -9,7 +9,9 @@ use mesh_follow::{Feed, FollowedLog, follow_directory};
 use mesh_rpc::{
     ClientOptions, Drained, Draining, Health, MeshChannel, ServeOptions, Tls, connect, serve,
 };
-use mesh_service::{Background, RunError, understood, usable, watch_health, watch_state};
+use mesh_service::{
+    Background, OPERATIONS, Operations, RunError, understood, usable, watch_health, watch_state,
+};
 use mesh_store::{Database, WriterSettings};
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
@@ -65,8 +67,8 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
-    let rules = Rules::read(deps.contracts, &[SERVICE])?;
-    let recordings = Recordings::read(deps.contracts, &[SERVICE])?;
+    let rules = Rules::read(deps.contracts, &[SERVICE, OPERATIONS])?;
+    let recordings = Recordings::read(deps.contracts, &[SERVICE, OPERATIONS])?;
     let (audit, audit_task) = Audit::open(
         "flag-registry",
         &deps.audit_database,
@@ -85,7 +87,7 @@ pub async fn run(
     ));
     let parts = Parts {
         directory: Directory::not_loaded(),
-        health: Health::new(&[SERVICE]),
+        health: Health::new(&[SERVICE, OPERATIONS]),
         draining: Draining::new(),
         store,
         audit,
@@ -193,6 +195,13 @@ impl Parts {
             self.health.clone(),
             self.draining.clone(),
         );
-        (options, Routes::new(FlagServiceServer::new(flags)))
+        let operations = Operations::server(
+            "flag-registry",
+            Arc::clone(clock),
+            self.health.clone(),
+            Some(self.store.database().clone()),
+        );
+        let routes = Routes::new(FlagServiceServer::new(flags)).add_service(operations);
+        (options, routes)
     }
 }

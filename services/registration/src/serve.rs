@@ -8,7 +8,9 @@ use mesh_api::registration::v1::party_service_server::PartyServiceServer;
 use mesh_audit::{Audit, Recordings};
 use mesh_authz::{AuthorizeLayer, Authorizer, Directory, Rules};
 use mesh_rpc::{Drained, Draining, Health, ServeOptions, Tls, serve};
-use mesh_service::{Background, RunError, usable, watch_health, watch_state};
+use mesh_service::{
+    Background, OPERATIONS, Operations, RunError, usable, watch_health, watch_state,
+};
 use mesh_store::{Database, WriterSettings};
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
@@ -25,6 +27,9 @@ pub const SERVICES: [&str; 3] = [
     "mp169.registration.v1.DeviceService",
     "mp169.registration.v1.AuthorityService",
 ];
+
+/// All that the server serves besides what every server does.
+const SERVED: [&str; 4] = [SERVICES[0], SERVICES[1], SERVICES[2], OPERATIONS];
 
 /// What the service needs from outside.
 #[derive(Clone)]
@@ -61,8 +66,8 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
-    let rules = Rules::read(deps.contracts, &SERVICES)?;
-    let recordings = Recordings::read(deps.contracts, &SERVICES)?;
+    let rules = Rules::read(deps.contracts, &SERVED)?;
+    let recordings = Recordings::read(deps.contracts, &SERVED)?;
     let (audit, audit_task) = Audit::open(
         "registration",
         &deps.audit_database,
@@ -75,7 +80,7 @@ pub async fn run(
     let (inventory, writer) =
         Inventory::open(&deps.database, clock, WriterSettings::default()).await?;
     let directory = Directory::not_loaded();
-    let health = Health::new(&SERVICES);
+    let health = Health::new(&SERVED);
     let draining = Draining::new();
 
     let background = Background::default();
@@ -123,12 +128,15 @@ pub async fn run(
     let (present, answering) = Present::new(inventory.clone(), clock, background.stop());
     background.spawn(answering);
 
+    let (clock, store) = (Arc::clone(&deps.clock), inventory.store().clone());
+    let operations = Operations::server("registration", clock, health.clone(), Some(store));
     let registry = Registry::new(inventory.clone(), present, deps.clock, draining.token());
     let authority = OwnAuthority::new(registry.clone());
     let authorizer = Authorizer::new(rules, directory, Arc::new(authority));
     let routes = Routes::new(PartyServiceServer::new(registry.clone()))
         .add_service(DeviceServiceServer::new(registry.clone()))
-        .add_service(AuthorityServiceServer::new(registry));
+        .add_service(AuthorityServiceServer::new(registry))
+        .add_service(operations);
     let authorize = AuthorizeLayer::new(authorizer);
     let options = ServeOptions::new(
         "registration",

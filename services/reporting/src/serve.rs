@@ -9,7 +9,9 @@ use mesh_follow::{FollowedLog, follow_directory};
 use mesh_rpc::{
     ClientOptions, Drained, Draining, Health, NotReady, ServeOptions, Tls, connect, serve,
 };
-use mesh_service::{Background, RunError, understood, usable, watch_health};
+use mesh_service::{
+    Background, OPERATIONS, Operations, RunError, understood, usable, watch_health,
+};
 use mesh_store::Database;
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
@@ -63,8 +65,8 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
-    let rules = Rules::read(deps.contracts, &[SERVICE])?;
-    let recordings = Recordings::read(deps.contracts, &[SERVICE])?;
+    let rules = Rules::read(deps.contracts, &[SERVICE, OPERATIONS])?;
+    let recordings = Recordings::read(deps.contracts, &[SERVICE, OPERATIONS])?;
     let (audit, audit_task) = Audit::open(
         "reporting",
         &deps.audit_database,
@@ -79,7 +81,7 @@ pub async fn run(
     let registration = channel("registration", deps.registration);
     let flag_registry = channel("flag-registry", deps.flag_registry);
     let directory = Directory::not_loaded();
-    let health = Health::new(&[SERVICE]);
+    let health = Health::new(&[SERVICE, OPERATIONS]);
     let draining = Draining::new();
 
     let background = Background::default();
@@ -128,6 +130,12 @@ pub async fn run(
         background.stop(),
     ));
 
+    let operations = Operations::server(
+        "reporting",
+        Arc::clone(&deps.clock),
+        health.clone(),
+        Some(store.database().clone()),
+    );
     // No rule here is about a Device, so registration is never asked for authority.
     let authority = RemoteAuthority::new(registration, ());
     let reporting = Reporting::new(
@@ -137,7 +145,7 @@ pub async fn run(
         draining.token(),
     );
     let authorizer = Authorizer::new(rules, directory, Arc::new(authority));
-    let routes = Routes::new(ReportingServiceServer::new(reporting));
+    let routes = Routes::new(ReportingServiceServer::new(reporting)).add_service(operations);
     let authorize = AuthorizeLayer::new(authorizer);
     let options = ServeOptions::new(
         "reporting",

@@ -11,6 +11,7 @@ use mesh_api::common::v1::{ErrorReason, ItemStatus};
 use mesh_api::status::{reason_name, reason_of};
 use mesh_authz::ON_BEHALF_OF;
 use mesh_rpc::MeshChannel;
+use mesh_service::OPERATIONS;
 use mp169::service::Service;
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, ReflectMessage as _, Value};
@@ -48,8 +49,12 @@ impl Rpc {
         self.0.name()
     }
 
-    /// Which of the five serves it: the contract's package says so.
+    /// Which of the five serves it: the contract's package says so. What all of them serve is asked of
+    /// the first.
     pub(crate) fn served_by(&self) -> Service {
+        if self.service() == OPERATIONS {
+            return Service::Registration;
+        }
         let package = self.0.parent_service().package_name().replace('_', "-");
         Service::ALL
             .into_iter()

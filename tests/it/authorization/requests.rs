@@ -10,6 +10,7 @@ use mesh_api::common::v1::{self as common, DeviceType, MessageClass};
 use mesh_api::convert::timestamp_to_wire;
 use mesh_api::csp_notification::v1 as csp;
 use mesh_api::flag_registry::v1 as flags;
+use mesh_api::operations::v1 as operations;
 use mesh_api::registration::v1 as registration;
 use mesh_api::reporting::v1 as reporting;
 use mesh_authz::Role;
@@ -52,6 +53,7 @@ pub(crate) fn request(service: &str, method: &str, about: &About) -> Vec<u8> {
         "ClassificationService" => classification_service(method, about),
         "CspNotificationService" => csp_notification_service(method, about),
         "ReportingService" => reporting_service(method, about),
+        "OperationsService" => operations_service(method),
         _ => None,
     };
     found.unwrap_or_else(|| panic!("no valid request is known of {service}/{method}"))
@@ -267,6 +269,10 @@ fn reporting_service(method: &str, about: &About) -> Option<Vec<u8>> {
         }),
         _ => return None,
     })
+}
+
+fn operations_service(method: &str) -> Option<Vec<u8>> {
+    (method == "GetStatus").then(|| encoded(operations::GetStatusRequest {}))
 }
 
 #[expect(

@@ -6,6 +6,7 @@ use std::fmt::Display;
 
 use mesh_authz::{RuleError, Rules};
 use mesh_rpc::Drained;
+use mesh_service::OPERATIONS;
 use mesh_testkit::temp_dir;
 use mp169::home::Folder;
 use mp169::service::Service;
@@ -16,13 +17,14 @@ use super::call::{Rpc, rpcs};
 
 /// The contracts' services that each server reads the rules of.
 fn ruled_by(service: Service) -> Vec<&'static str> {
-    match service {
+    let own = match service {
         Service::Registration => registration::SERVICES.to_vec(),
         Service::FlagRegistry => vec![flag_registry::SERVICE],
         Service::Classification => vec![classification::SERVICE],
         Service::CspNotification => vec![csp_notification::SERVICE],
         Service::Reporting => vec![reporting::SERVICE],
-    }
+    };
+    [own, vec![OPERATIONS]].concat()
 }
 
 /// The contracts, in which `rpc` has lost its rule and everything else is as it was.

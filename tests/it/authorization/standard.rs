@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use mesh_api::common::v1::ErrorReason;
 use mesh_api::status::reason_of;
 use mesh_rpc::MeshChannel;
+use mesh_service::OPERATIONS;
 use mp169::sample::ALBION;
 use mp169::service::Service;
 use tonic::{Code, Status};
@@ -31,7 +32,9 @@ const STANDARD: [&str; 3] = [
 fn contracts_of(service: Service) -> BTreeSet<String> {
     let rpcs = rpcs().into_iter();
     let own = rpcs.filter(|rpc| rpc.served_by() == service);
-    own.map(|rpc| rpc.service()).collect()
+    // All of them serve it.
+    let operations = std::iter::once(OPERATIONS.to_owned());
+    own.map(|rpc| rpc.service()).chain(operations).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,227 @@
+//! What does an operator learn of a running service?
+
+use std::sync::Arc;
+
+use mesh_api::convert::{position_to_wire, timestamp_to_wire};
+use mesh_api::operations::v1 as wire;
+use mesh_api::operations::v1::operations_service_server::{
+    OperationsService, OperationsServiceServer,
+};
+use mesh_rpc::Health;
+use mesh_store::history::{History, histories};
+use mesh_store::log::{self, Head};
+use mesh_store::{Condition, Store, StoreError, Trouble};
+use mesh_types::Clock;
+use tonic::{Request, Response, Status};
+
+/// The full name of the service in the contracts: every service of the mesh serves it about itself.
+pub const OPERATIONS: &str = "mp169.operations.v1.OperationsService";
+
+/// Says how one service is.
+pub struct Operations {
+    service: &'static str,
+    clock: Arc<dyn Clock>,
+    health: Health,
+    store: Option<Store>,
+}
+
+impl Operations {
+    /// Of `service`, whose health is `health`; `store` is its database, if it keeps one.
+    pub fn server(
+        service: &'static str,
+        clock: Arc<dyn Clock>,
+        health: Health,
+        store: Option<Store>,
+    ) -> OperationsServiceServer<Self> {
+        OperationsServiceServer::new(Self {
+            service,
+            clock,
+            health,
+            store,
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl OperationsService for Operations {
+    async fn get_status(
+        &self,
+        _request: Request<wire::GetStatusRequest>,
+    ) -> Result<Response<wire::GetStatusResponse>, Status> {
+        let database = match &self.store {
+            Some(store) => database(store).await,
+            None => None,
+        };
+        let reason = self.health.not_serving();
+        Ok(Response::new(wire::GetStatusResponse {
+            service: self.service.to_owned(),
+            time: Some(timestamp_to_wire(self.clock.now())),
+            not_serving_reason: reason.map_or_else(String::new, |reason| reason.to_string()),
+            database,
+        }))
+    }
+}
+
+/// How a database is; `None` if it cannot be read, so that the rest is answered all the same.
+async fn database(store: &Store) -> Option<wire::DatabaseStatus> {
+    match logs(store).await {
+        Ok(logs) => Some(wire::DatabaseStatus {
+            condition: condition(&store.condition().borrow()).into(),
+            logs,
+        }),
+        Err(error) => {
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(%error, source, "the state of the database cannot be read");
+            None
+        }
+    }
+}
+
+/// All of one committed state.
+async fn logs(store: &Store) -> Result<Vec<wire::LogStatus>, StoreError> {
+    let mut snapshot = store.snapshot().await?;
+    let mut logs = Vec::new();
+    for head in log::heads(&mut snapshot, "").await? {
+        let mut over = histories(&mut snapshot, &head.position.log).await?;
+        over.sort_unstable_by_key(|history| history.ended_time);
+        logs.push(log_to_wire(&head, &over));
+    }
+    snapshot.rollback().await?;
+    Ok(logs)
+}
+
+fn log_to_wire(head: &Head, histories: &[History]) -> wire::LogStatus {
+    let begun = head.position.sequence > 0;
+    wire::LogStatus {
+        head: Some(position_to_wire(&head.position)),
+        hash: head.hash.to_vec(),
+        recorded_time: begun.then(|| timestamp_to_wire(head.recorded_time)),
+        first_epoch: head.first_epoch.get(),
+        histories: histories.iter().map(history_to_wire).collect(),
+    }
+}
+
+fn history_to_wire(history: &History) -> wire::LogHistory {
+    wire::LogHistory {
+        epoch: history.epoch.get(),
+        ended_after: history.ended_after,
+        seen_up_to: history.seen_up_to,
+        next_epoch: history.next_epoch.get(),
+        ended_time: Some(timestamp_to_wire(history.ended_time)),
+        decided_by: history.decided_by.clone(),
+        reason: history.reason.clone(),
+    }
+}
+
+const fn condition(condition: &Condition) -> wire::DatabaseCondition {
+    use wire::DatabaseCondition as Wire;
+    match condition.trouble() {
+        None => Wire::Sound,
+        Some(Trouble::FileGone) => Wire::FileGone,
+        Some(Trouble::Damaged) => Wire::Damaged,
+        Some(Trouble::WentBack { .. }) => Wire::LogWentBack,
+        Some(Trouble::CannotWrite) => Wire::CannotWrite,
+        Some(_) => Wire::Unspecified,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mesh_rpc::NotReady;
+    use mesh_store::cursor::Cursor;
+    use mesh_store::log::random_epoch;
+    use mesh_store::{Database, Migrator, WriteTx};
+    use mesh_types::{LogName, ManualClock, Timestamp};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(9_000_000);
+
+    async fn write(store: &Store, write: impl AsyncFnOnce(&mut WriteTx)) {
+        let mut tx = store.begin_write(NOW).await.unwrap();
+        write(&mut tx).await;
+        tx.commit().await.unwrap();
+    }
+
+    async fn asked(health: &Health, store: Option<&Store>) -> wire::GetStatusResponse {
+        let operations = Operations {
+            service: "flag-registry",
+            clock: Arc::new(ManualClock::new(NOW)),
+            health: health.clone(),
+            store: store.cloned(),
+        };
+        let request = Request::new(wire::GetStatusRequest {});
+        operations.get_status(request).await.unwrap().into_inner()
+    }
+
+    #[tokio::test]
+    async fn an_operator_learns_how_a_service_is() {
+        let folder = mesh_testkit::temp_dir();
+        let url = format!("sqlite://{}", folder.path().join("a.db").display());
+        let migrations = Migrator::with_migrations(vec![]);
+        let store = Store::open(&Database::existing_or_new(&url), &migrations)
+            .await
+            .unwrap();
+        let (flags, quiet): (LogName, LogName) =
+            ("flags".parse().unwrap(), "quiet".parse().unwrap());
+        let epoch = random_epoch();
+        write(&store, async |tx| {
+            tx.create_log(&flags, epoch).await.unwrap();
+            tx.create_log(&quiet, random_epoch()).await.unwrap();
+        })
+        .await;
+        write(&store, async |tx| {
+            tx.lock(&flags).await.unwrap();
+            tx.append(&flags, |_| b"an event".to_vec()).unwrap();
+        })
+        .await;
+        let health = Health::new(&[]);
+        health.set(Ok(()));
+
+        let status = asked(&health, Some(&store)).await;
+        assert_eq!(status.service, "flag-registry");
+        assert_eq!(status.time, Some(timestamp_to_wire(NOW)));
+        assert_eq!(status.not_serving_reason, "");
+        let database = status.database.unwrap();
+        assert_eq!(database.condition(), wire::DatabaseCondition::Sound);
+        let [of_flags, of_quiet] = &database.logs[..] else {
+            panic!("{database:?}");
+        };
+        let head = of_flags.head.as_ref().unwrap();
+        assert_eq!((head.log.as_str(), head.epoch), ("flags", epoch.get()));
+        assert_eq!((head.sequence, of_flags.hash.len()), (1, 32));
+        assert_eq!(of_flags.first_epoch, epoch.get());
+        assert_eq!(of_flags.recorded_time, Some(timestamp_to_wire(NOW)));
+        assert_eq!(of_quiet.recorded_time, None, "nothing was recorded");
+
+        let position = mesh_types::Position {
+            log: flags,
+            epoch,
+            sequence: 30,
+        };
+        let hash = [0; 32];
+        store.went_back(&Cursor { position, hash }, "classification");
+        health.set(Err(NotReady::because("log-went-back: flags")));
+        let status = asked(&health, Some(&store)).await;
+        assert_eq!(status.not_serving_reason, "log-went-back: flags");
+        let condition = status.database.unwrap().condition();
+        assert_eq!(condition, wire::DatabaseCondition::LogWentBack);
+    }
+
+    #[tokio::test]
+    async fn a_service_whose_database_cannot_be_read_says_the_rest() {
+        let folder = mesh_testkit::temp_dir();
+        let url = format!("sqlite://{}", folder.path().join("a.db").display());
+        let migrations = Migrator::with_migrations(vec![]);
+        let store = Store::open(&Database::existing_or_new(&url), &migrations)
+            .await
+            .unwrap();
+        store.close().await;
+        let health = Health::new(&[]);
+        for store in [Some(&store), None] {
+            let status = asked(&health, store).await;
+            assert_eq!(status.database, None);
+            assert_eq!(status.not_serving_reason, "starting");
+        }
+    }
+}
