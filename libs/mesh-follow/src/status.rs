@@ -137,6 +137,18 @@ impl FollowerStatus {
         }
     }
 
+    /// Since when the log is not followed, if it was and is not. Of a log that was never followed nobody
+    /// has anything that could be old.
+    #[must_use]
+    pub const fn stale_since(&self) -> Option<Timestamp> {
+        match self {
+            Self::Starting | Self::Following { .. } => None,
+            Self::Lost { since } | Self::WentBack { since } | Self::Malformed { since, .. } => {
+                Some(*since)
+            }
+        }
+    }
+
     /// Whether `next` says something new. That nothing is heard is none of what is known to be worse,
     /// and what lasts keeps the time at which it began.
     fn gives_way_to(&self, next: &Self) -> bool {

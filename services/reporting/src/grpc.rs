@@ -8,6 +8,7 @@ use std::sync::Arc;
 use mesh_api::reporting::v1 as wire;
 use mesh_api::reporting::v1::reporting_service_server::ReportingService;
 use mesh_authz::{Authorization, Directory};
+use mesh_follow::FollowedLog;
 use mesh_types::Clock;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
@@ -15,7 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::error::Error;
 use crate::intake::{Desk, Intake};
 use crate::paging::{Pages, figures_filter, obligations_filter};
-use crate::store::ReportStore;
+use crate::store::{Basis, ReportStore};
 use crate::{request, wire as encode};
 
 /// The service behind the chain.
@@ -24,23 +25,35 @@ pub struct Reporting {
     store: ReportStore,
     directory: Directory,
     clock: Arc<dyn Clock>,
+    followed: Followed,
     draining: CancellationToken,
+}
+
+/// The logs that reports rest on.
+#[derive(Debug, Clone)]
+pub struct Followed {
+    /// The log `flags`.
+    pub flags: FollowedLog,
+    /// The log `devices`.
+    pub devices: FollowedLog,
 }
 
 impl Reporting {
     /// Answers from `store`, and takes outcomes of the parties in `directory` that are not ahead of
-    /// `clock`. Once `draining` is cancelled, no further outcomes are taken.
+    /// `clock`; says how reports stand to what is `followed`. Once `draining` is cancelled, no further outcomes are taken.
     #[must_use]
     pub const fn new(
         store: ReportStore,
         directory: Directory,
         clock: Arc<dyn Clock>,
+        followed: Followed,
         draining: CancellationToken,
     ) -> Self {
         Self {
             store,
             directory,
             clock,
+            followed,
             draining,
         }
     }
@@ -70,6 +83,13 @@ impl Reporting {
         }
     }
 
+    /// What a report rests on, and how old that is.
+    fn basis(&self, basis: &Basis) -> wire::ReportBasis {
+        let since = |log: &FollowedLog| log.status().borrow().stale_since();
+        let (flags, devices) = (since(&self.followed.flags), since(&self.followed.devices));
+        encode::basis(basis, flags, devices)
+    }
+
     async fn service_requests(
         &self,
         authorization: &Authorization,
@@ -89,7 +109,7 @@ impl Reporting {
             next_page_token: pages.next(page.more, last),
             rows: page.rows.iter().map(encode::figures_row).collect(),
             totals: Some(encode::figures(&page.totals)),
-            basis: Some(encode::basis(&page.basis)),
+            basis: Some(self.basis(&page.basis)),
         })
     }
 
@@ -113,7 +133,7 @@ impl Reporting {
         Ok(wire::GetObligationReportResponse {
             next_page_token: pages.next(page.more, last),
             rows: page.rows.iter().map(encode::obligation_row).collect(),
-            basis: Some(encode::basis(&page.basis)),
+            basis: Some(self.basis(&page.basis)),
         })
     }
 }

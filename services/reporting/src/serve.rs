@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tonic::service::Routes;
 
 use crate::follow::{follow_devices, follow_flags};
-use crate::grpc::Reporting;
+use crate::grpc::{Followed, Reporting};
 use crate::store::ReportStore;
 
 /// The full name of the service in the contracts.
@@ -88,6 +88,10 @@ pub async fn run(
     let followed = |log| FollowedLog::new("reporting", log, Arc::clone(&deps.clock));
     let logs = ["parties", "devices", "flags"].map(followed);
     let [parties, devices, flags] = logs.clone();
+    let followed = Followed {
+        flags: flags.clone(),
+        devices: devices.clone(),
+    };
     background.spawn(follow_directory(
         registration.clone(),
         directory.clone(),
@@ -142,6 +146,7 @@ pub async fn run(
         store.clone(),
         directory.clone(),
         deps.clock,
+        followed,
         draining.token(),
     );
     let authorizer = Authorizer::new(rules, directory, Arc::new(authority));

@@ -1,20 +1,26 @@
 //! How do figures look on the wire?
 
-use mesh_api::convert::position_to_wire;
+use mesh_api::convert::{position_to_wire, timestamp_to_wire};
 use mesh_api::reporting::v1 as wire;
-use mesh_types::PartyId;
+use mesh_types::{PartyId, Timestamp};
 
 use crate::figures::{Counts, Figures};
 use crate::obligation::Obligation;
 use crate::store::{Basis, FiguresKey};
 
-/// What a report rests on.
+/// What a report rests on, and since when each of the logs is not followed.
 #[must_use]
-pub fn basis(basis: &Basis) -> wire::ReportBasis {
+pub fn basis(
+    basis: &Basis,
+    flags_stale_since: Option<Timestamp>,
+    devices_stale_since: Option<Timestamp>,
+) -> wire::ReportBasis {
     wire::ReportBasis {
         flags: basis.flags.as_ref().map(position_to_wire),
         devices: basis.devices.as_ref().map(position_to_wire),
         outcomes: basis.outcomes,
+        flags_stale_since: flags_stale_since.map(timestamp_to_wire),
+        devices_stale_since: devices_stale_since.map(timestamp_to_wire),
     }
 }
 

@@ -57,13 +57,56 @@ async fn reports_go_on_while_those_it_follows_are_away() {
 
     let service = Running::start(&world.folder, NOWHERE, NOWHERE).await;
     let mut analyst = service.internal("analyst");
-    let after = analyst
-        .get_service_request_report(november())
-        .await
-        .unwrap()
-        .into_inner();
+    let after = wait_until("both logs to be missed", async || {
+        let answer = analyst.get_service_request_report(november()).await;
+        let mut answer = answer.unwrap().into_inner();
+        let basis = answer.basis.as_mut().unwrap();
+        let since = (
+            basis.flags_stale_since.take(),
+            basis.devices_stale_since.take(),
+        );
+        match since {
+            (Some(_), Some(_)) => Ok(answer),
+            since => Err(format!("{since:?}")),
+        }
+    })
+    .await;
     assert_eq!(after, before);
     service.stop().await;
+}
+
+/// A flag registry that lost its database: reports go on from what is known, and say since when.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reports_say_since_when_a_log_is_not_followed() {
+    let world = World::start(Vec::new()).await;
+    let flagged = world.flag(1, 1, Some(&[])).await;
+    let fresh = world.november(flagged).await.basis.unwrap();
+    assert_eq!(
+        (fresh.flags_stale_since, fresh.devices_stale_since),
+        (None, None)
+    );
+    let address = world.flag_registry.address;
+    world.flag_registry.stop().await;
+    let listener = TcpListener::bind(address).await.unwrap();
+    let empty = Log::new("flags").await;
+    let _flag_registry = Upstream::flag_registry(&empty, listener).await;
+
+    let mut analyst = world.service.internal("analyst");
+    wait_until("the registry to be told", async || {
+        if empty.went_back() {
+            Ok(())
+        } else {
+            Err("not yet")
+        }
+    })
+    .await;
+    let answer = analyst.get_service_request_report(november()).await;
+    let basis = answer.unwrap().into_inner().basis.unwrap();
+    assert_eq!(basis.flags, fresh.flags, "nothing of it is taken over");
+    assert!(basis.flags_stale_since.is_some());
+    assert_eq!(basis.devices_stale_since, None);
+    assert!(world.service.is_serving().await);
+    world.service.stop().await;
 }
 
 /// flag-registry was restored from a backup: its log has another epoch, and lacks an event that had

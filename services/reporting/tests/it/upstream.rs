@@ -14,7 +14,7 @@ use mesh_follow::{Asked, Feed, FrameStream, NoSnapshot, SnapshotPage, SnapshotPa
 use mesh_rpc::audit::Unrecorded;
 use mesh_rpc::{ClientOptions, Draining, Health, ServeOptions, connect, serve};
 use mesh_store::conformance::accept_history;
-use mesh_store::{Migrator, Store, StoreError, log};
+use mesh_store::{Migrator, Store, StoreError, Trouble, log};
 use mesh_testkit::TempDir;
 use mesh_types::{LogName, Sequence, SystemClock, Timestamp};
 use prost::Message;
@@ -63,6 +63,13 @@ impl Log {
         let stamp = tx.append(&self.name, |_| event.encode_to_vec()).unwrap();
         tx.commit().await.unwrap();
         stamp.position.sequence
+    }
+
+    /// Whether its database is known to have gone back.
+    pub(crate) fn went_back(&self) -> bool {
+        let condition = self.store.condition();
+        let condition = condition.borrow();
+        matches!(condition.trouble(), Some(Trouble::WentBack { .. }))
     }
 
     /// Has it accept that `other` was given up for it.
