@@ -77,6 +77,9 @@ struct Changes {
 #[derive(Default)]
 struct Board {
     calls: Mutex<Vec<Call>>,
+    /// Nobody is suspended any more.
+    suspended: AtomicBool,
+    /// The inventory is not changed any more.
     over: AtomicBool,
 }
 
@@ -104,11 +107,12 @@ impl Storm {
             keepers.push(tokio::spawn(acting));
         }
         let suspensions = suspend(mesh.clients("operator"), &board).await;
+        board.suspended.store(true, Ordering::Relaxed);
+        let changes = join_all(keepers).await;
         board.over.store(true, Ordering::Relaxed);
         for supplier in join_all(suppliers).await {
             supplier.unwrap();
         }
-        let changes = join_all(keepers).await;
         let calls = board.calls.lock().unwrap().clone();
         Self {
             calls,
@@ -154,6 +158,12 @@ impl Storm {
 impl Board {
     fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
+    }
+
+    /// Whether one who keeps the inventory has done enough: each change of a Device that is being
+    /// written waits for a lease.
+    fn is_enough(&self, changes: Changes) -> bool {
+        self.suspended.load(Ordering::Relaxed) && changes.made >= ENOUGH
     }
 
     fn note(&self, call: Call) {
@@ -275,7 +285,7 @@ async fn change_suppliers(
 ) -> Changes {
     let mut client = clients.devices().unwrap();
     let mut changes = Changes::default();
-    while !board.is_over() {
+    while !board.is_enough(changes) {
         let meter = meters.choose(&mut rng).unwrap();
         let off = rng.random_range(TAKES_EFFECT);
         let start = Timestamp::from_micros(SystemClock.now().micros() + off);
@@ -308,7 +318,7 @@ async fn move_meters(
 ) -> Changes {
     let mut client = clients.devices().unwrap();
     let mut changes = Changes::default();
-    while !board.is_over() {
+    while !board.is_enough(changes) {
         let meter = meters.choose(&mut rng).unwrap();
         let request = registration::GetDeviceRequest {
             device_id: meter.device().to_string(),
