@@ -6,6 +6,7 @@ mod authorization;
 mod bad_input;
 mod change_of_supplier;
 mod circles;
+mod clocks;
 mod contracts;
 mod downstream;
 mod handshakes;

@@ -43,7 +43,7 @@ use mesh_api::convert::timestamp_to_wire;
 use mesh_rpc::NotReady;
 use mesh_rpc::audit::Journal;
 use mesh_store::{Database, StoreError, WriterTask};
-use mesh_types::Clock;
+use mesh_types::{Clock, LikelyClock};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -90,6 +90,7 @@ impl Audit {
     ) -> Result<(Self, AuditTask), StoreError> {
         let (store, writer, pseudonyms) =
             AuditStore::open(database, service, Arc::clone(&clock)).await?;
+        let clock: Arc<dyn Clock> = Arc::new(LikelyClock(clock));
         let queue = Arc::new(Queue::new(recordings, Arc::clone(&clock), settings));
         metrics::observe(service, &queue);
         let stop = CancellationToken::new();

@@ -12,7 +12,7 @@ use mesh_store::{
     Answers, Batch, Database, Migrator, Store, StoreError, WriteTx, Writer, WriterSettings,
     WriterTask, log,
 };
-use mesh_types::{Clock, LogName, Sequence};
+use mesh_types::{Clock, LikelyClock, LogName, Sequence};
 use prost::Message as _;
 
 use crate::pseudonym::Pseudonyms;
@@ -44,6 +44,9 @@ impl AuditStore {
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, WriterTask, Pseudonyms), StoreError> {
         let store = Store::open(database, &MIGRATIONS).await?;
+        store.wake(&*clock).await?;
+        // What is done while the clock is not believed is put on record too.
+        let clock: Arc<dyn Clock> = Arc::new(LikelyClock(clock));
         let log: LogName = format!("audit/{service}")
             .parse()
             .map_err(|_| StoreError::inconsistent("log_head", "the log's name is malformed"))?;

@@ -305,6 +305,13 @@ fn log_went_back() -> Status {
 
 fn unavailable(error: &StoreError) -> Status {
     tracing::error!(%error, source = std::error::Error::source(error).map(ToString::to_string), "the log cannot be read");
+    if let StoreError::ClockNotBelieved(doubt) = error {
+        return status::refusal(
+            Code::Unavailable,
+            ErrorReason::ClockNotBelieved,
+            format!("what was known at that time cannot be said: {doubt}"),
+        );
+    }
     if let StoreError::WentBack { .. } = error {
         return log_went_back();
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_rpc::MeshChannel;
+use mesh_rpc::{MeshChannel, NotReady};
 use mesh_store::Store;
 use mesh_types::{Clock, Doubt, SystemClock, WatchedClock};
 use opentelemetry::KeyValue;
@@ -107,10 +107,18 @@ pub async fn watch_clock(
 }
 
 /// Why nothing is recorded by `clock`, if it is not by the store's own fault.
-pub async fn doubt(clock: &dyn Clock, store: Option<&Store>) -> Option<Doubt> {
+async fn doubt(clock: &dyn Clock, store: Option<&Store>) -> Option<Doubt> {
     match store {
         Some(store) => store.clock_doubt(clock).await.unwrap_or_default(),
         None => clock.doubt(),
+    }
+}
+
+/// Whether what is recorded in `store` gets the right time, in the words of health.
+pub async fn recording(clock: &dyn Clock, store: &Store) -> Result<(), NotReady> {
+    match doubt(clock, Some(store)).await {
+        None => Ok(()),
+        Some(doubt) => Err(NotReady::because(doubt.reason())),
     }
 }
 

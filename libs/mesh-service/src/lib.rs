@@ -14,7 +14,7 @@ mod settings;
 mod state;
 
 pub use background::{Background, understood, usable, watch_health};
-pub use clock::{clock_offsets, doubt, exchange_time, machine_clock, watch_clock};
+pub use clock::{clock_offsets, exchange_time, machine_clock, recording, watch_clock};
 pub use error::{RunError, store_refusal};
 pub use operations::{OPERATIONS, Operations};
 pub use process::process;

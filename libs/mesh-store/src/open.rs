@@ -21,7 +21,9 @@ use crate::sqlite::{self, Conn, Db, Pool, beside};
 use crate::tx::Times;
 use crate::witness::recorder::Recorder;
 use crate::witness::{Claim, Remembered};
-use crate::{Committed, Database, Seen, StoreError, Tokens, Unfit, WriteTx, cursor, log, seen};
+use crate::{
+    Committed, Database, Seen, StoreError, Tokens, Unfit, WriteTx, alive, cursor, log, seen,
+};
 
 /// Versions below are the library's; a service numbers its migrations from here on.
 pub(crate) const FIRST_SERVICE_VERSION: i64 = 1000;
@@ -132,7 +134,9 @@ impl Store {
 
     /// A write transaction with the time that `clock` shows once it has the write lock. In one
     /// process that time never goes back, whatever the clock does: what was known at a time that is
-    /// over stays as it is (see `docs/adr/2026-11-24-what-was-known-at-a-time-is-final.md`).
+    /// over stays as it is (see `docs/adr/2026-11-24-what-was-known-at-a-time-is-final.md`). Only a
+    /// watched clock that was far ahead takes its time back: the logs go on after their last events all
+    /// the same.
     ///
     /// Refused while the clock is not believed.
     pub(crate) async fn begin_write_by(&self, clock: &dyn Clock) -> Result<WriteTx, StoreError> {
@@ -144,7 +148,13 @@ impl Store {
         }
         let keeping = self.0.keeper.keeping(shown);
         let latest = self.0.latest.fetch_max(shown.micros(), Ordering::SeqCst);
-        let now = shown.max(Timestamp::from_micros(latest));
+        let latest = Timestamp::from_micros(latest);
+        let mut now = shown.max(latest);
+        if clock.watch().is_some() && alive::ahead_of(shown, latest).is_some() {
+            // It was believed before others were heard, and has been put right.
+            self.0.latest.store(shown.micros(), Ordering::SeqCst);
+            now = shown;
+        }
         let may_be_ahead = clock.watch().is_none_or(ClockWatch::is_accepted);
         let times = Times {
             shown,

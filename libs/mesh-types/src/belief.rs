@@ -31,6 +31,18 @@ pub enum Doubt {
 }
 
 impl Doubt {
+    /// By how much the clock is probably ahead.
+    #[must_use]
+    pub const fn ahead(&self) -> Duration {
+        match self {
+            Self::AheadOfPeers(ahead) | Self::SetAhead(ahead) | Self::AheadOfLastLife(ahead) => {
+                *ahead
+            }
+            // It is the log that is ahead.
+            Self::LogAhead(_) => Duration::ZERO,
+        }
+    }
+
     /// A short constant name, for metrics and health.
     #[must_use]
     pub const fn reason(&self) -> &'static str {

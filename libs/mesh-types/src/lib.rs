@@ -25,4 +25,4 @@ pub use position::{Epoch, LogName, LogNameError, Position, Sequence};
 pub use request_id::{RequestId, RequestIdError};
 pub use text::Text;
 pub use time::{Clock, Interval, IntervalError, ManualClock, SystemClock, Timestamp};
-pub use watch::{ClockWatch, WatchedClock};
+pub use watch::{ClockWatch, LikelyClock, WatchedClock};

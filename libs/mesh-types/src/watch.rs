@@ -98,6 +98,20 @@ impl Clock for WatchedClock {
     }
 }
 
+/// Shows what time it most likely is, for what has to be recorded whatever the clock shows: the
+/// clock's time, or, while that is not believed, what speaks against it.
+#[derive(Debug, Clone)]
+pub struct LikelyClock(pub Arc<dyn Clock>);
+
+impl Clock for LikelyClock {
+    fn now(&self) -> Timestamp {
+        let now = self.0.now();
+        let ahead = self.0.doubt().map_or(Duration::ZERO, |doubt| doubt.ahead());
+        let ahead = i64::try_from(ahead.as_micros()).unwrap_or(i64::MAX);
+        Timestamp::from_micros(now.micros().saturating_sub(ahead))
+    }
+}
+
 impl ClockWatch {
     /// How long it is since some beginning, whatever the clock shows.
     #[must_use]
@@ -105,12 +119,12 @@ impl ClockWatch {
         (self.elapsed)()
     }
 
-    /// Takes what is known of the time before this start, unless an operator said that the clock is
-    /// right.
+    /// Takes what is known of the time before this start, unless something surer is known, or an operator
+    /// said that the clock is right.
     pub fn remember(&self, history: History) {
         let mut state = self.lock();
         if !state.accepted {
-            state.history = history;
+            state.history = surer(state.history, history);
         }
     }
 
@@ -180,6 +194,15 @@ impl ClockWatch {
     fn lock(&self) -> MutexGuard<'_, State> {
         // What the lock protects is whole at every step.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Of what two databases of a service say, what is surer.
+fn surer(known: History, other: History) -> History {
+    match (known, other) {
+        (History::Loose(known), History::Loose(other)) => History::Loose(known.min(other)),
+        (History::Exact(_), _) | (History::Loose(_), History::None) => known,
+        (_, other) => other,
     }
 }
 

@@ -14,7 +14,8 @@ async fn main() -> ExitCode {
             url: config.audit_database_url,
             create: config.create,
         };
-        let deps = Deps::new(audit, &config.registration, &config.flag_registry, tls);
+        let mut deps = Deps::new(audit, &config.registration, &config.flag_registry, tls);
+        deps.clock = config.process.clock();
         run(deps, listener, stop)
     })
     .await

@@ -10,7 +10,7 @@ use mesh_rpc::{
     ClientOptions, Drained, Draining, Health, MeshChannel, NotReady, ServeOptions, Tls, connect,
     serve,
 };
-use mesh_service::{Background, OPERATIONS, Operations, RunError};
+use mesh_service::{Background, OPERATIONS, Operations, RunError, exchange_time, watch_clock};
 use mesh_store::Database;
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
@@ -83,8 +83,10 @@ pub async fn run(
     )
     .await
     .map_err(RunError::Audit)?;
-    let client =
-        |service, address: &str| connect(ClientOptions::new(service, address, deps.tls.clone()));
+    let client = |service, address: &str| {
+        let options = ClientOptions::new(service, address, deps.tls.clone());
+        connect(options.with_clock(Arc::clone(&deps.clock)))
+    };
     let metrics = Metrics::new(&opentelemetry::global::meter("classification"));
     let parts = Parts {
         registration: client("registration", &deps.registration),
@@ -143,6 +145,17 @@ impl Parts {
             Arc::clone(&self.deps.clock),
             background.stop(),
         ));
+        background.spawn(exchange_time(
+            vec![self.registration.clone(), self.flag_registry.clone()],
+            Arc::clone(&self.deps.clock),
+            background.stop(),
+        ));
+        background.spawn(watch_clock(
+            "classification",
+            Arc::clone(&self.deps.clock),
+            None,
+            background.stop(),
+        ));
         background.spawn(serving_once_loaded(
             self.health.clone(),
             self.flags.clone(),
@@ -170,7 +183,8 @@ impl Parts {
             self.audit.journal(),
             self.health.clone(),
             self.draining.clone(),
-        );
+        )
+        .with_clock(Arc::clone(&self.deps.clock));
         // The chain in front measures each message by the limit in the contract.
         let server = ClassificationServiceServer::new(handlers);
         let server = server.max_decoding_message_size(usize::MAX);

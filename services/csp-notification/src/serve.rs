@@ -8,7 +8,8 @@ use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
 use mesh_follow::{FeedSettings, FollowedLog, follow_directory};
 use mesh_rpc::{ClientOptions, Drained, Draining, Health, ServeOptions, Tls, connect, serve};
 use mesh_service::{
-    Background, OPERATIONS, Operations, RunError, understood, usable, watch_health,
+    Background, OPERATIONS, Operations, RunError, exchange_time, recording, understood, usable,
+    watch_clock, watch_health,
 };
 use mesh_store::{Database, Store, Writer, WriterSettings};
 use mesh_types::{Clock, SystemClock};
@@ -69,6 +70,8 @@ pub async fn run(
 ) -> Result<Drained, RunError> {
     let rules = Rules::read(deps.contracts, &[SERVICE, OPERATIONS])?;
     let recordings = Recordings::read(deps.contracts, &[SERVICE, OPERATIONS])?;
+    let store = Store::open(&deps.database, &MIGRATIONS).await?;
+    store.wake(&*deps.clock).await?;
     let (audit, audit_task) = Audit::open(
         "csp-notification",
         &deps.audit_database,
@@ -77,14 +80,16 @@ pub async fn run(
     )
     .await
     .map_err(RunError::Audit)?;
-    let store = Store::open(&deps.database, &MIGRATIONS).await?;
     let (writer, writer_task) = Writer::start(
         store.clone(),
         CspLogs,
         Arc::clone(&deps.clock),
         WriterSettings::default(),
     );
-    let client = |service, address| connect(ClientOptions::new(service, address, deps.tls.clone()));
+    let client = |service, address| {
+        let options = ClientOptions::new(service, address, deps.tls.clone());
+        connect(options.with_clock(Arc::clone(&deps.clock)))
+    };
     let registration = client("registration", deps.registration);
     let flag_registry = client("flag-registry", deps.flag_registry);
     let directory = Directory::not_loaded();
@@ -100,6 +105,17 @@ pub async fn run(
         parties.clone(),
         background.stop(),
     ));
+    background.spawn(exchange_time(
+        vec![registration.clone(), flag_registry.clone()],
+        Arc::clone(&deps.clock),
+        background.stop(),
+    ));
+    background.spawn(watch_clock(
+        "csp-notification",
+        Arc::clone(&deps.clock),
+        Some(store.clone()),
+        background.stop(),
+    ));
     background.spawn(follow_flags(
         flag_registry,
         store.clone(),
@@ -107,16 +123,18 @@ pub async fn run(
         flags.clone(),
         background.stop(),
     ));
-    // Serving means that callers can be recognised, the store answers, and calls are put on record.
-    // The flag registry need not answer for that: CSPs get what is known.
+    // Serving means that callers can be recognised, the store answers, calls are put on record, and what
+    // is recorded gets the right time. The flag registry need not answer for that: CSPs get what is
+    // known.
     let able = {
-        let (store, audit) = (store.clone(), audit.clone());
+        let (store, audit, clock) = (store.clone(), audit.clone(), Arc::clone(&deps.clock));
         move || {
-            let (store, audit) = (store.clone(), audit.clone());
+            let (store, audit, clock) = (store.clone(), audit.clone(), Arc::clone(&clock));
             let understood = understood(&parties).and_then(|()| understood(&flags));
             async move {
                 audit.usable()?;
                 understood?;
+                recording(&*clock, &store).await?;
                 usable(&store, projected(&store).await).map(drop)
             }
         }
@@ -136,6 +154,7 @@ pub async fn run(
         health.clone(),
         Some(store.clone()),
     );
+    let clock = Arc::clone(&deps.clock);
     let handlers = CspNotification {
         store: store.clone(),
         writer,
@@ -153,7 +172,8 @@ pub async fn run(
         audit.journal(),
         health,
         draining,
-    );
+    )
+    .with_clock(clock);
     let served = serve(options, routes, shutdown).await;
 
     background.shutdown().await;

@@ -11,6 +11,7 @@ async fn main() -> ExitCode {
     mesh_service::process("flag-registry", &config.process, |tls, listener, stop| {
         let mut deps = Deps {
             quotas: config.quotas,
+            clock: config.process.clock(),
             ..Deps::new(config.database.database(), &config.registration, tls)
         };
         if let Some(database) = config.database.audit_database() {

@@ -10,7 +10,8 @@ use mesh_rpc::{
     ClientOptions, Drained, Draining, Health, MeshChannel, ServeOptions, Tls, connect, serve,
 };
 use mesh_service::{
-    Background, OPERATIONS, Operations, RunError, understood, usable, watch_health, watch_state,
+    Background, OPERATIONS, Operations, RunError, exchange_time, recording, understood, usable,
+    watch_clock, watch_health, watch_state,
 };
 use mesh_store::{Database, WriterSettings};
 use mesh_types::{Clock, SystemClock};
@@ -69,6 +70,9 @@ pub async fn run(
 ) -> Result<Drained, RunError> {
     let rules = Rules::read(deps.contracts, &[SERVICE, OPERATIONS])?;
     let recordings = Recordings::read(deps.contracts, &[SERVICE, OPERATIONS])?;
+    let clock = Arc::clone(&deps.clock);
+    let settings = WriterSettings::default();
+    let (store, writer) = FlagStore::open(&deps.database, clock, deps.quotas, settings).await?;
     let (audit, audit_task) = Audit::open(
         "flag-registry",
         &deps.audit_database,
@@ -77,14 +81,10 @@ pub async fn run(
     )
     .await
     .map_err(RunError::Audit)?;
-    let clock = Arc::clone(&deps.clock);
-    let settings = WriterSettings::default();
-    let (store, writer) = FlagStore::open(&deps.database, clock, deps.quotas, settings).await?;
-    let registration = connect(ClientOptions::new(
-        "registration",
-        deps.registration.clone(),
-        deps.tls.clone(),
-    ));
+    let registration = connect(
+        ClientOptions::new("registration", deps.registration.clone(), deps.tls.clone())
+            .with_clock(Arc::clone(&deps.clock)),
+    );
     let parts = Parts {
         directory: Directory::not_loaded(),
         health: Health::new(&[SERVICE, OPERATIONS]),
@@ -147,15 +147,29 @@ impl Parts {
             entries,
             background.stop(),
         ));
-        // Serving means that callers can be recognised, the store answers, and calls are put on
-        // record. Registration need not answer for that: reads and streams go on without it.
+        background.spawn(exchange_time(
+            vec![self.registration.clone()],
+            Arc::clone(&self.deps.clock),
+            background.stop(),
+        ));
+        background.spawn(watch_clock(
+            "flag-registry",
+            Arc::clone(&self.deps.clock),
+            Some(self.store.database().clone()),
+            background.stop(),
+        ));
+        // Serving means that callers can be recognised, the store answers, calls are put on record, and
+        // what is recorded gets the right time. Registration need not answer for that: reads and streams
+        // go on without it.
         let (store, audit) = (self.store.clone(), self.audit.clone());
+        let clock = Arc::clone(&self.deps.clock);
         let able = move || {
-            let (store, audit) = (store.clone(), audit.clone());
+            let (store, audit, clock) = (store.clone(), audit.clone(), Arc::clone(&clock));
             let understood = understood(&parties).and_then(|()| understood(&devices));
             async move {
                 audit.usable()?;
                 understood?;
+                recording(&*clock, store.database()).await?;
                 usable(store.database(), store.head().await).map(drop)
             }
         };
@@ -194,7 +208,8 @@ impl Parts {
             self.audit.journal(),
             self.health.clone(),
             self.draining.clone(),
-        );
+        )
+        .with_clock(Arc::clone(clock));
         let operations = Operations::server(
             "flag-registry",
             Arc::clone(clock),

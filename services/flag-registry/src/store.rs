@@ -74,7 +74,8 @@ impl FlagStore {
         let log: LogName = FLAGS
             .parse()
             .map_err(|_| StoreError::inconsistent("log_head", "the log's name is malformed"))?;
-        store.make_logs(&[&log], clock.as_ref()).await?;
+        store.wake(&*clock).await?;
+        store.make_logs(&[&log], &*clock).await?;
         let registry = Registry::new(log.clone(), quotas);
         let (writer, task) = Writer::start(store.clone(), registry, clock, settings);
         Ok((Self { store, log, writer }, task))

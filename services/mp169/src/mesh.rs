@@ -109,7 +109,9 @@ impl Site {
 
 /// The running services.
 pub struct Mesh {
-    site: Site,
+    folder: Folder,
+    addresses: BTreeMap<Service, String>,
+    quotas: Quotas,
     tls: BTreeMap<Service, Tls>,
     stop: CancellationToken,
     running: Mutex<JoinSet<(Service, Result<bool>)>>,
@@ -128,6 +130,16 @@ impl Mesh {
         folder: &Folder,
         listen: &Listen,
         clock: Arc<dyn Clock>,
+        quotas: Quotas,
+    ) -> Result<Self> {
+        Self::start_by(folder, listen, |_| Arc::clone(&clock), quotas).await
+    }
+
+    /// The same with a clock for each service.
+    pub async fn start_by(
+        folder: &Folder,
+        listen: &Listen,
+        clock: impl Fn(Service) -> Arc<dyn Clock>,
         quotas: Quotas,
     ) -> Result<Self> {
         let claim = folder.claim()?;
@@ -152,29 +164,36 @@ impl Mesh {
             tls.insert(service, folder.tls(service.name())?);
         }
         folder.write_addresses(&addresses)?;
-        let site = Site {
+        let mesh = Self {
             folder: folder.clone(),
             addresses,
-            clock,
             quotas,
-        };
-        let mesh = Self {
-            site,
             tls,
             stop: CancellationToken::new(),
             running: Mutex::new(JoinSet::new()),
             _claim: claim,
         };
         for (service, listener) in listeners {
-            mesh.spawn(service, listener).await?;
+            mesh.spawn(service, clock(service), listener).await?;
         }
         Ok(mesh)
     }
 
-    async fn spawn(&self, service: Service, listener: TcpListener) -> Result<()> {
+    async fn spawn(
+        &self,
+        service: Service,
+        clock: Arc<dyn Clock>,
+        listener: TcpListener,
+    ) -> Result<()> {
         let tls = self.tls(service);
         let tls = tls.context("a service has a certificate")?.clone();
-        let run = self.site.run(service, tls, listener, self.stop.clone());
+        let site = Site {
+            folder: self.folder.clone(),
+            addresses: self.addresses.clone(),
+            clock,
+            quotas: self.quotas,
+        };
+        let run = site.run(service, tls, listener, self.stop.clone());
         let run = async move { (service, run.await) };
         self.running.lock().await.spawn(run);
         Ok(())
@@ -183,7 +202,7 @@ impl Mesh {
     /// Where a service listens.
     #[must_use]
     pub fn address(&self, service: Service) -> &str {
-        self.site.address(service)
+        self.addresses.get(&service).map_or("", String::as_str)
     }
 
     /// A service's certificate and whom it trusts, with the count of its callers' handshakes.

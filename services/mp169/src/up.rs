@@ -1,11 +1,9 @@
 //! `mp169 up`: the five services on this machine until they are told to stop.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use mesh_rpc::{Telemetry, TelemetryOptions};
-use mesh_types::SystemClock;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
 use crate::cli::services::UpArgs;
@@ -36,8 +34,8 @@ pub(crate) async fn run(args: UpArgs, otlp_endpoint: Option<String>) -> Result<(
         host: args.host.clone(),
         first_port: args.port,
     };
-    let clock = Arc::new(SystemClock);
-    let mesh = Mesh::start_with(&folder, &listen, clock, args.quotas).await?;
+    let clock = |_| mesh_service::machine_clock(args.accept_clock);
+    let mesh = Mesh::start_by(&folder, &listen, clock, args.quotas).await?;
     let ended = tokio::select! {
         stop = signals::told_to_stop() => stop,
         failed = mesh.failed() => Err(failed),

@@ -6,6 +6,7 @@ use mesh_api::status;
 use mesh_authz::Refusal;
 use mesh_service::store_refusal;
 use mesh_store::StoreError;
+use mesh_types::Doubt;
 use tonic::{Code, Status};
 
 use crate::contradiction::Contradiction;
@@ -44,6 +45,9 @@ pub enum Error {
     /// The caller may not, or no longer.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// What is to take effect now would be recorded for another time.
+    #[error("nothing can take effect now: {0}; give the time from when on")]
+    NotNow(#[from] Doubt),
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] StoreError),
@@ -67,6 +71,7 @@ impl From<Error> for Status {
             Error::NotWithdrawn(NotWithdrawn::Begun) => {
                 (Code::FailedPrecondition, ErrorReason::RegistrationBegun)
             }
+            Error::NotNow(_) => (Code::Unavailable, ErrorReason::ClockNotBelieved),
             Error::Contradicts(_) => (Code::FailedPrecondition, ErrorReason::ContradictsRecord),
         };
         status::refusal(code, reason, text)
@@ -122,6 +127,11 @@ mod tests {
                 Error::Refused(Refusal::RoleNotPermitted),
                 Code::PermissionDenied,
                 R::RoleNotPermitted,
+            ),
+            (
+                Error::NotNow(Doubt::LogAhead(std::time::Duration::from_secs(60))),
+                Code::Unavailable,
+                R::ClockNotBelieved,
             ),
             (
                 Error::Store(StoreError::Busy),

@@ -9,7 +9,8 @@ use mesh_audit::{Audit, Recordings};
 use mesh_authz::{AuthorizeLayer, Authorizer, Directory, Rules};
 use mesh_rpc::{Drained, Draining, Health, ServeOptions, Tls, serve};
 use mesh_service::{
-    Background, OPERATIONS, Operations, RunError, usable, watch_health, watch_state,
+    Background, OPERATIONS, Operations, RunError, recording, usable, watch_clock, watch_health,
+    watch_state,
 };
 use mesh_store::{Database, WriterSettings};
 use mesh_types::{Clock, SystemClock};
@@ -68,6 +69,9 @@ pub async fn run(
 ) -> Result<Drained, RunError> {
     let rules = Rules::read(deps.contracts, &SERVED)?;
     let recordings = Recordings::read(deps.contracts, &SERVED)?;
+    let clock = Arc::clone(&deps.clock);
+    let (inventory, writer) =
+        Inventory::open(&deps.database, clock, WriterSettings::default()).await?;
     let (audit, audit_task) = Audit::open(
         "registration",
         &deps.audit_database,
@@ -76,9 +80,6 @@ pub async fn run(
     )
     .await
     .map_err(RunError::Audit)?;
-    let clock = Arc::clone(&deps.clock);
-    let (inventory, writer) =
-        Inventory::open(&deps.database, clock, WriterSettings::default()).await?;
     let directory = Directory::not_loaded();
     let health = Health::new(&SERVED);
     let draining = Draining::new();
@@ -106,13 +107,22 @@ pub async fn run(
         rows,
         background.stop(),
     ));
-    // Serving means that callers can be recognised, the store answers, and calls are put on record.
+    background.spawn(watch_clock(
+        "registration",
+        Arc::clone(&deps.clock),
+        Some(inventory.store().clone()),
+        background.stop(),
+    ));
+    // Serving means that callers can be recognised, the store answers, calls are put on record, and what
+    // is recorded gets the right time.
     let able = {
         let (inventory, audit) = (inventory.clone(), audit.clone());
+        let clock = Arc::clone(&deps.clock);
         move || {
-            let (inventory, audit) = (inventory.clone(), audit.clone());
+            let (inventory, audit, clock) = (inventory.clone(), audit.clone(), Arc::clone(&clock));
             async move {
                 audit.usable()?;
+                recording(&*clock, inventory.store()).await?;
                 usable(inventory.store(), inventory.devices_head().await).map(drop)
             }
         }
@@ -130,6 +140,7 @@ pub async fn run(
 
     let (clock, store) = (Arc::clone(&deps.clock), inventory.store().clone());
     let operations = Operations::server("registration", clock, health.clone(), Some(store));
+    let clock = Arc::clone(&deps.clock);
     let registry = Registry::new(inventory.clone(), present, deps.clock, draining.token());
     let authority = OwnAuthority::new(registry.clone());
     let authorizer = Authorizer::new(rules, directory, Arc::new(authority));
@@ -146,7 +157,8 @@ pub async fn run(
         audit.journal(),
         health,
         draining,
-    );
+    )
+    .with_clock(clock);
     let served = serve(options, routes, shutdown).await;
 
     background.shutdown().await;

@@ -94,6 +94,7 @@ impl Inventory {
     ) -> Result<(Self, WriterTask), StoreError> {
         let store = Store::open(database, &MIGRATIONS).await?;
         let logs = Logs::new()?;
+        store.wake(&*clock).await?;
         let made = [&logs.parties, &logs.devices];
         store.make_logs(&made, clock.as_ref()).await?;
         let devices = log::head(&mut *store.readers().acquire().await?, &logs.devices).await?;

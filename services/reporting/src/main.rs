@@ -18,6 +18,7 @@ async fn main() -> ExitCode {
         if let Some(database) = config.database.audit_database() {
             deps.audit_database = database;
         }
+        deps.clock = config.process.clock();
         run(deps, listener, stop)
     })
     .await

@@ -10,7 +10,8 @@ use mesh_rpc::{
     ClientOptions, Drained, Draining, Health, NotReady, ServeOptions, Tls, connect, serve,
 };
 use mesh_service::{
-    Background, OPERATIONS, Operations, RunError, understood, usable, watch_health,
+    Background, OPERATIONS, Operations, RunError, exchange_time, recording, understood, usable,
+    watch_clock, watch_health,
 };
 use mesh_store::Database;
 use mesh_types::{Clock, SystemClock};
@@ -67,6 +68,7 @@ pub async fn run(
 ) -> Result<Drained, RunError> {
     let rules = Rules::read(deps.contracts, &[SERVICE, OPERATIONS])?;
     let recordings = Recordings::read(deps.contracts, &[SERVICE, OPERATIONS])?;
+    let (store, writer) = ReportStore::open(&deps.database, deps.clock.clone()).await?;
     let (audit, audit_task) = Audit::open(
         "reporting",
         &deps.audit_database,
@@ -75,9 +77,10 @@ pub async fn run(
     )
     .await
     .map_err(RunError::Audit)?;
-    let (store, writer) = ReportStore::open(&deps.database, deps.clock.clone()).await?;
-    let channel =
-        |service, address| connect(ClientOptions::new(service, address, deps.tls.clone()));
+    let channel = |service, address| {
+        let options = ClientOptions::new(service, address, deps.tls.clone());
+        connect(options.with_clock(Arc::clone(&deps.clock)))
+    };
     let registration = channel("registration", deps.registration);
     let flag_registry = channel("flag-registry", deps.flag_registry);
     let directory = Directory::not_loaded();
@@ -104,22 +107,35 @@ pub async fn run(
         devices,
         background.stop(),
     ));
+    background.spawn(exchange_time(
+        vec![registration.clone(), flag_registry.clone()],
+        Arc::clone(&deps.clock),
+        background.stop(),
+    ));
+    background.spawn(watch_clock(
+        "reporting",
+        Arc::clone(&deps.clock),
+        Some(store.database().clone()),
+        background.stop(),
+    ));
     background.spawn(follow_flags(
         flag_registry,
         store.clone(),
         flags,
         background.stop(),
     ));
-    // Serving means that the store has what reports rest on, and calls are put on record. The owners of
-    // the logs need not answer: reports go on, and say what they rest on.
+    // Serving means that the store has what reports rest on, that calls are put on record, and that what
+    // is recorded gets the right time. The owners of the logs need not answer: reports go on, and say
+    // what they rest on.
     let able = {
-        let (store, audit) = (store.clone(), audit.clone());
+        let (store, audit, clock) = (store.clone(), audit.clone(), Arc::clone(&deps.clock));
         move || {
-            let (store, audit) = (store.clone(), audit.clone());
+            let (store, audit, clock) = (store.clone(), audit.clone(), Arc::clone(&clock));
             let understood = logs.iter().try_for_each(understood);
             async move {
                 audit.usable()?;
                 understood?;
+                recording(&*clock, store.database()).await?;
                 match usable(store.database(), store.is_loaded().await)? {
                     true => Ok(()),
                     false => Err(NotReady::because("logs-not-followed-yet")),
@@ -142,6 +158,7 @@ pub async fn run(
     );
     // No rule here is about a Device, so registration is never asked for authority.
     let authority = RemoteAuthority::new(registration, ());
+    let clock = Arc::clone(&deps.clock);
     let reporting = Reporting::new(
         store.clone(),
         directory.clone(),
@@ -160,7 +177,8 @@ pub async fn run(
         audit.journal(),
         health,
         draining,
-    );
+    )
+    .with_clock(clock);
     let served = serve(options, routes, shutdown).await;
 
     background.shutdown().await;

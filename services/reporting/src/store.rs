@@ -140,6 +140,7 @@ impl ReportStore {
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, WriterTask), StoreError> {
         let store = Store::open(database, &MIGRATIONS).await?;
+        store.wake(&*clock).await?;
         let settings = WriterSettings::default();
         let (writer, task) = Writer::start(store.clone(), Reports, clock, settings);
         Ok((Self { store, writer }, task))

@@ -6,7 +6,6 @@
 
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use flag_registry::Quotas;
@@ -15,7 +14,7 @@ use mesh_api::csp_notification::v1::GetSubscriptionRequest;
 use mesh_api::reporting::v1::GetObligationReportRequest;
 use mesh_pki::{CA_CERTIFICATE_FILE, IssuedPaths};
 use mesh_testkit::wait_until;
-use mesh_types::{DeviceId, SystemClock};
+use mesh_types::DeviceId;
 use mp169::clients::Clients;
 use mp169::home::Folder;
 use mp169::load::load;
@@ -57,8 +56,8 @@ impl Town {
     pub(crate) async fn build(parent: &Path, homes: u16) -> Result<Self> {
         let home = TempDir::new_in(parent)?;
         let folder = Folder::open_or_make(home.path())?;
-        let (anywhere, clock) = (Listen::default(), Arc::new(SystemClock));
-        let mesh = Mesh::start_with(&folder, &anywhere, clock, unlimited()).await?;
+        let (anywhere, clock) = (Listen::default(), |_| mesh_service::machine_clock(false));
+        let mesh = Mesh::start_by(&folder, &anywhere, clock, unlimited()).await?;
         let town = Self {
             mesh,
             folder,

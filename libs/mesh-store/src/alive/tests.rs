@@ -1,3 +1,5 @@
+//! Starts whose last life is known, and logs of a time to come.
+
 use std::sync::Arc;
 
 use mesh_types::{ManualClock, WatchedClock};

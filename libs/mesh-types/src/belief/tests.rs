@@ -1,3 +1,5 @@
+//! The rule, by what it is for and for any clocks.
+
 use proptest::prelude::*;
 
 use super::*;

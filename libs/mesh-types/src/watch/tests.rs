@@ -1,3 +1,5 @@
+//! What a watched clock remembers, and for how long.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
@@ -115,4 +117,25 @@ fn an_operators_word_holds_for_the_start_and_not_for_a_later_step() {
     assert_eq!(watched.doubt(), None);
     world.clock.advance(DAY);
     assert_eq!(watched.doubt(), Some(Doubt::AheadOfLastLife(DAY)));
+}
+
+#[test]
+fn the_likely_time_is_the_right_one_while_the_clock_is_set_ahead() {
+    let world = World::new();
+    let likely = LikelyClock(Arc::new(world.watched.clone()));
+    let right = world.clock.now();
+    world.clock.advance(2 * DAY);
+    assert_eq!((likely.now(), likely.doubt()), (right, None));
+    world.pass(SECOND);
+    assert_eq!(likely.now(), right.saturating_add(SECOND));
+}
+
+#[test]
+fn the_surer_of_two_pasts_counts() {
+    let (loose, exact) = (History::Loose(7), History::Exact(9));
+    assert_eq!(surer(History::None, loose), loose);
+    assert_eq!(surer(loose, History::None), loose);
+    assert_eq!(surer(loose, History::Loose(5)), History::Loose(5));
+    assert_eq!(surer(loose, exact), exact);
+    assert_eq!(surer(exact, History::Loose(5)), exact);
 }

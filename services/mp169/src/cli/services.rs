@@ -34,6 +34,10 @@ pub struct UpArgs {
     /// Load the sample inventory: three suppliers, about 1,000 Devices.
     #[arg(long)]
     pub sample: bool,
+    /// Take this machine's clock for right at this start, though it is further ahead of the last one
+    /// than is explained.
+    #[arg(long, env = "MP169_ACCEPT_CLOCK")]
+    pub accept_clock: bool,
     /// Which log lines to show on standard error, in the syntax of `RUST_LOG`.
     #[arg(long, default_value = "warn")]
     pub log: String,

@@ -31,7 +31,14 @@ impl Deciding<'_> {
         start: Option<Timestamp>,
     ) -> Result<wire::ChangeSupplierResponse, Error> {
         self.known.judge_supplier(mpxn, party)?;
-        let start = start.unwrap_or(self.now);
+        let start = match start {
+            Some(start) => start,
+            // Recorded is the log's own time, which may be far from now.
+            None => match self.tx.log_ahead(&self.logs.devices)? {
+                Some(doubt) => return Err(doubt.into()),
+                None => self.now,
+            },
+        };
         let room = self.known.supply(mpxn).change_at(start)?;
         let made = self.register(origin, mpxn, party, &room)?;
         Ok(wire::ChangeSupplierResponse {
