@@ -1,6 +1,6 @@
 //! `mp169 backup`: copies of the databases, each checked, and a list of what they hold.
 
-mod manifest;
+pub(crate) mod manifest;
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -23,7 +23,7 @@ use manifest::{Copied, MANIFEST, Manifest};
 /// Only the owner may look into a folder of copies.
 const MODE: u32 = 0o700;
 /// What holds the private keys of a mesh.
-const KEYS: [&str; 2] = ["authority", "certificates"];
+pub(crate) const KEYS: [&str; 2] = ["authority", "certificates"];
 
 /// Carries out the command.
 pub(crate) async fn run(args: BackupArgs) -> Result<()> {
@@ -118,7 +118,7 @@ async fn copy(database: &Path, to: &Path) -> Result<Copied> {
     copied.with_context(|| format!("{} was copied to {}", database.display(), to.display()))
 }
 
-fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     make(to)?;
     for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
         let entry = entry?;

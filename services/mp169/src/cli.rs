@@ -14,6 +14,7 @@ pub(crate) mod log;
 pub(crate) mod party;
 pub(crate) mod question;
 pub(crate) mod report;
+pub(crate) mod restore;
 pub(crate) mod services;
 pub(crate) mod value;
 
@@ -31,6 +32,7 @@ use flag::FlagCommand;
 use log::LogCommand;
 use party::PartyCommand;
 use report::ReportCommand;
+use restore::{RESTORE, RestoreArgs};
 use services::{DemoArgs, UpArgs};
 
 /// Reduced communications by consumer choice (SEC modification MP169): the mesh on one machine, and
@@ -91,6 +93,9 @@ pub enum Command {
     /// Copies the databases of a mesh while it runs, checks each copy, and lists what it holds.
     #[command(after_help = BACKUP)]
     Backup(BackupArgs),
+    /// Puts copies that `mp169 backup` made in place of databases that are lost.
+    #[command(after_help = RESTORE)]
+    Restore(RestoreArgs),
     /// Checks that the logs, which are the audit record, are whole, and exports their events.
     #[command(subcommand)]
     Log(LogCommand),

@@ -6,7 +6,7 @@ pub(crate) const CODES: &str = "Exit codes:\n  \
     1  failed\n  \
     2  the command line is wrong\n  \
     3  refused: not authenticated or not permitted\n  \
-    4  refused: a precondition does not hold\n  \
+    4  refused: a precondition does not hold, or --yes was not said\n  \
     5  refused, as a whole or in part: malformed, contradicts the record, or names nothing that exists\n  \
     6  not available now: try again\n  \
     7  a log is not whole (`log verify`)\n  \
@@ -16,6 +16,11 @@ pub(crate) const CODES: &str = "Exit codes:\n  \
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
+
+/// The command changes something for good, and nobody has said that it shall.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing was changed: {0}")]
+pub(crate) struct NotConfirmed(pub(crate) &'static str);
 
 /// Some of the things that a command was about were not done; which ones was said before.
 #[derive(Debug, thiserror::Error)]

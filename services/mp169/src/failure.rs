@@ -6,7 +6,7 @@ use mesh_api::common::v1::ErrorReason as Reason;
 use mesh_api::status::reason_of;
 use tonic::{Code, Status};
 
-use crate::exit::{Incomplete, NotWhole, ReaderGone, Usage};
+use crate::exit::{Incomplete, NotConfirmed, NotWhole, ReaderGone, Usage};
 use crate::outcome::{explain, refusal};
 use crate::output::complain;
 
@@ -19,6 +19,7 @@ pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
         complain(&format_args!("mp169: {error:#}"));
         let code = match error {
             error if error.is::<Usage>() => 2,
+            error if error.is::<NotConfirmed>() => 4,
             error if error.is::<Incomplete>() => 5,
             error if error.is::<NotWhole>() => 7,
             _ => 1,
@@ -108,6 +109,9 @@ fn advice(status: &Status) -> Option<&'static str> {
         }
         Reason::RegistrationBegun => {
             "`mp169 device change-supplier` registers another supplier from now on."
+        }
+        Reason::LogWentBack => {
+            "An older database was put in place, or one was lost: put the right file back, or see `mp169 log accept-loss --help`."
         }
         Reason::PositionOfAnotherEpoch => {
             "The log began anew: start over, with `--from snapshot` where a stream is watched."

@@ -5,6 +5,7 @@
 //! | `mp169 demo`: the main job as a story | `story.rs` and `story/` |
 //! | `mp169 up`: the five services until Ctrl-C | `mesh.rs`, `up.rs` |
 //! | `mp169 backup`: copies of the databases | `backup.rs` and `backup/` |
+//! | `mp169 restore`: copies put in place, and what is lost | `restore.rs`, `loss.rs` |
 //! | the client: `mp169 flag`, `mp169 party` and so on | the file of that name; its arguments in `cli/` |
 //!
 //! This is the one crate besides the tests that depends on the services' code.
@@ -27,6 +28,7 @@ mod inventory;
 mod issued;
 pub mod load;
 mod log;
+mod loss;
 pub mod mesh;
 mod outcome;
 mod output;
@@ -35,6 +37,7 @@ mod progress;
 mod reading;
 mod replace;
 mod report;
+mod restore;
 pub mod sample;
 pub mod service;
 mod session;
@@ -67,6 +70,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         cli::Command::Report(command) => traced(otlp, report::run(command)).await,
         cli::Command::Log(command) => traced(otlp, log::run(command)).await,
         cli::Command::Backup(args) => backup::run(args).await,
+        cli::Command::Restore(args) => restore::run(args).await,
         cli::Command::Completions { shell } => completions(shell),
     };
     match ended {

@@ -1,5 +1,6 @@
 //! `mp169 log`: is a log whole, and what stands in it?
 
+mod accept;
 mod file;
 mod line;
 mod served;
@@ -25,6 +26,7 @@ pub(crate) async fn run(command: LogCommand) -> Result<()> {
     match command {
         LogCommand::Verify(args) => verify(args).await,
         LogCommand::Export(args) => export(args).await,
+        LogCommand::AcceptLoss(args) => accept::run(args).await,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::log::read_stamp;
 use crate::output::{instant, json as wire_json};
 
 /// Its name in the folder of a backup.
-pub(super) const MANIFEST: &str = "manifest.json";
+pub(crate) const MANIFEST: &str = "manifest.json";
 
 /// The columns of a manifest for people.
 pub(super) const HEADER: [&str; 5] = ["file", "log", "events", "last recorded", "hash of the last"];
@@ -117,7 +117,7 @@ impl Copied {
 }
 
 /// How long a file is, and its SHA-256.
-fn digest(path: &Path) -> io::Result<(u64, [u8; 32])> {
+pub(crate) fn digest(path: &Path) -> io::Result<(u64, [u8; 32])> {
     let mut file = File::open(path)?;
     let mut sha256 = Sha256::new();
     let mut octets = 0;

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use mesh_types::LogName;
 
 use super::connection::Output;
+use super::restore::Consent;
 
 const VERIFY: &str = "Every event is checked, from the first to the log's head: that none is missing, \
     added or moved, that its octets give its hash, that its hash rests on the one before it, and that \
@@ -33,6 +34,18 @@ const EXPORT: &str = "Nothing is checked, so that a damaged copy can be exported
     mp169 log export --log devices --after 1000 --until 2000\n  \
     mp169 log export --database backup/registration.db";
 
+const ACCEPT_LOSS: &str = "For a database that is older than it was, or of which a part is gone, once it is certain that the \
+    right file will not come back. Its service must be stopped.\n\n\
+    Every log of the database begins a new history, with a new epoch: its events, sequences and hash chain \
+    go on after the last event that is there. What was lost, by whose word, when and why is kept in \
+    the database; the witness and the -wal are kept beside it as they were. When the service starts again \
+    its followers make everything anew from a snapshot, and a CSP is told the differences as events of its \
+    own log. A flag whose event is lost is not set any more: tell its supplier, who sets it again.\n\n\
+    Without --yes nothing is changed: what would be accepted is shown, and the exit code is 4, or 0 with \
+    --dry-run.\n\n\
+    Example:\n  \
+    mp169 log accept-loss --database backup/flag-registry.db --reason 'disk lost, ticket 117' --dry-run";
+
 /// `log`
 #[derive(Debug, Subcommand)]
 pub enum LogCommand {
@@ -42,6 +55,9 @@ pub enum LogCommand {
     /// Prints the events of logs with their hashes, one line of JSON each.
     #[command(after_help = EXPORT)]
     Export(ExportArgs),
+    /// Accepts for good that events of a database's logs are lost, and lets new histories begin.
+    #[command(after_help = ACCEPT_LOSS)]
+    AcceptLoss(AcceptLossArgs),
 }
 
 /// Which logs, and where they are.
@@ -86,6 +102,23 @@ pub struct ExportArgs {
     /// Only events up to this one; up to the log's head if not given.
     #[arg(long, value_name = "SEQUENCE")]
     pub until: Option<u64>,
+}
+
+/// `log accept-loss`
+#[derive(Debug, Args)]
+pub struct AcceptLossArgs {
+    /// The database of the service that is stopped.
+    #[arg(long, value_name = "FILE", value_parser = database)]
+    pub database: PathBuf,
+    /// Why: kept in the database. No personal data.
+    #[arg(long)]
+    pub reason: String,
+    /// Whether to do it.
+    #[command(flatten)]
+    pub consent: Consent,
+    /// How to show the answer.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
 }
 
 /// Reads a path, or the URL by which a service names the same file.

@@ -1,5 +1,6 @@
 //! Logs checked by the command and by another language: served, copied, and damaged.
 
+mod accept;
 mod world;
 
 use std::io::Write as _;

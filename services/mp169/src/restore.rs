@@ -1,0 +1,95 @@
+//! `mp169 restore`: copies put in place of databases that are lost.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use mesh_store::restore;
+use serde_json::Value;
+
+use crate::backup::manifest::{MANIFEST, digest};
+use crate::backup::{KEYS, copy_folder};
+use crate::cli::restore::RestoreArgs;
+use crate::denied::DENIED_FILE;
+use crate::exit::NotWhole;
+use crate::home::Folder;
+use crate::loss::{decision, explain, rehearsal, show};
+
+/// Carries out the command.
+pub(crate) async fn run(args: RestoreArgs) -> Result<()> {
+    let files = checked(&args)?;
+    let _claim = if args.consent.yes {
+        put_keys_back(&args)?;
+        Some(Folder::open(&args.home)?.claim()?)
+    } else {
+        None
+    };
+    let decision = decision(&args.reason);
+    let mut all = Vec::new();
+    for file in files {
+        let (backup, database) = (args.from.join(&file), args.home.join(&file));
+        let explain = |error| explain(&database, error);
+        let accepted = if args.consent.yes {
+            let restored = restore(&backup, &database, args.replace, &decision).await;
+            restored.map_err(explain)?
+        } else {
+            let (_folder, copy) = rehearsal(&database)?;
+            let tried = restore(&backup, &copy, args.replace, &decision).await;
+            tried.map_err(explain)?
+        };
+        all.push((database, accepted));
+    }
+    show(
+        &all,
+        args.output,
+        args.consent,
+        "Restored. Start the services again (`mp169 up`); followers make everything anew. Tell the suppliers whose flags are lost.",
+    )
+}
+
+/// The files of the backup that are asked for, each as the manifest says.
+fn checked(args: &RestoreArgs) -> Result<Vec<String>> {
+    let path = args.from.join(MANIFEST);
+    let text = fs::read(&path)
+        .with_context(|| format!("{} is no finished backup", args.from.display()))?;
+    let manifest: Value = serde_json::from_slice(&text)
+        .with_context(|| format!("{} cannot be read", path.display()))?;
+    let copies = manifest["databases"].as_array().into_iter().flatten();
+    let mut files = Vec::new();
+    for copy in copies {
+        let file = copy["file"].as_str().context("a manifest names files")?;
+        // A name, and no way to elsewhere.
+        if Path::new(file).file_name() != Some(file.as_ref()) {
+            bail!("{} names {file}, which is no file's name", path.display());
+        }
+        if !args.database.is_empty() && !args.database.iter().any(|asked| asked == file) {
+            continue;
+        }
+        let (_, sha256) = digest(&args.from.join(file))
+            .with_context(|| format!("cannot read {file} of the backup"))?;
+        if copy["sha256"] != hex::encode(sha256) {
+            let what = format!("{file} is not what {} says", path.display());
+            return Err(NotWhole(what).into());
+        }
+        files.push(file.to_owned());
+    }
+    if let Some(missing) = args.database.iter().find(|asked| !files.contains(asked)) {
+        bail!("{} has no {missing}", path.display());
+    }
+    Ok(files)
+}
+
+/// Where there is no authority, a backup's is put, with all that goes with it.
+fn put_keys_back(args: &RestoreArgs) -> Result<()> {
+    let there = args.home.join(KEYS[0]).exists();
+    if there || !args.from.join(KEYS[0]).exists() {
+        return Ok(());
+    }
+    for folder in KEYS {
+        copy_folder(&args.from.join(folder), &args.home.join(folder))?;
+    }
+    let denied = args.from.join(DENIED_FILE);
+    fs::copy(&denied, args.home.join(DENIED_FILE))
+        .with_context(|| format!("cannot copy {}", denied.display()))?;
+    Ok(())
+}
