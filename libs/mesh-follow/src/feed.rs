@@ -2,6 +2,7 @@
 
 mod as_of;
 mod asked;
+mod notice;
 mod reader;
 mod snapshot;
 
@@ -15,7 +16,7 @@ use mesh_authz::{Authorization, Caller};
 use mesh_store::cursor::Cursor;
 use mesh_store::log::{self, Head};
 use mesh_store::{Seen, Store, StoreError, Trouble};
-use mesh_types::{Clock, LogName, Position, Sequence};
+use mesh_types::{Clock, LogName, Position, Sequence, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
@@ -26,6 +27,7 @@ use reader::{End, Opening, Reader};
 
 pub use as_of::AsOf;
 pub use asked::{Asked, Start};
+pub use notice::{Notice, Notices};
 pub use reader::FrameStream;
 pub use snapshot::{NoSnapshot, SNAPSHOT_ITEMS, SnapshotPage, SnapshotPages};
 
@@ -63,6 +65,8 @@ pub struct Feed {
     clock: Arc<dyn Clock>,
     draining: CancellationToken,
     settings: FeedSettings,
+    notices: Option<Arc<dyn Notices>>,
+    source: Option<watch::Receiver<Option<Timestamp>>>,
 }
 
 impl Feed {
@@ -80,6 +84,8 @@ impl Feed {
             clock,
             draining,
             settings: FeedSettings::default(),
+            notices: None,
+            source: None,
         }
     }
 
@@ -87,6 +93,21 @@ impl Feed {
     #[must_use]
     pub fn with_settings(mut self, settings: FeedSettings) -> Self {
         self.settings = settings;
+        self
+    }
+
+    /// The same with notices between the events.
+    #[must_use]
+    pub fn with_notices(mut self, notices: Arc<dyn Notices>) -> Self {
+        self.notices = Some(notices);
+        self
+    }
+
+    /// The same for a log that is made of another one. `stale_since` says since when its owner has not
+    /// been heard from; readers get that with the checkpoints, and a checkpoint when it changes.
+    #[must_use]
+    pub fn with_source(mut self, stale_since: watch::Receiver<Option<Timestamp>>) -> Self {
+        self.source = Some(stale_since);
         self
     }
 

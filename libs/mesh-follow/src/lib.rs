@@ -18,8 +18,8 @@ mod status;
 
 pub use directory::follow_directory;
 pub use feed::{
-    AsOf, Asked, Feed, FeedSettings, FrameStream, NoSnapshot, SNAPSHOT_ITEMS, SnapshotPage,
-    SnapshotPages, Start,
+    AsOf, Asked, Feed, FeedSettings, FrameStream, NoSnapshot, Notice, Notices, SNAPSHOT_ITEMS,
+    SnapshotPage, SnapshotPages, Start,
 };
 pub use follower::{Begin, FollowError, Follower, LogEvent};
 pub use frames::{Body, FollowResponse};

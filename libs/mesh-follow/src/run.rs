@@ -279,6 +279,12 @@ impl Session<'_> {
                 };
                 follower.checkpoint_at(at, looked).await?;
             }
+            // The corrections come as events.
+            (Body::Frame(Frame::Resync(resync)), Stage::Tail(at)) => {
+                if position(resync.position)? != at.position {
+                    return Err(FollowError::Malformed("a resync at another place"));
+                }
+            }
             _ => return Err(FollowError::Malformed("a frame out of turn")),
         }
         Ok(true)

@@ -169,7 +169,7 @@ fn sends(frame: &FollowFlagChangesResponse) -> Option<Sequence> {
     let position = match frame_of(frame)? {
         Frame::Entries(entries) => entries.entries.last()?.position.as_ref(),
         Frame::SnapshotComplete(complete) => complete.position.as_ref(),
-        Frame::Hello(_) | Frame::Checkpoint(_) | Frame::Draining(_) => None,
+        Frame::Hello(_) | Frame::Checkpoint(_) | Frame::Draining(_) | Frame::Resync(_) => None,
     };
     position.map(|position| position.sequence)
 }

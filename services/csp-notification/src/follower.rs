@@ -1,11 +1,16 @@
 //! How do the events of the log `flags` get into the CSPs' logs?
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use futures::FutureExt as _;
+use mesh_api::common::v1::ErrorReason;
+use mesh_api::csp_notification::v1::SourceTrouble;
 use mesh_api::flag_registry::v1::flag_service_client::FlagServiceClient;
 use mesh_api::flag_registry::v1::{
     FlagEvent, FlagSnapshot, FollowFlagsRequest, FollowFlagsResponse,
 };
+use mesh_api::status::reason_of;
 use mesh_follow::{Begin, FollowError, FollowedLog, Follower, LogEvent, follow};
 use mesh_rpc::{MeshChannel, link_to};
 use mesh_store::cursor::Cursor;
@@ -18,7 +23,8 @@ use tracing::Span;
 use crate::error::Error;
 use crate::project::{Malformed, project};
 use crate::resync::FlagsByCsp;
-use crate::store::{Command, CspLogs, FlagChange, Followed, Resync, projected};
+use crate::source::Source;
+use crate::store::{Command, CspLogs, FlagChange, Followed, SnapshotOfFlags, projected};
 
 /// Projects `flags`, from its first event on, until `stop` is cancelled.
 pub(crate) async fn follow_flags(
@@ -26,21 +32,29 @@ pub(crate) async fn follow_flags(
     store: Store,
     writer: Writer<CspLogs>,
     log: FollowedLog,
+    source: Source,
     stop: CancellationToken,
 ) {
     let follower = Projector {
         store,
         writer,
+        source: source.clone(),
         at: None,
         refused: None,
         snapshot: FlagsByCsp::default(),
     };
     let client = FlagServiceClient::new(channel);
     let connect = move |start| {
-        let mut client = client.clone();
+        let (mut client, source) = (client.clone(), source.clone());
         async move {
             let request = FollowFlagsRequest { start: Some(start) };
-            Ok(client.follow_flags(request).await?.into_inner())
+            let followed = client.follow_flags(request).await;
+            let followed = followed.inspect_err(|refused| {
+                if reason_of(refused) == Some(ErrorReason::LogWentBack) {
+                    source.troubled(SourceTrouble::LogWentBack);
+                }
+            });
+            Ok(followed?.into_inner())
         }
         .boxed()
     };
@@ -50,6 +64,7 @@ pub(crate) async fn follow_flags(
 struct Projector {
     store: Store,
     writer: Writer<CspLogs>,
+    source: Source,
     /// Where the store's cursor stands as far as this replica knows.
     at: Option<Cursor>,
     /// A place that is not in the log's present history.
@@ -73,6 +88,15 @@ impl Follower for Projector {
         })
     }
 
+    fn connected(&mut self, silence: Duration) {
+        self.source.connected(silence);
+    }
+
+    async fn checkpoint(&mut self, _at: &Cursor) -> Result<(), FollowError> {
+        self.source.heard();
+        Ok(())
+    }
+
     async fn snapshot_part(&mut self, part: FlagSnapshot) -> Result<(), FollowError> {
         for entry in &part.entries {
             let added = self.snapshot.add(entry);
@@ -92,7 +116,7 @@ impl Follower for Projector {
             "the log `flags` has a new history: what each CSP was told is corrected"
         );
         let to = cursor.clone();
-        let resync = Command::Resync(Resync { from, to, flags });
+        let resync = Command::Resync(SnapshotOfFlags { from, to, flags });
         self.write(resync, cursor).await
     }
 
@@ -118,6 +142,7 @@ impl Follower for Projector {
             "the log `flags` has another history than the one that was projected: a snapshot of it \
              is compared with what each CSP was told"
         );
+        self.source.troubled(SourceTrouble::Resync);
         self.refused.clone_from(&self.at);
         true
     }
@@ -129,6 +154,7 @@ impl Projector {
         match self.writer.submit(command).await? {
             Ok(()) => {
                 self.at = Some(to);
+                self.source.heard();
                 Ok(())
             }
             Err(Error::Stale) => Err(FollowError::Stale),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::stream::BoxStream;
-use mesh_api::convert::{FieldErrors, position_from_wire, timestamp_from_wire};
+use mesh_api::convert::{FieldErrors, position_from_wire, timestamp_from_wire, timestamp_to_wire};
 use mesh_api::csp_notification::v1 as wire;
 use mesh_api::csp_notification::v1::csp_notification_service_server::CspNotificationService;
 use mesh_authz::{Authorization, Refusal};
@@ -16,7 +16,8 @@ use tonic::{Request, Response, Status};
 
 use crate::delivery::{Attachments, Delivery, deliver};
 use crate::error::Error;
-use crate::store::{self, Command, CspLogs, ReducedDevices};
+use crate::source::Source;
+use crate::store::{self, Command, CspLogs, ReducedDevices, Resyncs};
 use crate::subscription::{OwnCsp, Subscription, log_of};
 
 /// The handlers, and what they need.
@@ -27,6 +28,7 @@ pub(crate) struct CspNotification {
     pub(crate) draining: CancellationToken,
     pub(crate) feed_settings: FeedSettings,
     pub(crate) attachments: Attachments,
+    pub(crate) source: Source,
 }
 
 #[tonic::async_trait]
@@ -127,6 +129,11 @@ impl CspNotification {
         let (store, clock) = (self.store.clone(), Arc::clone(&self.clock));
         Feed::new(store, log_of(csp), clock, self.draining.clone())
             .with_settings(self.feed_settings)
+            .with_source(self.source.stale_since())
+            .with_notices(Arc::new(Resyncs {
+                store: self.store.clone(),
+                csp: csp.clone(),
+            }))
     }
 
     async fn write(&self, command: Command) -> Result<(), Error> {
@@ -148,7 +155,12 @@ impl CspNotification {
     }
 
     fn to_wire(&self, subscription: &Subscription) -> wire::Subscription {
-        subscription.to_wire(self.attachments.is_attached(&subscription.csp))
+        let mut wire = subscription.to_wire(self.attachments.is_attached(&subscription.csp));
+        if let Some((since, trouble)) = self.source.stale() {
+            wire.source_stale_since = Some(timestamp_to_wire(since));
+            wire.set_source_trouble(trouble);
+        }
+        wire
     }
 
     fn after(&self, scope: &Scope<'_>, token: &str) -> Result<String, Error> {

@@ -25,6 +25,7 @@
 //! | what is a CSP told after a new history of `flags`? | `resync.rs` |
 //! | how far is a CSP? | `subscription.rs` |
 //! | what is kept, and what is written together? | `store.rs`, `store/` |
+//! | does flag-registry still tell us everything? | `source.rs` |
 //! | how do events get here? | `follower.rs` |
 //! | what happens to a frame on its way out? | `delivery.rs` |
 
@@ -36,6 +37,7 @@ mod grpc;
 pub mod project;
 pub mod resync;
 mod serve;
+mod source;
 mod store;
 mod subscription;
 

@@ -19,6 +19,7 @@ use tonic::service::Routes;
 use crate::delivery::Attachments;
 use crate::follower::follow_flags;
 use crate::grpc::CspNotification;
+use crate::source::Source;
 use crate::store::{CspLogs, MIGRATIONS, projected};
 
 /// The full name of the service in the contracts.
@@ -116,11 +117,14 @@ pub async fn run(
         Some(store.clone()),
         background.stop(),
     ));
+    let source = Source::new(Arc::clone(&deps.clock));
+    background.spawn(source.clone().watch(background.stop()));
     background.spawn(follow_flags(
         flag_registry,
         store.clone(),
         writer.clone(),
         flags.clone(),
+        source.clone(),
         background.stop(),
     ));
     // Serving means that callers can be recognised, the store answers, calls are put on record, and what
@@ -162,6 +166,7 @@ pub async fn run(
         draining: draining.token(),
         feed_settings: deps.feed_settings,
         attachments: Attachments::default(),
+        source,
     };
     let routes = Routes::new(CspNotificationServiceServer::new(handlers)).add_service(operations);
     let options = ServeOptions::new(

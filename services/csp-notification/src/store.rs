@@ -8,19 +8,20 @@ mod rows;
 mod tests;
 
 use async_trait::async_trait;
-use mesh_api::convert::timestamp_to_wire;
+use mesh_api::common::v1::{Resync, stream_frame::Frame};
+use mesh_api::convert::{position_to_wire, timestamp_to_wire};
 use mesh_api::csp_notification::v1 as wire;
-use mesh_follow::{SNAPSHOT_ITEMS, SnapshotPage, SnapshotPages};
+use mesh_follow::{Notice, Notices, SNAPSHOT_ITEMS, SnapshotPage, SnapshotPages};
 use mesh_store::cursor::{self, Cursor};
 use mesh_store::log::{self, Head, PageLimit};
 use mesh_store::sqlite::Conn;
 use mesh_store::{Migrator, Store, StoreError};
-use mesh_types::{CspId, Sequence};
+use mesh_types::{CspId, Position, Sequence};
 
 use crate::subscription::{Subscription, log_of};
 use rows::{ReducedRow, SubscriptionRow};
 
-pub(crate) use batch::{Command, CspLogs, FlagChange, Followed, Resync};
+pub(crate) use batch::{Command, CspLogs, FlagChange, Followed, SnapshotOfFlags};
 
 /// The service's tables.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -108,6 +109,36 @@ impl SnapshotPages for ReducedDevices {
                 devices: rows.iter().map(reduced_to_wire).collect(),
             },
         })
+    }
+}
+
+/// The resyncs of a CSP's log, to be told on its streams.
+pub(crate) struct Resyncs {
+    pub(crate) store: Store,
+    pub(crate) csp: CspId,
+}
+
+#[async_trait]
+impl Notices for Resyncs {
+    async fn next(&self, at: &Position, last: u64) -> Result<Option<Notice>, StoreError> {
+        let mut conn = self.store.readers().acquire().await?;
+        let row = rows::next_resync(&mut conn, &self.csp, at.sequence, last).await?;
+        Ok(row.map(|row| {
+            let position = Position {
+                sequence: row.after,
+                ..at.clone()
+            };
+            Notice {
+                number: row.number,
+                after: row.after,
+                frame: Frame::Resync(Resync {
+                    position: Some(position_to_wire(&position)),
+                    differences: row.differences,
+                    source_position: Some(position_to_wire(&row.flags)),
+                    recorded_time: Some(timestamp_to_wire(row.recorded_time)),
+                }),
+            }
+        }))
     }
 }
 

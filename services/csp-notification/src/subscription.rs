@@ -70,6 +70,7 @@ impl Subscription {
             oldest_unacknowledged_time: self.oldest_unacknowledged.map(timestamp_to_wire),
             acknowledged_time: self.acknowledged_time.map(timestamp_to_wire),
             attached,
+            ..wire::Subscription::default()
         }
     }
 }

@@ -13,7 +13,7 @@ use mesh_types::CspId;
 use crate::cli::connection::Output;
 use crate::cli::csp::{AckArgs, CspCommand, LagArgs};
 use crate::exit::Usage;
-use crate::output::{instant, print_json, print_table};
+use crate::output::{instant, print_json, print_table, short};
 use crate::reading::{self, Columns};
 use crate::session::Session;
 
@@ -129,7 +129,7 @@ async fn acknowledge(
     Ok(answer.into_inner())
 }
 
-const HEADER: [&str; 7] = [
+const HEADER: [&str; 8] = [
     "CSP",
     "last event",
     "sent",
@@ -137,6 +137,7 @@ const HEADER: [&str; 7] = [
     "lag",
     "oldest waits since",
     "attached",
+    "flags",
 ];
 
 fn row(subscription: &wire::Subscription) -> Vec<String> {
@@ -150,5 +151,21 @@ fn row(subscription: &wire::Subscription) -> Vec<String> {
         subscription.lag.to_string(),
         instant(subscription.oldest_unacknowledged_time.as_ref()),
         if subscription.attached { "yes" } else { "no" }.to_owned(),
+        flags(subscription),
     ]
+}
+
+/// Whether the CSP's log keeps up with the flags.
+fn flags(subscription: &wire::Subscription) -> String {
+    match &subscription.source_stale_since {
+        None => "up to date".to_owned(),
+        Some(since) => format!(
+            "{} since {}",
+            short(
+                subscription.source_trouble().as_str_name(),
+                "SOURCE_TROUBLE_"
+            ),
+            instant(Some(since))
+        ),
+    }
 }

@@ -13,10 +13,10 @@ use mesh_store::StoreError;
 use mesh_store::cursor::Cursor;
 use mesh_store::log::{self, Head, PageLimit, StoredEvent};
 use mesh_types::Position;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tonic::{Code, Status};
 
-use super::{Feed, SnapshotPages, unavailable};
+use super::{Feed, Notice, SnapshotPages, unavailable};
 use crate::FollowResponse;
 
 /// What one frame holds. Each reader that takes nothing costs about two of them: one that waits, and
@@ -67,6 +67,7 @@ impl<R: FollowResponse> Reader<R> {
     {
         let interval = self.feed.settings.checkpoint_interval;
         let interval = interval.mul_f64(rand::random_range(0.9..=1.0));
+        let mut source = self.feed.source.clone();
         let mut committed = self.feed.store.committed().subscribe(&self.feed.log);
         self.send(Frame::Hello(wire::StreamHello {
             head: Some(position_to_wire(&head.position)),
@@ -82,24 +83,33 @@ impl<R: FollowResponse> Reader<R> {
             },
         };
         let mut next_checkpoint = tokio::time::Instant::now();
+        let mut noticed = 0;
         loop {
             committed.borrow_and_update();
+            let stale_since = source
+                .as_mut()
+                .and_then(|source| *source.borrow_and_update());
             let looked = self.feed.clock.now();
-            if self.tail(&mut at).await? {
+            if self.tail(&mut at, &mut noticed).await? {
                 // Whoever was behind learns at once that it no longer is.
                 next_checkpoint = tokio::time::Instant::now();
             }
             if tokio::time::Instant::now() >= next_checkpoint {
                 let time = Some(timestamp_to_wire(looked));
                 let position = Some(position_to_wire(&at));
-                self.send(Frame::Checkpoint(wire::Checkpoint { position, time }))
-                    .await?;
+                self.send(Frame::Checkpoint(wire::Checkpoint {
+                    position,
+                    time,
+                    source_stale_since: stale_since.map(timestamp_to_wire),
+                }))
+                .await?;
                 next_checkpoint = tokio::time::Instant::now() + interval;
             }
             tokio::select! {
                 () = self.frames.closed() => return Err(End::Gone),
                 () = self.leaving() => return self.drain(Some(&at)).await,
                 () = self.feed.commit_or_poll(&mut committed) => {}
+                () = changed(source.as_mut()) => next_checkpoint = tokio::time::Instant::now(),
                 () = tokio::time::sleep_until(next_checkpoint) => {}
             }
         }
@@ -164,19 +174,31 @@ impl<R: FollowResponse> Reader<R> {
         Ok(Some(shown.position))
     }
 
-    /// Sends what follows `at` up to the head; says whether there was anything.
-    async fn tail(&self, at: &mut Position) -> Result<bool, End> {
+    /// Sends what follows `at` up to the head, and the notices on the way after number `noticed`; says
+    /// whether there was anything.
+    async fn tail(&self, at: &mut Position, noticed: &mut u64) -> Result<bool, End> {
         let mut any = false;
         loop {
             if self.is_leaving() {
                 return Ok(any);
             }
             let room = self.room().await?;
-            let events = {
+            let mut events = {
                 let readers = self.feed.store.readers();
                 let mut conn = readers.acquire().await.map_err(StoreError::from)?;
                 log::read(&mut conn, &self.feed.log, at.sequence, PAGE).await?
             };
+            // Read after the events: the notice before one of them is there by now.
+            if let Some(notice) = self.notice(at, *noticed).await? {
+                if notice.after <= at.sequence {
+                    *noticed = notice.number;
+                    self.put(room, R::from_frame(notice.frame))?;
+                    any = true;
+                    continue;
+                }
+                let before = notice.after - at.sequence;
+                events.truncate(usize::try_from(before).unwrap_or(usize::MAX));
+            }
             let Some(last) = events.last() else {
                 return Ok(any);
             };
@@ -186,6 +208,13 @@ impl<R: FollowResponse> Reader<R> {
             self.put(room, R::from_frame(frame))?;
             at.sequence = reached;
             any = true;
+        }
+    }
+
+    async fn notice(&self, at: &Position, last: u64) -> Result<Option<Notice>, StoreError> {
+        match &self.feed.notices {
+            Some(notices) => notices.next(at, last).await,
+            None => Ok(None),
         }
     }
 
@@ -220,6 +249,16 @@ impl<R: FollowResponse> Reader<R> {
         room.send(response);
         Ok(())
     }
+}
+
+/// Resolves when a value changes; never if there is none, or nobody any more who could change it.
+async fn changed<T>(value: Option<&mut watch::Receiver<T>>) {
+    if let Some(value) = value
+        && value.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
 }
 
 fn entry(log: &Position, event: StoredEvent) -> wire::LogEntry {

@@ -90,6 +90,7 @@ async fn frames_out_of_turn_are_refused() {
             Step::Frame(Frame::Checkpoint(common::Checkpoint {
                 position: chain.entry(1).position,
                 time: None,
+                source_stale_since: None,
             })),
         ),
         ("a second hello", chain.hello()),

@@ -27,7 +27,7 @@ pub(crate) enum Command {
     /// Events of `flags` are projected into the CSPs' logs.
     Project(Followed),
     /// The CSPs' logs are corrected after a snapshot of a new history of `flags`.
-    Resync(Resync),
+    Resync(SnapshotOfFlags),
     /// A CSP attaches: it has a subscription from now on.
     Attach(OwnCsp),
     /// Everything up to this event is about to be put on a stream.
@@ -67,7 +67,7 @@ pub(crate) struct FlagChange {
 
 /// A snapshot of a new history of `flags`.
 #[derive(Debug)]
-pub(crate) struct Resync {
+pub(crate) struct SnapshotOfFlags {
     /// How far the history before it was projected.
     pub(crate) from: Cursor,
     /// What the snapshot shows.

@@ -2,7 +2,7 @@
 
 use mesh_store::sqlite::{Conn, Db};
 use mesh_store::{CURRENT, MAX_BINDS, StoreError, insert_rows, sequence_from_db, sequence_to_db};
-use mesh_types::{CspId, DeviceId, Position, Sequence, Timestamp};
+use mesh_types::{CspId, DeviceId, Epoch, Position, Sequence, Timestamp};
 use sqlx::QueryBuilder;
 
 use crate::project::Reduced;
@@ -61,6 +61,7 @@ pub(super) struct ResyncRow {
 }
 
 type SubscriptionColumns = (String, i64, i64, Option<i64>, Option<i64>);
+type ResyncColumns = (i64, i64, i64, String, i64, i64, i64);
 type ReducedColumns = (String, String, i64, i64, i32, String, String, i64);
 
 pub(super) async fn subscription(
@@ -220,6 +221,47 @@ pub(super) async fn last_resync(conn: &mut Conn, csp: &CspId) -> Result<u64, Sto
         .fetch_one(conn)
         .await?;
     sequence_from_db(RESYNC, number.unwrap_or(0))
+}
+
+/// The first resync of a CSP after number `last` whose corrections follow event `at` or a later one.
+pub(super) async fn next_resync(
+    conn: &mut Conn,
+    csp: &CspId,
+    at: Sequence,
+    last: u64,
+) -> Result<Option<ResyncRow>, StoreError> {
+    let columns: Option<ResyncColumns> = sqlx::query_as(
+        "SELECT number, after_sequence, differences, flags_log, flags_epoch, flags_sequence, \
+         recorded_time FROM resync WHERE csp = $1 AND number > $2 AND after_sequence >= $3 \
+         ORDER BY number LIMIT 1",
+    )
+    .bind(csp.as_str())
+    .bind(sequence_to_db(last))
+    .bind(sequence_to_db(at))
+    .fetch_optional(conn)
+    .await?;
+    columns
+        .map(|columns| resync_from_db(csp, columns))
+        .transpose()
+}
+
+fn resync_from_db(csp: &CspId, columns: ResyncColumns) -> Result<ResyncRow, StoreError> {
+    let (number, after, differences, log, epoch, sequence, recorded) = columns;
+    let read = |number| sequence_from_db(RESYNC, number);
+    let epoch = Epoch::new(read(epoch)?);
+    let no_epoch = || StoreError::inconsistent(RESYNC, "an epoch is out of range");
+    Ok(ResyncRow {
+        csp: csp.clone(),
+        number: read(number)?,
+        after: read(after)?,
+        differences: read(differences)?,
+        flags: Position {
+            log: parsed(RESYNC, &log)?,
+            epoch: epoch.ok_or_else(no_epoch)?,
+            sequence: read(sequence)?,
+        },
+        recorded_time: Timestamp::from_micros(recorded),
+    })
 }
 
 pub(super) async fn put_resyncs(conn: &mut Conn, rows: &[ResyncRow]) -> Result<(), StoreError> {

@@ -12,7 +12,7 @@ use mesh_types::{CspId, DeviceId, Epoch, ManualClock, Position, Sequence, Timest
 use prost::Message as _;
 
 use super::{
-    Command, CspLogs, FlagChange, Followed, MIGRATIONS, ReducedDevices, Resync, projected,
+    Command, CspLogs, FlagChange, Followed, MIGRATIONS, ReducedDevices, SnapshotOfFlags, projected,
     subscription, subscriptions,
 };
 use crate::error::Error;
@@ -309,7 +309,7 @@ fn resync(from: Cursor, flagged: &[(&str, u8, u8)]) -> Command {
         flags.add(&entry).unwrap();
     }
     let to = next_history(3);
-    Command::Resync(Resync { from, to, flags })
+    Command::Resync(SnapshotOfFlags { from, to, flags })
 }
 
 async fn a_resync_tells_the_differences_and_is_recorded_for_each_csp(fresh: Fresh) {

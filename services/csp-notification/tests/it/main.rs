@@ -9,6 +9,7 @@ mod history;
 mod neighbours;
 mod projecting;
 mod resync;
+mod stale;
 mod stream;
 mod subscriptions;
 mod trace;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use mesh_api::common::v1::Resync;
 use mesh_api::csp_notification::v1::follow_flag_changes_request::Start;
 use mesh_api::csp_notification::v1::{CauseClass, CspFlagChange, CspFlagState};
 use mesh_api::flag_registry::v1::{Cause, FlagEvent};
@@ -141,4 +142,92 @@ async fn after_a_new_history_each_csps_log_goes_on_and_its_table_is_the_registry
     assert_eq!(sequences(&late.until(9).await), [5, 6, 7, 8, 9]);
     let mut late = world.attach("north", acknowledged()).await.unwrap();
     assert_eq!(late.until(9).await.len(), 9);
+}
+
+/// The next resync that a stream brings, and the changes before it.
+async fn resynced(stream: &mut Attached) -> (Vec<CspFlagChange>, Resync) {
+    let mut changes = Vec::new();
+    let come = async {
+        loop {
+            match stream.next().await {
+                Got::Changes(more) => changes.extend(more),
+                Got::Resync(resync) => return resync,
+                _ => {}
+            }
+        }
+    };
+    let come = tokio::time::timeout(LIMIT, come).await;
+    let resync = come.expect("a resync before the limit");
+    (changes, resync)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resync_is_told_to_each_csp_where_its_corrections_begin() {
+    let mut world = World::start().await;
+    let mut south = world.attach("south", snapshot()).await.unwrap();
+    let mut north = world.attach("north", snapshot()).await.unwrap();
+    for event in [set(1, "north"), set(0x21, "south"), set(2, "north")] {
+        world.flags.append(&event).await;
+    }
+    north.until(2).await;
+    south.until(1).await;
+    let (first, head) = (north.head.clone(), north.position());
+    world.flags.new_history(2, &[]).await;
+
+    let told = |resync: &Resync| {
+        let position = resync.position.clone().unwrap();
+        let source = resync.source_position.clone().unwrap();
+        assert_eq!(source.log, "flags");
+        assert!(resync.recorded_time.is_some());
+        (position.sequence, resync.differences, source.sequence)
+    };
+    // South's table is right: it is told all the same.
+    let (changes, resync) = resynced(&mut south).await;
+    assert_eq!((told(&resync), changes.len()), ((1, 0, 2), 0));
+    let (changes, resync) = resynced(&mut north).await;
+    assert_eq!((told(&resync), changes.len()), ((2, 1, 2), 0));
+    assert_eq!(resync.position, Some(head.clone()));
+    let of_north = up_to(&mut north, 2).await;
+    assert_eq!(sequences(&of_north), [3]);
+    assert_eq!(of_north[0].cause_class(), CauseClass::Resync);
+
+    // Who attaches later behind it, or at it, is told between the same two events.
+    for (after, events) in [(first, 2), (head, 0)] {
+        let mut late = world.attach("north", Start::After(after)).await.unwrap();
+        let (changes, resync) = resynced(&mut late).await;
+        assert_eq!((told(&resync), changes.len()), ((2, 1, 2), events));
+        assert_eq!(sequences(&up_to(&mut late, 2).await), [3]);
+    }
+    // Who has applied the corrections is not told again.
+    let past = Start::After(north.position());
+    let mut late = world.attach("north", past).await.unwrap();
+    assert!(matches!(late.next().await, Got::Checkpoint(3)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resync_lasts_and_happens_once() {
+    let mut world = World::start().await;
+    for event in [set(1, "north"), set(2, "north")] {
+        world.flags.append(&event).await;
+    }
+    world.logged("north", 2).await;
+    // Nothing is known of the new history until the service is back.
+    world.flags.new_history(1, &[set(3, "north")]).await;
+    let world = world.restart(async |_| {}).await;
+    world.logged("north", 4).await;
+    let world = world
+        .restart(async |flags| {
+            flags.append(&set(4, "north")).await;
+        })
+        .await;
+    world.logged("north", 5).await;
+    let mut north = world.attach("north", acknowledged()).await.unwrap();
+    let (before, resync) = resynced(&mut north).await;
+    assert_eq!(resync.differences, 2);
+    let mut of_north = Table::new();
+    apply(&mut of_north, &before);
+    let after = up_to(&mut north, 4).await;
+    assert_eq!(sequences(&after), [3, 4, 5]);
+    apply(&mut of_north, &after);
+    assert_eq!(of_north, world.flags.flagged("north").await);
 }

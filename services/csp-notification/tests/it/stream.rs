@@ -1,6 +1,6 @@
 //! A CSP's end of its stream.
 
-use mesh_api::common::v1::{LogEntry, Position, stream_frame::Frame};
+use mesh_api::common::v1::{LogEntry, Position, Resync, stream_frame::Frame};
 use mesh_api::convert::{position_from_wire, position_to_wire};
 use mesh_api::csp_notification::v1 as wire;
 use mesh_api::csp_notification::v1::follow_flag_changes_response::Body;
@@ -16,6 +16,8 @@ pub(crate) struct Attached {
     /// The log's end when the stream was opened.
     pub(crate) head: Position,
     at: Option<Cursor>,
+    /// What the last checkpoint said of the service's source, in seconds.
+    pub(crate) stale_since: Option<i64>,
 }
 
 /// What a stream brought.
@@ -26,6 +28,7 @@ pub(crate) enum Got {
     Changes(Vec<wire::CspFlagChange>),
     Checkpoint(u64),
     Draining(u64),
+    Resync(Resync),
 }
 
 impl Attached {
@@ -36,6 +39,7 @@ impl Attached {
             stream,
             head: Position::default(),
             at: None,
+            stale_since: None,
         };
         match attached.message().await?.expect("a hello").body {
             Some(Body::Frame(frame)) => match frame.frame {
@@ -79,8 +83,12 @@ impl Attached {
                 });
                 Got::Complete(complete.items)
             }
-            Frame::Checkpoint(checkpoint) => Got::Checkpoint(checkpoint.position.unwrap().sequence),
+            Frame::Checkpoint(checkpoint) => {
+                self.stale_since = checkpoint.source_stale_since.map(|since| since.seconds);
+                Got::Checkpoint(checkpoint.position.unwrap().sequence)
+            }
             Frame::Draining(draining) => Got::Draining(draining.resume_after.unwrap().sequence),
+            Frame::Resync(resync) => Got::Resync(resync),
             Frame::Hello(_) => panic!("a second hello"),
         }))
     }

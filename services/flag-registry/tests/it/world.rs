@@ -418,7 +418,10 @@ impl LogReader {
                             self.events.push(event);
                         }
                     }
-                    Frame::Hello(_) | Frame::Checkpoint(_) | Frame::Draining(_) => {}
+                    Frame::Hello(_)
+                    | Frame::Checkpoint(_)
+                    | Frame::Draining(_)
+                    | Frame::Resync(_) => {}
                 },
             }
         }

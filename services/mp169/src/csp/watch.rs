@@ -1,7 +1,7 @@
 //! `mp169 csp watch`: the changes as they come.
 
 use anyhow::Result;
-use mesh_api::common::v1::{ErrorReason, LogEntries, Position, stream_frame::Frame};
+use mesh_api::common::v1::{ErrorReason, LogEntries, Position, Resync, stream_frame::Frame};
 use mesh_api::csp_notification::v1 as wire;
 use mesh_api::csp_notification::v1::follow_flag_changes_request::Start;
 use mesh_api::csp_notification::v1::follow_flag_changes_response::Body;
@@ -35,6 +35,7 @@ pub(super) async fn run(args: WatchArgs) -> Result<()> {
         session,
         csp_id,
         shown: after.sequence,
+        stale_since: None,
         args,
     };
     let ended = tokio::select! {
@@ -55,6 +56,8 @@ struct Watch {
     args: WatchArgs,
     /// The last event that was shown, or that needs not be.
     shown: u64,
+    /// Since when the service has not heard from flag-registry, as it said last.
+    stale_since: Option<prost_types::Timestamp>,
 }
 
 impl Watch {
@@ -83,7 +86,11 @@ impl Watch {
                         self.shown = complete.position.map_or(0, |position| position.sequence);
                     }
                     Some(Frame::Draining(_)) => break,
-                    Some(Frame::Checkpoint(_)) | None => {}
+                    Some(Frame::Checkpoint(checkpoint)) => {
+                        self.source(checkpoint.source_stale_since);
+                    }
+                    Some(Frame::Resync(resync)) => self.resync(&resync)?,
+                    None => {}
                 },
                 None => {}
             }
@@ -107,6 +114,37 @@ impl Watch {
             acknowledge(&self.session, &self.csp_id, position).await?;
         }
         Ok(())
+    }
+
+    /// Says it when the service stops or begins again to hear from flag-registry.
+    fn source(&mut self, stale_since: Option<prost_types::Timestamp>) {
+        if self.stale_since == stale_since {
+            return;
+        }
+        match &stale_since {
+            Some(since) => complain(&format_args!(
+                "csp-notification has not heard from flag-registry since {}: changes of flags may be \
+                 missing here.",
+                instant(Some(since))
+            )),
+            None => complain(&"csp-notification hears from flag-registry again."),
+        }
+        self.stale_since = stale_since;
+    }
+
+    fn resync(&self, resync: &Resync) -> Result<()> {
+        if self.args.connection.output == Output::Json {
+            return print_json(resync);
+        }
+        let source = resync.source_position.clone().unwrap_or_default();
+        let after = resync.position.as_ref().map_or(0, |after| after.sequence);
+        print_line(&format_args!(
+            "{after:>7}  {:<27}  compared with event {} of a new history of {}; corrections follow: {}",
+            instant(resync.recorded_time.as_ref()),
+            source.sequence,
+            source.log,
+            resync.differences
+        ))
     }
 
     fn header(&self) -> Result<()> {

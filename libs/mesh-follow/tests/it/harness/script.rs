@@ -196,6 +196,7 @@ impl Chain {
         Step::Frame(Frame::Checkpoint(common::Checkpoint {
             position: Some(self.position(sequence)),
             time: Some(timestamp_to_wire(Timestamp::from_micros(1))),
+            source_stale_since: None,
         }))
     }
 

@@ -293,6 +293,7 @@ impl Reader {
                 hash: complete.hash,
                 items: complete.items,
             },
+            Body::Frame(Frame::Resync(_)) => panic!("a resync of a log that is made of no other"),
             Body::Frame(Frame::Draining(draining)) => {
                 let resume = draining.resume_after;
                 Got::Draining(resume.map(|position| position.sequence))

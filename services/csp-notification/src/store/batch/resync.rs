@@ -7,7 +7,7 @@ use mesh_store::cursor::{self, Advance};
 use mesh_store::{StoreError, WriteTx};
 use mesh_types::{CspId, DeviceId, Sequence};
 
-use super::{Resync, Work};
+use super::{SnapshotOfFlags, Work};
 use crate::error::Error;
 use crate::resync::{Flagged, differences};
 use crate::store::FOLLOWER;
@@ -23,13 +23,13 @@ impl Work {
     pub(super) async fn resync(
         &mut self,
         tx: &mut WriteTx,
-        resync: &Resync,
+        snapshot: &SnapshotOfFlags,
     ) -> Result<Result<(), Error>, StoreError> {
-        let (from, to) = (Some(&resync.from), &resync.to);
+        let (from, to) = (Some(&snapshot.from), &snapshot.to);
         if cursor::advance(tx.conn(), FOLLOWER, from, to).await? == Advance::Stale {
             return Ok(Err(Error::Stale));
         }
-        for csp in resync.flags.csps() {
+        for csp in snapshot.flags.csps() {
             self.make(csp);
         }
         // What CSPs know is read from the tables, so earlier commands have to be there.
@@ -38,7 +38,7 @@ impl Work {
         let csps: Vec<CspId> = self.subscriptions.keys().cloned().collect();
         for csp in csps {
             let after = tx.head(&log_of(&csp))?.position.sequence;
-            let differences = self.correct(tx, resync, &csp, after).await?;
+            let differences = self.correct(tx, snapshot, &csp, after).await?;
             self.resyncs.push(ResyncRow {
                 number: rows::last_resync(tx.conn(), &csp).await? + 1,
                 csp,
@@ -55,12 +55,12 @@ impl Work {
     async fn correct(
         &mut self,
         tx: &mut WriteTx,
-        resync: &Resync,
+        snapshot: &SnapshotOfFlags,
         csp: &CspId,
         at: Sequence,
     ) -> Result<u64, StoreError> {
         let none = BTreeMap::new();
-        let flagged = resync.flags.of(csp).unwrap_or(&none);
+        let flagged = snapshot.flags.of(csp).unwrap_or(&none);
         let mut corrected = 0;
         let mut after: Option<DeviceId> = None;
         loop {
@@ -86,7 +86,7 @@ impl Work {
                     let key = (csp.clone(), told.device);
                     self.reduced.insert(key, known.clone());
                 }
-                self.tell(tx, &told, &resync.to.position, "")?;
+                self.tell(tx, &told, &snapshot.to.position, "")?;
             }
             match last {
                 Some(last) => after = Some(last),
