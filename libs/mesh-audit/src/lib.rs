@@ -9,6 +9,7 @@
 //! | How does a record name a Device? | `pseudonym.rs` |
 //! | How do records get to the disk, and what if they cannot? | `recorder.rs` |
 //! | Where are they kept? | `store.rs` |
+//! | How is the record read? | `serve.rs` |
 //!
 //! The layer that sees the calls is [`mesh_rpc::audit`]. Why it is built like this stands in
 //! `docs/adr/2026-11-28-the-audit-is-a-log-of-its-own.md`.
@@ -30,12 +31,14 @@ mod queue;
 mod record;
 mod recorder;
 mod recording;
+mod serve;
 mod settings;
 mod store;
 mod tally;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use mesh_api::audit::v1 as wire;
@@ -46,18 +49,27 @@ use mesh_store::{Database, StoreError, WriterTask};
 use mesh_types::{Clock, LikelyClock};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tower::Service;
 
+use pseudonym::Pseudonyms;
 use queue::{Handle, Item, Queue};
 use recorder::Recorder;
+use serve::Reader;
 use store::AuditStore;
 
 pub use recording::{RecordingError, Recordings};
+pub use serve::SERVICE;
 pub use settings::Settings;
 
 /// The record of one service. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Audit {
     queue: Arc<Queue>,
+    store: AuditStore,
+    pseudonyms: Pseudonyms,
+    clock: Arc<dyn Clock>,
 }
 
 /// The task that writes.
@@ -98,12 +110,17 @@ impl Audit {
             queue: Arc::clone(&queue),
             head: store.head().await?,
             store: store.clone(),
-            pseudonyms,
-            clock,
+            pseudonyms: pseudonyms.clone(),
+            clock: Arc::clone(&clock),
             settings,
             stop: stop.clone(),
         };
-        let audit = Self { queue };
+        let audit = Self {
+            queue,
+            store: store.clone(),
+            pseudonyms,
+            clock,
+        };
         audit.note(wire::ServiceChange::Started, String::new());
         let task = AuditTask {
             stop,
@@ -118,6 +135,27 @@ impl Audit {
     #[must_use]
     pub fn journal(&self) -> Arc<dyn Journal> {
         Arc::new(Handle(Arc::clone(&self.queue)))
+    }
+
+    /// What serves the record to auditors; its streams end when `draining` is cancelled.
+    #[must_use]
+    pub fn server(
+        &self,
+        draining: CancellationToken,
+    ) -> impl Service<
+        http::Request<Body>,
+        Response = http::Response<Body>,
+        Error = Infallible,
+        Future: Send + 'static,
+    >
+    + NamedService
+    + Clone
+    + Send
+    + Sync
+    + 'static
+    + use<> {
+        let (store, clock) = (self.store.clone(), Arc::clone(&self.clock));
+        Reader::new(store, self.pseudonyms.clone(), clock, draining).server()
     }
 
     /// Whether records can be written, as far as is known.

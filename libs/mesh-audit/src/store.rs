@@ -60,6 +60,16 @@ impl AuditStore {
         Ok((Self { store, log, writer }, task, pseudonyms))
     }
 
+    /// The database, for serving its log and for its page tokens.
+    pub(crate) const fn database(&self) -> &Store {
+        &self.store
+    }
+
+    /// The log.
+    pub(crate) const fn log(&self) -> &LogName {
+        &self.log
+    }
+
     /// The last event.
     pub(crate) async fn head(&self) -> Result<Sequence, StoreError> {
         let mut conn = self.store.readers().acquire().await?;

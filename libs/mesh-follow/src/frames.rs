@@ -1,7 +1,7 @@
-//! The messages of the four follow RPCs in one form: each is a frame or a part of a snapshot.
+//! The messages of the follow RPCs in one form: each is a frame or a part of a snapshot.
 
 use mesh_api::common::v1::{StreamFrame, stream_frame};
-use mesh_api::{csp_notification, flag_registry, registration};
+use mesh_api::{audit, csp_notification, flag_registry, registration};
 
 /// A response message of a follow RPC.
 pub trait FollowResponse: Send + 'static {
@@ -88,3 +88,29 @@ follow_response!(
     csp_notification::v1::CspSnapshot,
     devices
 );
+
+/// The log of the audit has no state but its events: there is no part of a snapshot to send.
+impl FollowResponse for audit::v1::FollowAuditResponse {
+    type Snapshot = ();
+
+    fn from_frame(frame: stream_frame::Frame) -> Self {
+        use audit::v1::follow_audit_response::Body as Wire;
+        Self {
+            body: Some(Wire::Frame(StreamFrame { frame: Some(frame) })),
+        }
+    }
+
+    fn from_snapshot((): ()) -> Self {
+        Self { body: None }
+    }
+
+    fn items((): &()) -> usize {
+        0
+    }
+
+    fn into_body(self) -> Option<Body<()>> {
+        use audit::v1::follow_audit_response::Body as Wire;
+        let Wire::Frame(frame) = self.body?;
+        frame.frame.map(Body::Frame)
+    }
+}

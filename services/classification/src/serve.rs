@@ -73,8 +73,8 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
-    let rules = Rules::read(deps.contracts, &[SERVICE, OPERATIONS])?;
-    let recordings = Recordings::read(deps.contracts, &[SERVICE, OPERATIONS])?;
+    let rules = Rules::read(deps.contracts, &[SERVICE, OPERATIONS, mesh_audit::SERVICE])?;
+    let recordings = Recordings::read(deps.contracts, &[SERVICE, OPERATIONS, mesh_audit::SERVICE])?;
     let (audit, audit_task) = Audit::open(
         "classification",
         &deps.audit_database,
@@ -93,7 +93,7 @@ pub async fn run(
         flag_registry: client("flag-registry", &deps.flag_registry),
         flags: Flags::not_loaded(metrics.clone()),
         directory: Directory::not_loaded(),
-        health: Health::new(&[SERVICE, OPERATIONS]),
+        health: Health::new(&[SERVICE, OPERATIONS, mesh_audit::SERVICE]),
         draining: Draining::new(),
         metrics,
         audit,
@@ -194,7 +194,12 @@ impl Parts {
             self.health.clone(),
             None,
         );
-        (options, Routes::new(server).add_service(operations))
+        (
+            options,
+            Routes::new(server)
+                .add_service(operations)
+                .add_service(self.audit.server(self.draining.token())),
+        )
     }
 }
 

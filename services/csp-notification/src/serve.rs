@@ -69,8 +69,8 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
-    let rules = Rules::read(deps.contracts, &[SERVICE, OPERATIONS])?;
-    let recordings = Recordings::read(deps.contracts, &[SERVICE, OPERATIONS])?;
+    let rules = Rules::read(deps.contracts, &[SERVICE, OPERATIONS, mesh_audit::SERVICE])?;
+    let recordings = Recordings::read(deps.contracts, &[SERVICE, OPERATIONS, mesh_audit::SERVICE])?;
     let store = Store::open(&deps.database, &MIGRATIONS).await?;
     store.wake(&*deps.clock).await?;
     let (audit, audit_task) = Audit::open(
@@ -94,7 +94,7 @@ pub async fn run(
     let registration = client("registration", deps.registration);
     let flag_registry = client("flag-registry", deps.flag_registry);
     let directory = Directory::not_loaded();
-    let health = Health::new(&[SERVICE, OPERATIONS]);
+    let health = Health::new(&[SERVICE, OPERATIONS, mesh_audit::SERVICE]);
     let draining = Draining::new();
 
     let background = Background::default();
@@ -168,7 +168,9 @@ pub async fn run(
         attachments: Attachments::default(),
         source,
     };
-    let routes = Routes::new(CspNotificationServiceServer::new(handlers)).add_service(operations);
+    let routes = Routes::new(CspNotificationServiceServer::new(handlers))
+        .add_service(operations)
+        .add_service(audit.server(draining.token()));
     let options = ServeOptions::new(
         "csp-notification",
         listener,

@@ -68,8 +68,8 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
-    let rules = Rules::read(deps.contracts, &[SERVICE, OPERATIONS])?;
-    let recordings = Recordings::read(deps.contracts, &[SERVICE, OPERATIONS])?;
+    let rules = Rules::read(deps.contracts, &[SERVICE, OPERATIONS, mesh_audit::SERVICE])?;
+    let recordings = Recordings::read(deps.contracts, &[SERVICE, OPERATIONS, mesh_audit::SERVICE])?;
     let clock = Arc::clone(&deps.clock);
     let settings = WriterSettings::default();
     let (store, writer) = FlagStore::open(&deps.database, clock, deps.quotas, settings).await?;
@@ -87,7 +87,7 @@ pub async fn run(
     );
     let parts = Parts {
         directory: Directory::not_loaded(),
-        health: Health::new(&[SERVICE, OPERATIONS]),
+        health: Health::new(&[SERVICE, OPERATIONS, mesh_audit::SERVICE]),
         draining: Draining::new(),
         store,
         audit,
@@ -216,7 +216,9 @@ impl Parts {
             self.health.clone(),
             Some(self.store.database().clone()),
         );
-        let routes = Routes::new(FlagServiceServer::new(flags)).add_service(operations);
+        let routes = Routes::new(FlagServiceServer::new(flags))
+            .add_service(operations)
+            .add_service(self.audit.server(self.draining.token()));
         (options, routes)
     }
 }

@@ -2,6 +2,7 @@
 //! `cli/`; what is done with them is in the file of the same name beside it.
 
 pub(crate) mod as_of;
+pub(crate) mod audit;
 pub(crate) mod authority;
 pub(crate) mod backup;
 pub(crate) mod certificate;
@@ -22,6 +23,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::exit::CODES;
+use audit::AuditCommand;
 use authority::AuthorityCommand;
 use backup::{BACKUP, BackupArgs};
 use certificate::CertificateCommand;
@@ -96,9 +98,12 @@ pub enum Command {
     /// Puts copies that `mp169 backup` made in place of databases that are lost.
     #[command(after_help = RESTORE)]
     Restore(RestoreArgs),
-    /// Checks that the logs, which are the audit record, are whole, and exports their events.
+    /// Checks that the logs, which record every change, are whole, and exports their events.
     #[command(subcommand)]
     Log(LogCommand),
+    /// Shows, checks and exports what is on record of calls: who did and read what.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Prints the script that lets a shell complete this command.
     #[command(after_help = "Example:\n  mp169 completions bash > mp169.bash")]
     Completions {

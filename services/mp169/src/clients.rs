@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use mesh_api::audit::v1::audit_service_client::AuditServiceClient;
 use mesh_api::classification::v1::classification_service_client::ClassificationServiceClient;
 use mesh_api::csp_notification::v1::csp_notification_service_client::CspNotificationServiceClient;
 use mesh_api::flag_registry::v1::flag_service_client::FlagServiceClient;
@@ -19,6 +20,9 @@ use crate::service::Service;
 /// The most octets of an answer about messages: hardly more than a request has, which may name Devices
 /// without end.
 const DECISIONS: usize = 32 << 20;
+
+/// The most octets of a page of records, each of which may name a thousand Devices.
+const RECORDS: usize = 64 << 20;
 
 /// One identity's way to the services.
 #[derive(Debug, Clone)]
@@ -93,6 +97,11 @@ impl Clients {
         Ok(ReportingServiceClient::new(
             self.channel(Service::Reporting)?,
         ))
+    }
+
+    /// What is on record of a service's calls.
+    pub fn audit(&self, service: Service) -> Result<AuditServiceClient<MeshChannel>> {
+        Ok(AuditServiceClient::new(self.channel(service)?).max_decoding_message_size(RECORDS))
     }
 
     /// The health of a service.

@@ -10,6 +10,7 @@
 //!
 //! This is the one crate besides the tests that depends on the services' code.
 
+mod audit;
 mod authority;
 mod backup;
 mod certificate;
@@ -69,6 +70,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         cli::Command::Csp(command) => traced(otlp, csp::run(command)).await,
         cli::Command::Report(command) => traced(otlp, report::run(command)).await,
         cli::Command::Log(command) => traced(otlp, log::run(command)).await,
+        cli::Command::Audit(command) => traced(otlp, audit::run(command)).await,
         cli::Command::Backup(args) => backup::run(args).await,
         cli::Command::Restore(args) => restore::run(args).await,
         cli::Command::Completions { shell } => completions(shell),

@@ -30,14 +30,16 @@ pub(crate) async fn run(command: LogCommand) -> Result<()> {
     }
 }
 
-async fn export(args: ExportArgs) -> Result<()> {
+/// `log export`
+pub(crate) async fn export(args: ExportArgs) -> Result<()> {
     match &args.logs.database {
         Some(path) => file::export(path, &args).await,
         None => served::export(&clients(&args.logs)?, &args).await,
     }
 }
 
-async fn verify(args: VerifyArgs) -> Result<()> {
+/// `log verify`
+pub(crate) async fn verify(args: VerifyArgs) -> Result<()> {
     let findings = match &args.logs.database {
         Some(path) => file::verify(path, &args.logs.logs).await?,
         None => {

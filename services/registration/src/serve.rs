@@ -30,7 +30,13 @@ pub const SERVICES: [&str; 3] = [
 ];
 
 /// All that the server serves besides what every server does.
-const SERVED: [&str; 4] = [SERVICES[0], SERVICES[1], SERVICES[2], OPERATIONS];
+const SERVED: [&str; 5] = [
+    SERVICES[0],
+    SERVICES[1],
+    SERVICES[2],
+    OPERATIONS,
+    mesh_audit::SERVICE,
+];
 
 /// What the service needs from outside.
 #[derive(Clone)]
@@ -147,7 +153,8 @@ pub async fn run(
     let routes = Routes::new(PartyServiceServer::new(registry.clone()))
         .add_service(DeviceServiceServer::new(registry.clone()))
         .add_service(AuthorityServiceServer::new(registry))
-        .add_service(operations);
+        .add_service(operations)
+        .add_service(audit.server(draining.token()));
     let authorize = AuthorizeLayer::new(authorizer);
     let options = ServeOptions::new(
         "registration",

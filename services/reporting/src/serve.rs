@@ -66,8 +66,8 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
-    let rules = Rules::read(deps.contracts, &[SERVICE, OPERATIONS])?;
-    let recordings = Recordings::read(deps.contracts, &[SERVICE, OPERATIONS])?;
+    let rules = Rules::read(deps.contracts, &[SERVICE, OPERATIONS, mesh_audit::SERVICE])?;
+    let recordings = Recordings::read(deps.contracts, &[SERVICE, OPERATIONS, mesh_audit::SERVICE])?;
     let (store, writer) = ReportStore::open(&deps.database, deps.clock.clone()).await?;
     let (audit, audit_task) = Audit::open(
         "reporting",
@@ -84,7 +84,7 @@ pub async fn run(
     let registration = channel("registration", deps.registration);
     let flag_registry = channel("flag-registry", deps.flag_registry);
     let directory = Directory::not_loaded();
-    let health = Health::new(&[SERVICE, OPERATIONS]);
+    let health = Health::new(&[SERVICE, OPERATIONS, mesh_audit::SERVICE]);
     let draining = Draining::new();
 
     let background = Background::default();
@@ -167,7 +167,9 @@ pub async fn run(
         draining.token(),
     );
     let authorizer = Authorizer::new(rules, directory, Arc::new(authority));
-    let routes = Routes::new(ReportingServiceServer::new(reporting)).add_service(operations);
+    let routes = Routes::new(ReportingServiceServer::new(reporting))
+        .add_service(operations)
+        .add_service(audit.server(draining.token()));
     let authorize = AuthorizeLayer::new(authorizer);
     let options = ServeOptions::new(
         "reporting",

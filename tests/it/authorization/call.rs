@@ -52,7 +52,7 @@ impl Rpc {
     /// Which of the five serves it: the contract's package says so. What all of them serve is asked of
     /// the first.
     pub(crate) fn served_by(&self) -> Service {
-        if self.service() == OPERATIONS {
+        if [OPERATIONS, mesh_audit::SERVICE].contains(&self.service().as_str()) {
             return Service::Registration;
         }
         let package = self.0.parent_service().package_name().replace('_', "-");

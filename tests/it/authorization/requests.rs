@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use mesh_api::audit::v1 as audit;
 use mesh_api::classification::v1 as classification;
 use mesh_api::common::v1::{self as common, DeviceType, MessageClass};
 use mesh_api::convert::timestamp_to_wire;
@@ -54,9 +55,25 @@ pub(crate) fn request(service: &str, method: &str, about: &About) -> Vec<u8> {
         "CspNotificationService" => csp_notification_service(method, about),
         "ReportingService" => reporting_service(method, about),
         "OperationsService" => operations_service(method),
+        "AuditService" => audit_service(method),
         _ => None,
     };
     found.unwrap_or_else(|| panic!("no valid request is known of {service}/{method}"))
+}
+
+fn audit_service(method: &str) -> Option<Vec<u8>> {
+    Some(match method {
+        "ListAuditRecords" => encoded(audit::ListAuditRecordsRequest::default()),
+        "FollowAudit" => encoded(audit::FollowAuditRequest {
+            start: Some(common::FollowStart {
+                start: Some(common::follow_start::Start::Snapshot(
+                    common::SnapshotStart::default(),
+                )),
+                ..Default::default()
+            }),
+        }),
+        _ => return None,
+    })
 }
 
 fn party_service(method: &str, about: &About) -> Option<Vec<u8>> {

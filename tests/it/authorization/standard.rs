@@ -33,8 +33,8 @@ fn contracts_of(service: Service) -> BTreeSet<String> {
     let rpcs = rpcs().into_iter();
     let own = rpcs.filter(|rpc| rpc.served_by() == service);
     // All of them serve it.
-    let operations = std::iter::once(OPERATIONS.to_owned());
-    own.map(|rpc| rpc.service()).chain(operations).collect()
+    let by_all = [OPERATIONS, mesh_audit::SERVICE].map(str::to_owned);
+    own.map(|rpc| rpc.service()).chain(by_all).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -158,3 +158,23 @@ async fn large_records_make_several_events() {
     let records = world.stop().await;
     assert_eq!(calls(&records).len(), 50);
 }
+
+/// What an operator reckons with: `docs/adr/2026-11-28-the-audit-is-a-log-of-its-own.md` says so.
+#[tokio::test]
+async fn a_record_of_a_change_takes_less_than_two_hundred_octets() {
+    const CALLS: u64 = 20_000;
+    let world = World::start(patient()).await;
+    let (path, _folder) = (world.path(), Arc::clone(&world.folder));
+    for _ in 0..CALLS {
+        let mut call = entry(ADD);
+        let entity = "90-B3-D5-1F-30-00-00-02".parse().unwrap();
+        call.identity = Identity::Organisation(entity);
+        call.noted.claims_to_act_for = Some(entity);
+        call.noted.devices = vec![DEVICE.parse().unwrap()];
+        call.trace = Some([7; 16]);
+        world.journal.enter(call);
+    }
+    assert_eq!(calls(&world.stop().await).len(), 20_000);
+    let octets = std::fs::metadata(path).unwrap().len() / CALLS;
+    assert!((100..200).contains(&octets), "{octets}");
+}

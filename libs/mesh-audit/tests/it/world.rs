@@ -58,6 +58,8 @@ impl World {
     /// Stops in good order and starts again.
     pub(crate) async fn restart(self, settings: Settings) -> Self {
         self.task.shutdown().await;
+        // The file is free when nobody holds the record any more.
+        drop((self.audit, self.journal));
         Self::in_folder(self.folder, settings).await
     }
 

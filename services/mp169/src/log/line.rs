@@ -1,5 +1,6 @@
 //! How does an event look as a line of JSON that another program can check?
 
+use mesh_api::audit::v1::AuditEvent;
 use mesh_api::convert::timestamp_to_wire;
 use mesh_api::csp_notification::v1::CspFlagChange;
 use mesh_api::flag_registry::v1::FlagEvent;
@@ -46,6 +47,7 @@ impl Line<'_> {
             "parties" => decoded::<PartyEvent>(self.event),
             "devices" => decoded::<DeviceEvent>(self.event),
             "flags" => decoded::<FlagEvent>(self.event),
+            log if log.starts_with("audit/") => decoded::<AuditEvent>(self.event),
             log if log.starts_with("csp/") => decoded::<CspFlagChange>(self.event),
             _ => None,
         }

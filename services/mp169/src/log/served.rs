@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use anyhow::{Context as _, Result, bail};
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
+use mesh_api::audit::v1::FollowAuditRequest;
 use mesh_api::common::v1::{
     FollowStart, LogEntry, Position, SnapshotStart, StreamHello, follow_start::Start,
     stream_frame::Frame,
@@ -22,10 +23,12 @@ use tonic::{Response, Status, Streaming};
 
 use super::line::Line;
 use super::read_stamp;
+use crate::cli::audit::log_of;
 use crate::cli::log::ExportArgs;
 use crate::clients::Clients;
 use crate::output::print_line;
 use crate::progress::Progress;
+use crate::service::Service;
 
 /// What an auditor may follow.
 const ALL: [&str; 3] = ["parties", "devices", "flags"];
@@ -108,6 +111,12 @@ fn found<'a>(head: &Position, entry: &'a LogEntry) -> Found<'a> {
         hash: &entry.hash,
         event: &entry.event,
     }
+}
+
+/// The service whose audit a log is.
+fn audited(log: &str) -> Option<Service> {
+    let mut all = Service::ALL.into_iter();
+    all.find(|service| log_of(*service) == log)
 }
 
 /// The end of a log now.
@@ -221,8 +230,16 @@ async fn frames(clients: &Clients, log: &str, start: Start) -> Result<Frames> {
             };
             of(clients.csp()?.follow_flag_changes(request).await?)
         }
+        _ if audited(log).is_some() => {
+            let service = audited(log).context("it was there")?;
+            let start = follow(start);
+            of(clients
+                .audit(service)?
+                .follow_audit(FollowAuditRequest { start })
+                .await?)
+        }
         _ => bail!(
-            "no service has a log {log}; there are: {}, and csp/NAME",
+            "no service has a log {log}; there are: {}, csp/NAME, and audit/SERVICE",
             ALL.join(", ")
         ),
     })

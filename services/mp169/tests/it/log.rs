@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use mesh_testkit::wait_until;
 use mp169::sample::Home;
 use serde_json::Value;
 use sqlx::{Connection as _, Row as _, SqliteConnection};
@@ -175,9 +176,14 @@ async fn logs_that_are_served_are_whole_for_the_command_and_for_another_language
 
 /// Flips a bit in the middle of a value of the log `flags` in the file.
 async fn flip(file: &Path, column: &str, sequence: i64) {
+    flip_in("flags", file, column, sequence).await;
+}
+
+/// The same in another log.
+async fn flip_in(log: &str, file: &Path, column: &str, sequence: i64) {
     let url = format!("sqlite://{}", file.display());
     let mut conn = SqliteConnection::connect(&url).await.unwrap();
-    let row = format!("log = 'flags' AND sequence = {sequence}");
+    let row = format!("log = '{log}' AND sequence = {sequence}");
     let read = format!("SELECT {column} FROM log_event WHERE {row}");
     let read = sqlx::query(sqlx::AssertSqlSafe(read));
     let value = read.fetch_one(&mut conn).await.unwrap();
@@ -263,4 +269,92 @@ fn a_file_that_cannot_be_checked_is_refused_with_what_to_do() {
         assert!(said.contains(advice), "{said}");
     }
     assert!(!missing.exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_audit_is_listed_checked_and_exported_by_auditors_alone() {
+    let world = flagged().await;
+    let esme = Home::new(8).esme().to_string();
+    let list = [
+        "audit",
+        "list",
+        "--service",
+        "flag-registry",
+        "--output",
+        "json",
+    ];
+    let about = [&list[..], &["--device", &esme]].concat();
+    // Records of changes are on disk a moment after the answer.
+    let records = wait_until("both changes are on record", async || {
+        let records = json_lines(&world.run(&about).stdout);
+        let calls = records.iter().map(|listed| &listed["record"]["call"]);
+        let ok = calls.filter(|call| call["code"].is_null() && call["position"].is_object());
+        match ok.count() {
+            2 => Ok(records),
+            _ => Err(format!("{records:?}")),
+        }
+    })
+    .await;
+    for listed in &records {
+        let call = &listed["record"]["call"];
+        assert!(!listed.to_string().contains(&esme), "{listed}");
+        if call["position"].is_object() {
+            assert_eq!(call["caller"]["partyId"], "ALBION", "{listed}");
+        }
+    }
+    // Newest first.
+    let rpcs = records.iter().filter_map(|listed| {
+        let call = &listed["record"]["call"];
+        call["position"]
+            .is_object()
+            .then(|| call["rpc"].as_str().unwrap().to_owned())
+    });
+    let service = "mp169.flag_registry.v1.FlagService";
+    let expected = ["RemoveFlag", "AddFlag"].map(|rpc| format!("{service}/{rpc}"));
+    assert_eq!(rpcs.collect::<Vec<_>>(), expected);
+
+    // The auditor's own reads are there too, and nobody else's are served.
+    let own = [
+        &list[..],
+        &["--caller", "auditor", "--rpc", "ListAuditRecords"],
+    ]
+    .concat();
+    assert!(!json_lines(&world.run(&own).stdout).is_empty());
+    let operator = world.run(&["audit", "list", "--as", "operator"]);
+    assert_eq!(operator.status.code(), Some(3), "{operator:?}");
+    let refused = [&list[..], &["--refused", "--caller", "operator"]].concat();
+    world.ends_with(0, &refused).await;
+
+    let verified = world.run(&["audit", "verify", "--output", "json"]);
+    assert_eq!(verified.status.code(), Some(0), "{verified:?}");
+    assert_eq!(json_lines(&verified.stdout).len(), 5);
+    let export = world.run(&[
+        "audit",
+        "export",
+        "--service",
+        "flag-registry",
+        "--until",
+        "3",
+    ]);
+    let lines = json_lines(&export.stdout);
+    assert_eq!(lines.len(), 3);
+    assert!(lines[0]["decoded"]["records"].is_array(), "{lines:?}");
+    if let Some((code, says)) = scripted(&export.stdout) {
+        assert_eq!(code, Some(0), "{says:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_of_the_audit_that_was_changed_is_found() {
+    let home = flagged().await.stop().await;
+    let database = home.path().join("flag-registry-audit.db");
+    let verify = ["audit", "verify", "--output", "json", "--database"];
+    let verify = [&verify[..], &[database.to_str().unwrap()]].concat();
+    let verified = mp169(&verify);
+    assert_eq!(verified.status.code(), Some(0), "{verified:?}");
+    flip_in("audit/flag-registry", &database, "event", 2).await;
+    let verified = mp169(&verify);
+    assert_eq!(verified.status.code(), Some(7), "{verified:?}");
+    let says = as_the_script_says(&verified.stdout);
+    assert_eq!(says, ["audit/flag-registry does not fit at 2"]);
 }
