@@ -10,7 +10,8 @@ pub(crate) const CODES: &str = "Exit codes:\n  \
     5  refused, as a whole or in part: malformed, contradicts the record, or names nothing that exists\n  \
     6  not available now: try again\n  \
     7  a log is not whole (`log verify`)\n  \
-    8  refused: a quota is used up; the message says when there is room again";
+    8  refused: a quota is used up; the message says when there is room again\n  \
+    9  a database is missing, damaged, or not the one that was here; nothing was touched, and the message says what to do";
 
 /// The command line does not say all that is needed.
 #[derive(Debug, thiserror::Error)]

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use mesh_api::common::v1::ErrorReason as Reason;
 use mesh_api::status::reason_of;
+use mesh_store::StoreError;
 use tonic::{Code, Status};
 
 use crate::exit::{Incomplete, NotConfirmed, NotWhole, ReaderGone, Usage};
@@ -22,6 +23,7 @@ pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
             error if error.is::<NotConfirmed>() => 4,
             error if error.is::<Incomplete>() => 5,
             error if error.is::<NotWhole>() => 7,
+            error if is_unfit(error) => 9,
             _ => 1,
         };
         return ExitCode::from(code);
@@ -36,6 +38,14 @@ pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(match reason_of(status) {
         Some(Reason::QuotaExhausted) => 8,
         _ => code(status.code()),
+    })
+}
+
+/// Whether a database was refused as it stands.
+fn is_unfit(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let store = cause.downcast_ref::<StoreError>();
+        matches!(store, Some(StoreError::Unfit(_)))
     })
 }
 
@@ -167,6 +177,10 @@ mod tests {
         assert!(Incomplete::check(0, 2, "rows were refused").is_ok());
         assert_eq!(ended(Usage("say with --as".to_owned())), exit(2));
         assert_eq!(ended(ReaderGone), exit(0));
+        let path = "flag-registry.db".into();
+        let missing = StoreError::Unfit(mesh_store::Unfit::Missing { path });
+        let ended = ended(anyhow::Error::new(missing).context("flag-registry failed"));
+        assert_eq!(ended, exit(9));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use mesh_api::flag_registry::v1::FollowFlagsRequest;
 use mesh_api::registration::v1::{FollowDevicesRequest, FollowPartiesRequest};
 use mesh_follow::{Body, FollowResponse};
 use mesh_store::verify::{Checker, Found, Verified};
-use mesh_types::{LogName, Sequence, Timestamp};
+use mesh_types::{Epoch, LogName, Sequence, Timestamp};
 use tonic::{Response, Status, Streaming};
 
 use super::line::Line;
@@ -42,7 +42,8 @@ pub(super) async fn verify(clients: &Clients, asked: &[LogName]) -> Result<Vec<V
         let head = head(clients, &log).await?;
         let progress = Progress::new(log.as_str(), head.sequence);
         let start = position_from_wire(&head).context("the service names no position")?;
-        let mut checker = Checker::new(&start, start.epoch, Some(read_stamp));
+        let first_epoch = first_epoch(clients, &head).await?;
+        let mut checker = Checker::new(&start, first_epoch, Some(read_stamp));
         let mut misfit = None;
         read(clients, &head, 0, head.sequence, |entry| {
             progress.step(1);
@@ -143,6 +144,18 @@ async fn head(clients: &Clients, log: &LogName) -> Result<Position> {
         }
     };
     head.with_context(|| format!("the service does not say where the log {log} ends"))
+}
+
+/// The epoch in which the log of `head` began, with which its hash chain begins.
+async fn first_epoch(clients: &Clients, head: &Position) -> Result<Epoch> {
+    let mut frames = frames(clients, &head.log, Start::After(head.clone())).await?;
+    let first = match frames.try_next().await? {
+        Some(Frame::Hello(hello)) => hello.first_epoch,
+        _ => 0,
+    };
+    // A service that does not say it has never begun another history.
+    let first = if first == 0 { head.epoch } else { first };
+    Epoch::new(first).context("the service names no epoch")
 }
 
 /// Hands over what stands in the log of `head` after event `after` and up to event `until`.
