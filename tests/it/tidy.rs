@@ -287,10 +287,25 @@ fn security_is_shown_by_tests_that_exist() {
         "tests/it/tidy.rs::security_is_shown_by_tests_that_exist"
     ));
     assert!(!is_a_test("tests/it/tidy.rs::is_a_test"));
-    let document = text("docs/security.md");
+    is_shown_by_tests("docs/security.md", "| could", 20);
+}
+
+#[test]
+fn reliability_is_shown_by_tests_that_exist() {
+    is_shown_by_tests("docs/reliability.md", "| what happens", 15);
+}
+
+/// Whether the last column of each row of the tables in `document` names tests. The heads of the
+/// tables begin with `head`.
+fn is_shown_by_tests(document: &str, head: &str, at_least: usize) {
+    let document = text(document);
     let rows = document.lines().filter(|line| line.starts_with("| "));
-    let rows: Vec<&str> = rows.filter(|row| !row.starts_with("| could")).collect();
-    assert!(rows.len() > 20, "the table has only {} rows", rows.len());
+    let rows: Vec<&str> = rows.filter(|row| !row.starts_with(head)).collect();
+    assert!(
+        rows.len() > at_least,
+        "there are only {} rows in the tables",
+        rows.len()
+    );
     none(rows.into_iter().filter(|row| {
         let shown_by = row.rsplit('|').nth(1).unwrap_or_default();
         let named: Vec<&str> = shown_by.split('`').skip(1).step_by(2).collect();

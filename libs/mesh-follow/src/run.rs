@@ -15,12 +15,10 @@ use tonic::{Status, Streaming};
 use crate::{Begin, Body, FollowError, FollowResponse, FollowedLog, Follower, LogEvent};
 
 /// The pause before the first new attempt, and the longest one. Each is drawn at random from zero to
-/// its bound, so that many followers do not come back together.
+/// its bound, so that many followers do not come back together. Whatever becomes of a log, a restart or
+/// an operator's decision, each of its followers is to know within ten seconds.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// The longest pause while the owner says that its log went back: once an operator has decided, every
-/// follower is to know within ten seconds.
-const LONGEST_PAUSE_WENT_BACK: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A stream that lived so long was healthy: the next pause is a short one again.
 const HEALTHY: Duration = Duration::from_secs(30);
 /// How long to wait for the first frame.
@@ -47,14 +45,10 @@ where
             ended = attempt(&mut follower, &connect, &log, &mut seen) => ended,
         };
         follower.disconnected();
-        let mut longest = LONGEST_PAUSE;
         match &ended {
             Ok(()) => tracing::info!(log = name, "the followed log asks to connect again"),
             Err(Ended::Remote(status)) => {
                 log.refused(status);
-                if reason_of(status) == Some(ErrorReason::LogWentBack) {
-                    longest = LONGEST_PAUSE_WENT_BACK;
-                }
                 tracing::warn!(log = name, code = ?status.code(), "the followed log was lost");
             }
             Err(Ended::Local(error @ FollowError::Stale)) => {
@@ -82,12 +76,12 @@ where
         if began.elapsed() >= HEALTHY {
             pause = FIRST_PAUSE;
         }
-        let drawn = pause.min(longest).mul_f64(rand::random_range(0.0..=1.0));
+        let drawn = pause.mul_f64(rand::random_range(0.0..=1.0));
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(drawn) => {}
         }
-        pause = (pause * 2).min(longest);
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

@@ -12,6 +12,7 @@ mod operations;
 mod process;
 mod settings;
 mod state;
+mod storage;
 
 pub use background::{Background, understood, usable, watch_health};
 pub use clock::{clock_offsets, exchange_time, machine_clock, recording, watch_clock};
@@ -20,3 +21,4 @@ pub use operations::{OPERATIONS, Operations};
 pub use process::process;
 pub use settings::{DatabaseSettings, ProcessSettings};
 pub use state::watch_state;
+pub use storage::watch_storage;

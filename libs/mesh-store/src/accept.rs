@@ -73,7 +73,8 @@ pub struct Accepted {
 
 /// Accepts that what the database file at `path` does not have is lost, and begins a new history of each
 /// of its logs. The service must be stopped: [`StoreError::InUse`]. A database that is missing or does
-/// not fit itself is refused unchanged. The witness and a `-wal` are kept beside it as they were.
+/// not fit itself is refused. All its files are first copied beside it as they are: SQLite plays a `-wal` in
+/// when it opens the file, whether the two belong together or not.
 pub async fn accept_loss(path: &Path, decision: &Decision) -> Result<Accepted, StoreError> {
     if !path.exists() {
         let path = path.to_owned();
@@ -81,7 +82,7 @@ pub async fn accept_loss(path: &Path, decision: &Decision) -> Result<Accepted, S
     }
     let _lock = lock(path)?;
     let before = remembered(path)?;
-    let kept = keep(path, &["-wal", SUFFIX], decision, |from, to| {
+    let kept = keep(path, &["", "-wal", SUFFIX], decision, |from, to| {
         std::fs::copy(from, to).map(drop)
     })?;
     let accepted = begin_anew(path, before.as_ref(), decision).await?;

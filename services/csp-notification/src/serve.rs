@@ -9,7 +9,7 @@ use mesh_follow::{FeedSettings, FollowedLog, follow_directory};
 use mesh_rpc::{ClientOptions, Drained, Draining, Health, ServeOptions, Tls, connect, serve};
 use mesh_service::{
     Background, OPERATIONS, Operations, RunError, exchange_time, recording, understood, usable,
-    watch_clock, watch_health,
+    watch_clock, watch_health, watch_storage,
 };
 use mesh_store::{Database, Store, Writer, WriterSettings};
 use mesh_types::{Clock, SystemClock};
@@ -115,6 +115,11 @@ pub async fn run(
         "csp-notification",
         Arc::clone(&deps.clock),
         Some(store.clone()),
+        background.stop(),
+    ));
+    background.spawn(watch_storage(
+        "csp-notification",
+        store.clone(),
         background.stop(),
     ));
     let source = Source::new(Arc::clone(&deps.clock));

@@ -11,7 +11,7 @@ use mesh_rpc::{
 };
 use mesh_service::{
     Background, OPERATIONS, Operations, RunError, exchange_time, recording, understood, usable,
-    watch_clock, watch_health, watch_state,
+    watch_clock, watch_health, watch_state, watch_storage,
 };
 use mesh_store::{Database, WriterSettings};
 use mesh_types::{Clock, SystemClock};
@@ -156,6 +156,11 @@ impl Parts {
             "flag-registry",
             Arc::clone(&self.deps.clock),
             Some(self.store.database().clone()),
+            background.stop(),
+        ));
+        background.spawn(watch_storage(
+            "flag-registry",
+            self.store.database().clone(),
             background.stop(),
         ));
         // Serving means that callers can be recognised, the store answers, calls are put on record, and

@@ -10,7 +10,7 @@ use mesh_authz::{AuthorizeLayer, Authorizer, Directory, Rules};
 use mesh_rpc::{Drained, Draining, Health, ServeOptions, Tls, serve};
 use mesh_service::{
     Background, OPERATIONS, Operations, RunError, recording, usable, watch_clock, watch_health,
-    watch_state,
+    watch_state, watch_storage,
 };
 use mesh_store::{Database, WriterSettings};
 use mesh_types::{Clock, SystemClock};
@@ -117,6 +117,11 @@ pub async fn run(
         "registration",
         Arc::clone(&deps.clock),
         Some(inventory.store().clone()),
+        background.stop(),
+    ));
+    background.spawn(watch_storage(
+        "registration",
+        inventory.store().clone(),
         background.stop(),
     ));
     // Serving means that callers can be recognised, the store answers, calls are put on record, and what

@@ -11,7 +11,7 @@ use mesh_rpc::{
 };
 use mesh_service::{
     Background, OPERATIONS, Operations, RunError, exchange_time, recording, understood, usable,
-    watch_clock, watch_health,
+    watch_clock, watch_health, watch_storage,
 };
 use mesh_store::Database;
 use mesh_types::{Clock, SystemClock};
@@ -116,6 +116,11 @@ pub async fn run(
         "reporting",
         Arc::clone(&deps.clock),
         Some(store.database().clone()),
+        background.stop(),
+    ));
+    background.spawn(watch_storage(
+        "reporting",
+        store.database().clone(),
         background.stop(),
     ));
     background.spawn(follow_flags(

@@ -17,6 +17,7 @@ fn seen(answer: Result<Vec<u8>, Status>) -> String {
         Err(status) => {
             let mut headers = status.metadata().clone().into_headers();
             headers.remove("date");
+            headers.remove("mp169-time");
             format!(
                 "{:?} {} {} {headers:?}",
                 status.code(),
