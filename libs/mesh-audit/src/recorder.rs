@@ -50,14 +50,19 @@ impl Recorder {
         };
         while self.wait(counting.next).await {
             let due = Instant::now() >= counting.next;
-            self.flush(due.then_some(&mut counting)).await;
+            if !self.flush(due.then_some(&mut counting)).await {
+                return;
+            }
         }
-        self.queue.push(Item::Service(wire::ServiceRecord {
-            time: Some(timestamp_to_wire(self.clock.now())),
-            change: wire::ServiceChange::Stopped.into(),
-            ..wire::ServiceRecord::default()
-        }));
-        self.flush(Some(&mut counting)).await;
+        // STOPPED says that nothing is missing before it.
+        if self.flush(Some(&mut counting)).await {
+            self.queue.push(Item::Service(wire::ServiceRecord {
+                time: Some(timestamp_to_wire(self.clock.now())),
+                change: wire::ServiceChange::Stopped.into(),
+                ..wire::ServiceRecord::default()
+            }));
+            self.flush(None).await;
+        }
     }
 
     /// Waits until something is to be written. Says whether it is to go on after that.
@@ -76,8 +81,8 @@ impl Recorder {
     }
 
     /// Writes what waits; what cannot be written is tried again until it can, or until the service
-    /// stops.
-    async fn flush(&mut self, counting: Option<&mut Counting>) {
+    /// stops. Says whether all of it was written.
+    async fn flush(&mut self, counting: Option<&mut Counting>) -> bool {
         let (items, next) = self.queue.take();
         let mut records = Encoded::default();
         if let Some(counting) = counting {
@@ -90,7 +95,7 @@ impl Recorder {
             });
         }
         if records.0.is_empty() {
-            return;
+            return true;
         }
         let events = Events {
             after: self.head,
@@ -103,7 +108,7 @@ impl Recorder {
         if let Some(since) = since
             && !self.try_again(&events, since).await
         {
-            return;
+            return false;
         }
         self.head += Sequence::try_from(events.records.len()).unwrap_or(Sequence::MAX);
         self.queue.tell(Progress {
@@ -113,6 +118,7 @@ impl Recorder {
         if let Some(since) = since {
             self.resumed(since);
         }
+        true
     }
 
     /// Says that nothing can be written.

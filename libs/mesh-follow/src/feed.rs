@@ -201,11 +201,14 @@ impl Feed {
 
     /// The head, and where the stream begins that `caller` asks for.
     async fn open(&self, asked: Asked, caller: &Caller) -> Result<(Head, Opening), Status> {
-        self.check_sound()?;
         let Asked { start, seen } = asked;
-        if let Some(seen) = &seen {
-            self.check_seen(seen, &start, caller).await?;
-        }
+        // Heard first: an operator wants to know all that was seen, not what the first one saw.
+        let judged = match &seen {
+            Some(seen) => self.check_seen(seen, &start, caller).await,
+            None => Ok(()),
+        };
+        self.check_sound()?;
+        judged?;
         if let Start::SnapshotAt(position) = &start {
             self.reach(position).await?;
         }

@@ -132,10 +132,14 @@ where
         let Some(body) = response.into_body() else {
             continue;
         };
+        // The hello alone does not show that the log can be followed.
+        let is_hello = matches!(&body, Body::Frame(Frame::Hello(_)));
         if !session.take(follower, body).await? {
             return Ok(());
         }
-        if let Stage::Tail(at) = &session.stage {
+        if let Stage::Tail(at) = &session.stage
+            && !is_hello
+        {
             log.reached(&at.position);
         }
     }

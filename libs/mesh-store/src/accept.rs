@@ -115,9 +115,13 @@ pub async fn restore(
     crate::backup(backup, &new).await?;
     let before = remembered(path)?;
     let accepted = begin_anew(&new, before.as_ref(), decision).await?;
-    let kept = keep(path, &["", "-wal", SUFFIX], decision, |from, to| {
-        std::fs::rename(from, to)
+    // The witness stays until the last moment: until then it says that there was a database here.
+    let mut kept = keep(path, &[SUFFIX], decision, |from, to| {
+        std::fs::copy(from, to).map(drop)
     })?;
+    kept.extend(keep(path, &["", "-wal"], decision, |from, to| {
+        std::fs::rename(from, to)
+    })?);
     remove(&beside(path, "-shm"))?;
     std::fs::rename(&new, path)?;
     std::fs::rename(beside(&new, SUFFIX), beside(path, SUFFIX))?;

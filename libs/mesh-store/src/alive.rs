@@ -5,9 +5,10 @@
 use std::fs;
 use std::time::Duration;
 
-use mesh_types::belief::{History, MOST_AHEAD};
+use mesh_types::belief::History;
 use mesh_types::{Clock, Doubt, LogName, Timestamp};
 
+use crate::ahead::ahead_of;
 use crate::sqlite::Conn;
 use crate::{Store, StoreError, log};
 
@@ -150,13 +151,6 @@ impl Store {
         let last = last_recorded(&mut conn).await?;
         Ok(last.and_then(|last| ahead_of(clock.now(), last)))
     }
-}
-
-/// That a log whose last event was recorded at `last` is ahead of a clock that shows `now`: no event
-/// could follow with its own time.
-pub(crate) fn ahead_of(now: Timestamp, last: Timestamp) -> Option<Doubt> {
-    let ahead = last.since(now);
-    (ahead > MOST_AHEAD).then_some(Doubt::LogAhead(ahead))
 }
 
 /// Of a database that an earlier version used last, when its last event was recorded or its age

@@ -12,10 +12,10 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::condition::Trouble;
 use crate::cursor::{self, Cursor};
 use crate::guard::Guard;
 use crate::sqlite::{BEGIN_WRITE, Conn, Pool};
+use crate::trouble::Trouble;
 use crate::witness::Identity;
 use crate::{StoreError, check, log};
 
@@ -96,14 +96,15 @@ impl Attended {
                 () = stop.cancelled() => return,
                 _ = beats.tick() => {}
             }
-            if beat % BEATS_PER_PULSE == 0 {
-                self.try_to_write(&mut failures).await;
-            }
             // A failure is told by the writes that fail, too.
             if let Err(error) = self.look().await {
                 tracing::debug!(%error, "the database could not be looked at");
             }
             self.sync().await;
+            // Last, because it waits for transactions that are under way.
+            if beat % BEATS_PER_PULSE == 0 {
+                self.try_to_write(&mut failures).await;
+            }
         }
     }
 

@@ -4,32 +4,23 @@
 //! and indexes are looked at soon after a start, daily, and at once when a read meets damage.
 
 use std::path::Path;
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::StoreError;
-use crate::condition::Trouble;
 use crate::guard::Guard;
 use crate::sqlite::LOCK_PATIENCE;
+use crate::suspicion::suspicions;
+use crate::trouble::Trouble;
 
 const INTERVAL: Duration = Duration::from_hours(24);
 
-/// Counts the reads of this process that met damage, in whichever database.
-static SUSPICIONS: LazyLock<watch::Sender<u64>> = LazyLock::new(watch::Sender::default);
-
-/// A read has met damage: every database of the process is looked at.
-pub(crate) fn suspect() {
-    SUSPICIONS.send_modify(|count| *count += 1);
-}
-
 /// Looks at the database file at `path`, again and again. What is found stops all writing.
 pub(crate) async fn checks(path: &Path, guard: &Guard, stop: &CancellationToken) {
-    let mut suspicions = SUSPICIONS.subscribe();
+    let mut suspicions = suspicions();
     loop {
         suspicions.borrow_and_update();
         match damage(path, stop).await {

@@ -134,7 +134,7 @@ impl From<sqlx::Error> for StoreError {
                 Refusal::Busy => Self::Busy,
                 Refusal::Unavailable => Self::Unavailable(Arc::new(error)),
                 Refusal::Damaged => {
-                    crate::check::suspect();
+                    crate::suspicion::suspect();
                     Self::inconsistent(DATABASE_FILE, "it is damaged")
                 }
                 Refusal::Rule => Self::Constraint(Arc::new(error)),

@@ -7,9 +7,10 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::StoreError;
-use crate::condition::{Gate, Trouble};
+use crate::condition::Gate;
 use crate::cursor::Cursor;
 use crate::files::Files;
+use crate::trouble::Trouble;
 use crate::witness::recorder::Recorder;
 
 /// Shared by all that writes into a database.
@@ -52,7 +53,11 @@ impl Guard {
     ) -> Result<(), StoreError> {
         let noted = self.recorder.committed(moved);
         self.note(noted);
-        self.before_commit()
+        if self.files.are_there() {
+            return Ok(());
+        }
+        self.gate.raise(Trouble::FileGone);
+        Err(StoreError::InTrouble(Trouble::FileGone))
     }
 
     /// What a failure says of the database.

@@ -7,7 +7,8 @@
 
 use mesh_types::{Clock, LogName, Position, Timestamp};
 
-use crate::{Store, StoreError, alive, log};
+use crate::ahead::ahead_of;
+use crate::{Store, StoreError, log};
 
 impl Store {
     /// The last event of `log` that was recorded at `time` or before; sequence zero if there was none
@@ -28,7 +29,7 @@ impl Store {
         if let Some(head) = head.filter(|head| head.recorded_time > time) {
             let sequence = log::known_at(&mut conn, log, time).await?;
             // Events that have their time still to come hold already: nobody can say since when.
-            if let Some(doubt) = alive::ahead_of(clock.now(), head.recorded_time)
+            if let Some(doubt) = ahead_of(clock.now(), head.recorded_time)
                 && clock.watch().is_some()
                 && sequence == log::known_at(&mut conn, log, clock.now()).await?
             {

@@ -78,6 +78,7 @@
 //! ```
 
 mod accept;
+mod ahead;
 mod alive;
 mod attend;
 mod backup;
@@ -106,20 +107,23 @@ mod open;
 mod rows;
 mod seen;
 pub mod sqlite;
+mod suspicion;
 #[cfg(test)]
 mod tests;
 mod token;
+mod trouble;
 mod tx;
 pub mod verify;
 mod wal;
 mod witness;
+mod witnesses;
 mod writer;
 
 pub use accept::{Accepted, Decision, Lost, NewHistory, accept_loss, restore};
 pub use alive::Uptime;
 pub use backup::backup;
 pub use committed::Committed;
-pub use condition::{Condition, Trouble};
+pub use condition::Condition;
 pub use database::{Database, Unfit};
 pub use error::StoreError;
 pub use history::Seen;
@@ -127,6 +131,7 @@ pub use idempotency::{Fingerprint, Outcome, RequestKey, fingerprint};
 pub use open::Store;
 pub use rows::{CURRENT, MAX_BINDS, insert_rows, sequence_from_db, sequence_to_db};
 pub use token::{Scope, TokenError, Tokens};
+pub use trouble::Trouble;
 pub use tx::{EventStamp, WriteTx};
 pub use writer::{Answers, Batch, Writer, WriterSettings, WriterTask};
 

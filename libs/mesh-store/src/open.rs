@@ -11,19 +11,20 @@ use sqlx::migrate::{Migration, Migrator};
 use sqlx::{Connection as _, Transaction};
 use tokio::sync::watch;
 
+use crate::ahead::ahead_of;
 use crate::attend::{Attendant, Attended, first_beat};
-use crate::condition::{Condition, Gate, Trouble, tell_claim};
+use crate::condition::{Condition, Gate, tell_claim};
 use crate::examine::{Found, examine};
 use crate::files::Files;
 use crate::guard::Guard;
 use crate::keeping::Keeper;
 use crate::sqlite::{self, Conn, Db, Pool, beside};
+use crate::trouble::Trouble;
 use crate::tx::Times;
+use crate::witness::file::WitnessFile;
 use crate::witness::recorder::Recorder;
 use crate::witness::{Claim, Remembered};
-use crate::{
-    Committed, Database, Seen, StoreError, Tokens, Unfit, WriteTx, alive, cursor, log, seen,
-};
+use crate::{Committed, Database, Seen, StoreError, Tokens, Unfit, WriteTx, cursor, log, seen};
 
 /// Versions below are the library's; a service numbers its migrations from here on.
 pub(crate) const FIRST_SERVICE_VERSION: i64 = 1000;
@@ -80,6 +81,8 @@ impl Store {
             Found::New => None,
             Found::Database(remembered) => remembered,
         };
+        let remembered = remembered.map(|remembered| without_finished_wal(&path, *remembered));
+        let remembered = remembered.transpose()?;
         let opened = sqlite::open(&path).await?;
         let mut conn = opened.writer.acquire().await?;
         migrations.run_direct(None, &mut *conn, false).await?;
@@ -150,7 +153,7 @@ impl Store {
         let latest = self.0.latest.fetch_max(shown.micros(), Ordering::SeqCst);
         let latest = Timestamp::from_micros(latest);
         let mut now = shown.max(latest);
-        if clock.watch().is_some() && alive::ahead_of(shown, latest).is_some() {
+        if clock.watch().is_some() && ahead_of(shown, latest).is_some() {
             // It was believed before others were heard, and has been put right.
             self.0.latest.store(shown.micros(), Ordering::SeqCst);
             now = shown;
@@ -286,6 +289,19 @@ async fn guard(conn: &mut Conn, path: &Path, before: Vec<Claim>) -> Result<Guard
     };
     let recorder = Recorder::start(path, remembered)?;
     Ok(Guard::new(gate, recorder, Files::of(path)?))
+}
+
+/// Forgets how much of a `-wal` was acknowledged that is gone or empty: all of it is in the database, and
+/// the next one has salts that are drawn anew.
+fn without_finished_wal(path: &Path, mut remembered: Remembered) -> Result<Remembered, StoreError> {
+    let left = beside(path, "-wal").metadata();
+    if remembered.wal.is_some() && left.is_ok_and(|wal| wal.len() > 0) {
+        return Ok(remembered);
+    }
+    if remembered.wal.take().is_some() {
+        WitnessFile::open(path, &remembered)?.turn().sync_all()?;
+    }
+    Ok(remembered)
 }
 
 /// One set out of the library's migrations and the service's, so that one check and one table

@@ -1,37 +1,9 @@
-//! What does a store do when somebody has seen more of a log than there is?
+//! Does a log have what somebody saw of it?
 
-use crate::condition::{Trouble, tell_claim};
 use crate::cursor::Cursor;
 use crate::history::{self, Seen, histories};
 use crate::sqlite::Conn;
-use crate::witness::Claim;
-use crate::{Store, StoreError, log};
-
-impl Store {
-    /// Judges what somebody says to have seen of a log: an event of it and the log's hash after that
-    /// event. All of it is read at one committed state. Nothing is done about it: whether the one who
-    /// says so is believed is the caller's business.
-    pub async fn judge_seen(&self, seen: &Cursor) -> Result<Seen, StoreError> {
-        let mut snapshot = self.snapshot().await?;
-        let judged = judge(&mut snapshot, seen).await?;
-        snapshot.rollback().await?;
-        Ok(judged)
-    }
-
-    /// Stops all writing, because `by`, who is believed, has seen what the log no longer has: call it
-    /// for [`Seen::WentBack`] only. Writes are refused with [`StoreError::WentBack`] from now on, and
-    /// after a new start unless the log has by then what was seen, or an operator has accepted the loss.
-    pub fn went_back(&self, seen: &Cursor, by: &str) {
-        tell_claim(&seen.position, by);
-        let guard = self.guard();
-        guard.gate.raise(Trouble::WentBack {
-            log: seen.position.log.clone(),
-        });
-        let (seen, by) = (seen.clone(), by.to_owned());
-        let noted = guard.recorder.claim(Claim { seen, by });
-        guard.note(noted);
-    }
-}
+use crate::{StoreError, log};
 
 /// Judges `seen` against what `conn` reads.
 pub(crate) async fn judge(conn: &mut Conn, seen: &Cursor) -> Result<Seen, StoreError> {

@@ -11,13 +11,14 @@ use mesh_types::chain;
 use mesh_types::{Doubt, Epoch, LogName, Position, Timestamp};
 use sqlx::Transaction;
 
+use crate::ahead::ahead_of;
 use crate::cursor::Cursor;
 use crate::guard::Guard;
 use crate::idempotency::Requests;
 use crate::keeping::Keeping;
 use crate::log::{self, Head, StoredEvent};
 use crate::sqlite::{Conn, Db};
-use crate::{Committed, Fingerprint, Outcome, RequestKey, StoreError, alive};
+use crate::{Committed, Fingerprint, Outcome, RequestKey, StoreError};
 
 /// What an event must know about itself before it is encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,7 +150,7 @@ impl WriteTx {
     }
 
     fn ahead(&self, head: &Head) -> Option<Doubt> {
-        alive::ahead_of(self.times.shown, head.recorded_time.max(self.times.now))
+        ahead_of(self.times.shown, head.recorded_time.max(self.times.now))
     }
 
     /// The end of a locked log, events appended in this transaction included.

@@ -7,6 +7,7 @@
 pub mod belief;
 mod bounds;
 pub mod chain;
+mod clock;
 mod eui64;
 mod mpxn;
 mod names;
@@ -15,14 +16,17 @@ mod request_id;
 pub mod text;
 mod time;
 pub mod watch;
+mod watched;
 
 pub use belief::Doubt;
 pub use bounds::{Bounds, OutOfBounds};
+pub use clock::{Clock, ManualClock, SystemClock};
 pub use eui64::{DeviceId, EntityId, Eui64, Eui64Error};
 pub use mpxn::{Mpan, Mprn, Mpxn, MpxnError};
 pub use names::{CspId, NameError, PartyId};
 pub use position::{Epoch, LogName, LogNameError, Position, Sequence};
 pub use request_id::{RequestId, RequestIdError};
 pub use text::Text;
-pub use time::{Clock, Interval, IntervalError, ManualClock, SystemClock, Timestamp};
-pub use watch::{ClockWatch, LikelyClock, WatchedClock};
+pub use time::{Interval, IntervalError, Timestamp};
+pub use watch::ClockWatch;
+pub use watched::{LikelyClock, WatchedClock};

@@ -1,12 +1,12 @@
-//! A clock that is watched: by its own past, and by what the other services' clocks show.
+//! What is known of a clock: its own past, and what the other services' clocks show.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::belief::{self, Belief, Doubt, Evidence, History, PeerClock};
-use crate::{Clock, Timestamp};
+use crate::Timestamp;
+use crate::belief::{self, Belief, Evidence, History, PeerClock};
 
 /// What a peer's clock showed is used for so long.
 pub const HEARD_FOR: Duration = Duration::from_secs(60);
@@ -46,73 +46,31 @@ pub struct Word {
     pub vouches: bool,
 }
 
-/// A clock that is watched.
-#[derive(Clone)]
-pub struct WatchedClock {
-    clock: Arc<dyn Clock>,
-    watch: ClockWatch,
-}
-
-impl WatchedClock {
-    /// Watches `clock`; `elapsed` measures time in another way, and goes on while the machine
-    /// sleeps.
-    pub fn new(
-        clock: Arc<dyn Clock>,
+impl ClockWatch {
+    /// Of a clock that shows `began` now; `elapsed` measures time in another way.
+    pub(crate) fn begin(
+        began: Timestamp,
         elapsed: impl Fn() -> Duration + Send + Sync + 'static,
     ) -> Self {
-        let watch = ClockWatch {
+        Self {
             state: Arc::new(Mutex::new(State {
-                began: clock.now(),
+                began,
                 began_at: elapsed(),
                 history: History::None,
                 accepted: false,
                 peers: BTreeMap::new(),
             })),
             elapsed: Arc::new(elapsed),
-        };
-        Self { clock, watch }
+        }
     }
 
     /// An operator says that the clock is right at this start.
-    #[must_use]
-    pub fn accepted(self) -> Self {
-        let mut state = self.watch.lock();
+    pub(crate) fn accept(&self) {
+        let mut state = self.lock();
         state.accepted = true;
         state.history = History::Exact(0);
-        drop(state);
-        self
-    }
-}
-
-impl Clock for WatchedClock {
-    fn now(&self) -> Timestamp {
-        self.clock.now()
     }
 
-    fn doubt(&self) -> Option<Doubt> {
-        self.watch.judge(self.now()).doubt
-    }
-
-    fn watch(&self) -> Option<&ClockWatch> {
-        Some(&self.watch)
-    }
-}
-
-/// Shows what time it most likely is, for what has to be recorded whatever the clock shows: the
-/// clock's time, or, while that is not believed, what speaks against it.
-#[derive(Debug, Clone)]
-pub struct LikelyClock(pub Arc<dyn Clock>);
-
-impl Clock for LikelyClock {
-    fn now(&self) -> Timestamp {
-        let now = self.0.now();
-        let ahead = self.0.doubt().map_or(Duration::ZERO, |doubt| doubt.ahead());
-        let ahead = i64::try_from(ahead.as_micros()).unwrap_or(i64::MAX);
-        Timestamp::from_micros(now.micros().saturating_sub(ahead))
-    }
-}
-
-impl ClockWatch {
     /// How long it is since some beginning, whatever the clock shows.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
@@ -258,12 +216,6 @@ impl Word {
 impl fmt::Debug for ClockWatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ClockWatch")
-    }
-}
-
-impl fmt::Debug for WatchedClock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("WatchedClock")
     }
 }
 

@@ -38,7 +38,10 @@ pub(super) async fn is_the_mesh() -> bool {
     if std::env::var(FAULTS).as_deref() == Ok("true") {
         faults::inject(fault);
     }
-    let folder = Folder::open_or_make(home.as_ref()).unwrap();
+    // The first of these processes makes the databases.
+    let folder = Folder::open_or_make(home.as_ref())
+        .unwrap()
+        .with_new_databases();
     let clock = Arc::new(SystemClock);
     let mesh = Mesh::start(&folder, &Listen::default(), clock).await;
     let mesh = mesh.unwrap();

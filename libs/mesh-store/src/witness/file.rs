@@ -78,6 +78,8 @@ impl WitnessFile {
         let file = private(&name)?;
         let mut octets = Vec::new();
         (&file).read_to_end(&mut octets)?;
+        // After a kill the newest may not be on the disk yet.
+        file.sync_all()?;
         let (place, generation) = match latest(&octets) {
             // The newest stays as it is until the next one is on the disk.
             Some((place, generation, _)) => ((place + 1) % PLACES, generation),

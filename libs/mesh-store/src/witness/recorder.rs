@@ -127,7 +127,9 @@ impl State {
             return Ok(());
         }
         change(&mut self.remembered);
-        self.remembered.wal = self.index.as_ref().and_then(WalIndex::mark);
+        // It cannot be read while a commit changes it.
+        let known = self.remembered.wal;
+        self.remembered.wal = self.index.as_ref().and_then(|index| index.mark().or(known));
         self.unsynced = true;
         self.file.write(&self.remembered)
     }

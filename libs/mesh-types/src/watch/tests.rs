@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::ManualClock;
+use crate::{Clock as _, Doubt, LikelyClock, ManualClock, WatchedClock};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -37,14 +37,14 @@ impl World {
     }
 
     fn hear(&self, peer: &'static str, time: Timestamp, uncertainty: Duration, vouches: bool) {
-        let at = self.watched.watch.elapsed();
+        let at = self.watched.watch().unwrap().elapsed();
         let word = Word {
             time,
             at,
             uncertainty,
             vouches,
         };
-        self.watched.watch.hear(peer, word);
+        self.watched.watch().unwrap().hear(peer, word);
     }
 }
 
@@ -74,7 +74,7 @@ fn what_peers_showed_is_measured_against_what_the_clock_shows_now_and_forgotten_
     assert_eq!(world.watched.doubt(), Some(Doubt::AheadOfPeers(DAY)));
     world.pass(HEARD_FOR);
     assert_eq!(world.watched.doubt(), Some(Doubt::SetAhead(DAY)));
-    assert_eq!(world.watched.watch.peers(world.clock.now()), []);
+    assert_eq!(world.watched.watch().unwrap().peers(world.clock.now()), []);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn the_most_certain_word_counts_until_the_peer_is_set() {
     world.hear("registration", world.clock.now(), SECOND / 100, false);
     let offset = || {
         let now = world.clock.now();
-        let (_, peer) = world.watched.watch.peers(now)[0];
+        let (_, peer) = world.watched.watch().unwrap().peers(now)[0];
         (peer.ahead, peer.uncertainty, peer.vouches)
     };
     world.pass(10 * SECOND);
@@ -113,7 +113,10 @@ fn what_was_confirmed_stays_believed_without_the_peer() {
 fn an_operators_word_holds_for_the_start_and_not_for_a_later_step() {
     let world = World::new();
     let watched = world.watched.clone().accepted();
-    watched.watch.remember(History::Exact(86_400_000_000));
+    watched
+        .watch()
+        .unwrap()
+        .remember(History::Exact(86_400_000_000));
     assert_eq!(watched.doubt(), None);
     world.clock.advance(DAY);
     assert_eq!(watched.doubt(), Some(Doubt::AheadOfLastLife(DAY)));

@@ -62,6 +62,8 @@ impl Deciding<'_> {
         device: &Device,
     ) -> Result<Put, StoreError> {
         if let Some(before) = before.filter(|before| before.value == *device) {
+            // The answer to the change that made it so may have been cut off while it waited.
+            self.taken.devices.insert(device.id);
             return Ok(Put {
                 device: device_to_wire(device, before.since),
                 position: self.devices_head()?,

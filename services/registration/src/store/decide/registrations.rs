@@ -79,6 +79,10 @@ impl Deciding<'_> {
         interval: Interval,
     ) -> Result<Outcome, Error> {
         let Some(room) = self.known.judge_registration(mpxn, party, interval)? else {
+            // The answer to the load that recorded it may have been cut off while it waited.
+            if self.is_soon(interval.start()) {
+                self.taken.devices.extend(self.known.devices_of(mpxn));
+            }
             return Ok(Outcome::Unchanged);
         };
         self.register(origin, mpxn, party, &room)?;
