@@ -1,8 +1,8 @@
 //! How do the services know each other's clocks?
 //!
-//! Every call carries the caller's time, and every answer the time of whoever answers, as metadata
-//! [`TIME`]: microseconds since 1970, and `;vouched` behind them if the sender has reason to believe
-//! them. Only the word of the mesh's own services is taken, by the identity in their certificates:
+//! A call carries the caller's time if somebody watches that clock, and the answer to one of the mesh's own
+//! services the time of whoever answers, as metadata [`TIME`]: microseconds since 1970, and `;vouched`
+//! behind them if the sender has reason to believe them. Only the word of the mesh's own services is taken, by the identity in their certificates:
 //! `docs/adr/2026-11-28-a-clock-ahead-is-not-believed.md`.
 
 use std::sync::Arc;
@@ -67,7 +67,7 @@ pub(crate) fn hear_caller(clock: &dyn Clock, caller: Option<Identity>, headers: 
 }
 
 /// Systems that are no service keep time for themselves.
-const fn is_service(role: InternalRole) -> bool {
+pub(crate) const fn is_service(role: InternalRole) -> bool {
     match role {
         InternalRole::Registration
         | InternalRole::FlagRegistry
@@ -123,7 +123,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> CallFuture {
-        set(request.headers_mut(), &*self.clock);
+        if self.clock.watch().is_some() {
+            set(request.headers_mut(), &*self.clock);
+        }
         let (service, clock) = (self.service, self.clock.clone());
         let asked = clock.watch().map(mesh_types::ClockWatch::elapsed);
         let answer = self.inner.call(request);
