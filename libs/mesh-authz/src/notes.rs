@@ -72,12 +72,6 @@ impl Notes {
         std::mem::take(&mut *self.noted())
     }
 
-    /// Whether the call is known to ask what was.
-    #[must_use]
-    pub fn are_about_the_past(&self) -> bool {
-        self.noted().asks_for_past
-    }
-
     fn noted(&self) -> MutexGuard<'_, Noted> {
         // Each change is one statement: there is nothing half-done to be found.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,8 +1,9 @@
 //! How do the services know each other's clocks?
 //!
-//! A call carries the caller's time if somebody watches that clock, and the answer to one of the mesh's own
+//! A call carries the caller's time if its clock is watched, and the answer to one of the mesh's own
 //! services the time of whoever answers, as metadata [`TIME`]: microseconds since 1970, and `;vouched`
-//! behind them if the sender has reason to believe them. Only the word of the mesh's own services is taken, by the identity in their certificates:
+//! behind them if the sender has reason to believe them. Only the word of these services is taken, by
+//! the identity in their certificates; other systems keep time for themselves:
 //! `docs/adr/2026-11-28-a-clock-ahead-is-not-believed.md`.
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Request, Response};
-use mesh_authz::{Identity, InternalRole};
+use mesh_authz::Identity;
 use mesh_types::watch::Word;
 use mesh_types::{Clock, Timestamp};
 use tonic::body::Body;
@@ -55,7 +56,7 @@ pub(crate) fn hear_caller(clock: &dyn Clock, caller: Option<Identity>, headers: 
     let (Some(watch), Some(Identity::Internal(role))) = (clock.watch(), caller) else {
         return;
     };
-    if let Some((time, vouches)) = read(headers).filter(|_| is_service(role)) {
+    if let Some((time, vouches)) = read(headers).filter(|_| role.is_service()) {
         let word = Word {
             time,
             at: watch.elapsed(),
@@ -63,22 +64,6 @@ pub(crate) fn hear_caller(clock: &dyn Clock, caller: Option<Identity>, headers: 
             vouches,
         };
         watch.hear(role.as_str(), word);
-    }
-}
-
-/// Systems that are no service keep time for themselves.
-pub(crate) const fn is_service(role: InternalRole) -> bool {
-    match role {
-        InternalRole::Registration
-        | InternalRole::FlagRegistry
-        | InternalRole::Classification
-        | InternalRole::CspNotification
-        | InternalRole::Reporting => true,
-        InternalRole::Dsp
-        | InternalRole::RegistrationData
-        | InternalRole::Operator
-        | InternalRole::Analyst
-        | InternalRole::Auditor => false,
     }
 }
 

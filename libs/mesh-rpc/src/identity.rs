@@ -19,7 +19,7 @@ use tonic::Code;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use crate::clock_word::{answered, hear_caller, is_service};
+use crate::clock_word::{answered, hear_caller};
 use crate::peer::Peer;
 use crate::rpc::{Rpc, RpcFuture, answer};
 use crate::status::refuse;
@@ -105,7 +105,7 @@ impl<S: Rpc> Service<Request<Body>> for Identify<S> {
         let answer = standing.bound(Box::pin(self.inner.call(request)));
         // Nobody else compares clocks, and most calls are somebody else's.
         match caller {
-            Some(Identity::Internal(role)) if is_service(role) => {
+            Some(Identity::Internal(role)) if role.is_service() => {
                 answered(self.clock.clone(), answer)
             }
             _ => answer,

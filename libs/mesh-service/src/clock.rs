@@ -172,8 +172,7 @@ impl Metrics {
 }
 
 /// By how many seconds the clock is ahead of each other service's that was heard in the last minute.
-#[must_use]
-pub fn clock_offsets(clock: &dyn Clock) -> BTreeMap<&'static str, f64> {
+fn clock_offsets(clock: &dyn Clock) -> BTreeMap<&'static str, f64> {
     let Some(watch) = clock.watch() else {
         return BTreeMap::new();
     };

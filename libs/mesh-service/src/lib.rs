@@ -15,7 +15,7 @@ mod state;
 mod storage;
 
 pub use background::{Background, understood, usable, watch_health};
-pub use clock::{clock_offsets, exchange_time, machine_clock, recording, watch_clock};
+pub use clock::{exchange_time, machine_clock, recording, watch_clock};
 pub use error::{RunError, store_refusal};
 pub use operations::{OPERATIONS, Operations};
 pub use process::process;

@@ -154,14 +154,17 @@ mod tests {
         operations.get_status(request).await.unwrap().into_inner()
     }
 
+    async fn store_in(folder: &std::path::Path) -> Store {
+        let url = format!("sqlite://{}", folder.join("a.db").display());
+        let migrations = Migrator::with_migrations(vec![]);
+        let opened = Store::open(&Database::existing_or_new(&url), &migrations).await;
+        opened.unwrap()
+    }
+
     #[tokio::test]
     async fn an_operator_learns_how_a_service_is() {
         let folder = mesh_testkit::temp_dir();
-        let url = format!("sqlite://{}", folder.path().join("a.db").display());
-        let migrations = Migrator::with_migrations(vec![]);
-        let store = Store::open(&Database::existing_or_new(&url), &migrations)
-            .await
-            .unwrap();
+        let store = store_in(folder.path()).await;
         let (flags, quiet): (LogName, LogName) =
             ("flags".parse().unwrap(), "quiet".parse().unwrap());
         let epoch = random_epoch();
@@ -211,11 +214,7 @@ mod tests {
     #[tokio::test]
     async fn a_service_whose_database_cannot_be_read_says_the_rest() {
         let folder = mesh_testkit::temp_dir();
-        let url = format!("sqlite://{}", folder.path().join("a.db").display());
-        let migrations = Migrator::with_migrations(vec![]);
-        let store = Store::open(&Database::existing_or_new(&url), &migrations)
-            .await
-            .unwrap();
+        let store = store_in(folder.path()).await;
         store.close().await;
         let health = Health::new(&[]);
         for store in [Some(&store), None] {

@@ -118,7 +118,12 @@ pub async fn compare(
 ) -> Result<Folded, StoreError> {
     loop {
         let mut conn = store.readers().acquire().await?;
-        let more = folding.page(&mut conn).await?;
+        let more = folding.page(&mut conn).await.inspect_err(|error| {
+            // An event or a row that cannot be read fits nothing.
+            if let StoreError::Inconsistent { .. } = error {
+                store.found_damaged();
+            }
+        })?;
         drop(conn);
         if !more {
             break;
@@ -136,4 +141,40 @@ pub async fn compare(
         store.found_damaged();
     }
     Ok(folded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Condition, Database, Migrator, Trouble};
+
+    /// A log with an event that is none.
+    struct Unreadable;
+
+    impl Folding for Unreadable {
+        async fn page(&mut self, _: &mut Conn) -> Result<bool, StoreError> {
+            Err(StoreError::inconsistent(
+                "log_event",
+                "an event is not well formed",
+            ))
+        }
+
+        fn folded(self) -> Folded {
+            Folded::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_stops_the_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("a.db").display());
+        let migrations = Migrator::with_migrations(vec![]);
+        let store = Store::open(&Database::existing_or_new(&url), &migrations)
+            .await
+            .unwrap();
+        let compared = compare(&store, Unreadable, Duration::ZERO).await;
+        assert!(compared.is_err(), "{compared:?}");
+        let condition = store.condition().borrow().clone();
+        assert_eq!(condition, Condition::Trouble(Trouble::Damaged));
+    }
 }
