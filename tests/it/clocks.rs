@@ -17,13 +17,14 @@ use mp169::clients::Clients;
 use mp169::home::Folder;
 use mp169::load::load;
 use mp169::mesh::{Listen, Mesh};
-use mp169::sample::{BRIGHT, Home};
+use mp169::sample::{self, BRIGHT, Home};
 use mp169::service::Service;
 use tonic::Status;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::downstream::{Read, classify, heads, obligations};
+use crate::mesh::everybody_knows;
 use crate::requests::{add, new_id, rows};
 
 /// Homes whose flag is set, one after another.
@@ -78,6 +79,9 @@ impl Town {
 
     async fn load(&self) {
         load(&self.folder, rows(HOMES), |_| {}).await.unwrap();
+        for party in sample::PARTIES {
+            everybody_knows(&self.folder, party.id).await;
+        }
     }
 
     async fn start(&mut self, accepted: bool) {

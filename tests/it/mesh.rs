@@ -164,35 +164,41 @@ impl TestMesh {
     /// Waits until every service knows the party of a certificate, and everything that was
     /// recorded in the log `parties` before it.
     pub(crate) async fn knows(&self, identity: &str) {
-        self.says_of(identity, &[None, Some(ErrorReason::RoleNotPermitted)])
-            .await;
+        everybody_knows(&self.folder, identity).await;
     }
 
     /// Waits until every service refuses a party because it may not act.
     pub(crate) async fn bars(&self, identity: &str) {
-        self.says_of(identity, &[Some(ErrorReason::PartyNotActive)])
-            .await;
-    }
-
-    /// Reflection is the one method that all services have and that asks who the caller is.
-    async fn says_of(&self, identity: &str, expected: &[Option<ErrorReason>]) {
-        for service in Service::ALL {
-            let channel = self.channel(service, identity);
-            let what = format!("{} to say {expected:?} of {identity}", service.name());
-            wait_until(&what, async || {
-                match listed_services(channel.clone()).await {
-                    Ok(_) if expected.contains(&None) => Ok(()),
-                    Err(status) if expected.contains(&reason_of(&status)) => Ok(()),
-                    other => Err(format!("{other:?}")),
-                }
-            })
-            .await;
-        }
+        everybody_says(&self.folder, identity, &[Some(ErrorReason::PartyNotActive)]).await;
     }
 
     /// Tells the services to drain; says whether every call came to its end.
     pub(crate) async fn stop(self) -> bool {
         self.mesh.stop().await
+    }
+}
+
+/// Waits until every service of a folder knows the party of a certificate, and everything that was
+/// recorded in the log `parties` before it.
+pub(crate) async fn everybody_knows(folder: &Folder, identity: &str) {
+    let known = [None, Some(ErrorReason::RoleNotPermitted)];
+    everybody_says(folder, identity, &known).await;
+}
+
+/// Reflection is the one method that all services have and that asks who the caller is.
+async fn everybody_says(folder: &Folder, identity: &str, expected: &[Option<ErrorReason>]) {
+    let clients = Clients::of(folder, identity).unwrap();
+    for service in Service::ALL {
+        let channel = clients.channel(service).unwrap();
+        let what = format!("{} to say {expected:?} of {identity}", service.name());
+        wait_until(&what, async || {
+            match listed_services(channel.clone()).await {
+                Ok(_) if expected.contains(&None) => Ok(()),
+                Err(status) if expected.contains(&reason_of(&status)) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
     }
 }
 

@@ -16,7 +16,7 @@ use mp169::clients::Clients;
 use mp169::home::Folder;
 use mp169::load::load;
 use mp169::mesh::Site;
-use mp169::sample::Home;
+use mp169::sample::{self, Home};
 use mp169::service::Service;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
@@ -26,6 +26,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::files::{Copy, Database};
+use crate::mesh::everybody_knows;
 use crate::requests::{add, remove, rows};
 
 /// How many homes the inventory has.
@@ -45,7 +46,7 @@ struct Running {
 }
 
 impl Town {
-    /// All services, with an inventory and no flags.
+    /// All services, with an inventory that all of them know and no flags.
     pub(super) async fn start() -> Self {
         let mut town = Self::at(temp_dir());
         for service in Service::ALL {
@@ -58,6 +59,9 @@ impl Town {
         let all = u64::try_from(inventory.len()).unwrap();
         let loaded = load(town.folder(), inventory, |_| {}).await.unwrap();
         assert_eq!(loaded.recorded, all, "{loaded}");
+        for party in sample::PARTIES {
+            everybody_knows(town.folder(), party.id).await;
+        }
         town
     }
 
