@@ -14,7 +14,7 @@ const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The tasks that run beside the server and end after it.
 #[derive(Debug, Default)]
-pub struct Background {
+pub(crate) struct Background {
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -22,12 +22,12 @@ pub struct Background {
 impl Background {
     /// Cancelled when the tasks are to end.
     #[must_use]
-    pub fn stop(&self) -> CancellationToken {
+    pub(crate) fn stop(&self) -> CancellationToken {
         self.stop.clone()
     }
 
     /// Runs a task that ends once [`Background::stop`] is cancelled.
-    pub fn spawn<F>(&self, task: F)
+    pub(crate) fn spawn<F>(&self, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -35,7 +35,7 @@ impl Background {
     }
 
     /// Tells the tasks to end and waits for them.
-    pub async fn shutdown(self) {
+    pub(crate) async fn shutdown(self) {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
@@ -57,7 +57,7 @@ pub fn usable<T>(store: &Store, read: Result<T, StoreError>) -> Result<T, NotRea
 
 /// Whether what the owner of a followed log sends can be understood. Nobody but an operator ends that it
 /// cannot. That a log is out of reach, or went back, is its owner's to say.
-pub fn understood(log: &FollowedLog) -> Result<(), NotReady> {
+pub(crate) fn understood(log: &FollowedLog) -> Result<(), NotReady> {
     match *log.status().borrow() {
         FollowerStatus::Malformed { .. } => {
             let name = log.name();
@@ -69,7 +69,7 @@ pub fn understood(log: &FollowedLog) -> Result<(), NotReady> {
 
 /// Says SERVING while callers can be recognised and `able` says that the service can do its job, and
 /// otherwise why not.
-pub async fn watch_health<F>(
+pub(crate) async fn watch_health<F>(
     health: Health,
     directory: Directory,
     able: impl Fn() -> F + Send,

@@ -43,7 +43,7 @@ fn elapsed() -> Duration {
 }
 
 /// Exchanges the time with services, by a small call to each, until `stop` is cancelled.
-pub async fn exchange_time(
+pub(crate) async fn exchange_time(
     services: Vec<MeshChannel>,
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
@@ -73,7 +73,7 @@ pub async fn exchange_time(
 
 /// Watches the clock until `stop` is cancelled: tells log and metrics whether it is believed, and
 /// notes in `store` that it is in use.
-pub async fn watch_clock(
+pub(crate) async fn watch_clock(
     service: &'static str,
     clock: Arc<dyn Clock>,
     store: Option<Store>,
@@ -115,7 +115,7 @@ async fn doubt(clock: &dyn Clock, store: Option<&Store>) -> Option<Doubt> {
 }
 
 /// Whether what is recorded in `store` gets the right time, in the words of health.
-pub async fn recording(clock: &dyn Clock, store: &Store) -> Result<(), NotReady> {
+pub(crate) async fn recording(clock: &dyn Clock, store: &Store) -> Result<(), NotReady> {
     match doubt(clock, Some(store)).await {
         None => Ok(()),
         Some(doubt) => Err(NotReady::because(doubt.reason())),

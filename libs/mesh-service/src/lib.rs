@@ -2,10 +2,12 @@
 //! it, the store's refusals.
 //!
 //! A service's `main` parses its settings, of which [`ProcessSettings`] are a part, and hands
-//! [`process`] what to run. Nothing here knows a particular service.
+//! [`process`] what to run: what every service has, the [`Base`], with what is its own on it. Nothing
+//! here knows a particular service.
 
 mod allocator;
 mod background;
+mod base;
 mod clock;
 mod error;
 mod operations;
@@ -14,11 +16,10 @@ mod settings;
 mod state;
 mod storage;
 
-pub use background::{Background, understood, usable, watch_health};
-pub use clock::{exchange_time, machine_clock, recording, watch_clock};
+pub use background::usable;
+pub use base::{Base, Given, Storage};
+pub use clock::machine_clock;
 pub use error::{RunError, store_refusal};
-pub use operations::{OPERATIONS, Operations};
+pub use operations::OPERATIONS;
 pub use process::process;
 pub use settings::{DatabaseSettings, ProcessSettings};
-pub use state::watch_state;
-pub use storage::watch_storage;

@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 pub const OPERATIONS: &str = "mp169.operations.v1.OperationsService";
 
 /// Says how one service is.
-pub struct Operations {
+pub(crate) struct Operations {
     service: &'static str,
     clock: Arc<dyn Clock>,
     health: Health,
@@ -27,7 +27,7 @@ pub struct Operations {
 
 impl Operations {
     /// Of `service`, whose health is `health`; `store` is its database, if it keeps one.
-    pub fn server(
+    pub(crate) fn server(
         service: &'static str,
         clock: Arc<dyn Clock>,
         health: Health,

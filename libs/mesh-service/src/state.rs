@@ -15,8 +15,11 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Compares what `begin` begins, at once and then daily, until `stop` is cancelled. What does not fit
 /// ends the writes, and with them health.
-pub async fn watch_state<B, F>(store: Store, begin: impl Fn() -> B + Send, stop: CancellationToken)
-where
+pub(crate) async fn watch_state<B, F>(
+    store: Store,
+    begin: impl Fn() -> B + Send,
+    stop: CancellationToken,
+) where
     B: Future<Output = Result<Vec<F>, StoreError>> + Send,
     F: Folding,
 {

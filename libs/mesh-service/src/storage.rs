@@ -6,7 +6,7 @@ use opentelemetry::metrics::Gauge;
 use tokio_util::sync::CancellationToken;
 
 /// Shows what troubles the database of `service` as `mp169.storage.trouble`, until `stop` is cancelled.
-pub async fn watch_storage(service: &'static str, store: Store, stop: CancellationToken) {
+pub(crate) async fn watch_storage(service: &'static str, store: Store, stop: CancellationToken) {
     let gauge = opentelemetry::global::meter("mesh-service")
         .u64_gauge("mp169.storage.trouble")
         .with_description("1 for the kind of trouble that the database is in, 0 for every other")

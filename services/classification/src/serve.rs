@@ -3,14 +3,9 @@
 use std::sync::Arc;
 
 use mesh_api::classification::v1::classification_service_server::ClassificationServiceServer;
-use mesh_audit::{Audit, Recordings};
-use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
-use mesh_follow::{FollowedLog, follow_directory};
-use mesh_rpc::{
-    ClientOptions, Drained, Draining, Health, MeshChannel, NotReady, ServeOptions, Tls, connect,
-    serve,
-};
-use mesh_service::{Background, OPERATIONS, Operations, RunError, exchange_time, watch_clock};
+use mesh_authz::RemoteAuthority;
+use mesh_rpc::{Drained, Health, NotReady, Tls};
+use mesh_service::{Base, Given, RunError};
 use mesh_store::Database;
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
@@ -73,134 +68,42 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
-    let rules = Rules::read(deps.contracts, &[SERVICE, OPERATIONS, mesh_audit::SERVICE])?;
-    let recordings = Recordings::read(deps.contracts, &[SERVICE, OPERATIONS, mesh_audit::SERVICE])?;
-    let (audit, audit_task) = Audit::open(
-        "classification",
-        &deps.audit_database,
-        recordings,
-        Arc::clone(&deps.clock),
-    )
-    .await
-    .map_err(RunError::Audit)?;
-    let client = |service, address: &str| {
-        let options = ClientOptions::new(service, address, deps.tls.clone());
-        connect(options.with_clock(Arc::clone(&deps.clock)))
+    let given = Given {
+        service: "classification",
+        serves: &[SERVICE],
+        contracts: deps.contracts,
+        tls: deps.tls,
+        clock: deps.clock,
+        audit_database: deps.audit_database,
     };
+    let mut base = Base::open(given, None).await?;
+    let registration = base.call("registration", &deps.registration);
+    let flag_registry = base.call("flag-registry", &deps.flag_registry);
     let metrics = Metrics::new(&opentelemetry::global::meter("classification"));
-    let parts = Parts {
-        registration: client("registration", &deps.registration),
-        flag_registry: client("flag-registry", &deps.flag_registry),
-        flags: Flags::not_loaded(metrics.clone()),
-        directory: Directory::not_loaded(),
-        health: Health::new(&[SERVICE, OPERATIONS, mesh_audit::SERVICE]),
-        draining: Draining::new(),
-        metrics,
-        audit,
-        deps,
-    };
+    let flags = Flags::not_loaded(metrics.clone());
+    base.follow_parties(&registration);
+    let log = base.followed("flags");
+    base.spawn(follow_flags(
+        flag_registry,
+        flags.clone(),
+        base.clock(),
+        log,
+        base.stop(),
+    ));
+    base.spawn(watch_source(flags.clone(), base.clock(), base.stop()));
+    base.spawn(serving_once_loaded(
+        base.health(),
+        flags.clone(),
+        base.stop(),
+    ));
 
-    let background = parts.start_tasks();
-    let (options, routes) = parts.server(rules, listener);
-    let served = serve(options, routes, shutdown).await;
-
-    background.shutdown().await;
-    audit_task.shutdown().await;
-    Ok(served?)
-}
-
-/// What tasks and handlers share.
-struct Parts {
-    deps: Deps,
-    registration: MeshChannel,
-    flag_registry: MeshChannel,
-    flags: Flags,
-    metrics: Metrics,
-    audit: Audit,
-    directory: Directory,
-    health: Health,
-    draining: Draining,
-}
-
-impl Parts {
-    /// Starts what runs beside the server.
-    fn start_tasks(&self) -> Background {
-        let background = Background::default();
-        let followed = |log| FollowedLog::new("classification", log, Arc::clone(&self.deps.clock));
-        background.spawn(follow_directory(
-            self.registration.clone(),
-            self.directory.clone(),
-            followed("parties"),
-            background.stop(),
-        ));
-        background.spawn(follow_flags(
-            self.flag_registry.clone(),
-            self.flags.clone(),
-            Arc::clone(&self.deps.clock),
-            followed("flags"),
-            background.stop(),
-        ));
-        background.spawn(watch_source(
-            self.flags.clone(),
-            Arc::clone(&self.deps.clock),
-            background.stop(),
-        ));
-        background.spawn(exchange_time(
-            vec![self.registration.clone(), self.flag_registry.clone()],
-            Arc::clone(&self.deps.clock),
-            background.stop(),
-        ));
-        background.spawn(watch_clock(
-            "classification",
-            Arc::clone(&self.deps.clock),
-            None,
-            background.stop(),
-        ));
-        background.spawn(serving_once_loaded(
-            self.health.clone(),
-            self.flags.clone(),
-            background.stop(),
-        ));
-        background
-    }
-
-    /// The handlers, and all that the chain in front of them needs.
-    fn server(
-        &self,
-        rules: Rules,
-        listener: TcpListener,
-    ) -> (ServeOptions<AuthorizeLayer>, Routes) {
-        let authority = RemoteAuthority::new(self.registration.clone(), ());
-        let authorizer = Authorizer::new(rules, self.directory.clone(), Arc::new(authority));
-        let policy = Arc::clone(&self.deps.policy);
-        let classifier = Classifier::new(policy, self.flags.clone(), self.metrics.clone());
-        let handlers = Classification::new(classifier, self.draining.clone());
-        let options = ServeOptions::new(
-            "classification",
-            listener,
-            self.deps.tls.clone(),
-            AuthorizeLayer::new(authorizer),
-            self.audit.journal(),
-            self.health.clone(),
-            self.draining.clone(),
-        )
-        .with_clock(Arc::clone(&self.deps.clock));
-        // The chain in front measures each message by the limit in the contract.
-        let server = ClassificationServiceServer::new(handlers);
-        let server = server.max_decoding_message_size(usize::MAX);
-        let operations = Operations::server(
-            "classification",
-            Arc::clone(&self.deps.clock),
-            self.health.clone(),
-            None,
-        );
-        (
-            options,
-            Routes::new(server)
-                .add_service(operations)
-                .add_service(self.audit.server(self.draining.token())),
-        )
-    }
+    let classifier = Classifier::new(deps.policy, flags, metrics);
+    let handlers = Classification::new(classifier, base.draining());
+    // The chain in front measures each message by the limit in the contract.
+    let server = ClassificationServiceServer::new(handlers);
+    let routes = Routes::new(server.max_decoding_message_size(usize::MAX));
+    let authority = RemoteAuthority::new(registration, ());
+    base.serve(listener, routes, authority, shutdown).await
 }
 
 /// Says SERVING from the first snapshot on, stale or not: answers that say how old they are beat

@@ -3,14 +3,10 @@
 use std::sync::Arc;
 
 use mesh_api::csp_notification::v1::csp_notification_service_server::CspNotificationServiceServer;
-use mesh_audit::{Audit, Recordings};
-use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
-use mesh_follow::{FeedSettings, FollowedLog, follow_directory};
-use mesh_rpc::{ClientOptions, Drained, Draining, Health, ServeOptions, Tls, connect, serve};
-use mesh_service::{
-    Background, OPERATIONS, Operations, RunError, exchange_time, recording, understood, usable,
-    watch_clock, watch_health, watch_storage,
-};
+use mesh_authz::RemoteAuthority;
+use mesh_follow::FeedSettings;
+use mesh_rpc::{Drained, Tls};
+use mesh_service::{Base, Given, RunError, Storage, usable};
 use mesh_store::{Database, Store, Writer, WriterSettings};
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
@@ -69,128 +65,54 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
-    let rules = Rules::read(deps.contracts, &[SERVICE, OPERATIONS, mesh_audit::SERVICE])?;
-    let recordings = Recordings::read(deps.contracts, &[SERVICE, OPERATIONS, mesh_audit::SERVICE])?;
     let store = Store::open(&deps.database, &MIGRATIONS).await?;
     store.wake(&*deps.clock).await?;
-    let (audit, audit_task) = Audit::open(
-        "csp-notification",
-        &deps.audit_database,
-        recordings,
-        Arc::clone(&deps.clock),
-    )
-    .await
-    .map_err(RunError::Audit)?;
-    let (writer, writer_task) = Writer::start(
-        store.clone(),
-        CspLogs,
-        Arc::clone(&deps.clock),
-        WriterSettings::default(),
-    );
-    let client = |service, address| {
-        let options = ClientOptions::new(service, address, deps.tls.clone());
-        connect(options.with_clock(Arc::clone(&deps.clock)))
+    let (clock, settings) = (Arc::clone(&deps.clock), WriterSettings::default());
+    let (writer, task) = Writer::start(store.clone(), CspLogs, clock, settings);
+    let given = Given {
+        service: "csp-notification",
+        serves: &[SERVICE],
+        contracts: deps.contracts,
+        tls: deps.tls,
+        clock: deps.clock,
+        audit_database: deps.audit_database,
     };
-    let registration = client("registration", deps.registration);
-    let flag_registry = client("flag-registry", deps.flag_registry);
-    let directory = Directory::not_loaded();
-    let health = Health::new(&[SERVICE, OPERATIONS, mesh_audit::SERVICE]);
-    let draining = Draining::new();
-
-    let background = Background::default();
-    let followed = |log| FollowedLog::new("csp-notification", log, Arc::clone(&deps.clock));
-    let (parties, flags) = (followed("parties"), followed("flags"));
-    background.spawn(follow_directory(
-        registration.clone(),
-        directory.clone(),
-        parties.clone(),
-        background.stop(),
-    ));
-    background.spawn(exchange_time(
-        vec![registration.clone(), flag_registry.clone()],
-        Arc::clone(&deps.clock),
-        background.stop(),
-    ));
-    background.spawn(watch_clock(
-        "csp-notification",
-        Arc::clone(&deps.clock),
-        Some(store.clone()),
-        background.stop(),
-    ));
-    background.spawn(watch_storage(
-        "csp-notification",
-        store.clone(),
-        background.stop(),
-    ));
-    let source = Source::new(Arc::clone(&deps.clock));
-    background.spawn(source.clone().watch(background.stop()));
-    background.spawn(follow_flags(
+    let storage = Storage {
+        store: store.clone(),
+        writer: task,
+    };
+    let mut base = Base::open(given, Some(storage)).await?;
+    let registration = base.call("registration", &deps.registration);
+    let flag_registry = base.call("flag-registry", &deps.flag_registry);
+    base.follow_parties(&registration);
+    let flags = base.followed("flags");
+    let source = Source::new(base.clock());
+    base.spawn(source.clone().watch(base.stop()));
+    base.spawn(follow_flags(
         flag_registry,
         store.clone(),
         writer.clone(),
-        flags.clone(),
+        flags,
         source.clone(),
-        background.stop(),
+        base.stop(),
     ));
-    // Serving means that callers can be recognised, the store answers, calls are put on record, and what
-    // is recorded gets the right time. The flag registry need not answer for that: CSPs get what is
-    // known.
-    let able = {
-        let (store, audit, clock) = (store.clone(), audit.clone(), Arc::clone(&deps.clock));
-        move || {
-            let (store, audit, clock) = (store.clone(), audit.clone(), Arc::clone(&clock));
-            let understood = understood(&parties).and_then(|()| understood(&flags));
-            async move {
-                audit.usable()?;
-                understood?;
-                recording(&*clock, &store).await?;
-                usable(&store, projected(&store).await).map(drop)
-            }
-        }
-    };
-    background.spawn(watch_health(
-        health.clone(),
-        directory.clone(),
-        able,
-        background.stop(),
-    ));
+    // The flag registry need not answer: CSPs get what is known.
+    let able = store.clone();
+    base.serve_while(move || {
+        let store = able.clone();
+        async move { usable(&store, projected(&store).await).map(drop) }
+    });
 
-    let authority = RemoteAuthority::new(registration, ());
-    let authorizer = Authorizer::new(rules, directory, Arc::new(authority));
-    let operations = Operations::server(
-        "csp-notification",
-        Arc::clone(&deps.clock),
-        health.clone(),
-        Some(store.clone()),
-    );
-    let clock = Arc::clone(&deps.clock);
     let handlers = CspNotification {
-        store: store.clone(),
+        store,
         writer,
-        clock: deps.clock,
-        draining: draining.token(),
+        clock: base.clock(),
+        draining: base.draining().token(),
         feed_settings: deps.feed_settings,
         attachments: Attachments::default(),
         source,
     };
-    let routes = Routes::new(CspNotificationServiceServer::new(handlers))
-        .add_service(operations)
-        .add_service(audit.server(draining.token()));
-    let options = ServeOptions::new(
-        "csp-notification",
-        listener,
-        deps.tls,
-        AuthorizeLayer::new(authorizer),
-        audit.journal(),
-        health,
-        draining,
-    )
-    .with_clock(clock);
-    let served = serve(options, routes, shutdown).await;
-
-    background.shutdown().await;
-    writer_task.shutdown().await;
-    store.close().await;
-    audit_task.shutdown().await;
-    Ok(served?)
+    let routes = Routes::new(CspNotificationServiceServer::new(handlers));
+    let authority = RemoteAuthority::new(registration, ());
+    base.serve(listener, routes, authority, shutdown).await
 }

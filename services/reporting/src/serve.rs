@@ -3,16 +3,9 @@
 use std::sync::Arc;
 
 use mesh_api::reporting::v1::reporting_service_server::ReportingServiceServer;
-use mesh_audit::{Audit, Recordings};
-use mesh_authz::{AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
-use mesh_follow::{FollowedLog, follow_directory};
-use mesh_rpc::{
-    ClientOptions, Drained, Draining, Health, NotReady, ServeOptions, Tls, connect, serve,
-};
-use mesh_service::{
-    Background, OPERATIONS, Operations, RunError, exchange_time, recording, understood, usable,
-    watch_clock, watch_health, watch_storage,
-};
+use mesh_authz::RemoteAuthority;
+use mesh_rpc::{Drained, NotReady, Tls};
+use mesh_service::{Base, Given, RunError, Storage, usable};
 use mesh_store::Database;
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
@@ -66,131 +59,60 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
-    let rules = Rules::read(deps.contracts, &[SERVICE, OPERATIONS, mesh_audit::SERVICE])?;
-    let recordings = Recordings::read(deps.contracts, &[SERVICE, OPERATIONS, mesh_audit::SERVICE])?;
     let (store, writer) = ReportStore::open(&deps.database, deps.clock.clone()).await?;
-    let (audit, audit_task) = Audit::open(
-        "reporting",
-        &deps.audit_database,
-        recordings,
-        Arc::clone(&deps.clock),
-    )
-    .await
-    .map_err(RunError::Audit)?;
-    let channel = |service, address| {
-        let options = ClientOptions::new(service, address, deps.tls.clone());
-        connect(options.with_clock(Arc::clone(&deps.clock)))
+    let given = Given {
+        service: "reporting",
+        serves: &[SERVICE],
+        contracts: deps.contracts,
+        tls: deps.tls,
+        clock: deps.clock,
+        audit_database: deps.audit_database,
     };
-    let registration = channel("registration", deps.registration);
-    let flag_registry = channel("flag-registry", deps.flag_registry);
-    let directory = Directory::not_loaded();
-    let health = Health::new(&[SERVICE, OPERATIONS, mesh_audit::SERVICE]);
-    let draining = Draining::new();
-
-    let background = Background::default();
-    let followed = |log| FollowedLog::new("reporting", log, Arc::clone(&deps.clock));
-    let logs = ["parties", "devices", "flags"].map(followed);
-    let [parties, devices, flags] = logs.clone();
+    let storage = Storage {
+        store: store.database().clone(),
+        writer,
+    };
+    let mut base = Base::open(given, Some(storage)).await?;
+    let registration = base.call("registration", &deps.registration);
+    let flag_registry = base.call("flag-registry", &deps.flag_registry);
+    base.follow_parties(&registration);
     let followed = Followed {
-        flags: flags.clone(),
-        devices: devices.clone(),
+        devices: base.followed("devices"),
+        flags: base.followed("flags"),
     };
-    background.spawn(follow_directory(
-        registration.clone(),
-        directory.clone(),
-        parties,
-        background.stop(),
-    ));
-    background.spawn(follow_devices(
+    base.spawn(follow_devices(
         registration.clone(),
         store.clone(),
-        devices,
-        background.stop(),
+        followed.devices.clone(),
+        base.stop(),
     ));
-    background.spawn(exchange_time(
-        vec![registration.clone(), flag_registry.clone()],
-        Arc::clone(&deps.clock),
-        background.stop(),
-    ));
-    background.spawn(watch_clock(
-        "reporting",
-        Arc::clone(&deps.clock),
-        Some(store.database().clone()),
-        background.stop(),
-    ));
-    background.spawn(watch_storage(
-        "reporting",
-        store.database().clone(),
-        background.stop(),
-    ));
-    background.spawn(follow_flags(
+    base.spawn(follow_flags(
         flag_registry,
         store.clone(),
-        flags,
-        background.stop(),
+        followed.flags.clone(),
+        base.stop(),
     ));
-    // Serving means that the store has what reports rest on, that calls are put on record, and that what
-    // is recorded gets the right time. The owners of the logs need not answer: reports go on, and say
-    // what they rest on.
-    let able = {
-        let (store, audit, clock) = (store.clone(), audit.clone(), Arc::clone(&deps.clock));
-        move || {
-            let (store, audit, clock) = (store.clone(), audit.clone(), Arc::clone(&clock));
-            let understood = logs.iter().try_for_each(understood);
-            async move {
-                audit.usable()?;
-                understood?;
-                recording(&*clock, store.database()).await?;
-                match usable(store.database(), store.is_loaded().await)? {
-                    true => Ok(()),
-                    false => Err(NotReady::because("logs-not-followed-yet")),
-                }
+    // The owners of the logs need not answer: reports go on, and say what they rest on.
+    let loaded = store.clone();
+    base.serve_while(move || {
+        let store = loaded.clone();
+        async move {
+            match usable(store.database(), store.is_loaded().await)? {
+                true => Ok(()),
+                false => Err(NotReady::because("logs-not-followed-yet")),
             }
         }
-    };
-    background.spawn(watch_health(
-        health.clone(),
-        directory.clone(),
-        able,
-        background.stop(),
-    ));
+    });
 
-    let operations = Operations::server(
-        "reporting",
-        Arc::clone(&deps.clock),
-        health.clone(),
-        Some(store.database().clone()),
+    let reporting = Reporting::new(
+        store,
+        base.directory(),
+        base.clock(),
+        followed,
+        base.draining().token(),
     );
+    let routes = Routes::new(ReportingServiceServer::new(reporting));
     // No rule here is about a Device, so registration is never asked for authority.
     let authority = RemoteAuthority::new(registration, ());
-    let clock = Arc::clone(&deps.clock);
-    let reporting = Reporting::new(
-        store.clone(),
-        directory.clone(),
-        deps.clock,
-        followed,
-        draining.token(),
-    );
-    let authorizer = Authorizer::new(rules, directory, Arc::new(authority));
-    let routes = Routes::new(ReportingServiceServer::new(reporting))
-        .add_service(operations)
-        .add_service(audit.server(draining.token()));
-    let authorize = AuthorizeLayer::new(authorizer);
-    let options = ServeOptions::new(
-        "reporting",
-        listener,
-        deps.tls,
-        authorize,
-        audit.journal(),
-        health,
-        draining,
-    )
-    .with_clock(clock);
-    let served = serve(options, routes, shutdown).await;
-
-    background.shutdown().await;
-    writer.shutdown().await;
-    store.close().await;
-    audit_task.shutdown().await;
-    Ok(served?)
+    base.serve(listener, routes, authority, shutdown).await
 }
