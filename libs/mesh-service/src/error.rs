@@ -13,20 +13,20 @@ use tonic::{Code, Status};
 /// What a caller is told to wait while too many writes wait.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// Why a service could not start.
+/// Why a service could not start. What stands behind it is its source, and is not said twice.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The database cannot be used.
-    #[error("the database cannot be used: {0}")]
+    #[error("the database cannot be used")]
     Store(#[from] StoreError),
     /// The database of the audit cannot be used.
-    #[error("the audit database cannot be used: {0}")]
+    #[error("the audit database cannot be used")]
     Audit(#[source] StoreError),
     /// The contracts do not say of a method how its calls are put on record.
-    #[error("the contracts' recordings cannot be used: {0}")]
+    #[error("the contracts' recordings cannot be used")]
     Recordings(#[from] RecordingError),
     /// The contracts lack a rule, or have one that cannot be carried out.
-    #[error("the contracts' rules cannot be used: {0}")]
+    #[error("the contracts' rules cannot be used")]
     Rules(#[from] RuleError),
     /// The server cannot be built.
     #[error(transparent)]
