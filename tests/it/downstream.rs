@@ -67,11 +67,14 @@ pub(crate) async fn classify(
                 Verdict::Suppress => Read::Suppress,
                 Verdict::Unspecified => panic!("{decision:?}"),
             };
-            (read, decision.freshness())
+            Ok((read, decision.freshness()))
         }
-        other => panic!("{other:?}"),
+        Some(decision_result::Result::Status(refused)) => {
+            Err(Status::new(refused.code.into(), refused.message))
+        }
+        None => panic!("no answer"),
     });
-    Ok(decisions.collect())
+    decisions.collect()
 }
 
 /// Waits until reporting has applied both logs up to here, and gives its obligation report.
@@ -88,7 +91,9 @@ pub(crate) async fn obligations(
         let answer = answer.map_err(|status| format!("{status:?}"))?.into_inner();
         let basis = answer.basis.unwrap();
         let reached = |at: &Option<Position>, wanted: &Position| {
-            at.as_ref().is_some_and(|at| at.sequence >= wanted.sequence)
+            let same_history = |at: &&Position| at.epoch == wanted.epoch;
+            let at = at.as_ref().filter(same_history);
+            at.is_some_and(|at| at.sequence >= wanted.sequence)
         };
         if reached(&basis.flags, flags) && reached(&basis.devices, devices) {
             Ok(answer.rows)

@@ -4,10 +4,18 @@
 //! backups. Each attack is shown as whoever runs the mesh would see it, and ends with the same check:
 //! everybody has made the same of the log `flags`, and each CSP's own log has gone on.
 
+mod accepted;
 mod check;
 mod csp;
+mod cut_off;
 mod files;
+mod followers;
+mod full_disk;
+mod missing;
+mod octets;
 mod older;
+mod running;
+mod silence;
 mod town;
 
 use mp169::sample::{CSP_NORTH, CSP_SOUTH};

@@ -14,6 +14,7 @@ mod journey;
 mod lost_state;
 mod mesh;
 mod model;
+mod process;
 mod recordings;
 mod reference_messages;
 mod requests;

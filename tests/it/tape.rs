@@ -192,8 +192,8 @@ async fn attend<E: prost::Message + Default, R: FollowResponse>(
     Ok(())
 }
 
-/// The place before the first event. Only the log's owner knows its epoch, and tells it first on
-/// every stream.
+/// The place before the first event. Only the log's owner knows its epoch, and that of its first
+/// history, and tells them first on every stream.
 async fn first<E, R: FollowResponse>(
     open: &impl Fn(FollowStart) -> Opened<R>,
     shared: &Mutex<Heard<E>>,
@@ -206,9 +206,9 @@ async fn first<E, R: FollowResponse>(
     };
     let first = Position {
         sequence: 0,
-        ..hello.head.unwrap()
+        ..hello.head.clone().unwrap()
     };
-    let epoch = Epoch::new(first.epoch).unwrap();
+    let epoch = Epoch::new(hello.first_epoch).unwrap();
     let hash = chain::genesis(&first.log.parse().unwrap(), epoch);
     shared.lock().unwrap().at = Some((first.clone(), hash));
     Ok(first)

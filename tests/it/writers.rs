@@ -4,8 +4,6 @@
 //! Everything that was acknowledged, each request once, in a log without a hole; and everybody who
 //! follows it has applied just that.
 
-mod process;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,9 +26,12 @@ use tokio::process::Child;
 use tonic::Status;
 
 use crate::downstream;
+use crate::process;
 use crate::requests::{add, remove, rows};
 use crate::tape::Tape;
 
+/// The test that a new process runs.
+const TEST: &str = "writers::what_was_acknowledged_survives_once_and_in_order";
 const WRITERS: usize = 64;
 /// The first homes are special ones, whose meters cannot be flagged.
 const FIRST_HOME: u16 = 7;
@@ -49,7 +50,7 @@ async fn what_was_acknowledged_survives_once_and_in_order() {
     }
     let home = temp_dir();
     let folder = Folder::open_or_make(home.path()).unwrap();
-    let mut mesh = process::start(home.path(), true);
+    let mut mesh = process::start(TEST, home.path(), true);
     load_all(&folder).await;
     let log = Tape::of_flags(&folder);
     let north = Tape::of_csp(&folder, CSP_NORTH.id, CSP_NORTH.csp);
@@ -89,7 +90,7 @@ async fn kill_and_restart(home: &Path, mesh: &mut Child, done: &AtomicUsize) {
         for service in ["registration", "flag-registry", "csp-notification"] {
             whole(&home.join(format!("{service}.db"))).await;
         }
-        *mesh = process::start(home, kill < KILLS);
+        *mesh = process::start(TEST, home, kill < KILLS);
     }
 }
 

@@ -1,13 +1,16 @@
 //! A CSP's system: it attaches, and attaches again, and keeps what it has.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use mesh_api::common::v1::{LogEntry, Position, SnapshotComplete, stream_frame::Frame};
+use mesh_api::common::v1::{
+    ErrorReason, LogEntry, Position, SnapshotComplete, stream_frame::Frame,
+};
 use mesh_api::csp_notification::v1 as wire;
 use mesh_api::csp_notification::v1::follow_flag_changes_request::Start;
 use mesh_api::csp_notification::v1::follow_flag_changes_response::Body;
+use mesh_api::status::reason_of;
 use mesh_testkit::wait_until;
 use mesh_types::chain::{self, Hash};
 use mp169::clients::Clients;
@@ -17,6 +20,7 @@ use prost::Message as _;
 use tokio::task::JoinHandle;
 use tonic::Status;
 
+use super::silence::{Change, Heard, Word};
 use crate::downstream::Known;
 
 /// The shortest time between two attempts to attach.
@@ -37,6 +41,11 @@ struct Kept {
     at: Option<(Position, Hash)>,
     /// The Devices that are reduced.
     table: BTreeMap<String, Known>,
+    /// The events that it was told.
+    told: Vec<wire::CspFlagChange>,
+    /// How often it has begun with a snapshot.
+    snapshots: usize,
+    heard: Heard,
 }
 
 impl Csp {
@@ -49,7 +58,13 @@ impl Csp {
             loop {
                 attempts.tick().await;
                 // Whatever ends a stream, the next attempt goes on where this one came to.
-                let _ = attend(&clients, party.csp, &shared).await;
+                let ended = attend(&clients, party.csp, &shared).await;
+                let mut kept = shared.lock().unwrap();
+                kept.heard.note(Word::Detached);
+                let reason = ended.err().as_ref().and_then(reason_of);
+                if reason == Some(ErrorReason::PositionOfAnotherEpoch) {
+                    kept.at = None;
+                }
             }
         });
         Self {
@@ -59,15 +74,15 @@ impl Csp {
         }
     }
 
-    /// Waits until the CSP's table is this one.
+    /// Waits until the CSP's table is this one, and it has heard that nothing is missing.
     pub(super) async fn has(&self, table: &BTreeMap<String, Known>) {
         wait_until(
             &format!("{} to have what is reduced", self.id),
             async || {
-                assert!(!self.task.is_finished(), "the log of {} is broken", self.id);
-                let kept = self.kept.lock().unwrap();
+                let kept = self.kept();
                 if kept.table == *table {
-                    return Ok(());
+                    let current = kept.heard.is_current();
+                    return current.then_some(()).ok_or("stale, or away".to_owned());
                 }
                 let missing = table.keys().filter(|key| !kept.table.contains_key(*key));
                 let too_many = kept.table.keys().filter(|key| !table.contains_key(*key));
@@ -79,6 +94,26 @@ impl Csp {
             },
         )
         .await;
+    }
+
+    /// The events that it was told.
+    pub(super) fn told(&self) -> Vec<wire::CspFlagChange> {
+        self.kept().told.clone()
+    }
+
+    /// How often it has begun with a snapshot.
+    pub(super) fn snapshots(&self) -> usize {
+        self.kept().snapshots
+    }
+
+    /// How long nothing told it of a change; `None` if nothing has done so yet.
+    pub(super) fn silence(&self, change: &Change) -> Option<Duration> {
+        self.kept().heard.silence(change)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        assert!(!self.task.is_finished(), "the log of {} is broken", self.id);
+        self.kept.lock().unwrap()
     }
 }
 
@@ -108,6 +143,13 @@ async fn attend(clients: &Clients, csp: &str, shared: &Mutex<Kept>) -> Result<()
             Some(Body::Frame(frame)) => {
                 let mut kept = shared.lock().unwrap();
                 match frame.frame {
+                    Some(Frame::Hello(_)) => kept.heard.note(Word::Current),
+                    Some(Frame::Checkpoint(checkpoint)) => {
+                        kept.heard.note(match checkpoint.source_stale_since {
+                            None => Word::Current,
+                            Some(_) => Word::Stale,
+                        });
+                    }
                     Some(Frame::SnapshotComplete(complete)) => {
                         kept.begin(std::mem::take(&mut snapshot), complete);
                     }
@@ -136,6 +178,15 @@ impl Kept {
         assert_eq!(complete.items, u64::try_from(table.len()).unwrap());
         let hash = (*complete.hash).try_into().unwrap();
         self.at = Some((complete.position.unwrap(), hash));
+        self.snapshots += 1;
+        let gone = self.table.keys().filter(|id| !table.contains_key(*id));
+        let words = gone
+            .map(|id| (id, false))
+            .chain(table.keys().map(|id| (id, true)));
+        for (id, reduced) in words {
+            let id = id.clone();
+            self.heard.note(Word::Device { id, reduced });
+        }
         self.table = table;
     }
 
@@ -153,7 +204,13 @@ impl Kept {
         *hash = linked;
         *at = position;
         let change = wire::CspFlagChange::decode(entry.event).unwrap();
-        if change.state() == wire::CspFlagState::Reduced {
+        self.told.push(change.clone());
+        let (id, reduced) = (
+            change.device_id.clone(),
+            change.state() == wire::CspFlagState::Reduced,
+        );
+        self.heard.note(Word::Device { id, reduced });
+        if reduced {
             let known = (change.communications_hub_id, change.covered_device_ids);
             self.table.insert(change.device_id, known);
         } else {

@@ -6,7 +6,8 @@ use mesh_testkit::{TempDir, temp_dir};
 use mp169::service::Service;
 
 /// What SQLite and the store keep beside a file.
-const SIDE_FILES: [&str; 3] = ["-wal", "-shm", ".witness"];
+const SIDE_FILES: [&str; 3] = ["-wal", "-shm", WITNESS];
+const WITNESS: &str = ".witness";
 
 /// The database of a service, and what lies beside it.
 pub(super) struct Database(PathBuf);
@@ -38,6 +39,46 @@ impl Database {
                 std::fs::copy(copy.of(&file), &file).unwrap();
             }
         }
+    }
+
+    /// Puts a copy of the database file in its place, and leaves the witness of now beside it. The
+    /// service must be stopped.
+    pub(super) fn put_back_under_the_witness(&self, copy: &Copy) {
+        let witness = std::fs::read(beside(&self.0, WITNESS)).unwrap();
+        self.put_back(copy);
+        std::fs::write(beside(&self.0, WITNESS), witness).unwrap();
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// What is in the file with this suffix; `None` if it is not there.
+    pub(super) fn read(&self, suffix: &str) -> Option<Vec<u8>> {
+        std::fs::read(beside(&self.0, suffix)).ok()
+    }
+
+    /// Writes the file with this suffix anew.
+    pub(super) fn write(&self, suffix: &str, content: &[u8]) {
+        std::fs::write(beside(&self.0, suffix), content).unwrap();
+    }
+
+    /// Removes the file with this suffix.
+    pub(super) fn remove(&self, suffix: &str) {
+        std::fs::remove_file(beside(&self.0, suffix)).unwrap();
+    }
+
+    /// All that the next start goes by.
+    pub(super) fn evidence(&self) -> [Option<Vec<u8>>; 3] {
+        ["", "-wal", WITNESS].map(|suffix| self.read(suffix))
+    }
+
+    /// Moves the file away, as one who deletes it and has it still, and gives its place.
+    pub(super) fn take_away(&self) -> PathBuf {
+        let away = beside(&self.0, ".away");
+        std::fs::rename(&self.0, &away).unwrap();
+        away
     }
 
     fn files(&self) -> impl Iterator<Item = PathBuf> {

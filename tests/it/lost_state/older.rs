@@ -2,9 +2,7 @@
 //! and only those who followed its log know better.
 
 use mesh_api::common::v1::ErrorReason;
-use mesh_api::registration::v1::{PartyStatus, SetPartyStatusRequest};
 use mesh_api::status::reason_of;
-use mp169::clients::Clients;
 use mp169::sample::{BRIGHT, CSP_NORTH, CSP_SOUTH, Home};
 use mp169::service::Service;
 
@@ -12,7 +10,6 @@ use super::check::all_agree;
 use super::csp::Csp;
 use super::town::Town;
 use crate::downstream::{Read, classify};
-use crate::requests::new_id;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_registry_writes_nothing_and_the_consumers_refusals_stand() {
@@ -53,7 +50,7 @@ async fn an_older_registration_writes_nothing_and_a_suspension_stands() {
     let csps = [CSP_NORTH, CSP_SOUTH].map(|party| Csp::attach(town.folder(), party));
     town.set(7..17).await;
     let older = town.copy(Service::Registration).await;
-    suspend(&town).await;
+    town.suspend(BRIGHT).await;
     let theirs = Home::new(11);
     assert_eq!(theirs.electricity().id, BRIGHT.id);
     town.refuses(theirs, ErrorReason::PartyNotActive).await;
@@ -73,16 +70,4 @@ async fn an_older_registration_writes_nothing_and_a_suspension_stands() {
     town.set([18]).await;
     town.refuses(theirs, ErrorReason::PartyNotActive).await;
     all_agree(town.folder(), &csps).await;
-}
-
-async fn suspend(town: &Town) {
-    let operator = Clients::of(town.folder(), "operator").unwrap();
-    let request = SetPartyStatusRequest {
-        request_id: new_id(),
-        party_id: BRIGHT.id.to_owned(),
-        status: PartyStatus::Suspended.into(),
-        reason: "licence under review".to_owned(),
-    };
-    let mut parties = operator.parties().unwrap();
-    parties.set_party_status(request).await.unwrap();
 }

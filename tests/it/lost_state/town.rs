@@ -3,20 +3,23 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use anyhow::Result;
 use flag_registry::Quotas;
 use mesh_api::common::v1::{ErrorReason, Position};
+use mesh_api::registration::v1::{ChangeSupplierRequest, PartyStatus, SetPartyStatusRequest};
 use mesh_api::status::reason_of;
-use mesh_testkit::{TempDir, temp_dir, wait_until};
-use mesh_types::SystemClock;
+use mesh_store::{Accepted, Decision};
+use mesh_testkit::{LIMIT, TempDir, temp_dir, wait_until};
+use mesh_types::{Clock as _, SystemClock};
 use mp169::clients::Clients;
 use mp169::home::Folder;
 use mp169::load::load;
 use mp169::mesh::Site;
-use mp169::sample::{self, Home};
+use mp169::sample::{self, Home, SampleParty};
 use mp169::service::Service;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
@@ -26,8 +29,9 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::files::{Copy, Database};
+use super::silence::Change;
 use crate::mesh::everybody_knows;
-use crate::requests::{add, remove, rows};
+use crate::requests::{add, new_id, remove, rows};
 
 /// How many homes the inventory has.
 const HOMES: u16 = 48;
@@ -37,7 +41,11 @@ pub(super) struct Town {
     site: Site,
     ports: BTreeMap<Service, Port>,
     running: BTreeMap<Service, Running>,
-    home: TempDir,
+    /// What the registry has acknowledged of the flags, in order.
+    changes: Mutex<Vec<Change>>,
+    home: PathBuf,
+    /// Goes away with the town.
+    _home: Option<TempDir>,
 }
 
 struct Running {
@@ -48,33 +56,44 @@ struct Running {
 impl Town {
     /// All services, with an inventory that all of them know and no flags.
     pub(super) async fn start() -> Self {
-        let mut town = Self::at(temp_dir());
-        for service in Service::ALL {
-            town.launch(service);
+        let home = temp_dir();
+        let town = Self::start_in(home.path()).await;
+        Self {
+            _home: Some(home),
+            ..town
         }
-        for service in Service::ALL {
-            town.serves(service).await;
-        }
+    }
+
+    /// The same in a folder that is there.
+    pub(super) async fn start_in(home: &Path) -> Self {
+        let mut town = Self::at(home);
+        town.start_all().await;
         let inventory = rows(HOMES);
         let all = u64::try_from(inventory.len()).unwrap();
         let loaded = load(town.folder(), inventory, |_| {}).await.unwrap();
         assert_eq!(loaded.recorded, all, "{loaded}");
-        for party in sample::PARTIES {
-            everybody_knows(town.folder(), party.id).await;
-        }
+        town.everybody_knows_the_parties().await;
+        // From now on a database that is not there is missed.
+        town.site.folder = Folder::open(home).unwrap();
         town
     }
 
+    /// Waits until every service knows the parties.
+    pub(super) async fn everybody_knows_the_parties(&self) {
+        for party in sample::PARTIES {
+            everybody_knows(self.folder(), party.id).await;
+        }
+    }
+
     /// No service yet.
-    fn at(home: TempDir) -> Self {
+    fn at(home: &Path) -> Self {
         mesh_rpc::share_files_among(Service::ALL.len());
-        let folder = Folder::open_or_make(home.path()).unwrap();
+        let folder = Folder::open_or_make(home).unwrap();
         let ports: BTreeMap<_, _> = Service::ALL
             .map(|service| (service, Port::reserve()))
             .into();
         let address = |(service, port): (&Service, &Port)| (*service, port.address.to_string());
         let addresses: BTreeMap<_, _> = ports.iter().map(address).collect();
-        folder.write_addresses(&addresses).unwrap();
         let most = NonZeroU32::MAX;
         let site = Site {
             folder,
@@ -87,25 +106,75 @@ impl Town {
                 supplier_repeats: most,
             },
         };
-        Self {
+        let town = Self {
             site,
             ports,
             running: BTreeMap::new(),
-            home,
-        }
+            changes: Mutex::default(),
+            home: home.to_owned(),
+            _home: None,
+        };
+        town.listens();
+        town
     }
 
     pub(super) const fn folder(&self) -> &Folder {
         &self.site.folder
     }
 
+    /// The folder of certificates and databases.
+    pub(super) fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Has clients look for the services here, wherever they listened meanwhile.
+    pub(super) fn listens(&self) {
+        let addresses = &self.site.addresses;
+        self.folder().write_addresses(addresses).unwrap();
+    }
+
+    /// Where a service listens.
+    pub(super) fn address(&self, service: Service) -> SocketAddr {
+        self.ports[&service].address
+    }
+
     pub(super) fn database(&self, service: Service) -> Database {
-        Database::of(self.home.path(), service)
+        Database::of(&self.home, service)
     }
 
     /// Starts a service and waits until it serves.
     pub(super) async fn start_service(&mut self, service: Service) {
         self.launch(service);
+        self.serves(service).await;
+    }
+
+    /// Starts all services and waits until they serve.
+    pub(super) async fn start_all(&mut self) {
+        for service in Service::ALL {
+            self.launch(service);
+        }
+        for service in Service::ALL {
+            self.serves(service).await;
+        }
+    }
+
+    /// Stops all services.
+    pub(super) async fn stop_all(&mut self) {
+        for service in Service::ALL {
+            self.stop(service).await;
+        }
+    }
+
+    /// Starts a service that reaches `other` at an address of its own, and waits until it serves.
+    pub(super) async fn start_by_way_of(
+        &mut self,
+        service: Service,
+        other: Service,
+        address: SocketAddr,
+    ) {
+        let mut site = self.site.clone();
+        site.addresses.insert(other, address.to_string());
+        self.launch_at(&site, service);
         self.serves(service).await;
     }
 
@@ -126,17 +195,45 @@ impl Town {
 
     /// Starts a service that may not be able to serve.
     pub(super) fn launch(&mut self, service: Service) {
+        let site = self.site.clone();
+        self.launch_at(&site, service);
+    }
+
+    fn launch_at(&mut self, site: &Site, service: Service) {
         let listener = self.ports[&service].listen();
         let tls = self.folder().tls(service.name()).unwrap();
         let stop = CancellationToken::new();
-        let run = self.site.run(service, tls, listener, stop.clone());
+        let run = site.run(service, tls, listener, stop.clone());
         let task = tokio::spawn(run);
         let before = self.running.insert(service, Running { stop, task });
         assert!(before.is_none(), "{} runs already", service.name());
     }
 
+    /// What `mp169 up` says of a service whose start is refused. It must leave its files as they are.
+    pub(super) async fn refused(&mut self, service: Service) -> String {
+        let before = self.database(service).evidence();
+        self.launch(service);
+        let Running { task, .. } = self.running.remove(&service).unwrap();
+        let ended = tokio::time::timeout(LIMIT, task).await;
+        let refused = ended.expect("a start that is refused").unwrap();
+        let said = format!("{:#}", refused.unwrap_err());
+        assert_eq!(said.lines().count(), 1, "{said}");
+        let now = self.database(service).evidence();
+        assert!(now == before, "{said}: something was changed");
+        println!("{}: {said}", service.name());
+        said
+    }
+
+    /// Accepts what a service's database has lost, as `mp169 log accept-loss` does. The service must be
+    /// stopped.
+    pub(super) async fn accept_loss(&self, service: Service) -> Accepted {
+        let database = self.database(service);
+        let accepted = mesh_store::accept_loss(database.path(), &decision()).await;
+        accepted.unwrap()
+    }
+
     /// Waits until a service says that it serves.
-    async fn serves(&self, service: Service) {
+    pub(super) async fn serves(&self, service: Service) {
         let clients = Clients::of(self.folder(), "operator").unwrap();
         let mut health = clients.health(service).unwrap();
         wait_until(&format!("{} to serve", service.name()), async || {
@@ -151,23 +248,46 @@ impl Town {
 
     /// Waits until a service says that it does not serve, and why.
     pub(super) async fn fails(&self, service: Service, reason: &str) {
-        let clients = Clients::of(self.folder(), "operator").unwrap();
-        let mut health = clients.health(service).unwrap();
+        self.fails_for_one_of(service, &[reason]).await;
+    }
+
+    /// The same where more than one reason may be said first.
+    pub(super) async fn fails_for_one_of(&self, service: Service, reasons: &[&str]) {
         let since = Instant::now();
-        wait_until(&format!("{}: {reason}", service.name()), async || {
-            let answer = health.check(HealthCheckRequest::default()).await?;
-            let said = answer.metadata().get("mp169-health-reason");
-            match said.map(|said| said.to_str().unwrap()) {
-                Some(said) if said == reason => Ok(()),
-                other => Err(Status::unavailable(format!("{other:?}"))),
-            }
-        })
+        let reason = wait_until(
+            &format!("{}: {reasons:?}", service.name()),
+            async || match self.reason(service).await {
+                Some(said) if reasons.contains(&&*said) => Ok(said),
+                other => Err(format!("{other:?}")),
+            },
+        )
         .await;
         println!(
             "{} said {reason} after {:?}",
             service.name(),
             since.elapsed()
         );
+    }
+
+    /// Why a service says that it does not serve, if it answers and does say so.
+    pub(super) async fn reason(&self, service: Service) -> Option<String> {
+        let clients = Clients::of(self.folder(), "operator").unwrap();
+        let mut health = clients.health(service).unwrap();
+        let answer = health.check(HealthCheckRequest::default()).await.ok()?;
+        let said = answer.metadata().get("mp169-health-reason")?;
+        Some(said.to_str().unwrap().to_owned())
+    }
+
+    /// Whether a service that was started has ended by itself.
+    pub(super) fn has_ended(&self, service: Service) -> bool {
+        self.running[&service].task.is_finished()
+    }
+
+    /// Stops a service that may have ended by itself.
+    pub(super) async fn end(&mut self, service: Service) {
+        let running = self.running.remove(&service).unwrap();
+        running.stop.cancel();
+        let _ = running.task.await.unwrap();
     }
 
     /// Waits until a supplier is refused its own meter for this reason.
@@ -193,6 +313,9 @@ impl Town {
         let party = home.electricity().id;
         let mut flags = Clients::of(self.folder(), party).unwrap().flags().unwrap();
         let answer = flags.add_flag(add(home.esme(), party)).await?.into_inner();
+        if answer.changed {
+            self.now_has([home], true);
+        }
         Ok((answer.position.unwrap(), answer.changed))
     }
 
@@ -203,7 +326,61 @@ impl Town {
             let mut flags = Clients::of(self.folder(), party).unwrap().flags().unwrap();
             let answer = flags.remove_flag(remove(home.esme(), party)).await;
             assert!(answer.unwrap().into_inner().changed, "{home:?}");
+            self.now_has([home], false);
         }
+    }
+
+    /// Suspends a party.
+    pub(super) async fn suspend(&self, party: SampleParty) {
+        let operator = Clients::of(self.folder(), "operator").unwrap();
+        let request = SetPartyStatusRequest {
+            request_id: new_id(),
+            party_id: party.id.to_owned(),
+            status: PartyStatus::Suspended.into(),
+            reason: "licence under review".to_owned(),
+        };
+        let mut parties = operator.parties().unwrap();
+        parties.set_party_status(request).await.unwrap();
+    }
+
+    /// Changes the supplier of an electricity meter as of now.
+    pub(super) async fn change_supplier(&self, home: Home, party: SampleParty) {
+        let loader = Clients::of(self.folder(), "registration-data").unwrap();
+        let request = ChangeSupplierRequest {
+            request_id: new_id(),
+            mpxn: home.import_mpan().unwrap().to_string(),
+            party_id: party.id.to_owned(),
+            start_time: None,
+        };
+        let mut devices = loader.devices().unwrap();
+        devices.change_supplier(request).await.unwrap();
+    }
+
+    /// Notes that from now on the registry has it that these electricity meters are reduced, or that
+    /// they are not.
+    pub(super) fn now_has(&self, homes: impl IntoIterator<Item = Home>, reduced: bool) {
+        let since = Instant::now();
+        let changes = homes.into_iter().map(|home| Change {
+            since,
+            csp: home.csp(),
+            device: home.esme().to_string(),
+            reduced,
+        });
+        self.changes.lock().unwrap().extend(changes);
+    }
+
+    /// What the registry has had since when.
+    pub(super) fn changes(&self) -> Vec<Change> {
+        self.changes.lock().unwrap().clone()
+    }
+}
+
+/// An operator's word.
+pub(super) fn decision() -> Decision {
+    Decision {
+        by: "operator".to_owned(),
+        reason: "a test".to_owned(),
+        at: SystemClock.now(),
     }
 }
 

@@ -12,18 +12,16 @@ use mp169::mesh::{Listen, Mesh};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 
-/// The test that a new process runs.
-const TEST: &str = "writers::what_was_acknowledged_survives_once_and_in_order";
 /// The folder of the mesh.
 const HOME: &str = "MP169_TEST_HOME";
 /// Whether commits go wrong.
 const FAULTS: &str = "MP169_TEST_FAULTS";
 
 /// Starts the mesh of `home` in a new process, which ends with the value or with this process. It
-/// runs the same test, whose first line is [`is_the_mesh`].
-pub(super) fn start(home: &Path, faulty: bool) -> Child {
+/// runs `test`, whose first line is [`is_the_mesh`].
+pub(crate) fn start(test: &str, home: &Path, faulty: bool) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", TEST]);
+    command.args(["--exact", test]);
     command.env(HOME, home).env(FAULTS, faulty.to_string());
     command.stdin(Stdio::piped());
     command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -31,7 +29,7 @@ pub(super) fn start(home: &Path, faulty: bool) -> Child {
 }
 
 /// Whether this process is one that [`start`] started; then it has been the mesh.
-pub(super) async fn is_the_mesh() -> bool {
+pub(crate) async fn is_the_mesh() -> bool {
     let Some(home) = std::env::var_os(HOME) else {
         return false;
     };
