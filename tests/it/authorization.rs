@@ -75,6 +75,7 @@ async fn attach(mesh: &TestMesh) -> common::Position {
         start: Some(csp::follow_flag_changes_request::Start::Snapshot(
             common::SnapshotStart::default(),
         )),
+        seen: None,
     };
     let mut client = mesh.clients(CSP).csp().unwrap();
     let frames = client.follow_flag_changes(request).await.unwrap();

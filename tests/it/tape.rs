@@ -99,6 +99,7 @@ impl Tape<csp::CspFlagChange> {
                     Start::After(position) => CspStart::After(position),
                     Start::Snapshot(snapshot) => CspStart::Snapshot(snapshot),
                 }),
+                seen: start.seen,
             };
             Box::pin(async move {
                 let answer = client.unwrap().follow_flag_changes(request).await?;

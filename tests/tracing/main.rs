@@ -128,6 +128,7 @@ impl Traced {
             start: Some(csp::follow_flag_changes_request::Start::Acknowledged(
                 acknowledged,
             )),
+            seen: None,
         };
         let attached = wait_until("the CSP to be known", async || {
             client.follow_flag_changes(request.clone()).await

@@ -12,6 +12,7 @@ use sqlx::migrate::Migrator;
 
 use crate::cursor::{self, Cursor};
 use crate::database::Unfit;
+use crate::dispute::{self, Dispute};
 use crate::log::{self, Head};
 use crate::offline::OfflineFile;
 use crate::open::LIBRARY;
@@ -39,7 +40,7 @@ pub struct Lost {
     pub epoch: Epoch,
     /// The last event of it that was seen.
     pub seen_up_to: Sequence,
-    /// By whom: `the witness`, or a follower.
+    /// By whom: `the witness`, a follower, or whoever disputes the log.
     pub by: String,
 }
 
@@ -239,9 +240,10 @@ async fn write(
         cursors: cursor::all(conn).await?,
         claims: Vec::new(),
     };
+    let disputes = dispute::all(conn).await?;
     for head in &heads {
         let begun = log::random_epoch();
-        let lost = lost(head, before);
+        let lost = lost(head, before, &disputes);
         for Lost {
             epoch, seen_up_to, ..
         } in &lost
@@ -263,6 +265,7 @@ async fn write(
             .bind(sequence_to_db(begun.get()))
             .execute(&mut *conn)
             .await?;
+        dispute::forget(conn, &head.position.log).await?;
         let mut seen = Cursor::from(head);
         seen.position.epoch = begun;
         let log = head.position.log.clone();
@@ -285,15 +288,15 @@ async fn write(
     Ok((accepted, remembered))
 }
 
-/// What of the log at `head` the witness and followers have seen that is not there, by history.
-fn lost(head: &Head, before: Option<&Remembered>) -> Vec<Lost> {
-    let Some(before) = before else {
-        return Vec::new();
-    };
-    let witness = before.logs.get(&head.position.log);
+/// What of the log at `head` the witness, followers and whoever disputes it have seen that is not there, by
+/// history.
+fn lost(head: &Head, before: Option<&Remembered>, disputes: &[Dispute]) -> Vec<Lost> {
+    let witness = before.and_then(|before| before.logs.get(&head.position.log));
     let witness = witness.map(|seen| (seen, "the witness"));
-    let claims = before.claims.iter();
+    let claims = before.into_iter().flat_map(|before| &before.claims);
     let claims = claims.map(|claim| (&claim.seen, claim.by.as_str()));
+    let disputes = disputes.iter();
+    let claims = claims.chain(disputes.map(|dispute| (&dispute.seen, dispute.by.as_str())));
     let mine = |(seen, _): &(&Cursor, _)| seen.position.log == head.position.log;
     let missed = |(seen, _): &(&Cursor, _)| {
         let (seen, at) = (&seen.position, &head.position);

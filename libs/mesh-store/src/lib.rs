@@ -21,6 +21,7 @@
 //! | Do a service's rows say what its log says? | [`fold`] (`fold.rs`) |
 //! | Can it be written to, and why not? | [`Condition`] (`condition.rs`), `guard.rs`, `files.rs` |
 //! | Did a log go back behind what was seen of it? | [`Store::judge_seen`] (`seen.rs`), [`history`] |
+//! | And what if somebody from outside says so? | [`dispute`] |
 //!
 //! # Invariants
 //!
@@ -89,6 +90,7 @@ mod condition;
 pub mod conformance;
 pub mod cursor;
 mod database;
+pub mod dispute;
 mod error;
 mod examine;
 #[cfg(feature = "faults")]

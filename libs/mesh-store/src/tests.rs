@@ -29,6 +29,7 @@ fn no_migrations() -> Migrator {
 }
 
 mod attacks;
+mod disputes;
 mod full_disk;
 
 mod suite {

@@ -13,7 +13,7 @@ use mesh_rpc::{Work, link_to};
 use mesh_store::Writer;
 use mesh_types::{CspId, Sequence};
 use prost::Message as _;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 use tonic::Status;
 use tracing::Span;
 
@@ -29,7 +29,8 @@ pub(crate) struct Attachments(Arc<Mutex<Streams>>);
 struct Streams {
     /// How many there have been: the number of the newest.
     count: u64,
-    attached: HashMap<CspId, (u64, CancellationToken)>,
+    /// By which each is told why it ends.
+    attached: HashMap<CspId, (u64, watch::Sender<Option<Error>>)>,
 }
 
 /// A stream's place as its CSP's own, given up when it is dropped.
@@ -37,27 +38,35 @@ struct Streams {
 pub(crate) struct Attached {
     csp: CspId,
     number: u64,
-    superseded: CancellationToken,
+    ended: watch::Receiver<Option<Error>>,
     all: Attachments,
 }
 
 impl Attachments {
     /// Makes a new stream the CSP's own; an older one is told that it no longer is.
     pub(crate) fn take_over(&self, csp: &CspId) -> Attached {
-        let superseded = CancellationToken::new();
+        let (tell, ended) = watch::channel(None);
         let mut streams = self.lock();
         streams.count += 1;
         let number = streams.count;
-        let newest = (number, superseded.clone());
-        if let Some((_, older)) = streams.attached.insert(csp.clone(), newest) {
-            older.cancel();
-        }
+        let older = streams.attached.insert(csp.clone(), (number, tell));
         drop(streams);
+        if let Some((_, older)) = older {
+            older.send_replace(Some(Error::Superseded));
+        }
         Attached {
             csp: csp.clone(),
             number,
-            superseded,
+            ended,
             all: self.clone(),
+        }
+    }
+
+    /// Ends the CSP's stream, if there is one.
+    pub(crate) fn end(&self, csp: &CspId, why: Error) {
+        let attached = self.lock().attached.remove(csp);
+        if let Some((_, stream)) = attached {
+            stream.send_replace(Some(why));
         }
     }
 
@@ -68,6 +77,18 @@ impl Attachments {
 
     fn lock(&self) -> MutexGuard<'_, Streams> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Attached {
+    /// Resolves when the stream is no longer the CSP's own.
+    async fn ended(&mut self) -> Error {
+        let why = self.ended.wait_for(Option::is_some).await;
+        let why = why.ok().and_then(|why| why.clone());
+        match why {
+            Some(why) => why,
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -92,7 +113,7 @@ pub(crate) struct Delivery {
     pub(crate) sent: Sequence,
 }
 
-/// The frames as they leave, until a newer stream takes over.
+/// The frames as they leave, until a newer stream takes over or the CSP's log is found to have gone back.
 pub(crate) fn deliver(
     frames: FrameStream<FollowFlagChangesResponse>,
     delivery: Delivery,
@@ -102,9 +123,7 @@ pub(crate) fn deliver(
         let (mut frames, mut delivery) = state?;
         let frame = tokio::select! {
             biased;
-            () = delivery.attached.superseded.cancelled() => {
-                return Some((Err(Error::Superseded.into()), None));
-            }
+            why = delivery.attached.ended() => return Some((Err(why.into()), None)),
             frame = frames.next() => frame?,
         };
         match delivery.leaves(frame).await {

@@ -6,6 +6,7 @@ use mesh_api::status;
 use mesh_authz::Refusal;
 use mesh_service::store_refusal;
 use mesh_store::StoreError;
+use mesh_types::Sequence;
 use tonic::{Code, Status};
 
 /// Every way in which this service refuses.
@@ -28,6 +29,12 @@ pub(crate) enum Error {
     /// The position is not one of this history of the CSP's log.
     #[error("the position belongs to another history of the log; start over with a snapshot")]
     OtherEpoch,
+    /// The CSP's log lacks what the CSP says it has seen.
+    #[error(
+        "the log lacks event {0}, which this CSP has seen; nothing is sent until the right database is \
+         back or the operator has accepted the loss"
+    )]
+    LogWentBack(Sequence),
     /// The acknowledged event was never sent.
     #[error("the acknowledgement names what was never sent")]
     AcknowledgedNotSent,
@@ -68,6 +75,7 @@ impl From<Error> for Status {
             Error::OtherEpoch => {
                 status::refusal(Code::FailedPrecondition, R::PositionOfAnotherEpoch, text)
             }
+            Error::LogWentBack(_) => status::refusal(Code::Unavailable, R::LogWentBack, text),
             Error::AcknowledgedNotSent => {
                 status::refusal(Code::FailedPrecondition, R::AcknowledgedNotSent, text)
             }

@@ -7,14 +7,16 @@ use mesh_api::convert::{FieldErrors, position_from_wire, timestamp_from_wire, ti
 use mesh_api::csp_notification::v1 as wire;
 use mesh_api::csp_notification::v1::csp_notification_service_server::CspNotificationService;
 use mesh_authz::{Authorization, Refusal};
-use mesh_follow::{Feed, FeedSettings, Start};
+use mesh_follow::{Asked, Feed, FeedSettings, Start};
 use mesh_rpc::Work;
+use mesh_store::cursor::Cursor;
 use mesh_store::{Fingerprint, Scope, Store, Writer, fingerprint};
 use mesh_types::{Bounds, Clock, CspId, Position, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::delivery::{Attachments, Delivery, deliver};
+use crate::disputes::Disputes;
 use crate::error::Error;
 use crate::source::Source;
 use crate::store::{self, Command, CspLogs, ReducedDevices, Resyncs};
@@ -29,6 +31,7 @@ pub(crate) struct CspNotification {
     pub(crate) feed_settings: FeedSettings,
     pub(crate) attachments: Attachments,
     pub(crate) source: Source,
+    pub(crate) disputes: Disputes,
 }
 
 #[tonic::async_trait]
@@ -44,13 +47,14 @@ impl CspNotificationService for CspNotification {
         let csp = own_csp(&authorization)?;
         let work = Work::of(&request);
         let subscription = self.attach(&csp).await?;
-        let start = start(request.into_inner().start, &subscription)?;
+        let asked = asked(request.into_inner(), &subscription)?;
+        self.hear(&csp, asked.seen.as_ref()).await?;
         let snapshot = ReducedDevices {
             store: self.store.clone(),
             csp: csp.csp().clone(),
         };
         let feed = self.feed(csp.csp());
-        let frames = feed.serve(start, authorization, snapshot).await?;
+        let frames = feed.serve(asked, authorization, snapshot).await?;
         // Only a stream that was begun takes over.
         let delivery = Delivery {
             attached: self.attachments.take_over(csp.csp()),
@@ -149,6 +153,19 @@ impl CspNotification {
         self.subscription(csp.csp()).await
     }
 
+    /// Hears what a CSP has seen of its log, and refuses it while the log lacks that.
+    async fn hear(&self, csp: &OwnCsp, seen: Option<&Cursor>) -> Result<(), Error> {
+        if let Some(seen) = seen
+            && store::is_news(&self.store, csp.csp(), seen).await?
+        {
+            let seen = Command::Seen(csp.clone(), seen.clone());
+            self.write(seen).await?;
+            self.disputes.changed();
+        }
+        let undisputed = self.subscription(csp.csp()).await?.undisputed();
+        undisputed.inspect_err(|refused| self.attachments.end(csp.csp(), refused.clone()))
+    }
+
     async fn subscription(&self, csp: &CspId) -> Result<Subscription, Error> {
         let found = store::subscription(&self.store, csp).await?;
         found.ok_or(Error::NotFound)
@@ -178,17 +195,24 @@ fn own_csp(authorization: &Authorization) -> Result<OwnCsp, Error> {
     OwnCsp::of(authorization).ok_or(Error::Refused(Refusal::NotOwnData))
 }
 
-fn start(
-    start: Option<wire::follow_flag_changes_request::Start>,
+fn asked(
+    request: wire::FollowFlagChangesRequest,
     subscription: &Subscription,
-) -> Result<Start, Status> {
-    use wire::follow_flag_changes_request::Start as Asked;
-    Ok(match start {
+) -> Result<Asked, Status> {
+    use wire::follow_flag_changes_request::Start as From;
+    let start = match request.start {
         None => return Err(Error::field("start", "is missing").into()),
-        Some(Asked::Snapshot(snapshot)) => Start::snapshot("snapshot.position", &snapshot)?,
-        Some(Asked::Acknowledged(_)) => Start::After(subscription.at(subscription.acknowledged)),
-        Some(Asked::After(after)) => Start::After(position("after", &after)?),
-    })
+        Some(From::Snapshot(snapshot)) => Start::snapshot("snapshot.position", &snapshot)?,
+        Some(From::Acknowledged(_)) => Start::After(subscription.at(subscription.acknowledged)),
+        Some(From::After(after)) => Start::After(position("after", &after)?),
+    };
+    let seen = request.seen.map(|seen| Asked::seen("seen", &seen));
+    let seen = seen.transpose()?;
+    let of_another = |seen: &Cursor| seen.position.log != subscription.head.log;
+    if seen.as_ref().is_some_and(of_another) {
+        return Err(Error::field("seen.position.log", "is another log").into());
+    }
+    Ok(Asked { start, seen })
 }
 
 fn acknowledgement(

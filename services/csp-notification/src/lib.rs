@@ -6,8 +6,8 @@
 //!
 //! | RPC | Who may call | Reasons of its own refusals |
 //! |---|---|---|
-//! | `FollowFlagChanges` | the CSP | `POSITION_OF_ANOTHER_EPOCH`, `POSITION_NOT_REACHED`, `READER_TOO_SLOW`, `SUPERSEDED` |
-//! | `AcknowledgeFlagChanges` | the CSP | `POSITION_OF_ANOTHER_EPOCH`, `ACKNOWLEDGED_NOT_SENT` |
+//! | `FollowFlagChanges` | the CSP | `LOG_WENT_BACK`, `POSITION_OF_ANOTHER_EPOCH`, `POSITION_NOT_REACHED`, `READER_TOO_SLOW`, `SUPERSEDED` |
+//! | `AcknowledgeFlagChanges` | the CSP | `LOG_WENT_BACK`, `POSITION_OF_ANOTHER_EPOCH`, `ACKNOWLEDGED_NOT_SENT` |
 //! | `GetSubscription` | the CSP; operators, auditors, analysts | `NOT_FOUND` |
 //! | `ListSubscriptions` | operators, auditors, analysts | `PAGE_TOKEN_INVALID` |
 //!
@@ -16,6 +16,7 @@
 //! - What a CSP was told in all adds up to the flagged Devices on its hubs, at every event.
 //! - Events, reduced Devices and the place in `flags` move in one transaction.
 //! - An event is recorded as sent before it leaves; nothing else can be acknowledged.
+//! - A CSP whose log lacks what it has seen is sent nothing; nobody else is concerned.
 //! - A CSP is known by its certificate alone; what it writes and reads is about itself.
 //! - Neither the consumer's choice nor the supplier's evidence is ever read.
 //!
@@ -27,10 +28,12 @@
 //! | what is kept, and what is written together? | `store.rs`, `store/` |
 //! | does flag-registry still tell us everything? | `source.rs` |
 //! | how do events get here? | `follower.rs` |
+//! | what does an operator learn of CSPs whose logs went back? | `disputes.rs` |
 //! | what happens to a frame on its way out? | `delivery.rs` |
 
 pub mod config;
 mod delivery;
+mod disputes;
 mod error;
 mod follower;
 mod grpc;

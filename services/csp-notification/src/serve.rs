@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tonic::service::Routes;
 
 use crate::delivery::Attachments;
+use crate::disputes::Disputes;
 use crate::follower::follow_flags;
 use crate::grpc::CspNotification;
 use crate::source::Source;
@@ -86,6 +87,9 @@ pub async fn run(
     let flag_registry = base.call("flag-registry", &deps.flag_registry);
     base.follow_parties(&registration);
     let flags = base.followed("flags");
+    let disputes = Disputes::default();
+    let meter = opentelemetry::global::meter("csp-notification");
+    base.spawn(disputes.clone().watch(store.clone(), meter, base.stop()));
     let source = Source::new(base.clock());
     base.spawn(source.clone().watch(base.stop()));
     base.spawn(follow_flags(
@@ -111,6 +115,7 @@ pub async fn run(
         feed_settings: deps.feed_settings,
         attachments: Attachments::default(),
         source,
+        disputes,
     };
     let routes = Routes::new(CspNotificationServiceServer::new(handlers));
     let authority = RemoteAuthority::new(registration, ());

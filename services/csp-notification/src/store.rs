@@ -13,6 +13,7 @@ use mesh_api::convert::{position_to_wire, timestamp_to_wire};
 use mesh_api::csp_notification::v1 as wire;
 use mesh_follow::{Notice, Notices, SNAPSHOT_ITEMS, SnapshotPage, SnapshotPages};
 use mesh_store::cursor::{self, Cursor};
+use mesh_store::dispute::{self, Dispute};
 use mesh_store::log::{self, Head, PageLimit};
 use mesh_store::sqlite::Conn;
 use mesh_store::{Migrator, Store, StoreError};
@@ -61,6 +62,18 @@ pub(crate) async fn subscriptions(
     Ok(subscriptions)
 }
 
+/// Whether what a CSP says it has seen of its log changes what is disputed of that.
+pub(crate) async fn is_news(store: &Store, csp: &CspId, seen: &Cursor) -> Result<bool, StoreError> {
+    let mut tx = store.snapshot().await?;
+    dispute::is_news(&mut tx, seen, csp.as_str()).await
+}
+
+/// What CSPs have seen of their logs and these lack.
+pub(crate) async fn disputes(store: &Store) -> Result<Vec<Dispute>, StoreError> {
+    let mut tx = store.snapshot().await?;
+    dispute::all(&mut tx).await
+}
+
 async fn with_log(conn: &mut Conn, row: SubscriptionRow) -> Result<Subscription, StoreError> {
     let log = log_of(&row.csp);
     let Head { position: head, .. } = log::head(conn, &log)
@@ -73,6 +86,7 @@ async fn with_log(conn: &mut Conn, row: SubscriptionRow) -> Result<Subscription,
     let next = log::read(conn, &log, row.acknowledged, one).await?;
     Ok(Subscription {
         oldest_unacknowledged: next.first().map(|event| event.recorded_time),
+        disputed: dispute::of(conn, &log).await?,
         csp: row.csp,
         head,
         acknowledged: row.acknowledged,

@@ -3,7 +3,10 @@
 use mesh_api::convert::{position_to_wire, timestamp_to_wire};
 use mesh_api::csp_notification::v1 as wire;
 use mesh_authz::Authorization;
+use mesh_store::dispute::Dispute;
 use mesh_types::{CspId, LogName, Position, Sequence, Timestamp};
+
+use crate::error::Error;
 
 /// The CSP that a caller was found to be. Writes about a subscription take it, so that none can be
 /// made about another CSP's.
@@ -49,6 +52,8 @@ pub(crate) struct Subscription {
     pub(crate) sent: Sequence,
     /// When the first event that is not acknowledged was recorded.
     pub(crate) oldest_unacknowledged: Option<Timestamp>,
+    /// What the CSP has seen of its log, if the log lacks it.
+    pub(crate) disputed: Option<Dispute>,
 }
 
 impl Subscription {
@@ -60,7 +65,16 @@ impl Subscription {
         }
     }
 
+    /// Refuses what the CSP asks for while its log lacks what it has seen.
+    pub(crate) fn undisputed(&self) -> Result<(), Error> {
+        match &self.disputed {
+            None => Ok(()),
+            Some(Dispute { seen, .. }) => Err(Error::LogWentBack(seen.position.sequence)),
+        }
+    }
+
     pub(crate) fn to_wire(&self, attached: bool) -> wire::Subscription {
+        let disputed = self.disputed.as_ref();
         wire::Subscription {
             csp_id: self.csp.to_string(),
             head: Some(position_to_wire(&self.head)),
@@ -70,6 +84,8 @@ impl Subscription {
             oldest_unacknowledged_time: self.oldest_unacknowledged.map(timestamp_to_wire),
             acknowledged_time: self.acknowledged_time.map(timestamp_to_wire),
             attached,
+            went_back_seen: disputed.map(|disputed| position_to_wire(&disputed.seen.position)),
+            went_back_since: disputed.map(|disputed| timestamp_to_wire(disputed.since)),
             ..wire::Subscription::default()
         }
     }

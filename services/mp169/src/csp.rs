@@ -12,7 +12,7 @@ use mesh_types::CspId;
 
 use crate::cli::connection::Output;
 use crate::cli::csp::{AckArgs, CspCommand, LagArgs};
-use crate::exit::Usage;
+use crate::exit::{NotWhole, Usage};
 use crate::output::{instant, print_json, print_table, short};
 use crate::reading::{self, Columns};
 use crate::session::Session;
@@ -49,22 +49,47 @@ async fn lag(args: LagArgs) -> Result<()> {
             row,
             none: "No CSP has a subscription yet.",
         };
+        let mut went_back = Vec::new();
         reading::show(&args.connection, args.limit, columns, async |wanted| {
             let request = wire::ListSubscriptionsRequest {
                 page_size: wanted.page_size,
                 page_token: wanted.page_token,
             };
-            client.list_subscriptions(request).await
+            let page = client.list_subscriptions(request).await?;
+            went_back.extend(lacking(&page.get_ref().subscriptions));
+            Ok(page)
         })
         .await?;
-        return Ok(());
+        return whole(&went_back);
     }
     let csp_id = own_csp(&session, args.csp).await?;
     let answer = subscription(&session, &csp_id).await?;
-    if args.connection.output == Output::Json {
-        return print_json(&answer);
+    let went_back: Vec<_> = lacking(answer.subscription.as_slice()).collect();
+    match args.connection.output {
+        Output::Json => print_json(&answer)?,
+        Output::Table => print_table(&HEADER, answer.subscription.iter().map(row).collect())?,
     }
-    print_table(&HEADER, answer.subscription.iter().map(row).collect())
+    whole(&went_back)
+}
+
+/// The CSPs whose logs lack what they have seen.
+fn lacking(subscriptions: &[wire::Subscription]) -> impl Iterator<Item = String> {
+    let lacking = |one: &&wire::Subscription| one.went_back_seen.is_some();
+    let lacking = subscriptions.iter().filter(lacking);
+    lacking.map(|one| one.csp_id.clone())
+}
+
+/// Nothing is sent to these CSPs, and nothing changes that but an operator.
+fn whole(went_back: &[String]) -> Result<()> {
+    if went_back.is_empty() {
+        return Ok(());
+    }
+    let csps = went_back.join(", ");
+    Err(NotWhole(format!(
+        "the logs of these CSPs lack what the CSPs have seen: {csps}. Put the right csp-notification.db \
+         back, or see `mp169 log accept-loss --help`"
+    ))
+    .into())
 }
 
 /// The CSP that is named, or that the party is whose certificate is shown.
@@ -129,7 +154,7 @@ async fn acknowledge(
     Ok(answer.into_inner())
 }
 
-const HEADER: [&str; 8] = [
+const HEADER: [&str; 9] = [
     "CSP",
     "last event",
     "sent",
@@ -138,6 +163,7 @@ const HEADER: [&str; 8] = [
     "oldest waits since",
     "attached",
     "flags",
+    "log",
 ];
 
 fn row(subscription: &wire::Subscription) -> Vec<String> {
@@ -152,7 +178,20 @@ fn row(subscription: &wire::Subscription) -> Vec<String> {
         instant(subscription.oldest_unacknowledged_time.as_ref()),
         if subscription.attached { "yes" } else { "no" }.to_owned(),
         flags(subscription),
+        log(subscription),
     ]
+}
+
+/// Whether the CSP's log has what the CSP has seen of it.
+fn log(subscription: &wire::Subscription) -> String {
+    match &subscription.went_back_seen {
+        None => "whole".to_owned(),
+        Some(seen) => format!(
+            "WENT BACK behind event {} since {}",
+            seen.sequence,
+            instant(subscription.went_back_since.as_ref())
+        ),
+    }
 }
 
 /// Whether the CSP's log keeps up with the flags.

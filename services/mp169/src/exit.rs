@@ -9,7 +9,7 @@ pub(crate) const CODES: &str = "Exit codes:\n  \
     4  refused: a precondition does not hold, or --yes was not said\n  \
     5  refused, as a whole or in part: malformed, contradicts the record, or names nothing that exists\n  \
     6  not available now: try again\n  \
-    7  a log is not whole (`log verify`)\n  \
+    7  a log is not whole (`log verify`), or went back behind what its CSP has seen (`csp lag`)\n  \
     8  refused: a quota is used up; the message says when there is room again\n  \
     9  a database is missing, damaged, or not the one that was here; nothing was touched, and the message says what to do";
 
@@ -42,7 +42,7 @@ impl Incomplete {
     }
 }
 
-/// Logs were read to their end, and not all of them are whole.
+/// Logs were looked at, and not all of them are whole.
 #[derive(Debug, thiserror::Error)]
 #[error("not whole: {0}")]
 pub(crate) struct NotWhole(pub(crate) String);

@@ -248,6 +248,7 @@ fn csp_notification_service(method: &str, about: &About) -> Option<Vec<u8>> {
         "FollowFlagChanges" => encoded(csp::FollowFlagChangesRequest {
             csp_id,
             start: Some(Start::Snapshot(common::SnapshotStart::default())),
+            seen: None,
         }),
         "AcknowledgeFlagChanges" => encoded(csp::AcknowledgeFlagChangesRequest {
             csp_id,

@@ -162,6 +162,7 @@ fn follows() -> [(&'static str, Follow, &'static str); 4] {
             call!(csp of CSP_NORTH.id, follow_flag_changes(|of| csp::FollowFlagChangesRequest {
                 csp_id: CSP_NORTH.csp.into(),
                 start: Some(csp::follow_flag_changes_request::Start::Snapshot(of)),
+                seen: None,
             })),
             "csp",
         ),

@@ -138,6 +138,7 @@ async fn csp_head(mesh: &TestMesh) -> Position {
         start: Some(csp::follow_flag_changes_request::Start::Snapshot(
             Default::default(),
         )),
+        seen: None,
     };
     let mut stream = client
         .follow_flag_changes(request)
@@ -277,6 +278,7 @@ fn follow_csp(mesh: &TestMesh, at: Position) -> BoxFuture<'_, Result<(), Status>
         let request = csp::FollowFlagChangesRequest {
             csp_id: CSP_NORTH.csp.into(),
             start: Some(csp::follow_flag_changes_request::Start::After(at)),
+            seen: None,
         };
         client.follow_flag_changes(request).await.map(drop)
     })

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use mesh_api::common::v1::{
-    ErrorReason, LogEntry, Position, SnapshotComplete, stream_frame::Frame,
+    ErrorReason, LogEntry, Position, Seen, SnapshotComplete, stream_frame::Frame,
 };
 use mesh_api::csp_notification::v1 as wire;
 use mesh_api::csp_notification::v1::follow_flag_changes_request::Start;
@@ -126,6 +126,10 @@ impl Drop for Csp {
 /// Attaches until the stream ends.
 async fn attend(clients: &Clients, csp: &str, shared: &Mutex<Kept>) -> Result<(), Status> {
     let at = shared.lock().unwrap().at.clone();
+    let seen = at.clone().map(|(position, hash)| Seen {
+        position: Some(position),
+        hash: hash.to_vec(),
+    });
     let start = match at {
         Some((position, _)) => Start::After(position),
         None => Start::Snapshot(Default::default()),
@@ -133,6 +137,7 @@ async fn attend(clients: &Clients, csp: &str, shared: &Mutex<Kept>) -> Result<()
     let request = wire::FollowFlagChangesRequest {
         csp_id: csp.to_owned(),
         start: Some(start),
+        seen,
     };
     let answer = clients.csp().unwrap().follow_flag_changes(request).await;
     let mut stream = answer?.into_inner();

@@ -43,7 +43,21 @@ impl Asked {
                 }
                 None => return Err(invalid("start", "is missing")),
             },
-            seen: seen.map(|seen| read_seen(&seen)).transpose()?,
+            seen: seen
+                .map(|seen| Self::seen("start.seen", &seen))
+                .transpose()?,
+        })
+    }
+
+    /// Reads what a follower has seen; `field` is its path.
+    pub fn seen(field: &str, seen: &wire::Seen) -> Result<Cursor, Status> {
+        let at = format!("{field}.position");
+        let position = seen.position.as_ref();
+        let position = position.ok_or_else(|| invalid(&at, "is missing"))?;
+        let hash = seen.hash.as_slice().try_into();
+        Ok(Cursor {
+            position: read_position(&at, position)?,
+            hash: hash.map_err(|_| invalid(&format!("{field}.hash"), "has not 32 octets"))?,
         })
     }
 }
@@ -71,15 +85,4 @@ impl Start {
             None => Ok(Self::Snapshot),
         }
     }
-}
-
-fn read_seen(seen: &wire::Seen) -> Result<Cursor, Status> {
-    let field = "start.seen.position";
-    let position = seen.position.as_ref();
-    let position = position.ok_or_else(|| invalid(field, "is missing"))?;
-    let hash = seen.hash.as_slice().try_into();
-    Ok(Cursor {
-        position: read_position(field, position)?,
-        hash: hash.map_err(|_| invalid("start.seen.hash", "has not 32 octets"))?,
-    })
 }

@@ -3,6 +3,7 @@
 //! An engine is plugged in by one line in a test binary, [`conformance!`](crate::conformance), and
 //! a function that makes an empty database. Nothing here knows an engine.
 
+mod disputes;
 mod idempotency;
 mod kept;
 mod ledger;
@@ -15,6 +16,7 @@ mod writing;
 use std::any::Any;
 use std::error::Error;
 
+pub use disputes::what_somebody_disputes_lasts_until_the_log_has_it;
 pub use idempotency::{
     a_request_is_answered_once, a_store_remembers_thousands_of_requests,
     cursors_move_by_compare_and_set, equal_requests_race_to_one_answer,
@@ -106,6 +108,7 @@ macro_rules! conformance {
             one_secret_makes_the_tokens
             a_log_knows_what_was_seen_of_it
             a_log_that_went_back_takes_no_writes
+            what_somebody_disputes_lasts_until_the_log_has_it
         );
     };
     (@cases $fresh:path; $($case:ident)*) => {

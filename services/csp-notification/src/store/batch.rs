@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use mesh_api::convert::{position_to_wire, timestamp_to_wire};
 use mesh_api::csp_notification::v1::{CspFlagChange, CspFlagState};
 use mesh_store::cursor::{self, Advance, Cursor};
+use mesh_store::dispute;
 use mesh_store::{Answers, Batch, EventStamp, StoreError, WriteTx, log};
 use mesh_types::{CspId, DeviceId, Position, Sequence, Timestamp};
 use prost::Message as _;
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Resync(SnapshotOfFlags),
     /// A CSP attaches: it has a subscription from now on.
     Attach(OwnCsp),
+    /// A CSP says what it has seen of its log.
+    Seen(OwnCsp, Cursor),
     /// Everything up to this event is about to be put on a stream.
     Sent(OwnCsp, Sequence),
     /// A CSP acknowledges everything up to a position.
@@ -103,7 +106,10 @@ impl Batch for CspLogs {
         match command {
             Command::Project(followed) => followed.changes.len().max(1),
             Command::Resync(_) => WHOLE_TRANSACTION,
-            Command::Attach(_) | Command::Sent(..) | Command::Acknowledge { .. } => 1,
+            Command::Attach(_)
+            | Command::Seen(..)
+            | Command::Sent(..)
+            | Command::Acknowledge { .. } => 1,
         }
     }
 }
@@ -169,12 +175,22 @@ impl Work {
                 self.make(csp.csp());
                 Ok(Ok(()))
             }
-            Command::Sent(csp, up_to) => self.sent(tx, csp.csp(), *up_to),
+            Command::Seen(csp, seen) => {
+                dispute::hear(tx, seen, csp.csp().as_str()).await?;
+                Ok(Ok(()))
+            }
+            Command::Sent(csp, up_to) => match undisputed(tx, csp.csp()).await? {
+                Ok(()) => self.sent(tx, csp.csp(), *up_to),
+                refused => Ok(refused),
+            },
             Command::Acknowledge {
                 csp,
                 up_to,
                 applied_time,
-            } => self.acknowledge(tx, csp.csp(), up_to, *applied_time),
+            } => match undisputed(tx, csp.csp()).await? {
+                Ok(()) => self.acknowledge(tx, csp.csp(), up_to, *applied_time),
+                refused => Ok(refused),
+            },
         }
     }
 
@@ -299,6 +315,15 @@ impl Work {
     }
 }
 
+/// Refuses what a CSP asks for while its log lacks what it has seen.
+async fn undisputed(tx: &mut WriteTx, csp: &CspId) -> Result<Result<(), Error>, StoreError> {
+    let disputed = dispute::of(tx.conn(), &log_of(csp)).await?;
+    Ok(match disputed {
+        None => Ok(()),
+        Some(disputed) => Err(Error::LogWentBack(disputed.seen.position.sequence)),
+    })
+}
+
 /// Whom and what commands name.
 #[derive(Default)]
 struct Named {
@@ -328,7 +353,9 @@ impl Named {
                 Command::Attach(csp) => {
                     named.made.insert(csp.csp().clone());
                 }
-                Command::Sent(csp, _) | Command::Acknowledge { csp, .. } => {
+                Command::Seen(csp, _)
+                | Command::Sent(csp, _)
+                | Command::Acknowledge { csp, .. } => {
                     named.all.insert(csp.csp().clone());
                 }
             }

@@ -57,6 +57,7 @@ async fn a_stream_begins_after_a_position_or_after_what_was_acknowledged() {
         let request = wire::FollowFlagChangesRequest {
             csp_id: "north".into(),
             start,
+            seen: None,
         };
         let refused = world.csp("north").follow_flag_changes(request).await;
         assert_eq!(reason_of(&refused.unwrap_err()), Some(reason));
@@ -108,6 +109,7 @@ async fn the_data_of_another_csp_is_refused() {
         let follow = wire::FollowFlagChangesRequest {
             csp_id: csp_id(),
             start: Some(snapshot()),
+            seen: None,
         };
         let acknowledge = wire::AcknowledgeFlagChangesRequest {
             csp_id: csp_id(),
@@ -128,6 +130,7 @@ async fn the_data_of_another_csp_is_refused() {
     let follow = wire::FollowFlagChangesRequest {
         csp_id: csp_id(),
         start: Some(snapshot()),
+        seen: None,
     };
     let refused = world.internal("operator").follow_flag_changes(follow).await;
     assert_eq!(

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod attaching;
+mod disputes;
 mod ends;
 mod history;
 mod neighbours;

@@ -11,7 +11,7 @@ use mesh_testkit::LIMIT;
 use crate::stream::{Attached, Got, sequences};
 use crate::world::{World, acknowledged, device, event, facts, set, snapshot};
 
-type Table = BTreeMap<String, (String, Vec<String>)>;
+pub(crate) type Table = BTreeMap<String, (String, Vec<String>)>;
 
 fn lift(number: u8, csp: &str) -> FlagEvent {
     event(
@@ -37,7 +37,7 @@ fn apply(table: &mut Table, changes: &[CspFlagChange]) {
 }
 
 /// What a CSP makes of a snapshot.
-async fn table(stream: &mut Attached) -> Table {
+pub(crate) async fn table(stream: &mut Attached) -> Table {
     let mut table = Table::new();
     loop {
         match stream.next().await {

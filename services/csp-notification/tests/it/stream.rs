@@ -1,6 +1,6 @@
 //! A CSP's end of its stream.
 
-use mesh_api::common::v1::{LogEntry, Position, Resync, stream_frame::Frame};
+use mesh_api::common::v1::{LogEntry, Position, Resync, Seen, stream_frame::Frame};
 use mesh_api::convert::{position_from_wire, position_to_wire};
 use mesh_api::csp_notification::v1 as wire;
 use mesh_api::csp_notification::v1::follow_flag_changes_response::Body;
@@ -132,6 +132,15 @@ impl Attached {
                 Got::Checkpoint(position) if position >= at => return changes,
                 _ => {}
             }
+        }
+    }
+
+    /// The last event that was seen.
+    pub(crate) fn seen(&self) -> Seen {
+        let at = self.at.as_ref().expect("a place");
+        Seen {
+            position: Some(position_to_wire(&at.position)),
+            hash: at.hash.to_vec(),
         }
     }
 

@@ -1,9 +1,10 @@
 //! The service among its neighbours, CSPs that attach to it, and flag events.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use csp_notification::{Deps, run};
-use mesh_api::common::v1::{DeviceType, Position, SnapshotStart};
+use mesh_api::common::v1::{DeviceType, Position, Seen, SnapshotStart};
 use mesh_api::convert::timestamp_to_wire;
 use mesh_api::csp_notification::v1 as wire;
 use mesh_api::csp_notification::v1::csp_notification_service_client::CspNotificationServiceClient;
@@ -90,6 +91,11 @@ impl World {
         world
     }
 
+    /// The file of its database.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.folder.path().join("csp.db")
+    }
+
     /// Tells the service to stop; the result comes when it has drained.
     pub(crate) fn stop(self) -> (JoinHandle<Drained>, impl Sized) {
         let Running { stop, ended, .. } = self.service;
@@ -134,9 +140,20 @@ impl World {
 
     /// Attaches a CSP on a connection of its own.
     pub(crate) async fn attach(&self, csp: &str, start: Start) -> Result<Attached, Status> {
+        self.attach_having_seen(csp, start, None).await
+    }
+
+    /// The same for one that says what it has seen.
+    pub(crate) async fn attach_having_seen(
+        &self,
+        csp: &str,
+        start: Start,
+        seen: Option<Seen>,
+    ) -> Result<Attached, Status> {
         let request = wire::FollowFlagChangesRequest {
             csp_id: csp.into(),
             start: Some(start),
+            seen,
         };
         let stream = self.csp(csp).follow_flag_changes(request).await?;
         Attached::begin(stream.into_inner()).await

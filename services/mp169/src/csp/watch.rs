@@ -1,17 +1,18 @@
 //! `mp169 csp watch`: the changes as they come.
 
 use anyhow::Result;
-use mesh_api::common::v1::{ErrorReason, LogEntries, Position, Resync, stream_frame::Frame};
+use mesh_api::common::v1::{ErrorReason, LogEntries, Position, Resync, Seen, stream_frame::Frame};
 use mesh_api::csp_notification::v1 as wire;
 use mesh_api::csp_notification::v1::follow_flag_changes_request::Start;
 use mesh_api::csp_notification::v1::follow_flag_changes_response::Body;
-use mesh_api::status::refusal;
+use mesh_api::status::{reason_of, refusal};
+use mesh_types::Epoch;
 use prost::Message as _;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use super::{acknowledge, own_csp, subscription};
 use crate::cli::connection::Output;
-use crate::cli::csp::{From, WatchArgs};
+use crate::cli::csp::{From, Place, WatchArgs};
 use crate::output::{complain, instant, print_json, print_line, reader_gone, short};
 use crate::session::Session;
 use crate::signals;
@@ -23,31 +24,57 @@ pub(super) async fn run(args: WatchArgs) -> Result<()> {
     let subscription = subscription(&session, &csp_id).await?.subscription;
     let acknowledged = subscription.unwrap_or_default().acknowledged;
     let acknowledged = acknowledged.unwrap_or_default();
+    let shown = args.after.unwrap_or(Place {
+        sequence: acknowledged.sequence,
+        seen: None,
+    });
     let after = Position {
-        sequence: args.after.unwrap_or(acknowledged.sequence),
+        sequence: shown.sequence,
+        epoch: shown
+            .seen
+            .map_or(acknowledged.epoch, |(epoch, _)| epoch.get()),
         ..acknowledged
     };
+    let seen = shown.seen.map(|(_, hash)| Seen {
+        position: Some(after.clone()),
+        hash: hash.to_vec(),
+    });
     let start = match args.from {
         From::Snapshot => Start::Snapshot(Default::default()),
-        From::Acknowledged => Start::After(after.clone()),
+        From::Acknowledged => Start::After(after),
     };
     let mut watch = Watch {
         session,
         csp_id,
-        shown: after.sequence,
+        shown,
         stale_since: None,
         args,
     };
     let ended = tokio::select! {
         stopped = signals::told_to_stop() => stopped,
         gone = reader_gone() => Err(gone.into()),
-        ended = watch.follow(start) => ended,
+        ended = watch.follow(start, seen) => ended,
     };
+    let Watch { shown, csp_id, .. } = &watch;
+    if let Err(error) = &ended
+        && went_back(error)
+    {
+        complain(&format_args!(
+            "The log no longer has an event that {csp_id} has seen. Keep what you have and tell the operator, \
+             to whom `mp169 csp lag` shows it. Go on as said below once the right database is back; if the \
+             operator accepts the loss instead, start over with --from snapshot."
+        ));
+    }
     complain(&format_args!(
-        "Shown up to event {0}. To go on from there: --after {0}",
-        watch.shown
+        "Shown up to event {}. To go on from there: --after {shown}",
+        shown.sequence
     ));
     ended
+}
+
+fn went_back(error: &anyhow::Error) -> bool {
+    let status = error.downcast_ref::<Status>();
+    status.and_then(reason_of) == Some(ErrorReason::LogWentBack)
 }
 
 struct Watch {
@@ -55,16 +82,17 @@ struct Watch {
     csp_id: String,
     args: WatchArgs,
     /// The last event that was shown, or that needs not be.
-    shown: u64,
+    shown: Place,
     /// Since when the service has not heard from flag-registry, as it said last.
     stale_since: Option<prost_types::Timestamp>,
 }
 
 impl Watch {
-    async fn follow(&mut self, start: Start) -> Result<()> {
+    async fn follow(&mut self, start: Start, seen: Option<Seen>) -> Result<()> {
         let request = wire::FollowFlagChangesRequest {
             csp_id: self.csp_id.clone(),
             start: Some(start),
+            seen,
         };
         let mut client = self.session.clients.csp()?;
         let mut stream = client.follow_flag_changes(request).await?.into_inner();
@@ -83,7 +111,7 @@ impl Watch {
                     }
                     Some(Frame::Entries(entries)) => self.changes(entries).await?,
                     Some(Frame::SnapshotComplete(complete)) => {
-                        self.shown = complete.position.map_or(0, |position| position.sequence);
+                        self.shown = place(complete.position.as_ref(), &complete.hash);
                     }
                     Some(Frame::Draining(_)) => break,
                     Some(Frame::Checkpoint(checkpoint)) => {
@@ -94,7 +122,7 @@ impl Watch {
                 },
                 None => {}
             }
-            if self.args.once && self.shown >= head {
+            if self.args.once && self.shown.sequence >= head {
                 return Ok(());
             }
         }
@@ -107,7 +135,7 @@ impl Watch {
         for entry in entries.entries {
             let change = wire::CspFlagChange::decode(entry.event)?;
             self.change(&change)?;
-            self.shown = change.sequence;
+            self.shown = place(entry.position.as_ref(), &entry.hash);
             last = entry.position;
         }
         if let Some(position) = last.filter(|_| self.args.acknowledge) {
@@ -194,6 +222,16 @@ impl Watch {
             ])?;
         }
         Ok(())
+    }
+}
+
+/// An event that was seen with the log's hash after it.
+fn place(position: Option<&Position>, hash: &[u8]) -> Place {
+    let position = position.cloned().unwrap_or_default();
+    let (epoch, hash) = (Epoch::new(position.epoch), hash.try_into().ok());
+    Place {
+        sequence: position.sequence,
+        seen: epoch.zip(hash),
     }
 }
 

@@ -240,6 +240,7 @@ async fn frames(clients: &Clients, log: &str, start: Start) -> Result<Frames> {
                     Start::After(position) => CspStart::After(position),
                     Start::Snapshot(snapshot) => CspStart::Snapshot(snapshot),
                 }),
+                seen: None,
             };
             of(clients.csp()?.follow_flag_changes(request).await?)
         }

@@ -69,6 +69,7 @@ async fn attend(
     let request = csp::FollowFlagChangesRequest {
         csp_id: csp_id.to_owned(),
         start: Some(start),
+        seen: None,
     };
     let mut stream = client.follow_flag_changes(request).await?.into_inner();
     while let Some(response) = stream.message().await? {

@@ -161,6 +161,7 @@ impl TestServer {
         let request = wire::FollowFlagChangesRequest {
             csp_id: "north".into(),
             start: Some(start),
+            seen: None,
         };
         let mut client = CspNotificationServiceClient::new(self.channel_with(authority));
         let stream = client.follow_flag_changes(request).await?.into_inner();
