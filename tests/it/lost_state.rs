@@ -14,6 +14,7 @@ mod full_disk;
 mod missing;
 mod octets;
 mod older;
+mod restored;
 mod running;
 mod silence;
 mod town;

@@ -1,6 +1,7 @@
 //! An operator accepts what a database has lost. Everybody then has what is left, and no more.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use mesh_api::common::v1::ErrorReason;
 use mesh_api::csp_notification::v1::{CauseClass, CspFlagState};
@@ -44,25 +45,51 @@ async fn after_an_accepted_loss_of_flags_everybody_has_the_flags_that_are_left()
     town.lift([12]).await;
     all_agree(town.folder(), &csps).await;
 
+    let lost = [(7..12, true), (17..37, false)];
     for (csp, before) in csps.iter().zip(before) {
+        corrected(csp, before, lost.clone());
+    }
+    // What everybody remembers of the new history outlives them.
+    town.stop_all().await;
+    town.start_all().await;
+    town.set([17]).await;
+    all_agree(town.folder(), &csps).await;
+
+    // The same old file once more.
+    town.stop(Service::FlagRegistry).await;
+    let database = town.database(Service::FlagRegistry);
+    database.put_back_under_the_witness(&older);
+    let said = town.refused(Service::FlagRegistry).await;
+    assert!(said.contains("is another database"), "{said}");
+    town.accept_loss(Service::FlagRegistry).await;
+    town.start_service(Service::FlagRegistry).await;
+    town.now_has([Home::new(12)], true);
+    town.now_has((37..47).chain([17]).map(Home::new), false);
+    town.lift([13]).await;
+    all_agree(town.folder(), &csps).await;
+    for csp in &csps {
         assert_eq!(csp.snapshots(), 1, "its log goes on");
-        let corrections = csp.told().split_off(before).into_iter();
-        let corrections = corrections.filter(|change| change.cause_class() == CauseClass::Resync);
-        let corrections: BTreeSet<_> = corrections
-            .map(|change| {
-                let reduced = change.state() == CspFlagState::Reduced;
-                (change.device_id, reduced)
-            })
-            .collect();
-        let lost = [(7..12, true), (17..37, false)].map(|(homes, reduced)| {
-            let homes = homes.map(Home::new).filter(|home| home.csp() == csp.id);
-            homes.map(move |home| (home.esme().to_string(), reduced))
-        });
-        for correction in lost.into_iter().flatten() {
+    }
+    never_silent(&csps, &town.changes()).await;
+}
+
+/// Fails unless the events after the first `before` that a CSP was told say of each of its meters in
+/// these homes whether it is reduced now, and that nobody did that.
+fn corrected<const N: usize>(csp: &Csp, before: usize, homes: [(Range<u16>, bool); N]) {
+    let told = csp.told().split_off(before).into_iter();
+    let corrections = told.filter(|change| change.cause_class() == CauseClass::Resync);
+    let corrections = corrections.map(|change| {
+        let reduced = change.state() == CspFlagState::Reduced;
+        (change.device_id, reduced)
+    });
+    let corrections: BTreeSet<_> = corrections.collect();
+    for (homes, reduced) in homes {
+        let own = homes.map(Home::new).filter(|home| home.csp() == csp.id);
+        for home in own {
+            let correction = (home.esme().to_string(), reduced);
             assert!(corrections.contains(&correction), "{correction:?}");
         }
     }
-    never_silent(&csps, &town.changes()).await;
 }
 
 /// New events get old numbers while nobody is there who has seen the old ones.
@@ -162,6 +189,12 @@ async fn after_an_accepted_loss_of_registrations_suppliers_have_what_is_left() {
     town.suspend(BRIGHT).await;
     town.refuses(theirs, ErrorReason::PartyNotActive).await;
     town.change_supplier(moved, BRIGHT).await;
+    town.refuses(moved, ErrorReason::NotResponsibleSupplier)
+        .await;
+    // What everybody remembers of the new history outlives them.
+    town.stop_all().await;
+    town.start_all().await;
+    town.lift([10]).await;
     town.refuses(moved, ErrorReason::NotResponsibleSupplier)
         .await;
     all_agree(town.folder(), &csps).await;

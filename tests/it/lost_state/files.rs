@@ -20,6 +20,11 @@ impl Database {
         Self(home.join(format!("{}.db", service.name())))
     }
 
+    /// That of a service's audit.
+    pub(super) fn of_audit(home: &Path, service: Service) -> Self {
+        Self(home.join(format!("{}-audit.db", service.name())))
+    }
+
     /// Copies it, as somebody does who knows nothing of backups. The service must be stopped.
     pub(super) fn copy(&self) -> Copy {
         let copy = Copy(temp_dir());
@@ -62,6 +67,15 @@ impl Database {
     /// Writes the file with this suffix anew.
     pub(super) fn write(&self, suffix: &str, content: &[u8]) {
         std::fs::write(beside(&self.0, suffix), content).unwrap();
+    }
+
+    /// Flips an octet in the middle of the file with this suffix, and gives what was in it.
+    pub(super) fn flip_middle(&self, suffix: &str) -> Vec<u8> {
+        let whole = self.read(suffix).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        self.write(suffix, &flipped);
+        whole
     }
 
     /// Removes the file with this suffix.

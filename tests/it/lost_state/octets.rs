@@ -42,12 +42,28 @@ async fn a_flipped_octet_of_the_wal_after_a_kill_is_told_and_a_backup_goes_on() 
     mesh.kill().await.unwrap();
     town.listens();
 
-    let mut wal = database.read("-wal").unwrap();
-    let middle = wal.len() / 2;
-    wal[middle] ^= 1;
-    database.write("-wal", &wal);
-    let said = town.refused(Service::FlagRegistry).await;
-    assert!(said.contains("flag-registry.db-wal is damaged"), "{said}");
+    for service in [
+        Service::Registration,
+        Service::CspNotification,
+        Service::Reporting,
+    ] {
+        let whole = town.database(service).flip_middle("-wal");
+        let said = town.refused(service).await;
+        assert!(said.contains("-wal is damaged"), "{said}");
+        town.database(service).write("-wal", &whole);
+    }
+    let whole = database.flip_middle("-wal");
+    let flipped = database.read("-wal").unwrap();
+    for (left, says) in [
+        (&flipped[..], "-wal is damaged"),
+        (&whole[..whole.len() / 2], "-wal is damaged"),
+        (&[], "is older than the database that was here"),
+    ] {
+        database.write("-wal", left);
+        let said = town.refused(Service::FlagRegistry).await;
+        assert!(said.contains(says), "{said}");
+    }
+    database.write("-wal", &flipped);
 
     let restored = mesh_store::restore(&backup, database.path(), true, &decision()).await;
     let restored = restored.unwrap();
@@ -59,7 +75,7 @@ async fn a_flipped_octet_of_the_wal_after_a_kill_is_told_and_a_backup_goes_on() 
         .kept
         .iter()
         .map(|kept| std::fs::read(kept).unwrap());
-    assert!(kept.into_iter().any(|kept| kept == wal), "the evidence");
+    assert!(kept.into_iter().any(|kept| kept == flipped), "the evidence");
     town.start_all().await;
     town.now_has((17..37).map(Home::new), false);
     town.set(37..47).await;

@@ -142,6 +142,11 @@ impl Town {
         Database::of(&self.home, service)
     }
 
+    /// The database of a service's audit.
+    pub(super) fn audit(&self, service: Service) -> Database {
+        Database::of_audit(&self.home, service)
+    }
+
     /// Starts a service and waits until it serves.
     pub(super) async fn start_service(&mut self, service: Service) {
         self.launch(service);
@@ -209,19 +214,39 @@ impl Town {
         assert!(before.is_none(), "{} runs already", service.name());
     }
 
-    /// What `mp169 up` says of a service whose start is refused. It must leave its files as they are.
+    /// What `mp169 up` says of a service whose start is refused for its database, which must stay as
+    /// it is.
     pub(super) async fn refused(&mut self, service: Service) -> String {
-        let before = self.database(service).evidence();
+        let database = self.database(service);
+        self.refused_for(service, &database).await
+    }
+
+    /// The same where the start is refused for this database.
+    pub(super) async fn refused_for(&mut self, service: Service, database: &Database) -> String {
+        let before = database.evidence();
+        // What the last start had opened before it was refused is given up a moment after it.
+        let said = wait_until("the databases to be free", async || {
+            let said = self.refusal(service).await;
+            let in_use = said.contains("in use by another process");
+            if in_use { Err(said) } else { Ok(said) }
+        })
+        .await;
+        assert_eq!(said.lines().count(), 1, "{said}");
+        let path = database.path().display().to_string();
+        assert!(said.contains(&path), "{said}");
+        let now = database.evidence();
+        assert!(now == before, "{said}: something was changed");
+        println!("{}: {said}", service.name());
+        said
+    }
+
+    /// What a service says whose start is refused.
+    async fn refusal(&mut self, service: Service) -> String {
         self.launch(service);
         let Running { task, .. } = self.running.remove(&service).unwrap();
         let ended = tokio::time::timeout(LIMIT, task).await;
         let refused = ended.expect("a start that is refused").unwrap();
-        let said = format!("{:#}", refused.unwrap_err());
-        assert_eq!(said.lines().count(), 1, "{said}");
-        let now = self.database(service).evidence();
-        assert!(now == before, "{said}: something was changed");
-        println!("{}: {said}", service.name());
-        said
+        format!("{:#}", refused.unwrap_err())
     }
 
     /// Accepts what a service's database has lost, as `mp169 log accept-loss` does. The service must be
