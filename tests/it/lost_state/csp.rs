@@ -45,6 +45,10 @@ struct Kept {
     told: Vec<wire::CspFlagChange>,
     /// How often it has begun with a snapshot.
     snapshots: usize,
+    /// Whether it has to begin with another one.
+    anew: bool,
+    /// Why its last stream ended or was refused.
+    refused: Option<ErrorReason>,
     heard: Heard,
 }
 
@@ -61,10 +65,8 @@ impl Csp {
                 let ended = attend(&clients, party.csp, &shared).await;
                 let mut kept = shared.lock().unwrap();
                 kept.heard.note(Word::Detached);
-                let reason = ended.err().as_ref().and_then(reason_of);
-                if reason == Some(ErrorReason::PositionOfAnotherEpoch) {
-                    kept.at = None;
-                }
+                kept.refused = ended.err().as_ref().and_then(reason_of);
+                kept.anew |= kept.refused == Some(ErrorReason::PositionOfAnotherEpoch);
             }
         });
         Self {
@@ -106,6 +108,17 @@ impl Csp {
         self.kept().snapshots
     }
 
+    /// Waits until it is refused for this reason.
+    pub(super) async fn is_refused(&self, reason: ErrorReason) {
+        wait_until(&format!("{} to be refused", self.id), async || {
+            match self.kept().refused {
+                Some(refused) if refused == reason => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+    }
+
     /// How long nothing told it of a change; `None` if nothing has done so yet.
     pub(super) fn silence(&self, change: &Change) -> Option<Duration> {
         self.kept().heard.silence(change)
@@ -125,14 +138,17 @@ impl Drop for Csp {
 
 /// Attaches until the stream ends.
 async fn attend(clients: &Clients, csp: &str, shared: &Mutex<Kept>) -> Result<(), Status> {
-    let at = shared.lock().unwrap().at.clone();
+    let (at, anew) = {
+        let kept = shared.lock().unwrap();
+        (kept.at.clone(), kept.anew)
+    };
     let seen = at.clone().map(|(position, hash)| Seen {
         position: Some(position),
         hash: hash.to_vec(),
     });
     let start = match at {
-        Some((position, _)) => Start::After(position),
-        None => Start::Snapshot(Default::default()),
+        Some((position, _)) if !anew => Start::After(position),
+        _ => Start::Snapshot(Default::default()),
     };
     let request = wire::FollowFlagChangesRequest {
         csp_id: csp.to_owned(),
@@ -184,6 +200,7 @@ impl Kept {
         let hash = (*complete.hash).try_into().unwrap();
         self.at = Some((complete.position.unwrap(), hash));
         self.snapshots += 1;
+        self.anew = false;
         let gone = self.table.keys().filter(|id| !table.contains_key(*id));
         let words = gone
             .map(|id| (id, false))

@@ -87,7 +87,7 @@ async fn a_flipped_octet_of_the_wal_after_a_kill_is_told_and_a_backup_goes_on() 
 }
 
 /// How many of the places are tried at which the file speaks of one Device.
-const PLACES: usize = 8;
+const PLACES: usize = 6;
 
 /// A flag that is set must not look as if it were not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
