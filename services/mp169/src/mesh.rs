@@ -230,7 +230,8 @@ impl Mesh {
             match ended {
                 Ok((_, Ok(drained))) => clean &= drained,
                 Ok((service, Err(error))) => {
-                    tracing::error!(service = service.name(), %error, "a service failed");
+                    let error = format!("{error:#}");
+                    tracing::error!(service = service.name(), error, "a service failed");
                     clean = false;
                 }
                 Err(error) => {

@@ -103,6 +103,25 @@ async fn the_csp_is_corrected(home: TempDir) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_is_refused_says_of_each_service_which_file_is_wrong_and_why() {
+    let home = World::start().await.stop().await;
+    let file = |name: &str| home.path().join(name);
+    std::fs::remove_file(file("registration.db")).unwrap();
+    std::fs::write(file("flag-registry.db"), b"").unwrap();
+    let up = mp169(&["up", "--port", "0", "--home", home.path().to_str().unwrap()]);
+    assert_eq!(up.status.code(), Some(9), "{up:?}");
+    let said = String::from_utf8(up.stderr).unwrap();
+    for (name, why) in [
+        ("registration.db", "is gone"),
+        ("flag-registry.db", "is empty"),
+    ] {
+        let why = format!("{} {why}", file(name).display());
+        let lines = said.lines().filter(|line| line.matches(&why).count() == 1);
+        assert_eq!(lines.count(), 1, "{why}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_in_use_is_not_decided_about() {
     let world = World::start().await;
     let refused = accept(&world.home().join("flag-registry.db"), &["--yes"]);
