@@ -4,9 +4,11 @@ use std::io::Write as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use mesh_api::operations::v1::DatabaseCondition;
 use mesh_testkit::{TempDir, temp_dir, wait_until};
 use mp169::sample::{CSP_NORTH, CSP_SOUTH, Home};
 use mp169::service::Service;
+use tonic::Status;
 
 use super::check::all_agree;
 use super::csp::Csp;
@@ -71,6 +73,14 @@ async fn a_full_disk_is_told_and_the_mesh_goes_on_once_there_is_room() {
     let reasons = ["cannot-write", "audit-cannot-be-written"];
     town.fails_for_one_of(Service::FlagRegistry, &reasons).await;
     assert!(since.elapsed() <= TOLD_WITHIN, "{:?}", since.elapsed());
+    wait_until("operators to be told of the database", async || match town
+        .condition(Service::FlagRegistry)
+        .await?
+    {
+        DatabaseCondition::CannotWrite => Ok(()),
+        other => Err(Status::unavailable(other.as_str_name())),
+    })
+    .await;
     // Who refused is not read, and who may be read is.
     let devices = [7, 47].map(|home| Home::new(home).esme().to_string());
     let decided = classify(town.folder(), devices, None).await.unwrap();

@@ -10,6 +10,8 @@ use std::time::Instant;
 use anyhow::Result;
 use flag_registry::Quotas;
 use mesh_api::common::v1::{ErrorReason, Position};
+use mesh_api::operations::v1::operations_service_client::OperationsServiceClient;
+use mesh_api::operations::v1::{DatabaseCondition, GetStatusRequest};
 use mesh_api::registration::v1::{ChangeSupplierRequest, PartyStatus, SetPartyStatusRequest};
 use mesh_api::status::reason_of;
 use mesh_store::{Accepted, Decision};
@@ -301,6 +303,14 @@ impl Town {
         let answer = health.check(HealthCheckRequest::default()).await.ok()?;
         let said = answer.metadata().get("mp169-health-reason")?;
         Some(said.to_str().unwrap().to_owned())
+    }
+
+    /// How a service says that its database is.
+    pub(super) async fn condition(&self, service: Service) -> Result<DatabaseCondition, Status> {
+        let clients = Clients::of(self.folder(), "operator").unwrap();
+        let mut operations = OperationsServiceClient::new(clients.channel(service).unwrap());
+        let answer = operations.get_status(GetStatusRequest {}).await?;
+        Ok(answer.into_inner().database.unwrap().condition())
     }
 
     /// Whether a service that was started has ended by itself.
