@@ -4,13 +4,19 @@
 //! changed behind its back makes it answer wrongly, and no hash shows that. A service folds its log
 //! anew, with its own rules and page by page, and compares. Here stands what that has in common.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
-use mesh_types::Sequence;
+use mesh_types::{LogName, Sequence};
+use sqlx::QueryBuilder;
 
-use crate::sqlite::Conn;
-use crate::{Store, StoreError};
+use crate::log::{self, EVENTS, Head, PageLimit};
+use crate::sqlite::{Conn, Db};
+use crate::{Store, StoreError, sequence_from_db, sequence_to_db};
+
+/// How many rows, or events, a page holds.
+pub const PAGE: u32 = 500;
 
 /// So many differences are told one by one; what damaged many rows is known by the first.
 const MOST: usize = 20;
@@ -73,6 +79,16 @@ pub struct Folded {
 }
 
 impl Folded {
+    /// Nothing so far of a log whose end is `head`.
+    #[must_use]
+    pub fn of(head: &Head) -> Self {
+        Self {
+            log: head.position.log.to_string(),
+            up_to: head.position.sequence,
+            ..Self::default()
+        }
+    }
+
     /// Notes a difference.
     pub fn differs(
         &mut self,
@@ -98,6 +114,90 @@ impl Folded {
     pub fn is_sound(&self) -> bool {
         self.differences.is_empty()
     }
+}
+
+/// The events of a log, page by page and up to one of them. Each is asked for the row that it made.
+#[derive(Debug)]
+pub struct Walk {
+    log: LogName,
+    at: Sequence,
+    up_to: Sequence,
+}
+
+impl Walk {
+    /// Up to `head`.
+    #[must_use]
+    pub fn new(head: &Head) -> Self {
+        let position = head.position.clone();
+        Self {
+            log: position.log,
+            at: 0,
+            up_to: position.sequence,
+        }
+    }
+
+    /// The next page, each event as `read` reads it. One that cannot be read is
+    /// [`StoreError::Inconsistent`].
+    pub async fn page<T>(
+        &mut self,
+        conn: &mut Conn,
+        read: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Vec<(Sequence, T)>, StoreError> {
+        let limit = PageLimit {
+            events: PAGE,
+            ..PageLimit::default()
+        };
+        let events = log::read(conn, &self.log, self.at, limit).await?;
+        let events = events
+            .iter()
+            .take_while(|event| event.sequence <= self.up_to);
+        let events: Option<Vec<_>> = events
+            .map(|event| Some((event.sequence, read(&event.event)?)))
+            .collect();
+        let malformed = || StoreError::inconsistent(EVENTS, "an event is not well formed");
+        let events = events.ok_or_else(malformed)?;
+        // Nothing follows the end of a log that is shorter than it was.
+        self.at = events.last().map_or(self.up_to, |(sequence, _)| *sequence);
+        Ok(events)
+    }
+
+    /// Whether there is a further page.
+    #[must_use]
+    pub const fn has_more(&self) -> bool {
+        self.at < self.up_to
+    }
+}
+
+/// Which events stand in column `sequence` of `table`, each in a row with its key: of those that `asked`
+/// names by key and event.
+pub async fn found<const N: usize>(
+    conn: &mut Conn,
+    table: &'static str,
+    key: [&'static str; N],
+    sequence: &'static str,
+    asked: &[([String; N], Sequence)],
+) -> Result<HashSet<Sequence>, StoreError> {
+    if asked.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let mut query = QueryBuilder::<Db>::new("SELECT ");
+    query.push(sequence).push(" FROM ").push(table);
+    query.push(" WHERE (").push(key.join(", ")).push(", ");
+    query.push(sequence).push(") IN (");
+    query.push_values(asked, |mut row, (key, at)| {
+        for part in key {
+            row.push_bind(part);
+        }
+        row.push_bind(sequence_to_db(*at));
+    });
+    query.push(")");
+    let found: Vec<i64> = query
+        .build_query_scalar()
+        .persistent(false)
+        .fetch_all(conn)
+        .await?;
+    let found = found.into_iter().map(|at| sequence_from_db(table, at));
+    found.collect()
 }
 
 /// A comparison under way: it is in hand page by page, so that nobody waits for it.

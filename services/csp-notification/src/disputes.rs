@@ -26,10 +26,7 @@ impl Disputes {
 
     /// Tells it, from the start of the service on, until `stop` is cancelled.
     pub(crate) async fn watch(self, store: Store, meter: Meter, stop: CancellationToken) {
-        let gauge = meter
-            .u64_gauge("mp169.csp.logs_went_back")
-            .with_description("CSPs that have seen events which their logs lack")
-            .build();
+        let gauge = gauge(&meter);
         let mut told = BTreeMap::new();
         let telling = async {
             loop {
@@ -41,6 +38,13 @@ impl Disputes {
         };
         stop.run_until_cancelled(telling).await;
     }
+}
+
+fn gauge(meter: &Meter) -> Gauge<u64> {
+    meter
+        .u64_gauge("mp169.csp.logs_went_back")
+        .with_description("CSPs that have seen events which their logs lack")
+        .build()
 }
 
 async fn tell(
@@ -70,4 +74,56 @@ async fn tell(
     }
     *told = now;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use mesh_store::cursor::Cursor;
+    use mesh_store::{Database, dispute, log};
+    use mesh_types::Timestamp;
+    use opentelemetry::metrics::MeterProvider as _;
+    use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
+    use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
+
+    use super::*;
+    use crate::store::MIGRATIONS;
+    use crate::subscription::log_of;
+
+    #[tokio::test]
+    async fn a_metric_shows_how_many_logs_went_back() {
+        let exporter = InMemoryMetricExporter::default();
+        let reader = PeriodicReader::builder(exporter.clone()).build();
+        let provider = SdkMeterProvider::builder().with_reader(reader).build();
+        let shown = || {
+            exporter.reset();
+            provider.force_flush().unwrap();
+            let finished = exporter.get_finished_metrics().unwrap();
+            let scopes = finished.iter().flat_map(|all| all.scope_metrics());
+            let metric = scopes.flat_map(|scope| scope.metrics()).next().unwrap();
+            assert_eq!(metric.name(), "mp169.csp.logs_went_back");
+            let AggregatedMetrics::U64(MetricData::Gauge(gauge)) = metric.data() else {
+                panic!("no gauge");
+            };
+            gauge.data_points().next().unwrap().value()
+        };
+        let gauge = gauge(&provider.meter("tests"));
+        let folder = mesh_testkit::temp_dir();
+        let url = format!("sqlite://{}", folder.path().join("csp.db").display());
+        let database = Database::existing_or_new(&url);
+        let store = Store::open(&database, &MIGRATIONS).await.unwrap();
+        let log = log_of(&"north".parse().unwrap());
+        let mut told = BTreeMap::new();
+        for (ahead, expected) in [(0, 0), (7, 1), (9, 1), (0, 0)] {
+            let at = Timestamp::from_micros(1);
+            let mut tx = store.begin_write(at).await.unwrap();
+            tx.create_log(&log, log::random_epoch()).await.unwrap();
+            tx.lock(&log).await.unwrap();
+            let mut seen = Cursor::from(tx.head(&log).unwrap());
+            seen.position.sequence += ahead;
+            dispute::hear(&mut tx, &seen, "north").await.unwrap();
+            tx.commit().await.unwrap();
+            tell(&store, &gauge, &mut told).await.unwrap();
+            assert_eq!(shown(), expected);
+        }
+    }
 }

@@ -17,7 +17,7 @@ use crate::disputes::Disputes;
 use crate::follower::follow_flags;
 use crate::grpc::CspNotification;
 use crate::source::Source;
-use crate::store::{CspLogs, MIGRATIONS, projected};
+use crate::store::{CspLogs, MIGRATIONS, foldings, projected};
 
 /// The full name of the service in the contracts.
 pub const SERVICE: &str = "mp169.csp_notification.v1.CspNotificationService";
@@ -100,6 +100,11 @@ pub async fn run(
         source.clone(),
         base.stop(),
     ));
+    let rows = store.clone();
+    base.compare_state(move || {
+        let store = rows.clone();
+        async move { foldings(&store).await }
+    });
     // The flag registry need not answer: CSPs get what is known.
     let able = store.clone();
     base.serve_while(move || {

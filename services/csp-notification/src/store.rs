@@ -1,8 +1,10 @@
 //! How are subscriptions, logs and reduced Devices kept?
 //!
-//! All writes go through the one [`Batch`](mesh_store::Batch) in `store/batch.rs`; reads are here.
+//! All writes go through the one [`Batch`](mesh_store::Batch) in `store/batch.rs`; reads are here. Whether
+//! the rows are what the logs say is compared in `store/fold.rs`.
 
 mod batch;
+mod fold;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -21,6 +23,8 @@ use mesh_types::{CspId, Position, Sequence};
 
 use crate::subscription::{Subscription, log_of};
 use rows::{ReducedRow, SubscriptionRow};
+
+pub(crate) use fold::foldings;
 
 pub(crate) use batch::{Command, CspLogs, FlagChange, Followed, SnapshotOfFlags};
 

@@ -1,5 +1,7 @@
 //! What stands in the service's tables, read and written.
 
+use std::collections::BTreeSet;
+
 use mesh_store::sqlite::{Conn, Db};
 use mesh_store::{CURRENT, MAX_BINDS, StoreError, insert_rows, sequence_from_db, sequence_to_db};
 use mesh_types::{CspId, DeviceId, Epoch, Position, Sequence, Timestamp};
@@ -8,8 +10,8 @@ use sqlx::QueryBuilder;
 use crate::project::Reduced;
 
 pub(super) const SUBSCRIPTION: &str = "subscription";
-const REDUCED: &str = "reduced_device";
-const RESYNC: &str = "resync";
+pub(super) const REDUCED: &str = "reduced_device";
+pub(super) const RESYNC: &str = "resync";
 
 /// A row of `subscription`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +64,7 @@ pub(super) struct ResyncRow {
 
 type SubscriptionColumns = (String, i64, i64, Option<i64>, Option<i64>);
 type ResyncColumns = (i64, i64, i64, String, i64, i64, i64);
-type ReducedColumns = (String, String, i64, i64, i32, String, String, i64);
+pub(super) type ReducedColumns = (String, String, i64, i64, i32, String, String, i64);
 
 pub(super) async fn subscription(
     conn: &mut Conn,
@@ -99,6 +101,18 @@ pub(super) async fn subscribed(conn: &mut Conn) -> Result<Vec<CspId>, StoreError
     let names: Vec<String> = sqlx::query_scalar("SELECT csp FROM subscription")
         .fetch_all(conn)
         .await?;
+    let csps = names.iter().map(|name| parsed(SUBSCRIPTION, name));
+    csps.collect()
+}
+
+/// Every CSP that has a row, whichever.
+pub(super) async fn everybody(conn: &mut Conn) -> Result<BTreeSet<CspId>, StoreError> {
+    let names: Vec<String> = sqlx::query_scalar(
+        "SELECT csp FROM subscription UNION SELECT csp FROM reduced_device \
+         UNION SELECT csp FROM resync",
+    )
+    .fetch_all(conn)
+    .await?;
     let csps = names.iter().map(|name| parsed(SUBSCRIPTION, name));
     csps.collect()
 }
@@ -188,6 +202,37 @@ pub(super) async fn reduced_at(
     columns.into_iter().map(reduced_from_db).collect()
 }
 
+/// The Devices and beginnings of those rows of a CSP that hold before and after an event about their
+/// Device, which would have ended them.
+pub(super) async fn that_go_on_across(
+    conn: &mut Conn,
+    csp: &CspId,
+    events: &[(DeviceId, Sequence)],
+) -> Result<Vec<(String, Sequence)>, StoreError> {
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut query = QueryBuilder::<Db>::new("WITH event (device, sequence) AS (");
+    query.push_values(events, |mut row, (device, sequence)| {
+        row.push_bind(device.to_string())
+            .push_bind(sequence_to_db(*sequence));
+    });
+    query.push(
+        ") SELECT DISTINCT r.device, r.from_sequence FROM event CROSS JOIN reduced_device AS r \
+         WHERE r.device = event.device AND r.from_sequence < event.sequence \
+         AND r.to_sequence > event.sequence AND r.csp = ",
+    );
+    query.push_bind(csp.as_str());
+    let rows: Vec<(String, i64)> = query
+        .build_query_as()
+        .persistent(false)
+        .fetch_all(conn)
+        .await?;
+    rows.into_iter()
+        .map(|(device, from)| Ok((device, sequence_from_db(REDUCED, from)?)))
+        .collect()
+}
+
 /// Writes new rows, and ends those that were there.
 pub(super) async fn put_reduced(conn: &mut Conn, rows: &[ReducedRow]) -> Result<(), StoreError> {
     insert_rows(
@@ -245,6 +290,19 @@ pub(super) async fn next_resync(
         .transpose()
 }
 
+/// All resyncs of a CSP.
+pub(super) async fn resyncs(conn: &mut Conn, csp: &CspId) -> Result<Vec<ResyncRow>, StoreError> {
+    let columns: Vec<ResyncColumns> = sqlx::query_as(
+        "SELECT number, after_sequence, differences, flags_log, flags_epoch, flags_sequence, \
+         recorded_time FROM resync WHERE csp = $1 ORDER BY number",
+    )
+    .bind(csp.as_str())
+    .fetch_all(conn)
+    .await?;
+    let read = |columns| resync_from_db(csp, columns);
+    columns.into_iter().map(read).collect()
+}
+
 fn resync_from_db(csp: &CspId, columns: ResyncColumns) -> Result<ResyncRow, StoreError> {
     let (number, after, differences, log, epoch, sequence, recorded) = columns;
     let read = |number| sequence_from_db(RESYNC, number);
@@ -299,7 +357,7 @@ fn subscription_from_db(columns: SubscriptionColumns) -> Result<SubscriptionRow,
     })
 }
 
-fn reduced_from_db(columns: ReducedColumns) -> Result<ReducedRow, StoreError> {
+pub(super) fn reduced_from_db(columns: ReducedColumns) -> Result<ReducedRow, StoreError> {
     let (csp, device, from, to, device_type, covered, hub, since) = columns;
     let covered = covered.split_whitespace().map(|id| parsed(REDUCED, id));
     let until = (to != CURRENT).then(|| sequence_from_db(REDUCED, to));

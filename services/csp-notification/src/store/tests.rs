@@ -1,5 +1,7 @@
 //! What every engine must do for this service; SQLite is plugged in at the end.
 
+mod state;
+
 use std::sync::Arc;
 
 use mesh_api::convert::timestamp_to_wire;
@@ -19,6 +21,11 @@ use crate::error::Error;
 use crate::project::Told;
 use crate::resync::FlagsByCsp;
 use crate::subscription::{OwnCsp, log_of};
+
+use state::{
+    a_row_that_vanished_or_was_added_is_found, any_history_leaves_rows_as_its_logs_have_them,
+    every_column_counts, more_rows_than_a_page_holds_are_compared, rows_of_nobody_are_found,
+};
 
 /// An empty database for one case: its URL, and what removes it.
 type Fresh = fn() -> (String, Box<dyn Send>);
@@ -559,5 +566,10 @@ mod sqlite {
         acknowledgements_are_cumulative_and_only_of_what_was_sent
         attaching_makes_a_subscription_once
         everything_is_there_after_opening_again
+        any_history_leaves_rows_as_its_logs_have_them
+        a_row_that_vanished_or_was_added_is_found
+        every_column_counts
+        more_rows_than_a_page_holds_are_compared
+        rows_of_nobody_are_found
     );
 }

@@ -43,7 +43,8 @@ fn files(database: &Path) -> [PathBuf; 2] {
 }
 
 /// What stands in the world after an older database was put back with its own witness: CSP `north` has
-/// seen and acknowledged 5 events, of which the last two were recorded again.
+/// seen and acknowledged 5 events, of which the last two were recorded again. The older database says that 3
+/// were sent and 2 acknowledged.
 struct WentBack {
     world: World,
     newest: Copy,
@@ -57,6 +58,14 @@ impl WentBack {
         world.set("north", 0, 3).await;
         world.flags.append(&set(0x21, "south")).await;
         world.logged("south", 1).await;
+        let mut north = world.attach("north", snapshot()).await.unwrap();
+        north.until(3).await;
+        let second = Position {
+            sequence: 2,
+            ..north.position()
+        };
+        world.acknowledge("north", second).await.unwrap();
+        drop(north);
         let mut older = None;
         let world = world
             .restart(async |_| older = Some(Copy::of(&database)))
@@ -189,7 +198,7 @@ async fn an_accepted_loss_has_the_csp_start_over_with_the_registrys_table() {
         (head, sent, acknowledged)
     };
     let before = csp.world.subscription("north").await;
-    assert_eq!(counts(&before), (5, 0, 0));
+    assert_eq!(counts(&before), (5, 3, 2));
     assert_eq!(before.went_back_seen, None);
     let other = Some(ErrorReason::PositionOfAnotherEpoch);
     for refused in [
@@ -209,7 +218,7 @@ async fn an_accepted_loss_has_the_csp_start_over_with_the_registrys_table() {
         csp.world.flags.flagged("north").await
     );
     assert_ne!(north.position().epoch, csp.position().epoch);
-    assert_eq!(counts(&csp.world.subscription("north").await), (5, 5, 0));
+    assert_eq!(counts(&csp.world.subscription("north").await), (5, 5, 2));
     let all = csp.world.acknowledge("north", north.position()).await;
     assert_eq!(counts(&all.unwrap()), (5, 5, 5));
     csp.world.set("north", 5, 1).await;

@@ -11,6 +11,7 @@ mod neighbours;
 mod projecting;
 mod resync;
 mod stale;
+mod state;
 mod stream;
 mod subscriptions;
 mod trace;

@@ -20,6 +20,9 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::neighbours::{Neighbour, tls};
 use crate::stream::Attached;
@@ -119,9 +122,21 @@ impl World {
     }
 
     fn client(&self, issued: &Issued) -> Client {
+        CspNotificationServiceClient::new(self.channel(issued))
+    }
+
+    fn channel(&self, issued: &Issued) -> MeshChannel {
         let address = self.service.address.to_string();
-        let options = ClientOptions::new("csp-notification", address, tls(issued));
-        CspNotificationServiceClient::new(connect(options))
+        connect(ClientOptions::new("csp-notification", address, tls(issued)))
+    }
+
+    pub(crate) async fn health(&self) -> ServingStatus {
+        let channel = self.channel(&certificates().internal("operator"));
+        let request = HealthCheckRequest {
+            service: csp_notification::SERVICE.into(),
+        };
+        let answer = HealthClient::new(channel).check(request).await.unwrap();
+        answer.into_inner().status()
     }
 
     /// A connection of its own, as a CSP.

@@ -8,20 +8,16 @@
 //! neither is compared.
 
 use mesh_api::flag_registry::v1::FlagEvent;
-use mesh_store::fold::{Folded, Folding, Unlike};
-use mesh_store::log::{self, Head, PageLimit};
-use mesh_store::sqlite::{Conn, Db};
+use mesh_store::fold::{Folded, Folding, PAGE, Unlike, Walk, found};
+use mesh_store::log::Head;
+use mesh_store::sqlite::Conn;
 use mesh_store::{StoreError, sequence_from_db, sequence_to_db};
-use mesh_types::{LogName, Sequence};
+use mesh_types::LogName;
 use prost::Message as _;
-use sqlx::QueryBuilder;
 
 use super::rows::{EntryRow, TABLE};
 use crate::flag::{Entry, Happened};
 use crate::wire;
-
-/// How many versions, or events, a page holds.
-const PAGE: u32 = 500;
 
 /// The versions that there were at a position, in the order of their Devices, each with the event that
 /// made it.
@@ -49,25 +45,20 @@ pub struct EntryFolding {
     versions: Option<(String, i64)>,
     /// What the log makes of the Device in hand so far, and up to where its version holds.
     fold: Option<(Entry, i64)>,
-    /// The last event that was asked for its version.
-    asked: Sequence,
+    /// The events, each of which is asked for its version.
+    walk: Walk,
 }
 
 impl EntryFolding {
     /// Up to `head`.
     #[must_use]
     pub fn new(head: &Head) -> Self {
-        let log = head.position.log.clone();
         Self {
-            folded: Folded {
-                log: log.to_string(),
-                up_to: head.position.sequence,
-                ..Folded::default()
-            },
-            log,
+            log: head.position.log.clone(),
+            folded: Folded::of(head),
             versions: Some((String::new(), 0)),
             fold: None,
-            asked: 0,
+            walk: Walk::new(head),
         }
     }
 
@@ -151,39 +142,20 @@ impl EntryFolding {
 
     /// Asks a page of events for the versions that they made. Says whether there are more.
     async fn events(&mut self, conn: &mut Conn) -> Result<bool, StoreError> {
-        let limit = PageLimit {
-            events: PAGE,
-            ..PageLimit::default()
-        };
-        let events = log::read(conn, &self.log, self.asked, limit).await?;
-        let up_to = self.folded.up_to;
-        let events = events.iter().filter(|event| event.sequence <= up_to);
-        let named = events.map(|event| Some((event.sequence, read(&event.event)?)));
-        let named: Option<Vec<(Sequence, Happened)>> = named.collect();
-        let named = named
-            .ok_or_else(|| StoreError::inconsistent("log_event", "an event is not well formed"))?;
-        let Some((last, _)) = named.last() else {
-            return Ok(false);
-        };
-        self.asked = *last;
-        let mut query = QueryBuilder::<Db>::new(
-            "SELECT from_sequence FROM flag_entry WHERE (device, from_sequence) IN (",
-        );
-        query.push_values(&named, |mut row, (sequence, event)| {
-            row.push_bind(event.device.to_string())
-                .push_bind(sequence_to_db(*sequence));
+        let events = self.walk.page(conn, read).await?;
+        let asked = events.iter().map(|(sequence, event)| {
+            let device = event.device.to_string();
+            ([device], *sequence)
         });
-        query.push(") ORDER BY from_sequence");
-        let found = query.build_query_scalar().persistent(false);
-        let found: Vec<i64> = found.fetch_all(conn).await?;
-        for (sequence, event) in &named {
-            if found.binary_search(&sequence_to_db(*sequence)).is_err() {
-                let device = event.device.to_string();
+        let asked: Vec<_> = asked.collect();
+        let found = found(conn, TABLE, ["device"], "from_sequence", &asked).await?;
+        for ([device], sequence) in asked {
+            if !found.contains(&sequence) {
                 self.folded
-                    .differs(TABLE, device, *sequence, Unlike::Missing);
+                    .differs(TABLE, device, sequence, Unlike::Missing);
             }
         }
-        Ok(self.asked < up_to)
+        Ok(self.walk.has_more())
     }
 }
 

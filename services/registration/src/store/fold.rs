@@ -7,12 +7,10 @@
 //! Two tables are not compared: identities, which repeat what stands in the rows of parties, and what is
 //! due, which a settled instant leaves without a trace in the log.
 
-use std::collections::HashSet;
-
 use mesh_api::registration::v1 as wire;
 use mesh_api::registration::v1::device_event::Change;
-use mesh_store::fold::{Folded, Folding, Unlike};
-use mesh_store::log::{self, Head, PageLimit};
+use mesh_store::fold::{Folded, Folding, PAGE, Unlike, Walk, found};
+use mesh_store::log::Head;
 use mesh_store::sqlite::{Conn, Db};
 use mesh_store::{StoreError, sequence_from_db, sequence_to_db};
 use mesh_types::{LogName, Sequence};
@@ -21,9 +19,6 @@ use sqlx::{FromRow as _, QueryBuilder, Row as _};
 
 use super::rows::{DeviceRow, PartyRow, RegistrationRow, Row};
 use crate::wire::{device_to_wire, party_to_wire, registration_to_wire};
-
-/// How many rows, or events, a page holds.
-const PAGE: u32 = 500;
 
 /// What an event does to a row: it makes one with a value, or only ends the one that is there.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,8 +53,8 @@ pub(crate) struct RowFolding {
     rows: Option<(String, i64)>,
     /// The row before: its key, its event, and up to where it holds.
     before: Option<(String, Sequence, i64)>,
-    /// The last event that was asked for its row.
-    asked: Sequence,
+    /// The events, each of which is asked for its row.
+    walk: Walk,
 }
 
 impl Table {
@@ -133,18 +128,13 @@ impl RowFolding {
     /// Of `table`, up to `head` of its log.
     #[must_use]
     pub(crate) fn new(table: Table, head: &Head) -> Self {
-        let log = head.position.log.clone();
         Self {
             table,
-            folded: Folded {
-                log: log.to_string(),
-                up_to: head.position.sequence,
-                ..Folded::default()
-            },
-            log,
+            log: head.position.log.clone(),
+            folded: Folded::of(head),
             rows: Some((String::new(), 0)),
             before: None,
-            asked: 0,
+            walk: Walk::new(head),
         }
     }
 
@@ -220,62 +210,28 @@ impl RowFolding {
 
     /// Asks a page of events for the rows that they made or ended. Says whether there are more.
     async fn events(&mut self, conn: &mut Conn) -> Result<bool, StoreError> {
-        let limit = PageLimit {
-            events: PAGE,
-            ..PageLimit::default()
-        };
-        let events = log::read(conn, &self.log, self.asked, limit).await?;
-        let up_to = self.folded.up_to;
-        let mut made = Vec::new();
-        for event in events.iter().filter(|event| event.sequence <= up_to) {
-            self.asked = event.sequence;
-            let read = self.table.made(&event.event).ok_or_else(|| {
-                StoreError::inconsistent("log_event", "an event is not well formed")
-            })?;
-            made.extend(read.map(|made| (event.sequence, made)));
-        }
+        let table = self.table;
+        let events = self.walk.page(conn, |event| table.made(event)).await?;
         for (column, makes) in [("from_sequence", true), ("to_sequence", false)] {
-            let those = made.iter();
-            let those = those.filter(|(_, made)| made.value.is_some() == makes);
+            let those = events.iter().filter_map(|(sequence, made)| {
+                let made = made.as_ref()?;
+                let is_one = made.value.is_some() == makes;
+                is_one.then(|| ([made.key.clone()], *sequence))
+            });
             let those: Vec<_> = those.collect();
-            let found = self.found(conn, column, &those).await?;
-            for (sequence, made) in those {
-                if !found.contains(&sequence_to_db(*sequence)) {
+            let found = found(conn, table.name(), [table.key()], column, &those).await?;
+            for ([key], sequence) in those {
+                if !found.contains(&sequence) {
                     let unlike = if makes {
                         Unlike::Missing
                     } else {
                         Unlike::Column("to_sequence")
                     };
-                    let (table, key) = (self.table.name(), made.key.clone());
-                    self.folded.differs(table, key, *sequence, unlike);
+                    self.folded.differs(table.name(), key, sequence, unlike);
                 }
             }
         }
-        Ok(!events.is_empty() && self.asked < up_to)
-    }
-
-    /// Which of `those` events stand in `column` of a row with their key.
-    async fn found(
-        &self,
-        conn: &mut Conn,
-        column: &'static str,
-        those: &[&(Sequence, Made)],
-    ) -> Result<HashSet<i64>, StoreError> {
-        if those.is_empty() {
-            return Ok(HashSet::new());
-        }
-        let mut query = QueryBuilder::<Db>::new("SELECT ");
-        query.push(column).push(" FROM ").push(self.table.name());
-        query.push(" WHERE (").push(self.table.key()).push(", ");
-        query.push(column).push(") IN (");
-        query.push_values(those, |mut row, (sequence, made)| {
-            row.push_bind(&made.key)
-                .push_bind(sequence_to_db(*sequence));
-        });
-        query.push(")");
-        let found = query.build_query_scalar().persistent(false);
-        let found: Vec<i64> = found.fetch_all(conn).await?;
-        Ok(found.into_iter().collect())
+        Ok(self.walk.has_more())
     }
 }
 
