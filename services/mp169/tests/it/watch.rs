@@ -61,3 +61,32 @@ async fn a_watch_whose_reader_went_away_ends_by_itself() {
     assert!(next.contains(METER), "{next}");
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_says_what_it_has_seen_and_what_to_do_when_the_log_went_back() {
+    let world = World::with_examples().await;
+    world.flag(METER).await;
+    let watch = "mp169 csp watch --as CSP-CENTRAL";
+    let one = format!("{watch} --output json | head -n 1");
+    let first = world.run(&one).await.stderr;
+    let (_, right) = first.trim_end().rsplit_once("--after ").unwrap();
+    assert!(right.starts_with("1@"), "{first}");
+    // The same event with another hash: what was seen is gone.
+    let last = if right.ends_with('0') { '1' } else { '0' };
+    let wrong = format!("{}{last}", &right[..right.len() - 1]);
+    let refused = world.run(&format!("{watch} --after {wrong}")).await;
+    assert_eq!(refused.code, Some(6), "{refused:?}");
+    for said in ["LOG_WENT_BACK", "--from snapshot", "tell the operator"] {
+        assert!(refused.stderr.contains(said), "{said}\n{refused:?}");
+    }
+    for lag in ["mp169 csp lag", "mp169 csp lag --as CSP-CENTRAL"] {
+        let lag = world.run(lag).await;
+        assert_eq!(lag.code, Some(7), "{lag:?}");
+        assert!(lag.stdout.contains("WENT BACK behind event 1"), "{lag:?}");
+        assert!(lag.stderr.contains("central"), "{lag:?}");
+    }
+    world.ok(&format!("{watch} --once --after {right}")).await;
+    let lag = world.ok("mp169 csp lag").await;
+    assert!(lag.contains("whole"), "{lag}");
+    world.stop().await;
+}
