@@ -8,10 +8,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mesh_api::audit::v1 as wire;
+use mesh_rpc::Exchanged;
 use mesh_rpc::audit::{Admission, Counted, Entry, Journal, NotOnRecord, Recording, Ticket};
 use mesh_types::{Clock, Timestamp};
 use tokio::sync::{Notify, watch};
 
+use crate::record;
 use crate::recording::Recordings;
 use crate::settings::Settings;
 use crate::tally::Tallies;
@@ -182,6 +184,12 @@ impl Journal for Handle {
                 progress.changed().await.map_err(|_| NotOnRecord)?;
             }
         })
+    }
+
+    fn exchanged(&self, list: &Exchanged) {
+        for record in record::of_list(list, self.0.now()) {
+            self.0.push(Item::Service(record));
+        }
     }
 
     fn count(&self, what: Counted, calls: u64, messages: u64) {

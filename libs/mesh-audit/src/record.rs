@@ -4,17 +4,22 @@ use mesh_api::audit::v1 as wire;
 use mesh_api::common::v1::{Actor, ErrorReason};
 use mesh_api::convert::{position_to_wire, timestamp_to_wire};
 use mesh_authz::{Identity, Noted};
+use mesh_rpc::Exchanged;
 use mesh_rpc::audit::{Counted, Entry, Part};
 use mesh_types::{EntityId, Timestamp};
 
 use crate::pseudonym::Pseudonyms;
 use crate::tally::Tally;
 
+/// Changes of a deny-list that stand in one record: each takes some hundred octets.
+const CHANGES_OF_A_RECORD: usize = 100;
+
 /// The record of a call, or of one end of a stream.
 pub(crate) fn of_call(entry: &Entry, pseudonyms: &Pseudonyms) -> wire::AuditRecord {
     let (part, messages_sent, octets_sent) = match entry.part {
         Part::Whole => (wire::CallPart::Whole, 0, 0),
         Part::StreamStarted => (wire::CallPart::StreamStarted, 0, 0),
+        Part::StreamRequest => (wire::CallPart::StreamRequest, 0, 0),
         Part::StreamEnded { messages, octets } => (wire::CallPart::StreamEnded, messages, octets),
     };
     let of_all = |devices: &[_]| {
@@ -40,6 +45,11 @@ pub(crate) fn of_call(entry: &Entry, pseudonyms: &Pseudonyms) -> wire::AuditReco
         trace_id: entry.trace.map(Vec::from).unwrap_or_default(),
         messages_sent,
         octets_sent,
+        rows: entry.noted.rows.map(|rows| wire::RowCounts {
+            recorded: rows.recorded,
+            unchanged: rows.unchanged,
+            refused: rows.refused,
+        }),
     };
     wire::AuditRecord {
         record: Some(wire::audit_record::Record::Call(call)),
@@ -75,6 +85,39 @@ pub(crate) fn of_count(
 pub(crate) fn of_service(service: wire::ServiceRecord) -> wire::AuditRecord {
     wire::AuditRecord {
         record: Some(wire::audit_record::Record::Service(service)),
+    }
+}
+
+/// The records of a list of those who are accepted no more that came into use: one, or as many as its
+/// changes need.
+pub(crate) fn of_list(list: &Exchanged, now: Timestamp) -> Vec<wire::ServiceRecord> {
+    let record = |change: wire::ServiceChange, detail| wire::ServiceRecord {
+        time: Some(timestamp_to_wire(now)),
+        change: change.into(),
+        detail,
+        ..wire::ServiceRecord::default()
+    };
+    match list {
+        Exchanged::DenyList {
+            added,
+            removed,
+            entries,
+        } => {
+            let added = added.iter().map(|denied| format!("denies {denied}"));
+            let removed = removed
+                .iter()
+                .map(|denied| format!("denies no more {denied}"));
+            let mut details = vec![format!("the list has {entries} entries")];
+            details.extend(added.chain(removed));
+            let parts = details.chunks(CHANGES_OF_A_RECORD);
+            parts
+                .map(|part| record(wire::ServiceChange::DenyListTaken, part.join("; ")))
+                .collect()
+        }
+        Exchanged::Revocations { path, certificates } => {
+            let detail = format!("{} revokes {certificates} certificates", path.display());
+            vec![record(wire::ServiceChange::RevocationListsTaken, detail)]
+        }
     }
 }
 

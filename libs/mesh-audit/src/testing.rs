@@ -12,8 +12,8 @@ use mesh_store::offline::OfflineFile;
 use mesh_store::verify::Stamp;
 use mesh_types::DeviceId;
 use prost::Message as _;
-use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::pseudonym::Pseudonyms;
 
@@ -93,6 +93,36 @@ impl OnDisk {
     pub fn pseudonym(&self, device: DeviceId) -> Vec<u8> {
         self.pseudonyms.of(device)
     }
+}
+
+/// Has SQLite refuse every event of the database at `path`, as if the disk were full.
+pub async fn refuse_events(path: &Path) {
+    refuse_events_with(path, "").await;
+}
+
+/// The same of those alone that this stands in.
+pub async fn refuse_events_with(path: &Path, part: &'static str) {
+    let trigger = format!(
+        "CREATE TRIGGER full BEFORE INSERT ON log_event \
+         WHEN instr(NEW.event, CAST('{part}' AS BLOB)) > 0 \
+         BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+    );
+    execute(path, trigger).await;
+}
+
+/// Has it take them again.
+pub async fn take_events(path: &Path) {
+    execute(path, "DROP TRIGGER full".to_owned()).await;
+}
+
+async fn execute(path: &Path, sql: String) {
+    let options = SqliteConnectOptions::new().filename(path);
+    let mut conn = options.connect().await.expect("a connection");
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .execute(&mut conn)
+        .await
+        .expect("a statement");
+    conn.close().await.expect("an end");
 }
 
 fn read_stamp(event: &[u8]) -> Option<Stamp> {

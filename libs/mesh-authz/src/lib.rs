@@ -36,7 +36,7 @@ pub use ending::Ending;
 pub use identity::{Identity, IdentityTextError, InternalRole};
 pub use layer::{Authorize, AuthorizeLayer, ON_BEHALF_OF};
 pub use mesh_api::authorization::v1::Role;
-pub use notes::{Noted, Notes};
+pub use notes::{Noted, Notes, Rows};
 pub use permit::{Authorized, Basis, DevicePermit};
 pub use refusal::Refusal;
 pub use remote::{FollowedSupplier, RemoteAuthority};

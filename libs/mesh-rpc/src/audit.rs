@@ -9,6 +9,7 @@
 
 mod counted;
 mod each;
+mod gate;
 mod journal;
 #[cfg(feature = "testing")]
 mod unrecorded;
@@ -100,6 +101,7 @@ impl<S: Rpc> Service<Request<Body>> for Audit<S> {
                     identity,
                     before_answer,
                     streams: method.is_some_and(|method| method.server_streaming),
+                    takes_stream: method.is_some_and(|method| method.client_streaming),
                 };
                 Box::pin(each(journal, inner, request, call))
             }

@@ -190,6 +190,14 @@ impl DenyList {
         Some(Denied::Identity(identity))
     }
 
+    /// Whether one of the entries denies this.
+    pub(crate) fn has(&self, denied: &Denied) -> bool {
+        match denied {
+            Denied::Certificate(id) => self.judge(id, None).is_some(),
+            Denied::Identity(identity) => self.identities.contains(identity),
+        }
+    }
+
     /// What is denied, certificates first, in the order of the file.
     #[must_use]
     pub fn entries(&self) -> &[DenyEntry] {

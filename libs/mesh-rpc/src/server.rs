@@ -196,6 +196,11 @@ where
     let files = files::raise_limit();
     let newcomers = files::places(options.limits.newcomers, files, files::servers());
     let faults = Faults::new();
+    let journal = Arc::downgrade(&options.journal);
+    options.tls.tell(move |list| {
+        let journal = journal.upgrade();
+        journal.inspect(|journal| journal.exchanged(list)).is_some()
+    });
     let server = Arc::new(connection::Server {
         chain: chain(
             options.service,

@@ -14,6 +14,7 @@
 //! certificate, and outlive its end or a change of the authority.
 
 mod crl;
+mod exchange;
 mod handshakes;
 mod looks;
 mod material;
@@ -32,10 +33,14 @@ use mesh_types::{Clock, SystemClock, Timestamp};
 use rustls::{ClientConfig, ServerConfig};
 use tokio::sync::watch;
 
+use crate::deny_list::DenyList;
+
+pub use exchange::Exchanged;
 pub use handshakes::{HandshakeCounters, HandshakeOutcome};
 pub(crate) use open::{Agreed, Rejected, Shown};
 pub use source::{CrlError, TlsError, TlsFiles, TlsPem};
 
+use exchange::Listener;
 use looks::{Kind, Looks};
 use material::{Material, Texts};
 use metrics::Metrics;
@@ -60,6 +65,8 @@ struct Inner {
     judgements: watch::Sender<()>,
     /// By which certificates are in force.
     clock: Arc<dyn Clock>,
+    /// Who is told when a list comes into use.
+    listeners: Mutex<Vec<Listener>>,
     refused: AtomicU64,
     metrics: Metrics,
     handshakes: HandshakeCounters,
@@ -112,6 +119,7 @@ impl Tls {
             current: ArcSwap::from_pointee(Material::read(texts, 0, &clock)?),
             judgements: watch::Sender::new(()),
             clock,
+            listeners: Mutex::default(),
             refused: AtomicU64::new(0),
             metrics,
             handshakes: HandshakeCounters::new(&meter),
@@ -147,6 +155,15 @@ impl Tls {
     pub fn deny(&self, list: String) -> Result<bool, TlsError> {
         let _one_at_a_time = self.0.lock();
         self.0.exchange_denied(list)
+    }
+
+    /// Tells `listener` of the lists in use, and of each that comes into use from now on, until it says
+    /// that it wants to hear no more.
+    pub(crate) fn tell(&self, listener: impl Fn(&Exchanged) -> bool + Send + Sync + 'static) {
+        let _no_exchange_meanwhile = self.0.lock();
+        if self.0.lists().iter().all(&listener) {
+            self.0.listeners().push(Box::new(listener));
+        }
     }
 
     /// Resolves when what the peer of an open connection showed is accepted no more, or a certificate
@@ -245,6 +262,31 @@ impl Inner {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn listeners(&self) -> std::sync::MutexGuard<'_, Vec<Listener>> {
+        // A listener that panics leaves a list of listeners.
+        let listeners = self.listeners.lock();
+        listeners.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lists in use, as if they had just come into it.
+    fn lists(&self) -> Vec<Exchanged> {
+        let current = self.current.load();
+        let denied = Exchanged::deny_list(&DenyList::default(), &current.texts.deny_list);
+        let files = self.files.iter().flat_map(|files| files.crls.iter());
+        let revoked = current.texts.revoked_by_file();
+        let revoked = files
+            .zip(revoked)
+            .map(|(path, certificates)| Exchanged::Revocations {
+                path: path.clone(),
+                certificates,
+            });
+        std::iter::once(denied).chain(revoked).collect()
+    }
+
+    fn told(&self, exchanged: &Exchanged) {
+        self.listeners().retain(|listener| listener(exchanged));
+    }
+
     /// Resolves when what a peer showed is denied, revoked, or of an authority that is trusted no more.
     async fn judged(&self, shown: &Shown) -> Rejected {
         let mut changes = self.judgements.subscribe();
@@ -326,8 +368,10 @@ impl Inner {
         let mut texts = current.texts.clone();
         texts.take_denied(text)?;
         let entries = texts.deny_list.entries().len();
+        let exchanged = Exchanged::deny_list(&current.texts.deny_list, &texts.deny_list);
         self.revoke(texts)?;
         tracing::info!(entries, "deny-list exchanged");
+        self.told(&exchanged);
         Ok(true)
     }
 
@@ -341,6 +385,10 @@ impl Inner {
         let revoked = texts.take_crl(index, path, octets)?;
         self.revoke(texts)?;
         tracing::info!(path = %path.display(), revoked, "revocation lists exchanged");
+        self.told(&Exchanged::Revocations {
+            path: path.to_owned(),
+            certificates: revoked,
+        });
         Ok(true)
     }
 

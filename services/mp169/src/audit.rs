@@ -38,6 +38,7 @@ async fn list(args: ListArgs) -> Result<()> {
             caller: args.caller.clone().unwrap_or_default(),
             rpc: args.rpc.clone().unwrap_or_default(),
             refused_only: args.refused,
+            answer: args.answer.clone().unwrap_or_default(),
             device_id: args
                 .device
                 .map(|device| device.to_string())
@@ -94,7 +95,13 @@ fn of_call(call: &wire::CallRecord) -> [String; 6] {
         (wire::CallPart::StreamEnded, _) => {
             format!("stream ended, {} messages", call.messages_sent)
         }
-        (_, Some(position)) => format!("{}/{}", position.log, position.sequence),
+        (_, Some(position)) => {
+            let position = format!("{}/{}", position.log, position.sequence);
+            match call.rows {
+                Some(rows) => format!("{position}, {}", became(rows)),
+                None => position,
+            }
+        }
         (_, None) => String::new(),
     };
     [
@@ -105,6 +112,15 @@ fn of_call(call: &wire::CallRecord) -> [String; 6] {
         call.device_pseudonyms.len().to_string(),
         more,
     ]
+}
+
+fn became(rows: wire::RowCounts) -> String {
+    let wire::RowCounts {
+        recorded,
+        unchanged,
+        refused,
+    } = rows;
+    format!("{recorded} rows recorded, {unchanged} unchanged, {refused} refused")
 }
 
 fn of_count(count: &wire::CallCount) -> [String; 6] {

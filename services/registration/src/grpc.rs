@@ -3,6 +3,7 @@
 //! The layers in front have judged the caller; what they found is the request's
 //! [`Authorization`]. One file for each service of the contract.
 
+mod audit;
 mod authority;
 mod device;
 mod import;

@@ -230,6 +230,21 @@ impl Inventory {
         Ok(supplies.remove(&mpxn).unwrap_or_default())
     }
 
+    /// The Devices at MPxNs as it stands: meters, and the GPFs that mirror them.
+    pub(crate) async fn devices_at(
+        &self,
+        mpxns: impl IntoIterator<Item = &Mpxn>,
+    ) -> Result<BTreeSet<DeviceId>, StoreError> {
+        let mut conn = self.store.readers().acquire().await?;
+        let meters = read::meters_at(&mut conn, mpxns, read::STANDING).await?;
+        let mut devices = BTreeSet::new();
+        for Recorded { value: meter, .. } in meters {
+            devices.insert(meter.id);
+            devices.extend(meter.gpf.filter(|_| !meter.is_decommissioned()));
+        }
+        Ok(devices)
+    }
+
     /// The next instant at which something takes effect.
     pub(crate) async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         let mut conn = self.store.readers().acquire().await?;

@@ -1,37 +1,19 @@
 //! A database that cannot be written to: nothing is lost, and nothing that has to be on record goes on.
 
-use std::path::Path;
-
 use mesh_api::audit::v1::ServiceChange;
 use mesh_audit::Settings;
+use mesh_audit::testing::{refuse_events, refuse_events_with, take_events};
 use mesh_rpc::audit::{Answer, NotOnRecord};
 use mesh_testkit::wait_until;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _};
 
-use crate::world::{ADD, World, calls, changes, counted, entry, patient};
-
-/// Has SQLite refuse every event, or take them again.
-async fn execute(path: &Path, sql: &'static str) {
-    let mut conn = SqliteConnectOptions::new()
-        .filename(path)
-        .connect()
-        .await
-        .unwrap();
-    sqlx::query(sql).execute(&mut conn).await.unwrap();
-    conn.close().await.unwrap();
-}
-
-const BREAK: &str = "CREATE TRIGGER full BEFORE INSERT ON log_event \
-     BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END";
-const MEND: &str = "DROP TRIGGER full";
+use crate::world::{ADD, REMOVE, World, calls, changes, counted, entry, patient};
 
 #[tokio::test]
 async fn while_nothing_can_be_written_calls_are_refused_and_afterwards_nothing_is_missing() {
     let world = World::start(patient()).await;
     let first = world.journal.enter(entry(ADD));
     world.journal.on_disk(first).await.unwrap();
-    execute(&world.path(), BREAK).await;
+    refuse_events(&world.path()).await;
 
     assert!(world.journal.admit().is_none(), "nobody knows it yet");
     let under_way = world.journal.enter(entry(ADD));
@@ -42,7 +24,7 @@ async fn while_nothing_can_be_written_calls_are_refused_and_afterwards_nothing_i
     world.journal.enter(entry(ADD));
     world.journal.count(counted(ADD, Answer::OK), 5, 0);
 
-    execute(&world.path(), MEND).await;
+    take_events(&world.path()).await;
     wait_until("it is written again", async || {
         if world.audit.is_writing() {
             Ok(())
@@ -81,4 +63,19 @@ async fn calls_wait_for_room_and_begin_when_there_is_some() {
     let last = world.journal.enter(entry(ADD));
     world.journal.on_disk(last).await.unwrap();
     assert_eq!(waits.await.unwrap(), Ok(()));
+}
+
+/// STOPPED says that nothing is missing before it.
+#[tokio::test]
+async fn a_service_that_stops_with_calls_that_are_not_on_record_does_not_say_that_it_stopped() {
+    let world = World::start(patient()).await;
+    let first = world.journal.enter(entry(ADD));
+    world.journal.on_disk(first).await.unwrap();
+    // Of whatever tells of this call, and of nothing else.
+    refuse_events_with(&world.path(), "RemoveFlag").await;
+    let lost = world.journal.enter(entry(REMOVE));
+    assert_eq!(world.journal.on_disk(lost).await, Err(NotOnRecord));
+    let records = world.stop().await;
+    assert_eq!(calls(&records).len(), 1, "{records:?}");
+    assert_eq!(changes(&records), [ServiceChange::Started]);
 }

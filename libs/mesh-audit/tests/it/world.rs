@@ -15,6 +15,7 @@ use mesh_types::{Clock as _, SystemClock};
 
 const SERVICE: &str = "mp169.flag_registry.v1.FlagService";
 pub(crate) const ADD: &str = "mp169.flag_registry.v1.FlagService/AddFlag";
+pub(crate) const REMOVE: &str = "mp169.flag_registry.v1.FlagService/RemoveFlag";
 pub(crate) const DSP: Identity = Identity::Internal(InternalRole::Dsp);
 
 /// Settings by which nothing is written unless somebody waits for it.

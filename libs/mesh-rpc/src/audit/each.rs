@@ -6,11 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Frame;
-use mesh_authz::{Identity, Noted, Notes};
-use mesh_types::Timestamp;
+use mesh_authz::{Caller, Identity, Noted, Notes};
+use mesh_types::{EntityId, Timestamp};
 use tonic::body::Body;
 use tracing::Span;
 
+use super::gate::Gate;
 use super::{
     Answer, Counted, Entry, Journal, Messages, OnDisk, Part, Ticket, answer_in, data_of,
     is_anybodys, unavailable,
@@ -26,6 +27,8 @@ pub(super) struct Known {
     pub(super) identity: Identity,
     pub(super) before_answer: OnDisk,
     pub(super) streams: bool,
+    /// Whether the caller sends any number of messages.
+    pub(super) takes_stream: bool,
 }
 
 /// Makes the call, and puts it on record when it is answered. A call whose caller goes away before is
@@ -40,6 +43,9 @@ pub(super) async fn each<S: Rpc>(
         && admission.await.is_err()
     {
         return Ok(refused(&*journal, call));
+    }
+    if call.takes_stream {
+        request = request.map(|requests| Body::new(Gate::new(requests, Arc::clone(&journal))));
     }
     let notes = Notes::default();
     request.extensions_mut().insert(notes.clone());
@@ -99,8 +105,9 @@ struct Record {
 /// A stream that has started.
 #[derive(Default)]
 struct Stream {
-    /// What was noted when it started: its end is told of the same caller.
-    noted: Noted,
+    /// As it was noted at the start.
+    caller: Option<Arc<Caller>>,
+    claims_to_act_for: Option<EntityId>,
     messages: Messages,
     sent: u64,
     octets: u64,
@@ -125,14 +132,24 @@ impl Record {
     fn started(&mut self) -> Option<Ticket> {
         let noted = self.notes.take();
         self.stream = Some(Stream {
-            noted: Noted {
-                devices: Vec::new(),
-                refused: Vec::new(),
-                ..noted.clone()
-            },
+            caller: noted.caller.clone(),
+            claims_to_act_for: noted.claims_to_act_for,
             ..Stream::default()
         });
         self.entry(noted, Part::StreamStarted, Answer::OK)
+    }
+
+    /// Requests on the stream were answered of which something was noted.
+    fn requests(&mut self) {
+        let Some(stream) = &self.stream else {
+            return;
+        };
+        let answered = self.notes.take_answered().into_iter();
+        let answered: Vec<_> = answered.map(|noted| stream.of_caller(noted)).collect();
+        for noted in answered {
+            self.time = self.journal.now();
+            self.entry(noted, Part::StreamRequest, Answer::OK);
+        }
     }
 
     /// The call has been answered.
@@ -164,6 +181,17 @@ impl Record {
     }
 }
 
+impl Stream {
+    /// The notes, of the caller who started it.
+    fn of_caller(&self, noted: Noted) -> Noted {
+        Noted {
+            caller: self.caller.clone(),
+            claims_to_act_for: self.claims_to_act_for,
+            ..noted
+        }
+    }
+}
+
 impl Observer for Record {
     fn sends(&mut self, frame: &Frame<Bytes>) {
         if let Some(stream) = &mut self.stream {
@@ -171,12 +199,14 @@ impl Observer for Record {
             stream.sent += stream.messages.take(data);
             stream.octets += u64::try_from(data.len()).unwrap_or(u64::MAX);
         }
+        self.requests();
         if let Some(trailers) = frame.trailers_ref() {
             self.answer = answer_in(trailers);
         }
     }
 
     fn ended(mut self, end: CallEnd) {
+        self.requests();
         let answer = self.answer.take().unwrap_or(Answer {
             code: end.code(),
             reason: None,
@@ -188,7 +218,8 @@ impl Observer for Record {
                     messages: stream.sent,
                     octets: stream.octets,
                 };
-                self.entry(stream.noted, part, answer);
+                let noted = stream.of_caller(self.notes.take());
+                self.entry(noted, part, answer);
             }
             None => {
                 self.whole(answer);

@@ -8,6 +8,8 @@ use mesh_authz::{Identity, Noted};
 use mesh_types::Timestamp;
 use tonic::Code;
 
+use crate::tls::Exchanged;
+
 /// How the calls of an RPC are put on record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recording {
@@ -88,6 +90,8 @@ pub enum Part {
     Whole,
     /// The start of a stream.
     StreamStarted,
+    /// A request of a load that was answered.
+    StreamRequest,
     /// The end of a stream.
     StreamEnded {
         /// Messages that were sent.
@@ -137,6 +141,9 @@ pub trait Journal: fmt::Debug + Send + Sync + 'static {
 
     /// Resolves when the entry is on disk.
     fn on_disk(&self, ticket: Ticket) -> Admission;
+
+    /// Takes that a list of those who are accepted no more came into use.
+    fn exchanged(&self, list: &Exchanged);
 
     /// Counts calls, and messages that were sent on streams.
     fn count(&self, what: Counted, calls: u64, messages: u64);

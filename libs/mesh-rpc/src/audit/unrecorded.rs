@@ -2,6 +2,8 @@
 
 use mesh_types::{Clock as _, SystemClock, Timestamp};
 
+use crate::tls::Exchanged;
+
 use super::{Admission, Counted, Entry, Journal, Recording, Ticket};
 
 /// Keeps nothing. For tests only.
@@ -28,6 +30,8 @@ impl Journal for Unrecorded {
     fn on_disk(&self, _: Ticket) -> Admission {
         Box::pin(std::future::ready(Ok(())))
     }
+
+    fn exchanged(&self, _: &Exchanged) {}
 
     fn count(&self, _: Counted, _: u64, _: u64) {}
 }

@@ -4,6 +4,7 @@ use mesh_testkit::assert_golden;
 use mesh_types::Timestamp;
 
 use crate::audit::{Admission, Counted, Entry, Recording, Ticket};
+use crate::tls::Exchanged;
 
 use super::*;
 
@@ -31,6 +32,8 @@ impl Journal for Nowhere {
     fn on_disk(&self, _: Ticket) -> Admission {
         Box::pin(std::future::ready(Ok(())))
     }
+
+    fn exchanged(&self, _: &Exchanged) {}
 
     fn count(&self, _: Counted, _: u64, _: u64) {}
 }

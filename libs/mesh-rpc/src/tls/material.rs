@@ -112,8 +112,13 @@ impl Texts {
     pub(super) fn revoked(&self) -> Entries {
         Entries {
             denied: self.deny_list.entries().len(),
-            listed: self.crls.iter().map(|crl| crl.revoked()).sum(),
+            listed: self.revoked_by_file().sum(),
         }
+    }
+
+    /// How many certificates each file of revocation lists revokes.
+    pub(super) fn revoked_by_file(&self) -> impl Iterator<Item = usize> {
+        self.crls.iter().map(|crl| crl.revoked())
     }
 }
 

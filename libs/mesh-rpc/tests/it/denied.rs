@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mesh_pki::{Issued, Profile, spiffe_uri};
-use mesh_rpc::{CertificateId, HandshakeOutcome, Tls, TlsError, TlsFiles};
+use mesh_rpc::{CertificateId, Denied, Exchanged, HandshakeOutcome, Tls, TlsError, TlsFiles};
 use mesh_testkit::{LIMIT, certificates, temp_dir, wait_until};
 use tokio::time::timeout;
 use tonic::{Code, Streaming};
@@ -295,4 +295,36 @@ async fn a_certificate_of_nobody_is_denied_as_well() {
     let status = report().unary(server.foreign(Some(&issued))).await;
     assert_ne!(status.unwrap_err().code(), Code::Unauthenticated);
     refused(&server, 1).await;
+}
+
+#[tokio::test]
+async fn each_list_that_comes_into_use_is_told_to_who_keeps_the_record() {
+    let server = TestServer::start().await;
+    let stolen = certificates().internal("dsp");
+    let lists = || server.journal.lists();
+    let list = |added: &[Denied], removed: &[Denied], entries| Exchanged::DenyList {
+        added: added.to_vec(),
+        removed: removed.to_vec(),
+        entries,
+    };
+    wait_until("the list at the start", async || match lists()[..] {
+        [] => Err("nothing was told"),
+        _ => Ok(()),
+    })
+    .await;
+    server.tls.deny(denying(&[&stolen])).unwrap();
+    server.tls.deny(denying(&[&stolen])).unwrap();
+    server.tls.deny("not a list".to_owned()).unwrap_err();
+    let all_of_it = "[[identity]]\nidentity = 'dsp'\n";
+    server.tls.deny(all_of_it.to_owned()).unwrap();
+    let stolen = Denied::Certificate(id(&stolen));
+    let dsp = Denied::Identity("dsp".parse().unwrap());
+    assert_eq!(
+        lists(),
+        [
+            list(&[], &[], 0),
+            list(std::slice::from_ref(&stolen), &[], 1),
+            list(&[dsp], &[stolen], 1),
+        ]
+    );
 }

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use mesh_api::common::v1::Position;
-use mesh_api::convert::position_from_wire;
 use mesh_api::flag_registry::v1 as wire;
 use mesh_authz::Authorization;
 
@@ -33,7 +31,7 @@ impl Flags {
             let command = ChangeCommand::new(permit.clone(), request, trace_parent, still_allowed)?;
             match self.store.change(command).await? {
                 Ok(Answered(answer)) => {
-                    note_position(authorization, answer.position.as_ref());
+                    authorization.notes().answered(answer.position.as_ref());
                     return Ok(answer);
                 }
                 Err(Declined::Refused(error)) => {
@@ -65,15 +63,8 @@ impl Flags {
         let request_id = restriction.request_id;
         let command = NoteCommand::new(permit, request_id, trace_parent, still_allowed);
         let answer = self.store.note(command).await?;
-        note_position(authorization, answer.position.as_ref());
+        authorization.notes().answered(answer.position.as_ref());
         Ok(answer)
-    }
-}
-
-/// Notes for the audit where a change stands.
-fn note_position(authorization: &Authorization, position: Option<&Position>) {
-    if let Some(Ok(position)) = position.map(position_from_wire) {
-        authorization.notes().position(position);
     }
 }
 

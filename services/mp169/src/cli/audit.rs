@@ -14,6 +14,7 @@ const LIST: &str = "Examples:\n  \
     mp169 audit list --service flag-registry --limit 20\n  \
     mp169 audit list --refused --caller ALBION\n  \
     mp169 audit list --device 02-DC-C1-00-00-00-01-E0 --from 2026-11-01\n  \
+    mp169 audit list --answer NOT_RESPONSIBLE_SUPPLIER\n  \
     mp169 audit list --rpc PutParty --output json";
 const VERIFY: &str = "As `mp169 log verify` checks the other logs, with the same exit codes.\n\n\
     Examples:\n  \
@@ -60,6 +61,9 @@ pub struct ListArgs {
     /// Only calls that were not answered OK.
     #[arg(long)]
     pub refused: bool,
+    /// Only calls that were answered so: by a gRPC code, or for a reason.
+    #[arg(long, value_name = "CODE|REASON")]
+    pub answer: Option<String>,
     /// Only calls about this Device.
     #[arg(long, value_name = "DEVICE", value_parser = device)]
     pub device: Option<DeviceId>,

@@ -320,10 +320,26 @@ async fn the_audit_is_listed_checked_and_exported_by_auditors_alone() {
     ]
     .concat();
     assert!(!json_lines(&world.run(&own).stdout).is_empty());
-    let operator = world.run(&["audit", "list", "--as", "operator"]);
+    let operator = world.run(&[&list[..], &["--as", "operator"]].concat());
     assert_eq!(operator.status.code(), Some(3), "{operator:?}");
     let refused = [&list[..], &["--refused", "--caller", "operator"]].concat();
     world.ends_with(0, &refused).await;
+    for answer in ["PERMISSION_DENIED", "ROLE_NOT_PERMITTED"] {
+        let so = [&list[..], &["--answer", answer]].concat();
+        let records = wait_until("the refusal is on record", async || {
+            match json_lines(&world.run(&so).stdout) {
+                none if none.is_empty() => Err("nothing is"),
+                records => Ok(records),
+            }
+        })
+        .await;
+        for listed in records {
+            let call = &listed["record"]["call"];
+            assert_eq!(call["caller"]["internalRole"], "operator", "{listed}");
+        }
+    }
+    let misspelt = [&list[..], &["--answer", "REFUSED"]].concat();
+    assert_ne!(world.run(&misspelt).status.code(), Some(0));
 
     let verified = world.run(&["audit", "verify", "--output", "json"]);
     assert_eq!(verified.status.code(), Some(0), "{verified:?}");

@@ -138,6 +138,30 @@ async fn an_identity_is_stopped_with_all_of_its_certificates_until_it_is_restore
     until(&world, "mp169 party get EAGLE --as EAGLE", 0).await;
     let listed = world.ok("mp169 certificate list").await;
     assert!(listed.contains("denies nobody"), "{listed}");
+    // Each service says so in its own audit, when it takes a list in.
+    for service in Service::ALL {
+        let line = format!("mp169 audit list --service {}", service.name());
+        wait_until("both lists are on record", async || {
+            let listed = world.ok(&line).await;
+            let lists = listed
+                .lines()
+                .filter(|line| line.contains("DENY_LIST_TAKEN"));
+            let lists: Vec<_> = lists.collect();
+            let said = ["denies no more all of", "denies all of", "has 0 entries"];
+            match lists[..] {
+                [_, _, _]
+                    if lists
+                        .iter()
+                        .zip(said)
+                        .all(|(line, part)| line.contains(part)) =>
+                {
+                    Ok(())
+                }
+                _ => Err(format!("{service:?}: {lists:?}")),
+            }
+        })
+        .await;
+    }
     let ended = world
         .run("mp169 certificate list --home clients/none")
         .await;

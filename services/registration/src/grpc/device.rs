@@ -9,6 +9,7 @@ use mesh_types::{Bounds, DeviceId, Timestamp};
 use prost::Message as _;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::audit;
 use super::import::{self, Results};
 use super::list::{Listing, cut, filter};
 use super::{Registry, complete, on_wire, origin, request, store_failed};
@@ -28,8 +29,16 @@ impl DeviceService for Registry {
         request: Request<wire::PutDeviceRequest>,
     ) -> Result<Response<wire::PutDeviceResponse>, Status> {
         let authorization = Authorization::of(&request)?;
-        let command = read_put(&authorization, request.get_ref(), self.clock.now())?;
-        Ok(Response::new(self.inventory.ask(command).await?))
+        let asked = request.get_ref();
+        let device = asked.device.as_ref();
+        audit::note_device(
+            &authorization,
+            device.map(|device| device.device_id.as_str()),
+        );
+        let command = read_put(&authorization, asked, self.clock.now())?;
+        let answer: wire::PutDeviceResponse = self.inventory.ask(command).await?;
+        authorization.notes().answered(answer.position.as_ref());
+        Ok(Response::new(answer))
     }
 
     async fn get_device(
@@ -92,8 +101,12 @@ impl DeviceService for Registry {
         request: Request<wire::ChangeSupplierRequest>,
     ) -> Result<Response<wire::ChangeSupplierResponse>, Status> {
         let authorization = Authorization::of(&request)?;
-        let command = read_change(&authorization, request.get_ref(), self.clock.now())?;
-        Ok(Response::new(self.inventory.ask(command).await?))
+        let asked = request.get_ref();
+        audit::note_point(&self.inventory, &authorization, &asked.mpxn).await?;
+        let command = read_change(&authorization, asked, self.clock.now())?;
+        let answer: wire::ChangeSupplierResponse = self.inventory.ask(command).await?;
+        authorization.notes().answered(answer.position.as_ref());
+        Ok(Response::new(answer))
     }
 
     async fn withdraw_registration(
@@ -101,8 +114,12 @@ impl DeviceService for Registry {
         request: Request<wire::WithdrawRegistrationRequest>,
     ) -> Result<Response<wire::WithdrawRegistrationResponse>, Status> {
         let authorization = Authorization::of(&request)?;
-        let command = read_withdrawal(&authorization, request.get_ref())?;
-        Ok(Response::new(self.inventory.ask(command).await?))
+        let asked = request.get_ref();
+        audit::note_point(&self.inventory, &authorization, &asked.mpxn).await?;
+        let command = read_withdrawal(&authorization, asked)?;
+        let answer: wire::WithdrawRegistrationResponse = self.inventory.ask(command).await?;
+        authorization.notes().answered(answer.position.as_ref());
+        Ok(Response::new(answer))
     }
 
     async fn list_registrations(

@@ -16,7 +16,7 @@ use mesh_types::{Clock, Position, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
-use super::{Registry, on_wire, origin, store_failed};
+use super::{Registry, audit, on_wire, origin, store_failed};
 use crate::error::Error;
 use crate::store::command::{Answer, Command, Outcome, PutDevice, Row};
 use crate::store::{Inventory, Rehearsal};
@@ -104,6 +104,7 @@ impl Loading {
             let head = self.inventory.devices_head().await.map_err(store_failed)?;
             (self.rehearsal.judge(sound).await?, head)
         } else {
+            audit::note_rows(&self.inventory, &self.authorization, &request.rows).await?;
             self.load(sound).await?
         };
         let mut answers = answers.into_iter();
@@ -111,10 +112,14 @@ impl Loading {
             Some(error) => Err(error),
             None => answers.next().unwrap_or(Err(Error::NotFound("result"))),
         });
-        Ok(wire::ImportInventoryResponse {
+        let answer = wire::ImportInventoryResponse {
             results: results.map(row_result).collect(),
             position: on_wire(&position),
-        })
+        };
+        if !request.validate_only {
+            audit::note_results(&self.authorization, &request.rows, &answer);
+        }
+        Ok(answer)
     }
 
     async fn load(

@@ -24,7 +24,9 @@ impl PartyService for Registry {
     ) -> Result<Response<wire::PutPartyResponse>, Status> {
         let authorization = Authorization::of(&request)?;
         let command = read_put(&authorization, request.get_ref())?;
-        Ok(Response::new(self.inventory.ask(command).await?))
+        let answer: wire::PutPartyResponse = self.inventory.ask(command).await?;
+        authorization.notes().answered(answer.position.as_ref());
+        Ok(Response::new(answer))
     }
 
     async fn set_party_status(
@@ -33,7 +35,9 @@ impl PartyService for Registry {
     ) -> Result<Response<wire::SetPartyStatusResponse>, Status> {
         let authorization = Authorization::of(&request)?;
         let command = read_set_status(&authorization, request.get_ref())?;
-        Ok(Response::new(self.inventory.ask(command).await?))
+        let answer: wire::SetPartyStatusResponse = self.inventory.ask(command).await?;
+        authorization.notes().answered(answer.position.as_ref());
+        Ok(Response::new(answer))
     }
 
     async fn get_party(

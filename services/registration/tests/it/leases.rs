@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 
 use crate::world::{
     CHF, ESME, GSME, NOW, SINCE, TWIN, World, device, instant, mpan, mprn, party, refused,
-    request_id, row,
+    registered, request_id, row,
 };
 
 const LEASE: Duration = Duration::from_secs(1);
@@ -121,5 +121,26 @@ async fn an_answer_that_is_given_again_waits_as_the_first_did() {
     let again = devices.change_supplier(request).await.unwrap();
     assert!(again.into_inner().replayed);
     assert!(asked.elapsed() >= LEASE);
+    world.stop().await;
+}
+
+/// The answer to the load that recorded it may have been cut off while it waited.
+#[tokio::test]
+async fn a_load_that_is_sent_again_waits_as_the_first_did() {
+    let world = World::with_inventory().await;
+    let newer = wire::Device {
+        smets_version: Some(wire::SmetsVersion { major: 2, minor: 1 }),
+        import_mpan: mpan(1),
+        export_mpan: mpan(2),
+        ..device(ESME, DeviceType::Esme)
+    };
+    let same = registered(&mpan(1), "ACME", SINCE);
+    for row in [row(newer), row(same)] {
+        world.import(vec![row.clone()]).await.unwrap();
+        let asked = lease(&world, ESME, "ACME").await.unwrap().unwrap();
+        let again = world.import(vec![row.clone()]).await.unwrap();
+        assert_eq!(again[0].outcome(), wire::row_result::Outcome::Unchanged);
+        assert!(asked.elapsed() >= LEASE, "{row:?}");
+    }
     world.stop().await;
 }

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod as_of;
+mod audit;
 mod authority;
 mod bounds;
 mod devices;

@@ -1,5 +1,6 @@
 //! A running service, its callers, and records to send it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use mesh_api::authorization::v1::Role;
@@ -9,6 +10,7 @@ use mesh_api::registration::v1::authority_service_client::AuthorityServiceClient
 use mesh_api::registration::v1::device_service_client::DeviceServiceClient;
 use mesh_api::registration::v1::party_service_client::PartyServiceClient;
 use mesh_api::status::reason_of;
+use mesh_audit::testing::OnDisk;
 use mesh_pki::Issued;
 use mesh_rpc::{ClientOptions, Drained, MeshChannel, Tls, TlsPem, connect};
 use mesh_testkit::{TempDir, certificates, temp_dir, wait_until};
@@ -36,7 +38,7 @@ pub(crate) struct World {
     address: String,
     stop: CancellationToken,
     server: JoinHandle<Result<Drained, RunError>>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl World {
@@ -62,7 +64,7 @@ impl World {
             address,
             stop,
             server,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -207,10 +209,22 @@ impl World {
         .await;
     }
 
+    /// The database of the audit.
+    pub(crate) fn audit_path(&self) -> PathBuf {
+        self.folder.path().join("registration-audit.db")
+    }
+
     /// Stops the service, which must come to a clean end.
     pub(crate) async fn stop(self) {
+        self.stopped().await;
+    }
+
+    /// The same; gives what is on record then.
+    pub(crate) async fn stopped(self) -> OnDisk {
+        let audit = self.audit_path();
         self.stop.cancel();
         assert!(self.server.await.unwrap().unwrap().clean);
+        OnDisk::copy(&audit, temp_dir().path()).await
     }
 }
 

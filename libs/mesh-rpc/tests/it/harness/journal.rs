@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use mesh_rpc::Exchanged;
 use mesh_rpc::audit::{
     Admission, Answer, Counted, Entry, Journal, NotOnRecord, OnDisk, Part, Recording, Ticket,
 };
@@ -17,6 +18,7 @@ pub(crate) struct TestJournal(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     kept: Mutex<Vec<Kept>>,
+    lists: Mutex<Vec<Exchanged>>,
     state: watch::Sender<State>,
 }
 
@@ -41,6 +43,11 @@ pub(crate) enum State {
 impl TestJournal {
     pub(crate) fn kept(&self) -> Vec<Kept> {
         self.0.kept.lock().unwrap().clone()
+    }
+
+    /// The lists of which it was told.
+    pub(crate) fn lists(&self) -> Vec<Exchanged> {
+        self.0.lists.lock().unwrap().clone()
     }
 
     pub(crate) fn set(&self, state: State) {
@@ -95,6 +102,10 @@ impl Journal for TestJournal {
 
     fn on_disk(&self, _: Ticket) -> Admission {
         self.settled()
+    }
+
+    fn exchanged(&self, list: &Exchanged) {
+        self.0.lists.lock().unwrap().push(list.clone());
     }
 
     fn count(&self, what: Counted, calls: u64, messages: u64) {
