@@ -83,9 +83,14 @@ pub async fn accept_loss(path: &Path, decision: &Decision) -> Result<Accepted, S
     }
     let _lock = lock(path)?;
     let before = remembered(path)?;
-    let kept = keep(path, &["", "-wal", SUFFIX], decision, |from, to| {
-        std::fs::copy(from, to).map(drop)
-    })?;
+    let mut kept = Vec::new();
+    for suffix in ["", "-wal", SUFFIX] {
+        let (from, to) = (beside(path, suffix), kept_as(path, suffix, decision));
+        if from.exists() {
+            std::fs::copy(from, &to)?;
+            kept.push(to);
+        }
+    }
     let accepted = begin_anew(path, before.as_ref(), decision).await?;
     Ok(Accepted { kept, ..accepted })
 }
@@ -107,6 +112,21 @@ pub async fn restore(
         let path = path.to_owned();
         return Err(Unfit::Occupied { path }.into());
     }
+    let (accepted, moves) = prepare(backup, path, decision).await?;
+    for one in &moves {
+        one.make()?;
+    }
+    sync_folder(path)?;
+    Ok(accepted)
+}
+
+/// Makes the new database beside the one at `path`, whose files are as they were, and says what puts it
+/// in place. Whoever is killed in the middle of that starts over.
+pub(crate) async fn prepare(
+    backup: &Path,
+    path: &Path,
+    decision: &Decision,
+) -> Result<(Accepted, Vec<Move>), StoreError> {
     let new = beside(path, ".restoring");
     for suffix in ["", "-wal", "-shm", SUFFIX] {
         remove(&beside(&new, suffix))?;
@@ -116,18 +136,41 @@ pub async fn restore(
     crate::backup(backup, &new).await?;
     let before = remembered(path)?;
     let accepted = begin_anew(&new, before.as_ref(), decision).await?;
-    // The witness stays until the last moment: until then it says that there was a database here.
-    let mut kept = keep(path, &[SUFFIX], decision, |from, to| {
-        std::fs::copy(from, to).map(drop)
-    })?;
-    kept.extend(keep(path, &["", "-wal"], decision, |from, to| {
-        std::fs::rename(from, to)
-    })?);
-    remove(&beside(path, "-shm"))?;
-    std::fs::rename(&new, path)?;
-    std::fs::rename(beside(&new, SUFFIX), beside(path, SUFFIX))?;
-    sync_folder(path)?;
-    Ok(Accepted { kept, ..accepted })
+    let there = |suffix: &&str| beside(path, suffix).exists();
+    let there: Vec<_> = [SUFFIX, "", "-wal"].into_iter().filter(there).collect();
+    let mut moves = Vec::new();
+    for suffix in &there {
+        let (from, to) = (beside(path, suffix), kept_as(path, suffix, decision));
+        // The witness stays until the last moment: until then it says that there was a database here.
+        moves.push(match *suffix {
+            SUFFIX => Move::Copy(from, to),
+            _ => Move::Rename(from, to),
+        });
+    }
+    moves.push(Move::Remove(beside(path, "-shm")));
+    moves.push(Move::Rename(new.clone(), path.to_owned()));
+    moves.push(Move::Rename(beside(&new, SUFFIX), beside(path, SUFFIX)));
+    let kept = there.iter().map(|suffix| kept_as(path, suffix, decision));
+    let kept = kept.collect();
+    Ok((Accepted { kept, ..accepted }, moves))
+}
+
+/// What is done with a file.
+#[derive(Debug)]
+pub(crate) enum Move {
+    Copy(PathBuf, PathBuf),
+    Rename(PathBuf, PathBuf),
+    Remove(PathBuf),
+}
+
+impl Move {
+    pub(crate) fn make(&self) -> std::io::Result<()> {
+        match self {
+            Self::Copy(from, to) => std::fs::copy(from, to).map(drop),
+            Self::Rename(from, to) => std::fs::rename(from, to),
+            Self::Remove(path) => remove(path),
+        }
+    }
 }
 
 fn remembered(path: &Path) -> Result<Option<Remembered>, StoreError> {
@@ -137,23 +180,9 @@ fn remembered(path: &Path) -> Result<Option<Remembered>, StoreError> {
     })
 }
 
-/// Keeps the files beside `path` as they are, under names with the time of the decision.
-fn keep(
-    path: &Path,
-    suffixes: &[&str],
-    decision: &Decision,
-    how: impl Fn(&Path, &Path) -> std::io::Result<()>,
-) -> Result<Vec<PathBuf>, StoreError> {
-    let mut kept = Vec::new();
-    for suffix in suffixes {
-        let from = beside(path, suffix);
-        if from.exists() {
-            let to = beside(path, &format!(".before-{}{suffix}", decision.at.micros()));
-            how(&from, &to)?;
-            kept.push(to);
-        }
-    }
-    Ok(kept)
+/// The name under which a file beside `path` is kept: with the time of the decision.
+fn kept_as(path: &Path, suffix: &str, decision: &Decision) -> PathBuf {
+    beside(path, &format!(".before-{}{suffix}", decision.at.micros()))
 }
 
 fn remove(path: &Path) -> std::io::Result<()> {

@@ -293,7 +293,10 @@ async fn guard(conn: &mut Conn, path: &Path, before: Vec<Claim>) -> Result<Guard
 
 /// Forgets how much of a `-wal` was acknowledged that is gone or empty: all of it is in the database, and
 /// the next one has salts that are drawn anew.
-fn without_finished_wal(path: &Path, mut remembered: Remembered) -> Result<Remembered, StoreError> {
+pub(crate) fn without_finished_wal(
+    path: &Path,
+    mut remembered: Remembered,
+) -> Result<Remembered, StoreError> {
     let left = beside(path, "-wal").metadata();
     if remembered.wal.is_some() && left.is_ok_and(|wal| wal.len() > 0) {
         return Ok(remembered);

@@ -29,11 +29,46 @@ fn no_migrations() -> Migrator {
 }
 
 mod attacks;
+mod cut_off;
 mod disputes;
 mod full_disk;
 
 mod suite {
     crate::conformance!(super::fresh);
+}
+
+/// csp-notification has a log for each CSP.
+#[tokio::test]
+async fn a_database_remembers_as_many_logs_as_there_are() -> Checked {
+    let folder = tempfile::tempdir()?;
+    let store = Store::open(&database(&folder), &no_migrations()).await?;
+    let at = Timestamp::from_micros(1);
+    for number in 0..400 {
+        let log = format!("csp/{number}").parse()?;
+        let mut tx = store.begin_write(at).await?;
+        tx.create_log(&log, crate::log::random_epoch()).await?;
+        tx.lock(&log).await?;
+        tx.append(&log, |_| vec![1])?;
+        tx.commit().await?;
+    }
+    store.close().await;
+    drop(store);
+    // Whoever reads it finds all of them.
+    let earlier = folder.path().join("store.db");
+    let copy = std::fs::read(&earlier)?;
+    let store = Store::open(&database(&folder), &no_migrations()).await?;
+    let last = "csp/399".parse()?;
+    let mut tx = store.begin_write(at).await?;
+    tx.lock(&last).await?;
+    tx.append(&last, |_| vec![2])?;
+    tx.commit().await?;
+    store.close().await;
+    drop(store);
+    std::fs::write(&earlier, copy)?;
+    let older = Store::open(&database(&folder), &no_migrations()).await;
+    let said = older.map(|_| ()).unwrap_err().to_string();
+    assert!(said.contains("csp/399 was at event 2"), "{said}");
+    Ok(())
 }
 
 #[tokio::test]

@@ -3,11 +3,13 @@
 //! A dev-dependency only. Everything here panics where a test should fail.
 
 mod certificates;
+mod disk;
 mod golden;
 mod statements;
 mod wait;
 
 pub use certificates::{Certificates, certificates, other_certificates};
+pub use disk::SmallDisk;
 pub use golden::assert_golden;
 pub use statements::{Statement, statements};
 pub use tempfile::TempDir;

@@ -1,41 +1,21 @@
 //! A disk that is really full: a small tmpfs, where the test may mount one.
 
-use std::process::Command;
 use std::time::Duration;
 
+use mesh_testkit::SmallDisk;
 use mesh_types::Timestamp;
 
 use super::no_migrations;
 use crate::conformance::Checked;
 use crate::{Condition, Database, Store, StoreError, Trouble, log};
 
-struct Mounted(tempfile::TempDir);
-
-impl Mounted {
-    fn new() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]);
-        let mounted = mount.arg(folder.path()).output();
-        let mounted = mounted.is_ok_and(|mounted| mounted.status.success());
-        mounted.then(|| Self(folder))
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).output();
-    }
-}
-
 /// Of 400 writes 400 failed, and health said SERVING.
 #[tokio::test]
 async fn a_full_disk_is_told_and_heals_by_itself() -> Checked {
-    let Some(disk) = Mounted::new() else {
-        println!("not tried: no tmpfs can be mounted here");
+    let Some(disk) = SmallDisk::of(4) else {
         return Ok(());
     };
-    let path = disk.0.path().join("store.db");
+    let path = disk.path().join("store.db");
     let database = Database::existing_or_new(format!("sqlite://{}", path.display()));
     let store = Store::open(&database, &no_migrations()).await?;
     let log = "kept".parse()?;
@@ -62,13 +42,7 @@ async fn a_full_disk_is_told_and_heals_by_itself() -> Checked {
     let limit = Duration::from_secs(60);
     let told = condition.wait_for(|condition| condition.trouble() == Some(&Trouble::CannotWrite));
     tokio::time::timeout(limit, told).await??;
-    assert!(
-        Command::new("mount")
-            .args(["-o", "remount,size=64m"])
-            .arg(disk.0.path())
-            .status()?
-            .success()
-    );
+    disk.grow(64);
     let healed = condition.wait_for(|condition| *condition == Condition::Sound);
     tokio::time::timeout(limit, healed).await??;
     write().await?;

@@ -3,11 +3,14 @@
 //! The file has three places. One is on the disk, one may be on its way there, and one is written
 //! after each commit, without waiting for the disk: a process that is killed loses nothing of that,
 //! and a loss of power leaves the place that was synced last. [`WitnessFile::turn`] moves on.
+//!
+//! All places are equally large. One that is too small for all logs makes way for a file with larger ones,
+//! which takes its place at once or not at all.
 
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Remembered;
@@ -16,13 +19,17 @@ use crate::sqlite::{beside, private, sync_folder};
 /// The suffix of its name.
 pub(crate) const SUFFIX: &str = ".witness";
 const PLACES: u64 = 3;
-/// Room for the places of some two hundred logs and followers.
+/// The room of a place at first: for some two hundred logs and followers.
 const ROOM: usize = 32 << 10;
 
 /// An open witness.
 #[derive(Debug)]
 pub(crate) struct WitnessFile {
     file: Arc<File>,
+    /// The database file that it lies beside.
+    path: PathBuf,
+    /// Octets of a place.
+    room: usize,
     place: u64,
     generation: u64,
 }
@@ -55,8 +62,37 @@ fn latest(octets: &[u8]) -> Option<(u64, u64, Remembered)> {
         let (generation, read) = Remembered::decode(octets)?;
         Some((place, generation, read))
     };
-    let places = (0..PLACES).zip(octets.chunks(ROOM)).filter_map(read);
+    let places = (0..PLACES)
+        .zip(octets.chunks(room_in(octets.len())))
+        .filter_map(read);
     places.max_by_key(|(_, generation, _)| *generation)
+}
+
+/// The room of each place in a file of so many octets.
+fn room_in(octets: usize) -> usize {
+    let places = usize::try_from(PLACES).unwrap_or(usize::MAX);
+    (octets / places).max(ROOM)
+}
+
+/// Room for a text, and for half as much again that comes later.
+fn room_for(text: &str) -> usize {
+    (text.len() + text.len() / 2).next_power_of_two().max(ROOM)
+}
+
+/// Puts a witness with this text in its first place beside the database file at `path`: it appears with
+/// all of that, or not at all.
+fn put(path: &Path, text: String, room: usize) -> io::Result<File> {
+    let new = beside(path, ".witness.new");
+    let file = private(&new)?;
+    // All of it at once, so that a full disk has room for what is written later.
+    let mut octets = text.into_bytes();
+    octets.resize(usize::try_from(PLACES).unwrap_or_default() * room, 0);
+    file.set_len(0)?;
+    file.write_all_at(&octets, 0)?;
+    file.sync_all()?;
+    std::fs::rename(&new, beside(path, SUFFIX))?;
+    sync_folder(path)?;
+    Ok(file)
 }
 
 impl WitnessFile {
@@ -65,15 +101,9 @@ impl WitnessFile {
     pub(crate) fn open(path: &Path, remembered: &Remembered) -> io::Result<Self> {
         let name = beside(path, SUFFIX);
         if !name.exists() {
-            let new = beside(path, ".witness.new");
-            let file = private(&new)?;
-            // All of it at once, so that a full disk has room for what is written later.
-            let mut octets = remembered.encode(0).into_bytes();
-            octets.resize(usize::try_from(PLACES).unwrap_or_default() * ROOM, 0);
-            file.write_all_at(&octets, 0)?;
-            file.sync_all()?;
-            std::fs::rename(&new, &name)?;
-            sync_folder(path)?;
+            let text = remembered.encode(0);
+            let room = room_for(&text);
+            put(path, text, room)?;
         }
         let file = private(&name)?;
         let mut octets = Vec::new();
@@ -87,6 +117,8 @@ impl WitnessFile {
         };
         let mut witness = Self {
             file: Arc::new(file),
+            path: path.to_owned(),
+            room: room_in(octets.len()),
             place,
             generation,
         };
@@ -97,11 +129,21 @@ impl WitnessFile {
     /// Writes what is to be remembered, and does not wait for the disk.
     pub(crate) fn write(&mut self, remembered: &Remembered) -> io::Result<()> {
         let text = remembered.encode(self.generation + 1);
-        if text.len() > ROOM {
-            return Err(io::Error::other("the witness has no room for so many logs"));
+        if text.len() > self.room {
+            return self.grow(text);
         }
-        let at = self.place * u64::try_from(ROOM).unwrap_or_default();
+        let at = self.place * u64::try_from(self.room).unwrap_or_default();
         self.file.write_all_at(text.as_bytes(), at)?;
+        self.generation += 1;
+        Ok(())
+    }
+
+    /// Writes a text that is longer than a place, into a file with larger ones. It is on the disk then.
+    fn grow(&mut self, text: String) -> io::Result<()> {
+        let room = room_for(&text);
+        self.file = Arc::new(put(&self.path, text, room)?);
+        self.room = room;
+        self.place = 1;
         self.generation += 1;
         Ok(())
     }
@@ -116,7 +158,7 @@ impl WitnessFile {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::remembered;
+    use super::super::tests::{remembered, seen};
     use super::*;
 
     fn pulse(path: &Path) -> Option<i64> {
@@ -146,7 +188,7 @@ mod tests {
                 })
                 .unwrap();
                 // The write was cut off by a loss of power.
-                let at = place * u64::try_from(ROOM).unwrap();
+                let at = place * u64::try_from(file.room).unwrap();
                 file.file.write_all_at(&[0; 64], at + 40).unwrap();
                 assert_eq!(pulse(&path), Some(pulse_now));
             }
@@ -156,6 +198,46 @@ mod tests {
         remembered.pulse = 11;
         WitnessFile::open(&path, &remembered).unwrap();
         assert_eq!(pulse(&path), Some(11));
+    }
+
+    #[test]
+    fn the_places_grow_with_the_logs_and_the_newest_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let mut remembered = remembered();
+        let mut file = WitnessFile::open(&path, &remembered).unwrap();
+        for number in 0..600 {
+            let log = seen(&format!("csp/{number}"), 7, 300);
+            remembered.logs.insert(log.position.log.clone(), log);
+            remembered.pulse = number;
+            file.write(&remembered).unwrap();
+            if number % 7 == 0 {
+                file.turn().sync_all().unwrap();
+            }
+            if number % 100 == 0 {
+                let Beside::Witness(read) = read(&path).unwrap() else {
+                    panic!("{number}");
+                };
+                assert_eq!(*read, remembered);
+            }
+        }
+        assert!(file.room > ROOM);
+        // One that was cut off leaves the one before, wherever it lies by now.
+        file.turn().sync_all().unwrap();
+        let place = file.place;
+        remembered.pulse += 1;
+        file.write(&remembered).unwrap();
+        let at = place * u64::try_from(file.room).unwrap();
+        file.file.write_all_at(&[0; 64], at + 40).unwrap();
+        assert_eq!(pulse(&path), Some(599));
+        drop(file);
+        let file = WitnessFile::open(&path, &remembered).unwrap();
+        assert_eq!(pulse(&path), Some(600));
+        drop(file);
+        // Without most of its logs it stays as large as it is.
+        let few = super::super::tests::remembered();
+        WitnessFile::open(&path, &few).unwrap();
+        assert_eq!(pulse(&path), Some(few.pulse));
     }
 
     #[test]
