@@ -39,7 +39,7 @@ pub struct Difference {
     pub table: &'static str,
     /// Whose row it is, such as a Device. Never a value of the row.
     pub key: String,
-    /// The event that the row holds from.
+    /// The event that the row holds from; zero if none made it.
     pub sequence: Sequence,
     /// What is the matter with it.
     pub unlike: Unlike,
@@ -48,17 +48,16 @@ pub struct Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { table, key, .. } = self;
-        let sequence = self.sequence;
+        let from = match self.sequence {
+            0 => String::new(),
+            sequence => format!(" from event {sequence}"),
+        };
         match self.unlike {
-            Unlike::Missing => write!(
-                f,
-                "{table}: the row of {key} from event {sequence} is missing"
-            ),
-            Unlike::Surplus => write!(f, "{table}: no event made the row of {key} from {sequence}"),
-            Unlike::Column(column) => write!(
-                f,
-                "{table}: {column} of {key} from event {sequence} is not as the log has it"
-            ),
+            Unlike::Missing => write!(f, "{table}: the row of {key}{from} is missing"),
+            Unlike::Surplus => write!(f, "{table}: nothing made the row of {key}{from}"),
+            Unlike::Column(column) => {
+                write!(f, "{table}: {column} of {key}{from} is not as it was made")
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use tonic::service::Routes;
 
 use crate::follow::{follow_devices, follow_flags};
 use crate::grpc::{Followed, Reporting};
-use crate::store::ReportStore;
+use crate::store::{ReportFolding, ReportStore};
 
 /// The full name of the service in the contracts.
 pub const SERVICE: &str = "mp169.reporting.v1.ReportingService";
@@ -92,6 +92,7 @@ pub async fn run(
         followed.flags.clone(),
         base.stop(),
     ));
+    base.compare_state(|| async { Ok(ReportFolding::all()) });
     // The owners of the logs need not answer: reports go on, and say what they rest on.
     let loaded = store.clone();
     base.serve_while(move || {

@@ -6,11 +6,13 @@
 //! | Which outcomes are new, which were sent before? | `outcomes.rs` |
 //! | What do followed events change, and how far have they come? | `followed.rs` |
 //! | What do the figures say? | `figures.rs`, `obligations.rs` |
+//! | Are the rows what they make of each other? | `fold.rs` |
 
 mod batch;
 #[cfg(test)]
 mod conformance;
 mod figures;
+mod fold;
 mod followed;
 mod obligations;
 mod outcomes;
@@ -32,6 +34,8 @@ use crate::month::Month;
 use crate::obligation::{Meter, MeterChange, Obligation};
 use crate::outcome::{Outcome, Producer, Variant};
 use batch::{Answer, Command, Reports};
+
+pub use fold::ReportFolding;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 

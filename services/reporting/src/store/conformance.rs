@@ -5,6 +5,7 @@
 pub(super) mod followed;
 pub(super) mod model;
 pub(super) mod outcomes;
+pub(super) mod state;
 pub(super) mod world;
 
 pub(super) use mesh_store::conformance::Checked;
@@ -25,6 +26,9 @@ macro_rules! suite {
             followed::only_a_whole_snapshot_counts
             followed::a_store_that_is_opened_again_is_the_same
             model::figures_are_those_of_the_pure_rules
+            state::what_the_service_wrote_fits
+            state::what_changes_behind_the_back_is_found
+            state::outcomes_that_come_meanwhile_are_counted
         );
     };
     (@cases $fresh:path; $($module:ident::$case:ident)*) => {

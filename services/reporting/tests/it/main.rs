@@ -7,5 +7,6 @@ mod following;
 mod intake;
 mod month;
 mod reading;
+mod state;
 mod upstream;
 mod world;

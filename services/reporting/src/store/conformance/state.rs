@@ -1,0 +1,185 @@
+//! The rows against each other.
+
+use std::time::Duration;
+
+use mesh_store::conformance::Database;
+use mesh_store::fold::{Folded, Folding as _, compare};
+use mesh_store::{Condition, StoreError, Trouble};
+use sqlx::Connection as _;
+
+use super::Checked;
+use super::world::{World, flag, hour, read};
+use crate::store::ReportFolding;
+
+/// A gas meter whose flag covers a proxy, was lifted and set again; and outcomes of two months.
+async fn world(database: &Database) -> Result<World, StoreError> {
+    let world = World::open(database).await?;
+    world
+        .flags(&[flag(1, hour(1), &[1, 7]), flag(2, hour(1), &[2])])
+        .await?
+        .ok();
+    world
+        .flags(&[flag(1, hour(5), &[]), flag(1, hour(9), &[1, 7])])
+        .await?
+        .ok();
+    let outcomes = (0..5_000).map(|number| {
+        let mut one = read(
+            &number.to_string(),
+            number % 9,
+            hour((number % 900).cast_signed()),
+        );
+        if number % 4 == 0 {
+            one.outcome.variant = "5.1".parse().expect("a variant");
+        }
+        one.outcome.month = crate::month::Month::of(one.outcome.request_time).expect("a month");
+        one
+    });
+    world.record(outcomes).await?;
+    Ok(world)
+}
+
+async fn compared(world: &World) -> Result<Vec<Folded>, StoreError> {
+    let mut all = Vec::new();
+    for folding in ReportFolding::all() {
+        all.push(compare(world.store.database(), folding, Duration::ZERO).await?);
+    }
+    Ok(all)
+}
+
+/// Everything fits, and everything was looked at.
+pub(in crate::store) async fn what_the_service_wrote_fits(database: &Database) -> Checked {
+    let world = world(database).await?;
+    let [tallies, intervals] = &compared(&world).await?[..] else {
+        panic!("two kinds of rows");
+    };
+    assert_eq!((tallies.up_to, &tallies.differences[..]), (5_000, &[][..]));
+    // Two variants in each of two months, and how many there are.
+    assert_eq!(tallies.fit, 5);
+    assert_eq!((intervals.fit, &intervals.differences[..]), (5, &[][..]));
+    assert_eq!(
+        *world.store.database().condition().borrow(),
+        Condition::Sound
+    );
+    world.close().await;
+    Ok(())
+}
+
+/// Each of these alone stops the writes.
+pub(in crate::store) async fn what_changes_behind_the_back_is_found(
+    database: &Database,
+) -> Checked {
+    let covered = "device_id <> source_id";
+    let changes = [
+        (
+            "outcome_tally",
+            "DELETE FROM outcome_tally WHERE variant = '5.1'".to_owned(),
+            2,
+        ),
+        (
+            "outcome_tally",
+            "UPDATE outcome_tally SET outcomes = outcomes + 1".to_owned(),
+            4,
+        ),
+        (
+            "outcome_tally",
+            "UPDATE outcome_tally SET party_id = 'TWO' WHERE variant = '5.1'".to_owned(),
+            4,
+        ),
+        (
+            "outcome_total",
+            "UPDATE outcome_total SET outcomes = outcomes - 1".to_owned(),
+            1,
+        ),
+        // An outcome is missing in its tally and in the total.
+        (
+            "outcome_tally",
+            "DELETE FROM outcome WHERE outcome_id = '77'".to_owned(),
+            2,
+        ),
+        (
+            "outcome_tally",
+            "UPDATE outcome SET result = 2 WHERE outcome_id = '77'".to_owned(),
+            2,
+        ),
+        // The meter's own row: what it covers is held by nothing.
+        (
+            "flag_interval",
+            format!("DELETE FROM flag_interval WHERE NOT {covered}"),
+            2,
+        ),
+        (
+            "flag_interval",
+            format!(
+                "UPDATE flag_interval SET end_time = end_time + 1 WHERE {covered} AND end_time < 9223372036854775807"
+            ),
+            1,
+        ),
+        (
+            "flag_interval",
+            "UPDATE flag_interval SET end_time = 9223372036854775807".to_owned(),
+            2,
+        ),
+    ];
+    world(database).await?.close().await;
+    for (table, change, differences) in changes {
+        let mut file = sqlx::SqliteConnection::connect(&database.url).await?;
+        let before = "ATTACH DATABASE ':memory:' AS kept; \
+             CREATE TABLE kept.outcome AS SELECT * FROM main.outcome; \
+             CREATE TABLE kept.outcome_tally AS SELECT * FROM main.outcome_tally; \
+             CREATE TABLE kept.outcome_total AS SELECT * FROM main.outcome_total; \
+             CREATE TABLE kept.flag_interval AS SELECT * FROM main.flag_interval";
+        sqlx::raw_sql(before).execute(&mut file).await?;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(change.clone()))
+            .execute(&mut file)
+            .await?;
+        let world = World::open(database).await?;
+        let folded = compared(&world).await?;
+        let found: Vec<_> = folded
+            .iter()
+            .flat_map(|folded| &folded.differences)
+            .collect();
+        assert!(
+            found.iter().any(|found| found.table == table),
+            "{change}: {found:?}"
+        );
+        assert_eq!(found.len(), differences, "{change}: {found:?}");
+        let condition = world.store.database().condition().borrow().clone();
+        assert_eq!(condition, Condition::Trouble(Trouble::Damaged), "{change}");
+        world.close().await;
+        for table in ["outcome", "outcome_tally", "outcome_total", "flag_interval"] {
+            let back = format!(
+                "DELETE FROM main.{table}; INSERT INTO main.{table} SELECT * FROM kept.{table}"
+            );
+            sqlx::raw_sql(sqlx::AssertSqlSafe(back))
+                .execute(&mut file)
+                .await?;
+        }
+        file.close().await?;
+    }
+    Ok(())
+}
+
+/// The tallies move while the outcomes are counted.
+pub(in crate::store) async fn outcomes_that_come_meanwhile_are_counted(
+    database: &Database,
+) -> Checked {
+    let world = world(database).await?;
+    let mut tallies = ReportFolding::all().remove(0);
+    let mut conn = world.store.database().readers().acquire().await?;
+    assert!(matches!(tallies, ReportFolding::Tallies(_)));
+    let mut more = tallies.page(&mut conn).await?;
+    let mut late = 10_000;
+    while more {
+        world.record([read(&late.to_string(), 3, hour(3))]).await?;
+        late += 1;
+        more = tallies.page(&mut conn).await?;
+    }
+    let folded = tallies.folded();
+    assert_eq!(
+        (folded.up_to, &folded.differences[..]),
+        (5_000 + late - 10_000, &[][..])
+    );
+    drop(conn);
+    world.close().await;
+    Ok(())
+}
