@@ -2,7 +2,10 @@
 //! killed again and again?
 //!
 //! Everything that was acknowledged, each request once, in a log without a hole; and everybody who
-//! follows it has applied just that.
+//! follows it has applied just that. The audits are whole, and have every read of a flag's past that was
+//! answered.
+
+mod reads;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,6 +33,8 @@ use crate::process;
 use crate::requests::{add, remove, rows};
 use crate::tape::Tape;
 
+use reads::Reads;
+
 /// The test that a new process runs.
 const TEST: &str = "writers::what_was_acknowledged_survives_once_and_in_order";
 const WRITERS: usize = 64;
@@ -38,6 +43,8 @@ const FIRST_HOME: u16 = 7;
 /// How many requests each writer has, one after the other.
 const REQUESTS: usize = 6;
 const ALL: usize = WRITERS * REQUESTS;
+/// How many read meanwhile.
+const READERS: usize = 4;
 /// How often the process is killed.
 const KILLS: usize = 4;
 /// A caller that leaves does so within this time.
@@ -59,8 +66,14 @@ async fn what_was_acknowledged_survives_once_and_in_order() {
     let done = AtomicUsize::new(0);
     let homes = (FIRST_HOME..).map(Home::new).take(WRITERS);
     let writers = homes.map(|home| Writer::new(&folder, home).write(&done));
-    let killed = kill_and_restart(home.path(), &mut mesh, &done);
-    let (acknowledged, ()) = tokio::join!(join_all(writers), killed);
+    let readers = (FIRST_HOME..).map(Home::new).take(READERS);
+    let reads = Reads::new(&folder, readers);
+    let killed = kill_and_restart(home.path(), &mut mesh, &done, &reads);
+    let written = async { tokio::join!(join_all(writers), killed) };
+    let (acknowledged, ()) = tokio::select! {
+        written = written => written,
+        () = reads.go_on() => unreachable!("readers never stop"),
+    };
     let acknowledged: BTreeMap<_, _> = acknowledged.into_iter().flatten().collect();
 
     // As many events as requests: each had one effect.
@@ -78,15 +91,23 @@ async fn what_was_acknowledged_survives_once_and_in_order() {
 
 /// Kills the process while writes are under way, looks at what it left behind, and starts another on
 /// the same databases; the last one without faults.
-async fn kill_and_restart(home: &Path, mesh: &mut Child, done: &AtomicUsize) {
+async fn kill_and_restart(home: &Path, mesh: &mut Child, done: &AtomicUsize, reads: &Reads) {
+    let mut read_before = 0;
     for kill in 1..=KILLS {
         wait_until("more writes to be acknowledged", async || {
             let done = done.load(Ordering::Relaxed);
             let enough = done >= ALL * kill / (KILLS + 1);
-            if enough { Ok(()) } else { Err(done) }
+            let reads = reads.answered();
+            if enough && reads > read_before {
+                Ok(())
+            } else {
+                Err(format!("{done} writes, {reads} reads"))
+            }
         })
         .await;
         mesh.kill().await.unwrap();
+        read_before = reads.answered();
+        reads.are_on_record(home).await;
         for service in ["registration", "flag-registry", "csp-notification"] {
             whole(&home.join(format!("{service}.db"))).await;
         }

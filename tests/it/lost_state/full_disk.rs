@@ -1,11 +1,9 @@
 //! The disk on which all the databases are is really full: a small tmpfs, where the test may mount one.
 
-use std::io::Write as _;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use mesh_api::operations::v1::DatabaseCondition;
-use mesh_testkit::{TempDir, temp_dir, wait_until};
+use mesh_testkit::{SmallDisk, wait_until};
 use mp169::sample::{CSP_NORTH, CSP_SOUTH, Home};
 use mp169::service::Service;
 use tonic::Status;
@@ -19,44 +17,12 @@ use crate::downstream::{Read, classify};
 /// How long an operator may be left without a word.
 const TOLD_WITHIN: Duration = Duration::from_secs(10);
 
-struct Disk(TempDir);
-
-impl Disk {
-    fn mount() -> Option<Self> {
-        let folder = temp_dir();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=96m", "tmpfs"]);
-        let mounted = mount.arg(folder.path()).output();
-        let mounted = mounted.is_ok_and(|mounted| mounted.status.success());
-        mounted.then(|| Self(folder))
-    }
-
-    /// Fills it to the last octet.
-    fn fill(&self) {
-        let mut ballast = std::fs::File::create(self.0.path().join("ballast")).unwrap();
-        for length in [1 << 20, 4_096, 1] {
-            while ballast.write_all(&vec![0; length]).is_ok() {}
-        }
-    }
-
-    fn make_room(&self) {
-        std::fs::remove_file(self.0.path().join("ballast")).unwrap();
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).output();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_is_told_and_the_mesh_goes_on_once_there_is_room() {
-    let Some(disk) = Disk::mount() else {
-        println!("not tried: no tmpfs can be mounted here");
+    let Some(disk) = SmallDisk::of(96) else {
         return;
     };
-    let town = Town::start_in(disk.0.path()).await;
+    let town = Town::start_in(disk.path()).await;
     let csps = [CSP_NORTH, CSP_SOUTH].map(|party| Csp::attach(town.folder(), party));
     town.set(7..17).await;
     all_agree(town.folder(), &csps).await;

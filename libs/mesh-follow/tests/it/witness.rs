@@ -272,3 +272,52 @@ async fn the_chain_begins_with_the_first_epoch() {
     let (applied, _) = following.until(2).await;
     assert_eq!(applied, [1, 2]);
 }
+
+/// An operator wants to know all that was seen, and not what the first one saw.
+#[tokio::test]
+async fn what_every_follower_has_seen_is_heard() {
+    let log = TestLog::with_events(3).await;
+    let server = TestServer::start(&log).await;
+    let head = log.cursor().await;
+    for (role, sequence) in [
+        ("reporting", 4),
+        ("classification", 7),
+        ("flag-registry", 6),
+    ] {
+        let seen = Cursor {
+            position: head.position.at(sequence),
+            hash: [1; 32],
+        };
+        let answer = follow(&server, role, after(&head.position), &seen).await;
+        assert_eq!(answer, Err(ErrorReason::LogWentBack), "{role}");
+    }
+    let remembered = std::fs::read(log.witness()).unwrap();
+    let remembered = String::from_utf8_lossy(&remembered);
+    for role in ["reporting", "classification", "flag-registry"] {
+        assert!(remembered.contains(role), "{role}: {remembered}");
+    }
+}
+
+/// Each attempt begins with a hello, which shows nothing of what follows it.
+#[tokio::test]
+async fn a_hello_alone_ends_no_alarm() {
+    let chain = Chain::new(7, (0..3).map(|number| vec![number]));
+    let other = Chain::new(7, (9..12).map(|number| vec![number]));
+    let following = Following::begin(Begin::Snapshot, move |number, _| match number {
+        0 => vec![chain.hello(), chain.complete(1, 0), chain.entries([2])],
+        1..=3 => vec![chain.hello(), other.entries([3])],
+        _ => vec![Step::Hang],
+    })
+    .await;
+    let first = following.becomes("malformed").await;
+    wait_until("all attempts to be made", async || {
+        match following.seen().len() {
+            5.. => Ok(()),
+            made => Err(made),
+        }
+    })
+    .await;
+    // Since the first of them, without a moment in which all seemed well.
+    assert_eq!(following.becomes("malformed").await, first);
+    following.stop().await;
+}

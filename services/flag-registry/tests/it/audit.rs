@@ -1,6 +1,6 @@
 //! Who did and read what is on record, and when it has to be: on disk before the answer.
 
-use mesh_api::audit::v1::{CallPart, CallRecord};
+use mesh_api::audit::v1::{CallPart, CallRecord, ServiceChange};
 use mesh_api::common::v1::{
     AsOf, ErrorReason, FollowStart, SnapshotStart, as_of::Known, follow_start::Start,
 };
@@ -9,8 +9,9 @@ use mesh_api::flag_registry::v1::{
     BatchGetFlagsRequest, FollowFlagsRequest, GetFlagRequest, ListFlagEventsRequest,
     ListFlagsRequest,
 };
+use mesh_api::status::reason_of;
 use mesh_audit::testing::OnDisk;
-use mesh_testkit::temp_dir;
+use mesh_testkit::{SmallDisk, temp_dir, wait_until};
 
 use crate::world::{METER, NOW, World, add};
 
@@ -123,4 +124,73 @@ async fn changes_and_refusals_are_on_record_once_the_service_has_stopped() {
     assert_eq!(added.device_pseudonyms, [meter]);
     assert_eq!(refused.reason(), ErrorReason::RoleNotPermitted);
     assert_eq!(refused.caller.as_ref().unwrap().internal_role, "operator");
+}
+
+/// The disk under the audit, and not that under the flags.
+#[tokio::test]
+async fn while_the_disk_of_the_audit_is_full_calls_are_refused_and_afterwards_none_is_missing() {
+    let Some(disk) = SmallDisk::of(4) else {
+        return;
+    };
+    let mut world = World::with_audit_in(disk.path()).await;
+    world.flagged(ONE).await;
+    world.meter(OF_MANY);
+    let request = GetFlagRequest {
+        device_id: ONE.into(),
+        valid_time: Some(timestamp_to_wire(NOW)),
+        ..Default::default()
+    };
+    let read = async || world.acme().get_flag(request.clone()).await;
+    let mut answered = 0;
+    read().await.unwrap();
+    answered += 1;
+
+    disk.fill();
+    // What was written before has room that is written over: it takes some more to meet the end.
+    let refused = loop {
+        match read().await {
+            Ok(_) => answered += 1,
+            Err(refused) => break refused,
+        }
+        assert!(answered < 10_000, "the disk never fills");
+    };
+    assert_eq!(reason_of(&refused), Some(ErrorReason::AuditUnavailable));
+    wait_until("health says why", async || {
+        match world.trouble().await.as_str() {
+            "audit-cannot-be-written" => Ok(()),
+            other => Err(other.to_owned()),
+        }
+    })
+    .await;
+    // Nothing is done that would not be on record.
+    let change = add(OF_MANY);
+    let refused = world.acme().add_flag(change.clone()).await.unwrap_err();
+    assert_eq!(reason_of(&refused), Some(ErrorReason::AuditUnavailable));
+
+    disk.make_room();
+    wait_until("it recovers by itself", async || read().await).await;
+    answered += 1;
+    wait_until("health to say so", async || match world.trouble().await {
+        none if none.is_empty() => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    world.acme().add_flag(change).await.unwrap();
+    assert_eq!(world.history(OF_MANY).await.len(), 1);
+    world.stop().await;
+
+    let folder = temp_dir();
+    let on_disk = OnDisk::copy(&world.audit_path(), folder.path()).await;
+    let reads = on_disk.calls("GetFlag").into_iter();
+    let about = on_disk.pseudonym(ONE.parse().unwrap());
+    let reads = reads.filter(|call| call.code == 0 && call.device_pseudonyms.contains(&about));
+    // The one that met the full disk was kept, and written later.
+    assert!(reads.count() >= answered);
+    assert_eq!(on_disk.calls("AddFlag").len(), 2);
+    let resumed = ServiceChange::RecordingResumed;
+    assert!(
+        on_disk.changes().contains(&resumed),
+        "{:?}",
+        on_disk.changes()
+    );
 }

@@ -1,7 +1,7 @@
 //! A running flag registry, a small registration beside it, and clients of both kinds.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flag_registry::{Deps, Quotas, run};
@@ -50,6 +50,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     registration_address: String,
     folder: TempDir,
+    audit_folder: PathBuf,
     quotas: Quotas,
     running: Option<Running>,
 }
@@ -81,6 +82,15 @@ impl World {
         world
     }
 
+    /// The usual one, stopped and started again with its audit in another folder.
+    pub(crate) async fn with_audit_in(folder: &Path) -> Self {
+        let mut world = Self::start().await;
+        world.stop().await;
+        world.audit_folder = folder.to_owned();
+        world.run().await;
+        world
+    }
+
     /// A service whose registration nobody has started.
     pub(crate) async fn without_registration() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -92,11 +102,13 @@ impl World {
     }
 
     fn stopped(registration: Registration, registration_address: String) -> Self {
+        let folder = temp_dir();
         Self {
             registration,
             registration_address,
             clock: Arc::new(ManualClock::new(NOW)),
-            folder: temp_dir(),
+            audit_folder: folder.path().to_owned(),
+            folder,
             quotas: Quotas::default(),
             running: None,
         }
@@ -119,7 +131,9 @@ impl World {
     async fn serve(&mut self) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
+        let audit = format!("sqlite://{}", self.audit_path().display());
         let deps = Deps {
+            audit_database: mesh_store::Database::existing_or_new(audit),
             clock: self.clock.clone(),
             quotas: self.quotas,
             ..Deps::new(
@@ -140,7 +154,7 @@ impl World {
 
     /// Where the audit is.
     pub(crate) fn audit_path(&self) -> PathBuf {
-        self.folder.path().join("flags-audit.db")
+        self.audit_folder.join("flags-audit.db")
     }
 
     /// Where the service has its database.
@@ -180,6 +194,18 @@ impl World {
         };
         let answer = HealthClient::new(channel).check(request).await.unwrap();
         answer.into_inner().status()
+    }
+
+    /// Why the service does not serve, as health checks are told; empty if it does.
+    pub(crate) async fn trouble(&self) -> String {
+        let channel = self.channel(&certificates().internal("operator"));
+        let request = HealthCheckRequest {
+            service: flag_registry::SERVICE.into(),
+        };
+        let answer = HealthClient::new(channel).check(request).await.unwrap();
+        let said = answer.metadata().get("mp169-health-reason");
+        said.map(|said| said.to_str().unwrap().to_owned())
+            .unwrap_or_default()
     }
 
     fn organisation(&self, entity: &str) -> Client {

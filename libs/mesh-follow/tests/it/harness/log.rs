@@ -1,6 +1,7 @@
 //! A log of which item is on which hub, and the table of what holds.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -32,7 +33,7 @@ pub(crate) type Items = BTreeMap<String, String>;
 pub(crate) struct TestLog {
     pub(crate) store: Store,
     pub(crate) name: LogName,
-    _folder: Arc<TempDir>,
+    folder: Arc<TempDir>,
 }
 
 impl TestLog {
@@ -49,7 +50,7 @@ impl TestLog {
         Self {
             store,
             name,
-            _folder: Arc::new(folder),
+            folder: Arc::new(folder),
         }
     }
 
@@ -77,7 +78,7 @@ impl TestLog {
                 .await
                 .unwrap(),
             name: name(),
-            _folder: Arc::new(folder),
+            folder: Arc::new(folder),
         }
     }
 
@@ -88,6 +89,11 @@ impl TestLog {
             log.put(&item(number), Some("hub")).await;
         }
         log
+    }
+
+    /// What is remembered of it beside the database.
+    pub(crate) fn witness(&self) -> PathBuf {
+        self.folder.path().join("log.db.witness")
     }
 
     pub(crate) async fn head(&self) -> Position {
