@@ -174,6 +174,8 @@ impl Tallies {
             return Ok(false);
         };
         self.counted = last.number;
+        // Somebody may add outcomes all the time: those of less than a page are the last ones.
+        let more = i64::try_from(rows.len()) == Ok(PAGE);
         for row in rows {
             let month = Month::of(Timestamp::from_micros(row.request_time))
                 .map_err(|_| StoreError::inconsistent(OUTCOMES, "a time is in no month"))?;
@@ -186,7 +188,7 @@ impl Tallies {
             };
             *self.tally.entry(kind).or_default() += 1;
         }
-        Ok(true)
+        Ok(more)
     }
 
     fn compare(&mut self, tallies: Vec<TallyRow>, total: Option<i64>) -> Result<(), StoreError> {

@@ -120,19 +120,18 @@ pub(in crate::store) async fn what_changes_behind_the_back_is_found(
             2,
         ),
     ];
-    world(database).await?.close().await;
-    for (table, change, differences) in changes {
-        let mut file = sqlx::SqliteConnection::connect(&database.url).await?;
-        let before = "ATTACH DATABASE ':memory:' AS kept; \
-             CREATE TABLE kept.outcome AS SELECT * FROM main.outcome; \
-             CREATE TABLE kept.outcome_tally AS SELECT * FROM main.outcome_tally; \
-             CREATE TABLE kept.outcome_total AS SELECT * FROM main.outcome_total; \
-             CREATE TABLE kept.flag_interval AS SELECT * FROM main.flag_interval";
-        sqlx::raw_sql(before).execute(&mut file).await?;
+    for (number, (table, change, differences)) in changes.into_iter().enumerate() {
+        let one = Database {
+            url: format!("{}.{number}", database.url),
+            keep: Box::new(()),
+        };
+        world(&one).await?.close().await;
+        let mut file = sqlx::SqliteConnection::connect(&one.url).await?;
         sqlx::raw_sql(sqlx::AssertSqlSafe(change.clone()))
             .execute(&mut file)
             .await?;
-        let world = World::open(database).await?;
+        file.close().await?;
+        let world = World::open(&one).await?;
         let folded = compared(&world).await?;
         let found: Vec<_> = folded
             .iter()
@@ -146,15 +145,6 @@ pub(in crate::store) async fn what_changes_behind_the_back_is_found(
         let condition = world.store.database().condition().borrow().clone();
         assert_eq!(condition, Condition::Trouble(Trouble::Damaged), "{change}");
         world.close().await;
-        for table in ["outcome", "outcome_tally", "outcome_total", "flag_interval"] {
-            let back = format!(
-                "DELETE FROM main.{table}; INSERT INTO main.{table} SELECT * FROM kept.{table}"
-            );
-            sqlx::raw_sql(sqlx::AssertSqlSafe(back))
-                .execute(&mut file)
-                .await?;
-        }
-        file.close().await?;
     }
     Ok(())
 }
