@@ -180,6 +180,10 @@ impl CspFolding {
             self.folded.differs(REDUCED, key, at, Unlike::Surplus);
             return Ok(());
         };
+        if at > self.folded.up_to {
+            // Made meanwhile: the row that it goes on from may have been read before.
+            return Ok(());
+        }
         self.before = Some((device.clone(), *to, expected.clone()));
         let unlike = match rows::reduced_from_db(row.columns) {
             Err(_) => Some("what is no value of it"),

@@ -25,6 +25,7 @@ use crate::subscription::{OwnCsp, log_of};
 use state::{
     a_row_that_vanished_or_was_added_is_found, any_history_leaves_rows_as_its_logs_have_them,
     every_column_counts, more_rows_than_a_page_holds_are_compared, rows_of_nobody_are_found,
+    what_is_written_meanwhile_is_no_difference,
 };
 
 /// An empty database for one case: its URL, and what removes it.
@@ -570,6 +571,7 @@ mod sqlite {
         a_row_that_vanished_or_was_added_is_found
         every_column_counts
         more_rows_than_a_page_holds_are_compared
+        what_is_written_meanwhile_is_no_difference
         rows_of_nobody_are_found
     );
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mesh_store::fold::{self, Difference, Unlike};
+use mesh_store::fold::{self, Difference, Folding as _, Unlike};
 use mesh_store::{CURRENT, Trouble};
 use sqlx::Connection as _;
 
@@ -117,14 +117,7 @@ async fn history(fixture: &Fixture) {
 
 pub(super) async fn more_rows_than_a_page_holds_are_compared(fresh: Fresh) {
     let fixture = Fixture::open(fresh).await;
-    let many = (0..1_200_u16).map(|number| {
-        let [high, low] = number.to_be_bytes();
-        let mut told = told("north", low, 0xC1, SET, 10);
-        let id = format!("00-DB-12-34-56-78-{high:02X}-{low:02X}");
-        told.device = id.parse().unwrap();
-        vec![told]
-    });
-    fixture.project(many.collect()).await;
+    tell(&fixture, 0..1_200, 0xC1, SET).await;
     assert_eq!(compared(&fixture).await, (1_201, vec![]));
     let last = "DELETE FROM reduced_device WHERE from_sequence = 1200";
     let mut conn = sqlx::SqliteConnection::connect(&fixture.url).await.unwrap();
@@ -133,6 +126,35 @@ pub(super) async fn more_rows_than_a_page_holds_are_compared(fresh: Fresh) {
     let (fit, differences) = compared(&fixture).await;
     assert_eq!((fit, differences.len()), (1_200, 1));
     assert_eq!(differences[0].unlike, Unlike::Missing);
+}
+
+/// Told of Devices with numbers of 16 bits, each in an event.
+async fn tell(fixture: &Fixture, numbers: std::ops::Range<u16>, hub: u8, states: (bool, bool)) {
+    let many = numbers.map(|number| {
+        let [high, low] = number.to_be_bytes();
+        let mut told = told("north", low, hub, states, hub.into());
+        let id = format!("00-DB-12-34-56-78-{high:02X}-{low:02X}");
+        told.device = id.parse().unwrap();
+        vec![told]
+    });
+    fixture.project(many.collect()).await;
+}
+
+/// Every Device moves once the first page of rows was compared.
+pub(super) async fn what_is_written_meanwhile_is_no_difference(fresh: Fresh) {
+    let fixture = Fixture::open(fresh).await;
+    tell(&fixture, 0..1_000, 0xC1, SET).await;
+    let mut folding = foldings(&fixture.store).await.unwrap().pop().unwrap();
+    let mut conn = fixture.store.readers().acquire().await.unwrap();
+    for _ in 0..2 {
+        assert!(folding.page(&mut conn).await.unwrap());
+    }
+    tell(&fixture, 0..1_000, 0xC2, MOVED).await;
+    while folding.page(&mut conn).await.unwrap() {}
+    let folded = folding.folded();
+    assert_eq!((folded.up_to, folded.differences), (1_000, vec![]));
+    drop(conn);
+    assert_eq!(compared(&fixture).await, (2_001, vec![]));
 }
 
 fn difference(table: &'static str, key: &str, sequence: u64, unlike: Unlike) -> Difference {
