@@ -1,5 +1,6 @@
 //! What every engine must do for this service; SQLite is plugged in at the end.
 
+mod disputes;
 mod state;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::project::Told;
 use crate::resync::FlagsByCsp;
 use crate::subscription::{OwnCsp, log_of};
 
+use disputes::a_disputed_log_is_neither_sent_nor_acknowledged_and_grows;
 use state::{
     a_row_that_vanished_or_was_added_is_found, any_history_leaves_rows_as_its_logs_have_them,
     every_column_counts, more_rows_than_a_page_holds_are_compared, rows_of_nobody_are_found,
@@ -573,5 +575,6 @@ mod sqlite {
         more_rows_than_a_page_holds_are_compared
         what_is_written_meanwhile_is_no_difference
         rows_of_nobody_are_found
+        a_disputed_log_is_neither_sent_nor_acknowledged_and_grows
     );
 }
