@@ -13,6 +13,7 @@ use mesh_store::fold::Folding;
 use mesh_store::{Database, Store, StoreError, WriterTask};
 use mesh_types::Clock;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -20,7 +21,7 @@ use crate::background::{Background, understood, watch_health};
 use crate::clock::{exchange_time, recording, watch_clock};
 use crate::error::RunError;
 use crate::operations::{OPERATIONS, Operations};
-use crate::state::watch_state;
+use crate::state::{Compare, comparing, watch_state};
 use crate::storage::watch_storage;
 
 /// What every service is given.
@@ -63,6 +64,7 @@ pub struct Base {
     background: Background,
     called: Vec<MeshChannel>,
     followed: Vec<FollowedLog>,
+    compare: Option<Compare>,
 }
 
 impl Base {
@@ -86,6 +88,7 @@ impl Base {
             background: Background::default(),
             called: Vec::new(),
             followed: Vec::new(),
+            compare: None,
             given,
         };
         base.spawn(watch_clock(
@@ -161,14 +164,16 @@ impl Base {
         ));
     }
 
-    /// Has the rows compared with the log, which `begin` begins, now and daily.
-    pub fn compare_state<B, F>(&self, begin: impl Fn() -> B + Send + Sync + 'static)
+    /// Has the rows compared with the logs, which `begin` begins: now, daily, and when an operator asks.
+    pub fn compare_state<B, F>(&mut self, begin: impl Fn() -> B + Send + Sync + 'static)
     where
         B: Future<Output = Result<Vec<F>, StoreError>> + Send + 'static,
         F: Folding + 'static,
     {
         if let Some(store) = self.store() {
-            self.spawn(watch_state(store, begin, self.stop()));
+            let compare = comparing(store, begin);
+            self.spawn(watch_state(Arc::clone(&compare), self.stop()));
+            self.compare = Some(compare);
         }
     }
 
@@ -215,14 +220,17 @@ impl Base {
             let called = self.called.clone();
             self.spawn(exchange_time(called, self.clock(), self.stop()));
         }
-        let operations = Operations::server(
-            self.given.service,
-            self.clock(),
-            self.health(),
-            self.store(),
-        );
+        let operations = Operations {
+            service: self.given.service,
+            clock: self.clock(),
+            health: self.health(),
+            store: self.store(),
+            compare: self.compare.clone(),
+            draining: self.draining.token(),
+            checks: Arc::new(Semaphore::new(1)),
+        };
         let routes = routes
-            .add_service(operations)
+            .add_service(operations.server())
             .add_service(self.audit.server(self.draining.token()));
         let authorizer = Authorizer::new(self.rules, self.directory, Arc::new(authority));
         let options = ServeOptions::new(

@@ -20,6 +20,6 @@ pub use background::usable;
 pub use base::{Base, Given, Storage};
 pub use clock::machine_clock;
 pub use error::{RunError, store_refusal};
-pub use operations::OPERATIONS;
+pub use operations::{OPERATIONS, comparison_to_wire};
 pub use process::process;
 pub use settings::{DatabaseSettings, ProcessSettings};

@@ -1,5 +1,7 @@
 //! What does an operator learn of a running service?
 
+mod check;
+
 use std::sync::Arc;
 
 use mesh_api::convert::{position_to_wire, timestamp_to_wire};
@@ -12,38 +14,43 @@ use mesh_store::history::{History, histories};
 use mesh_store::log::{self, Head};
 use mesh_store::{Condition, Store, StoreError, Trouble};
 use mesh_types::Clock;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
+
+use crate::state::Compare;
+use check::{Checked, Parts};
+
+pub use check::comparison_to_wire;
 
 /// The full name of the service in the contracts: every service of the mesh serves it about itself.
 pub const OPERATIONS: &str = "mp169.operations.v1.OperationsService";
 
 /// Says how one service is.
 pub(crate) struct Operations {
-    service: &'static str,
-    clock: Arc<dyn Clock>,
-    health: Health,
-    store: Option<Store>,
+    pub(crate) service: &'static str,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) health: Health,
+    /// Its database, if it keeps one.
+    pub(crate) store: Option<Store>,
+    /// The comparisons of its rows with its logs, if there are any.
+    pub(crate) compare: Option<Compare>,
+    /// Cancelled when the server ends.
+    pub(crate) draining: CancellationToken,
+    /// One check at a time.
+    pub(crate) checks: Arc<Semaphore>,
 }
 
 impl Operations {
-    /// Of `service`, whose health is `health`; `store` is its database, if it keeps one.
-    pub(crate) fn server(
-        service: &'static str,
-        clock: Arc<dyn Clock>,
-        health: Health,
-        store: Option<Store>,
-    ) -> OperationsServiceServer<Self> {
-        OperationsServiceServer::new(Self {
-            service,
-            clock,
-            health,
-            store,
-        })
+    pub(crate) fn server(self) -> OperationsServiceServer<Self> {
+        OperationsServiceServer::new(self)
     }
 }
 
 #[tonic::async_trait]
 impl OperationsService for Operations {
+    type CheckStateStream = Parts;
+
     async fn get_status(
         &self,
         _request: Request<wire::GetStatusRequest>,
@@ -59,6 +66,19 @@ impl OperationsService for Operations {
             not_serving_reason: reason.map_or_else(String::new, |reason| reason.to_string()),
             database,
         }))
+    }
+
+    async fn check_state(
+        &self,
+        _request: Request<wire::CheckStateRequest>,
+    ) -> Result<Response<Parts>, Status> {
+        let checked = Checked {
+            service: self.service,
+            store: self.store.clone(),
+            compare: self.compare.clone(),
+            draining: self.draining.clone(),
+        };
+        Ok(Response::new(checked.parts(&self.checks)?))
     }
 }
 
@@ -149,6 +169,9 @@ mod tests {
             clock: Arc::new(ManualClock::new(NOW)),
             health: health.clone(),
             store: store.cloned(),
+            compare: None,
+            draining: CancellationToken::new(),
+            checks: Arc::new(Semaphore::new(1)),
         };
         let request = Request::new(wire::GetStatusRequest {});
         operations.get_status(request).await.unwrap().into_inner()

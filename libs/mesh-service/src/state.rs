@@ -1,8 +1,11 @@
-//! When does a running service compare its rows with its log?
+//! How does a running service compare its rows with its log: daily, and when somebody asks?
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_store::fold::{self, Folding};
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt as _, TryStreamExt as _};
+use mesh_store::fold::{self, Folded, Folding};
 use mesh_store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
@@ -13,20 +16,40 @@ const INTERVAL: Duration = Duration::from_hours(24);
 /// with one event each are 80,000 pages, which is half an hour of pauses.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Compares what `begin` begins, at once and then daily, until `stop` is cancelled. What does not fit
-/// ends the writes, and with them health.
-pub(crate) async fn watch_state<B, F>(
+/// The comparisons of a service's rows with its logs, begun anew by each call, with a pause after each
+/// page. A table is compared when the stream is asked for it.
+pub(crate) type Compare =
+    Arc<dyn Fn(Duration) -> BoxStream<'static, Result<Folded, StoreError>> + Send + Sync>;
+
+/// Of what `begin` begins. What does not fit ends the writes, and with them health.
+pub(crate) fn comparing<B, F>(
     store: Store,
-    begin: impl Fn() -> B + Send,
-    stop: CancellationToken,
-) where
-    B: Future<Output = Result<Vec<F>, StoreError>> + Send,
-    F: Folding,
+    begin: impl Fn() -> B + Send + Sync + 'static,
+) -> Compare
+where
+    B: Future<Output = Result<Vec<F>, StoreError>> + Send + 'static,
+    F: Folding + 'static,
 {
+    Arc::new(move |pause| {
+        let store = store.clone();
+        let begun = stream::once(begin()).map_ok(move |foldings| {
+            let store = store.clone();
+            stream::iter(foldings).then(move |folding| {
+                let store = store.clone();
+                async move { fold::compare(&store, folding, pause).await }
+            })
+        });
+        begun.try_flatten().boxed()
+    })
+}
+
+/// Compares at once and then daily, until `stop` is cancelled.
+pub(crate) async fn watch_state(compare: Compare, stop: CancellationToken) {
     let daily = async {
         loop {
-            if let Err(error) = compare(&store, begin().await).await {
-                tracing::error!(%error, "the state cannot be compared with the log");
+            let mut compared = compare(PAUSE);
+            while let Some(folded) = compared.next().await {
+                tell(&folded);
             }
             tokio::time::sleep(INTERVAL).await;
         }
@@ -34,19 +57,15 @@ pub(crate) async fn watch_state<B, F>(
     stop.run_until_cancelled(daily).await;
 }
 
-async fn compare<F: Folding>(
-    store: &Store,
-    begun: Result<Vec<F>, StoreError>,
-) -> Result<(), StoreError> {
-    for folding in begun? {
-        let folded = fold::compare(store, folding, PAUSE).await?;
-        tracing::info!(
+fn tell(folded: &Result<Folded, StoreError>) {
+    match folded {
+        Ok(folded) => tracing::info!(
             log = folded.log,
             up_to = folded.up_to,
             rows = folded.fit,
             sound = folded.is_sound(),
             "the state was compared with the log"
-        );
+        ),
+        Err(error) => tracing::error!(%error, "the state cannot be compared with the log"),
     }
-    Ok(())
 }

@@ -242,6 +242,19 @@ pub async fn compare(
     Ok(folded)
 }
 
+/// Compares to the end what nobody writes to meanwhile, such as a copy.
+pub async fn compare_copy(
+    conn: &mut Conn,
+    foldings: Vec<impl Folding>,
+) -> Result<Vec<Folded>, StoreError> {
+    let mut all = Vec::with_capacity(foldings.len());
+    for mut folding in foldings {
+        while folding.page(conn).await? {}
+        all.push(folding.folded());
+    }
+    Ok(all)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

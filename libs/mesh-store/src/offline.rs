@@ -79,8 +79,7 @@ type EventRow = (
 #[derive(Debug)]
 pub struct OfflineFile {
     conn: Conn,
-    /// Whether its logs may have more than one history.
-    histories: bool,
+    tables: Vec<String>,
     /// Keeps a service from opening the file meanwhile.
     _claim: Option<File>,
     copied: Option<Copied>,
@@ -130,21 +129,32 @@ impl OfflineFile {
             sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type = 'table'")
                 .fetch_all(&mut conn)
                 .await?;
-        let has = |table: &str| tables.iter().any(|name| name == table);
-        if !has("log_head") || !has("log_event") {
-            return Err(StoreError::inconsistent(FILE, "it has no tables of logs"));
-        }
-        Ok(Self {
+        let file = Self {
             conn,
-            histories: has("log_history"),
+            tables,
             _claim: claim,
             copied,
-        })
+        };
+        if !file.has_table("log_head") || !file.has_table("log_event") {
+            return Err(StoreError::inconsistent(FILE, "it has no tables of logs"));
+        }
+        Ok(file)
+    }
+
+    /// Whether there is a table of this name, which tells whose database it is.
+    #[must_use]
+    pub fn has_table(&self, table: &str) -> bool {
+        self.tables.iter().any(|name| name == table)
+    }
+
+    /// Whether its logs may have more than one history.
+    fn has_histories(&self) -> bool {
+        self.has_table("log_history")
     }
 
     /// The names of all logs with their heads; `None` for a head that cannot be read.
     pub async fn heads(&mut self) -> Result<BTreeMap<String, Option<Head>>, StoreError> {
-        let heads = if self.histories {
+        let heads = if self.has_histories() {
             HEADS
         } else {
             HEADS_OF_ONE_HISTORY
@@ -156,7 +166,7 @@ impl OfflineFile {
     /// Which history followed which, for each log. A row that cannot be read leads nowhere.
     async fn steps(&mut self) -> Result<BTreeMap<String, Vec<Step>>, StoreError> {
         let mut steps: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        if self.histories {
+        if self.has_histories() {
             let rows: Vec<StepRow> = sqlx::query_as(STEPS).fetch_all(&mut self.conn).await?;
             for (log, epoch, next) in rows {
                 let read = |epoch: Option<i64>| Epoch::new(epoch?.try_into().ok()?);
@@ -209,7 +219,7 @@ impl OfflineFile {
     }
 
     /// To read the other tables with.
-    pub(crate) const fn conn(&mut self) -> &mut Conn {
+    pub const fn conn(&mut self) -> &mut Conn {
         &mut self.conn
     }
 

@@ -10,9 +10,11 @@ use mesh_types::{Clock, ClockWatch, ManualClock, Timestamp};
 use sqlx::migrate::{Migration, Migrator};
 use sqlx::{Connection as _, Transaction};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::ahead::ahead_of;
 use crate::attend::{Attendant, Attended, first_beat};
+use crate::check::damage;
 use crate::condition::{Condition, Gate, tell_claim};
 use crate::examine::{Found, examine};
 use crate::files::Files;
@@ -193,6 +195,18 @@ impl Store {
     /// strength of them.
     pub fn found_damaged(&self) {
         self.0.guard.gate.raise(Trouble::Damaged);
+    }
+
+    /// Looks at all of the database file now: whether it is whole. What is found stops all writing.
+    pub async fn check_file(&self) -> Result<bool, StoreError> {
+        match damage(&self.0.path, &CancellationToken::new()).await? {
+            None => Ok(true),
+            Some(damage) => {
+                tracing::error!(damage, "the database file was checked and is damaged");
+                self.found_damaged();
+                Ok(false)
+            }
+        }
     }
 
     /// Wakes on commits of this process.

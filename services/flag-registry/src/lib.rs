@@ -48,3 +48,4 @@ pub mod wire;
 pub use mesh_service::RunError;
 pub use quota::Quotas;
 pub use serve::{Deps, SERVICE, run};
+pub use store::foldings;

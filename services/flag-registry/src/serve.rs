@@ -16,7 +16,7 @@ use crate::follow::{FollowedSuppliers, follow_devices};
 use crate::grpc::Flags;
 use crate::metrics::Metrics;
 use crate::quota::Quotas;
-use crate::store::{EntryFolding, FlagStore};
+use crate::store::{FlagStore, foldings};
 
 /// The full name of the service in the contracts.
 pub const SERVICE: &str = "mp169.flag_registry.v1.FlagService";
@@ -90,7 +90,7 @@ pub async fn run(
     let entries = store.clone();
     base.compare_state(move || {
         let store = entries.clone();
-        async move { Ok(vec![EntryFolding::new(&store.head().await?)]) }
+        async move { foldings(&mut *store.database().readers().acquire().await?).await }
     });
     // Registration need not answer: reads and streams go on without it.
     let able = store.clone();

@@ -39,7 +39,7 @@ use mesh_types::{Clock, LogName};
 pub use command::{
     Answered, ChangeCommand, Command, Declined, FollowedBatch, NoteCommand, StillAllowed,
 };
-pub use fold::EntryFolding;
+pub use fold::{EntryFolding, foldings};
 pub use read::{EntryFilter, HistoryPage};
 
 use crate::error::Error;

@@ -7,6 +7,7 @@ use mesh_api::audit::v1::audit_service_client::AuditServiceClient;
 use mesh_api::classification::v1::classification_service_client::ClassificationServiceClient;
 use mesh_api::csp_notification::v1::csp_notification_service_client::CspNotificationServiceClient;
 use mesh_api::flag_registry::v1::flag_service_client::FlagServiceClient;
+use mesh_api::operations::v1::operations_service_client::OperationsServiceClient;
 use mesh_api::registration::v1::authority_service_client::AuthorityServiceClient;
 use mesh_api::registration::v1::device_service_client::DeviceServiceClient;
 use mesh_api::registration::v1::party_service_client::PartyServiceClient;
@@ -102,6 +103,11 @@ impl Clients {
     /// What is on record of a service's calls.
     pub fn audit(&self, service: Service) -> Result<AuditServiceClient<MeshChannel>> {
         Ok(AuditServiceClient::new(self.channel(service)?).max_decoding_message_size(RECORDS))
+    }
+
+    /// How a service is.
+    pub fn operations(&self, service: Service) -> Result<OperationsServiceClient<MeshChannel>> {
+        Ok(OperationsServiceClient::new(self.channel(service)?))
     }
 
     /// The health of a service.

@@ -4,6 +4,7 @@ mod accept;
 mod file;
 mod line;
 mod served;
+mod state;
 
 use anyhow::Result;
 use mesh_api::common::v1::EventStamp;
@@ -20,6 +21,8 @@ use crate::clients::Clients;
 use crate::exit::NotWhole;
 use crate::output::{print_line, print_table};
 use crate::session::Session;
+
+use state::States;
 
 /// Carries out a command.
 pub(crate) async fn run(command: LogCommand) -> Result<()> {
@@ -47,13 +50,35 @@ pub(crate) async fn verify(args: VerifyArgs) -> Result<()> {
             Findings { logs, damage: None }
         }
     };
+    let states = match &args.logs.database {
+        _ if !args.state => States::default(),
+        Some(path) => state::of_file(path).await?,
+        None => state::served(&clients(&args.logs)?).await,
+    };
     let shown = match args.output {
         Output::Table => findings.show(),
         Output::Json => findings.print(),
     };
+    let shown = shown.and_then(|()| {
+        if args.state {
+            states.show(args.output)
+        } else {
+            Ok(())
+        }
+    });
     // Whoever reads the exit code alone must learn it too.
-    findings.judge()?;
+    judge(findings.misfits().chain(states.misfits()))?;
+    states.unanswered()?;
     shown
+}
+
+/// An error if anything does not fit.
+fn judge(misfits: impl Iterator<Item = String>) -> Result<()> {
+    let misfits: Vec<_> = misfits.collect();
+    if misfits.is_empty() {
+        return Ok(());
+    }
+    Err(NotWhole(misfits.join("; ")).into())
 }
 
 fn clients(args: &LogsArgs) -> Result<Clients> {
@@ -97,18 +122,14 @@ impl Findings {
         Ok(())
     }
 
-    fn judge(&self) -> Result<()> {
+    /// What does not fit.
+    fn misfits(&self) -> impl Iterator<Item = String> {
         let misfits = self.logs.iter().filter_map(|log| {
             let misfit = log.found.as_ref().err()?;
             Some(format!("{} at {misfit}", log.log))
         });
         let damage = self.damage.iter().map(|_| "the database file".to_owned());
-        let all: Vec<_> = misfits.chain(damage).collect();
-        if all.is_empty() {
-            Ok(())
-        } else {
-            Err(NotWhole(all.join("; ")).into())
-        }
+        misfits.chain(damage)
     }
 }
 

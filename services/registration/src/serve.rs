@@ -14,7 +14,7 @@ use tonic::service::Routes;
 
 use crate::grpc::{OwnAuthority, Registry};
 use crate::present::Present;
-use crate::store::Inventory;
+use crate::store::{Inventory, foldings};
 use crate::{directory, ticker};
 
 /// The full names of the services in the contracts.
@@ -73,7 +73,7 @@ pub async fn run(
         store: inventory.store().clone(),
         writer,
     };
-    let base = Base::open(given, Some(storage)).await?;
+    let mut base = Base::open(given, Some(storage)).await?;
     base.spawn(directory::follow(
         inventory.clone(),
         base.directory(),
@@ -83,7 +83,7 @@ pub async fn run(
     let rows = inventory.clone();
     base.compare_state(move || {
         let inventory = rows.clone();
-        async move { inventory.foldings().await }
+        async move { foldings(&mut *inventory.store().readers().acquire().await?).await }
     });
     let able = inventory.clone();
     base.serve_while(move || {

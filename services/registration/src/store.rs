@@ -32,7 +32,6 @@ use self::answer::Asked;
 use self::command::{Answer, Command, Decided, Needs};
 use self::decide::Deciding;
 use self::disclosure::Disclosed;
-use self::fold::{RowFolding, Table};
 use self::known::Known;
 use self::read::{Context, Page, Recorded};
 use crate::device::Device;
@@ -43,6 +42,7 @@ use crate::supply::Supply;
 
 pub(crate) use answer::Answered;
 pub(crate) use disclosure::Question;
+pub use fold::foldings;
 pub(crate) use pages::{DevicePages, PartyPages};
 pub(crate) use rehearsal::Rehearsal;
 
@@ -169,19 +169,6 @@ impl Inventory {
     pub(crate) async fn recorded_at(&self, at: Sequence) -> Result<Option<Timestamp>, StoreError> {
         let mut conn = self.store.readers().acquire().await?;
         log::recorded_at(&mut conn, &self.logs.devices, at).await
-    }
-
-    /// Comparisons of the rows with what the logs say by now.
-    pub(crate) async fn foldings(&self) -> Result<Vec<RowFolding>, StoreError> {
-        let mut conn = self.store.readers().acquire().await?;
-        let mut heads = async |log| log::head(&mut conn, log).await?.ok_or_else(no_log);
-        let parties = heads(&self.logs.parties).await?;
-        let devices = heads(&self.logs.devices).await?;
-        Ok(vec![
-            RowFolding::new(Table::Parties, &parties),
-            RowFolding::new(Table::Devices, &devices),
-            RowFolding::new(Table::Registrations, &devices),
-        ])
     }
 
     /// A party as it is at a sequence of the log `parties`.

@@ -223,13 +223,15 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Whether the first frame of a stream is the one that every stream begins with.
+/// Whether the first frame of a stream is the one that every stream begins with: those of logs with a
+/// hello, the check of the state with what there is to check.
 fn says_hello(answer: &DynamicMessage) -> bool {
     let frame = answer.get_field_by_name("frame");
-    frame.is_some_and(|frame| {
+    let hello = frame.is_some_and(|frame| {
         let frame = frame.as_message();
         frame.is_some_and(|frame| frame.has_field_by_name("hello"))
-    })
+    });
+    hello || answer.has_field_by_name("started")
 }
 
 /// The first refusal of an item, wherever in the answer it stands.

@@ -290,7 +290,11 @@ fn reporting_service(method: &str, about: &About) -> Option<Vec<u8>> {
 }
 
 fn operations_service(method: &str) -> Option<Vec<u8>> {
-    (method == "GetStatus").then(|| encoded(operations::GetStatusRequest {}))
+    Some(match method {
+        "GetStatus" => encoded(operations::GetStatusRequest {}),
+        "CheckState" => encoded(operations::CheckStateRequest {}),
+        _ => return None,
+    })
 }
 
 #[expect(

@@ -9,12 +9,13 @@
 
 use mesh_api::flag_registry::v1::FlagEvent;
 use mesh_store::fold::{Folded, Folding, PAGE, Unlike, Walk, found};
-use mesh_store::log::Head;
+use mesh_store::log::{self, Head};
 use mesh_store::sqlite::Conn;
 use mesh_store::{StoreError, sequence_from_db, sequence_to_db};
 use mesh_types::LogName;
 use prost::Message as _;
 
+use super::FLAGS;
 use super::rows::{EntryRow, TABLE};
 use crate::flag::{Entry, Happened};
 use crate::wire;
@@ -47,6 +48,14 @@ pub struct EntryFolding {
     fold: Option<(Entry, i64)>,
     /// The events, each of which is asked for its version.
     walk: Walk,
+}
+
+/// The comparison of the entries with what the log says by now.
+pub async fn foldings(conn: &mut Conn) -> Result<Vec<EntryFolding>, StoreError> {
+    let no_log = || StoreError::inconsistent("log_head", "the log does not exist");
+    let log: LogName = FLAGS.parse().map_err(|_| no_log())?;
+    let head = log::head(conn, &log).await?.ok_or_else(no_log)?;
+    Ok(vec![EntryFolding::new(&head)])
 }
 
 impl EntryFolding {

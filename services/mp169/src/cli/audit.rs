@@ -141,6 +141,8 @@ impl CheckArgs {
     pub(crate) fn into_verify(self) -> VerifyArgs {
         VerifyArgs {
             logs: self.logs.into_logs(),
+            // The rows of an audit are its log.
+            state: false,
             output: self.output,
         }
     }

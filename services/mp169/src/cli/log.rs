@@ -12,14 +12,18 @@ const VERIFY: &str = "Every event is checked, from the first to the log's head: 
     added or moved, that its octets give its hash, that its hash rests on the one before it, and that \
     number and time beside it are those in it. Of a database file all columns of the logs are checked, \
     and then the file's own form.\n\n\
-    Not covered: what a service made of its events (its other tables); and events cut off at the end \
-    together with the head, which only another copy shows. Compare the last hash.\n\n\
-    Exit codes: 0 all logs are whole; 7 one does not fit; others as for every command.\n\n\
+    With --state each service compares its other tables with its log as well, row by row, and checks its \
+    database file; a service in which something does not fit takes no writes from then on. \
+    A copy tells by its tables whose it is.\n\n\
+    Not covered: events cut off at the end together with the head, which only another copy shows. \
+    Compare the last hash.\n\n\
+    Exit codes: 0 everything fits; 7 something does not; others as for every command.\n\n\
     Examples:\n  \
     mp169 log verify\n  \
     mp169 log verify --log flags --output json\n  \
     mp169 log verify --home csp-central --log csp/central\n  \
-    mp169 log verify --database backup/flag-registry.db";
+    mp169 log verify --state\n  \
+    mp169 log verify --database backup/flag-registry.db --state";
 
 const EXPORT: &str = "Nothing is checked, so that a damaged copy can be exported. A line is\n  \
     {\"log\", \"epoch\", \"sequence\", \"recorded_time\", \"previous_hash\", \"hash\", \"event\", \"decoded\"}\n\
@@ -85,6 +89,9 @@ pub struct VerifyArgs {
     /// Which logs.
     #[command(flatten)]
     pub logs: LogsArgs,
+    /// Compare what the services made of their events, too: the rows of their tables.
+    #[arg(long, conflicts_with = "logs")]
+    pub state: bool,
     /// How to show the answer.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,

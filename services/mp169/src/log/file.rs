@@ -87,7 +87,7 @@ fn all_are_there(path: &Path, asked: &[LogName], names: &[&str]) -> Result<()> {
 }
 
 /// Says what can be done.
-fn explain(path: &Path, error: StoreError) -> anyhow::Error {
+pub(super) fn explain(path: &Path, error: StoreError) -> anyhow::Error {
     let path = path.display();
     match error {
         StoreError::File(error) => anyhow!("cannot read {path}: {error}"),

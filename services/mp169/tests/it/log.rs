@@ -1,6 +1,7 @@
 //! Logs checked by the command and by another language: served, copied, and damaged.
 
 mod accept;
+mod state;
 mod world;
 
 use std::io::Write as _;

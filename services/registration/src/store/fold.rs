@@ -10,7 +10,7 @@
 use mesh_api::registration::v1 as wire;
 use mesh_api::registration::v1::device_event::Change;
 use mesh_store::fold::{Folded, Folding, PAGE, Unlike, Walk, found};
-use mesh_store::log::Head;
+use mesh_store::log::{self, Head};
 use mesh_store::sqlite::{Conn, Db};
 use mesh_store::{StoreError, sequence_from_db, sequence_to_db};
 use mesh_types::{LogName, Sequence};
@@ -18,6 +18,7 @@ use prost::Message as _;
 use sqlx::{FromRow as _, QueryBuilder, Row as _};
 
 use super::rows::{DeviceRow, PartyRow, RegistrationRow, Row};
+use super::{Logs, no_log};
 use crate::wire::{device_to_wire, party_to_wire, registration_to_wire};
 
 /// What an event does to a row: it makes one with a value, or only ends the one that is there.
@@ -122,6 +123,18 @@ impl Table {
             }
         })
     }
+}
+
+/// The comparisons of the rows of parties, Devices and registrations with what the logs say by now.
+pub async fn foldings(conn: &mut Conn) -> Result<Vec<impl Folding + use<>>, StoreError> {
+    let Logs { parties, devices } = Logs::new()?;
+    let mut heads = async |log| log::head(conn, log).await?.ok_or_else(no_log);
+    let (parties, devices) = (heads(&parties).await?, heads(&devices).await?);
+    Ok(vec![
+        RowFolding::new(Table::Parties, &parties),
+        RowFolding::new(Table::Devices, &devices),
+        RowFolding::new(Table::Registrations, &devices),
+    ])
 }
 
 impl RowFolding {

@@ -12,6 +12,7 @@ use super::world::{World, device, id, mpan, put, registered, withdrawal};
 use super::{Checked, Database};
 use crate::device::{DeviceType, SmiStatus};
 use crate::store::command::{Command, Origin};
+use crate::store::foldings;
 
 /// Numbers that look drawn, the same each time.
 struct Drawn(u64);
@@ -28,7 +29,10 @@ impl Drawn {
 
 async fn differences(world: &World) -> Result<Vec<Difference>, StoreError> {
     let mut differences = Vec::new();
-    for folding in world.inventory.foldings().await? {
+    let mut conn = world.inventory.store().readers().acquire().await?;
+    let begun = foldings(&mut conn).await?;
+    drop(conn);
+    for folding in begun {
         let compared = fold::compare(world.inventory.store(), folding, Duration::ZERO).await?;
         differences.extend(compared.differences);
     }
