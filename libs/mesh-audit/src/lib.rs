@@ -45,7 +45,7 @@ use mesh_api::audit::v1 as wire;
 use mesh_api::convert::timestamp_to_wire;
 use mesh_rpc::NotReady;
 use mesh_rpc::audit::Journal;
-use mesh_store::{Database, StoreError, WriterTask};
+use mesh_store::{Database, Store, StoreError, WriterTask};
 use mesh_types::{Clock, LikelyClock};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -156,6 +156,12 @@ impl Audit {
     + use<> {
         let (store, clock) = (self.store.clone(), Arc::clone(&self.clock));
         Reader::new(store, self.pseudonyms.clone(), clock, draining).server()
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn database(&self) -> &Store {
+        self.store.database()
     }
 
     /// Whether records can be written, as far as is known.

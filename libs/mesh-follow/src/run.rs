@@ -114,6 +114,7 @@ where
     let begin = follower.begin().await?;
     if let Begin::After(cursor) = &begin {
         see(seen, cursor);
+        log.stands(cursor);
     }
     let asked = seen.as_ref().map(seen_to_wire);
     let start = start_of(&begin, asked, connect).await?;
@@ -140,7 +141,7 @@ where
         if let Stage::Tail(at) = &session.stage
             && !is_hello
         {
-            log.reached(&at.position);
+            log.reached(at);
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Is a log followed, and if not, since when and why?
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh_api::common::v1::ErrorReason;
 use mesh_api::status::reason_of;
+use mesh_store::cursor::Cursor;
 use mesh_types::{Clock, Position, Timestamp};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Gauge, Meter};
@@ -49,6 +50,7 @@ pub struct FollowedLog {
     name: &'static str,
     clock: Arc<dyn Clock>,
     status: Arc<watch::Sender<FollowerStatus>>,
+    stands: Arc<Mutex<Option<Cursor>>>,
     metrics: Arc<Metrics>,
 }
 
@@ -61,6 +63,7 @@ impl FollowedLog {
             name,
             clock,
             status: Arc::new(watch::Sender::new(FollowerStatus::Starting)),
+            stands: Arc::default(),
             metrics: Arc::new(Metrics::new(service, name, &meter)),
         }
     }
@@ -77,10 +80,26 @@ impl FollowedLog {
         self.status.subscribe()
     }
 
-    /// Everything up to `position` was taken over.
-    pub(crate) fn reached(&self, position: &Position) {
+    /// The last event that was taken over, by this process or one before, whatever has become of the log
+    /// since; `None` before the first snapshot.
+    #[must_use]
+    pub fn stands_at(&self) -> Option<Cursor> {
+        self.stands
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The follower has taken over everything up to `at`.
+    pub(crate) fn stands(&self, at: &Cursor) {
+        *self.stands.lock().unwrap_or_else(PoisonError::into_inner) = Some(at.clone());
+    }
+
+    /// Everything up to `at` was taken over, and more is awaited.
+    pub(crate) fn reached(&self, at: &Cursor) {
+        self.stands(at);
         self.turn(FollowerStatus::Following {
-            position: position.clone(),
+            position: at.position.clone(),
         });
     }
 
@@ -212,12 +231,16 @@ mod tests {
             sequence: 3,
         };
         let at = Timestamp::from_micros;
+        let cursor = Cursor {
+            position: position.clone(),
+            hash: [3; 32],
+        };
         let gone_back = mesh_api::status::refusal(
             tonic::Code::Unavailable,
             ErrorReason::LogWentBack,
             "it went back",
         );
-        log.reached(&position);
+        log.reached(&cursor);
         log.refused(&Status::unavailable("away"));
         assert_eq!(*status.borrow(), FollowerStatus::Lost { since: at(1) });
         clock.set(at(2));
@@ -232,7 +255,12 @@ mod tests {
         log.failed(&FollowError::Stale);
         let since = at(3);
         assert_eq!(*status.borrow(), FollowerStatus::Malformed { since, what });
-        log.reached(&position);
+        assert_eq!(
+            log.stands_at().as_ref(),
+            Some(&cursor),
+            "it keeps what it has"
+        );
+        log.reached(&cursor);
         assert_eq!(*status.borrow(), FollowerStatus::Following { position });
     }
 }

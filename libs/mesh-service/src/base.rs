@@ -20,7 +20,7 @@ use tonic::service::Routes;
 use crate::background::{Background, understood, watch_health};
 use crate::clock::{exchange_time, recording, watch_clock};
 use crate::error::RunError;
-use crate::operations::{OPERATIONS, Operations};
+use crate::operations::{Followed, OPERATIONS, Operations};
 use crate::state::{Compare, comparing, watch_state};
 use crate::storage::watch_storage;
 
@@ -63,7 +63,7 @@ pub struct Base {
     draining: Draining,
     background: Background,
     called: Vec<MeshChannel>,
-    followed: Vec<FollowedLog>,
+    followed: Vec<Followed>,
     compare: Option<Compare>,
 }
 
@@ -146,16 +146,19 @@ impl Base {
         channel
     }
 
-    /// A log of another service that this one follows.
-    pub fn followed(&mut self, log: &'static str) -> FollowedLog {
-        let followed = FollowedLog::new(self.given.service, log, self.clock());
-        self.followed.push(followed.clone());
-        followed
+    /// A log of the service `owner` that this one follows.
+    pub fn followed(&mut self, owner: &'static str, log: &'static str) -> FollowedLog {
+        let log = FollowedLog::new(self.given.service, log, self.clock());
+        self.followed.push(Followed {
+            owner,
+            log: log.clone(),
+        });
+        log
     }
 
     /// Follows the log `parties` at registration, so that callers are recognised.
     pub fn follow_parties(&mut self, registration: &MeshChannel) {
-        let log = self.followed("parties");
+        let log = self.followed("registration", "parties");
         self.spawn(follow_directory(
             registration.clone(),
             self.directory(),
@@ -189,7 +192,11 @@ impl Base {
         let all = move || {
             let (clock, store) = (Arc::clone(&clock), store.clone());
             let sound = audit.usable();
-            let sound = sound.and_then(|()| followed.iter().try_for_each(understood));
+            let sound = sound.and_then(|()| {
+                followed
+                    .iter()
+                    .try_for_each(|followed| understood(&followed.log))
+            });
             let able = able();
             async move {
                 sound?;
@@ -225,6 +232,8 @@ impl Base {
             clock: self.clock(),
             health: self.health(),
             store: self.store(),
+            audit: self.audit.database().clone(),
+            followed: self.followed,
             compare: self.compare.clone(),
             draining: self.draining.token(),
             checks: Arc::new(Semaphore::new(1)),

@@ -107,7 +107,7 @@ pub(crate) async fn watch_clock(
 }
 
 /// Why nothing is recorded by `clock`, if it is not by the store's own fault.
-async fn doubt(clock: &dyn Clock, store: Option<&Store>) -> Option<Doubt> {
+pub(crate) async fn doubt(clock: &dyn Clock, store: Option<&Store>) -> Option<Doubt> {
     match store {
         Some(store) => store.clock_doubt(clock).await.unwrap_or_default(),
         None => clock.doubt(),
@@ -172,7 +172,7 @@ impl Metrics {
 }
 
 /// By how many seconds the clock is ahead of each other service's that was heard in the last minute.
-fn clock_offsets(clock: &dyn Clock) -> BTreeMap<&'static str, f64> {
+pub(crate) fn clock_offsets(clock: &dyn Clock) -> BTreeMap<&'static str, f64> {
     let Some(watch) = clock.watch() else {
         return BTreeMap::new();
     };

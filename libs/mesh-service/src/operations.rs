@@ -1,18 +1,17 @@
 //! What does an operator learn of a running service?
 
 mod check;
+mod status;
 
 use std::sync::Arc;
 
-use mesh_api::convert::{position_to_wire, timestamp_to_wire};
+use mesh_api::convert::timestamp_to_wire;
 use mesh_api::operations::v1 as wire;
 use mesh_api::operations::v1::operations_service_server::{
     OperationsService, OperationsServiceServer,
 };
 use mesh_rpc::Health;
-use mesh_store::history::{History, histories};
-use mesh_store::log::{self, Head};
-use mesh_store::{Condition, Store, StoreError, Trouble};
+use mesh_store::Store;
 use mesh_types::Clock;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -20,8 +19,10 @@ use tonic::{Request, Response, Status};
 
 use crate::state::Compare;
 use check::{Checked, Parts};
+use status::{clock_status, database_status};
 
 pub use check::comparison_to_wire;
+pub(crate) use status::Followed;
 
 /// The full name of the service in the contracts: every service of the mesh serves it about itself.
 pub const OPERATIONS: &str = "mp169.operations.v1.OperationsService";
@@ -33,6 +34,10 @@ pub(crate) struct Operations {
     pub(crate) health: Health,
     /// Its database, if it keeps one.
     pub(crate) store: Option<Store>,
+    /// The database of its audit.
+    pub(crate) audit: Store,
+    /// The logs of other services that it follows.
+    pub(crate) followed: Vec<Followed>,
     /// The comparisons of its rows with its logs, if there are any.
     pub(crate) compare: Option<Compare>,
     /// Cancelled when the server ends.
@@ -56,7 +61,7 @@ impl OperationsService for Operations {
         _request: Request<wire::GetStatusRequest>,
     ) -> Result<Response<wire::GetStatusResponse>, Status> {
         let database = match &self.store {
-            Some(store) => database(store).await,
+            Some(store) => database_status(store).await,
             None => None,
         };
         let reason = self.health.not_serving();
@@ -65,6 +70,9 @@ impl OperationsService for Operations {
             time: Some(timestamp_to_wire(self.clock.now())),
             not_serving_reason: reason.map_or_else(String::new, |reason| reason.to_string()),
             database,
+            audit_database: database_status(&self.audit).await,
+            followed_logs: self.followed.iter().map(Followed::to_wire).collect(),
+            clock: Some(clock_status(&*self.clock, self.store.as_ref()).await),
         }))
     }
 
@@ -82,71 +90,9 @@ impl OperationsService for Operations {
     }
 }
 
-/// How a database is; `None` if it cannot be read, so that the rest is answered all the same.
-async fn database(store: &Store) -> Option<wire::DatabaseStatus> {
-    match logs(store).await {
-        Ok(logs) => Some(wire::DatabaseStatus {
-            condition: condition(&store.condition().borrow()).into(),
-            logs,
-        }),
-        Err(error) => {
-            let source = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::error!(%error, source, "the state of the database cannot be read");
-            None
-        }
-    }
-}
-
-/// All of one committed state.
-async fn logs(store: &Store) -> Result<Vec<wire::LogStatus>, StoreError> {
-    let mut snapshot = store.snapshot().await?;
-    let mut logs = Vec::new();
-    for head in log::heads(&mut snapshot, "").await? {
-        let mut over = histories(&mut snapshot, &head.position.log).await?;
-        over.sort_unstable_by_key(|history| history.ended_time);
-        logs.push(log_to_wire(&head, &over));
-    }
-    snapshot.rollback().await?;
-    Ok(logs)
-}
-
-fn log_to_wire(head: &Head, histories: &[History]) -> wire::LogStatus {
-    let begun = head.position.sequence > 0;
-    wire::LogStatus {
-        head: Some(position_to_wire(&head.position)),
-        hash: head.hash.to_vec(),
-        recorded_time: begun.then(|| timestamp_to_wire(head.recorded_time)),
-        first_epoch: head.first_epoch.get(),
-        histories: histories.iter().map(history_to_wire).collect(),
-    }
-}
-
-fn history_to_wire(history: &History) -> wire::LogHistory {
-    wire::LogHistory {
-        epoch: history.epoch.get(),
-        ended_after: history.ended_after,
-        seen_up_to: history.seen_up_to,
-        next_epoch: history.next_epoch.get(),
-        ended_time: Some(timestamp_to_wire(history.ended_time)),
-        decided_by: history.decided_by.clone(),
-        reason: history.reason.clone(),
-    }
-}
-
-const fn condition(condition: &Condition) -> wire::DatabaseCondition {
-    use wire::DatabaseCondition as Wire;
-    match condition.trouble() {
-        None => Wire::Sound,
-        Some(Trouble::FileGone) => Wire::FileGone,
-        Some(Trouble::Damaged) => Wire::Damaged,
-        Some(Trouble::WentBack { .. }) => Wire::LogWentBack,
-        Some(Trouble::CannotWrite) => Wire::CannotWrite,
-        Some(_) => Wire::Unspecified,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use mesh_follow::FollowedLog;
     use mesh_rpc::NotReady;
     use mesh_store::cursor::Cursor;
     use mesh_store::log::random_epoch;
@@ -163,12 +109,22 @@ mod tests {
         tx.commit().await.unwrap();
     }
 
-    async fn asked(health: &Health, store: Option<&Store>) -> wire::GetStatusResponse {
+    async fn asked(
+        health: &Health,
+        store: Option<&Store>,
+        audit: &Store,
+    ) -> wire::GetStatusResponse {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(NOW));
         let operations = Operations {
             service: "flag-registry",
-            clock: Arc::new(ManualClock::new(NOW)),
             health: health.clone(),
             store: store.cloned(),
+            audit: audit.clone(),
+            followed: vec![Followed {
+                owner: "registration",
+                log: FollowedLog::new("flag-registry", "devices", Arc::clone(&clock)),
+            }],
+            clock,
             compare: None,
             draining: CancellationToken::new(),
             checks: Arc::new(Semaphore::new(1)),
@@ -177,8 +133,8 @@ mod tests {
         operations.get_status(request).await.unwrap().into_inner()
     }
 
-    async fn store_in(folder: &std::path::Path) -> Store {
-        let url = format!("sqlite://{}", folder.join("a.db").display());
+    async fn store_in(folder: &std::path::Path, file: &str) -> Store {
+        let url = format!("sqlite://{}", folder.join(file).display());
         let migrations = Migrator::with_migrations(vec![]);
         let opened = Store::open(&Database::existing_or_new(&url), &migrations).await;
         opened.unwrap()
@@ -187,7 +143,8 @@ mod tests {
     #[tokio::test]
     async fn an_operator_learns_how_a_service_is() {
         let folder = mesh_testkit::temp_dir();
-        let store = store_in(folder.path()).await;
+        let store = store_in(folder.path(), "a.db").await;
+        let audit = store_in(folder.path(), "a-audit.db").await;
         let (flags, quiet): (LogName, LogName) =
             ("flags".parse().unwrap(), "quiet".parse().unwrap());
         let epoch = random_epoch();
@@ -204,10 +161,22 @@ mod tests {
         let health = Health::new(&[]);
         health.set(Ok(()));
 
-        let status = asked(&health, Some(&store)).await;
+        let status = asked(&health, Some(&store), &audit).await;
         assert_eq!(status.service, "flag-registry");
         assert_eq!(status.time, Some(timestamp_to_wire(NOW)));
         assert_eq!(status.not_serving_reason, "");
+        let audited = status.audit_database.unwrap();
+        assert_eq!(audited.condition(), wire::DatabaseCondition::Sound);
+        let [devices] = &status.followed_logs[..] else {
+            panic!("{:?}", status.followed_logs);
+        };
+        assert_eq!(
+            (&*devices.owner, &*devices.log),
+            ("registration", "devices")
+        );
+        assert_eq!(devices.state(), wire::FollowState::Starting);
+        assert_eq!((&devices.position, &devices.stale_since), (&None, &None));
+        assert_eq!(status.clock, Some(wire::ClockStatus::default()));
         let database = status.database.unwrap();
         assert_eq!(database.condition(), wire::DatabaseCondition::Sound);
         let [of_flags, of_quiet] = &database.logs[..] else {
@@ -228,7 +197,7 @@ mod tests {
         let hash = [0; 32];
         store.went_back(&Cursor { position, hash }, "classification");
         health.set(Err(NotReady::because("log-went-back: flags")));
-        let status = asked(&health, Some(&store)).await;
+        let status = asked(&health, Some(&store), &audit).await;
         assert_eq!(status.not_serving_reason, "log-went-back: flags");
         let condition = status.database.unwrap().condition();
         assert_eq!(condition, wire::DatabaseCondition::LogWentBack);
@@ -237,12 +206,14 @@ mod tests {
     #[tokio::test]
     async fn a_service_whose_database_cannot_be_read_says_the_rest() {
         let folder = mesh_testkit::temp_dir();
-        let store = store_in(folder.path()).await;
+        let store = store_in(folder.path(), "a.db").await;
+        let audit = store_in(folder.path(), "a-audit.db").await;
         store.close().await;
         let health = Health::new(&[]);
         for store in [Some(&store), None] {
-            let status = asked(&health, store).await;
+            let status = asked(&health, store, &audit).await;
             assert_eq!(status.database, None);
+            assert!(status.audit_database.is_some());
             assert_eq!(status.not_serving_reason, "starting");
         }
     }

@@ -82,7 +82,7 @@ pub async fn run(
     let metrics = Metrics::new(&opentelemetry::global::meter("classification"));
     let flags = Flags::not_loaded(metrics.clone());
     base.follow_parties(&registration);
-    let log = base.followed("flags");
+    let log = base.followed("flag-registry", "flags");
     base.spawn(follow_flags(
         flag_registry,
         flags.clone(),

@@ -86,7 +86,7 @@ pub async fn run(
     let registration = base.call("registration", &deps.registration);
     let flag_registry = base.call("flag-registry", &deps.flag_registry);
     base.follow_parties(&registration);
-    let flags = base.followed("flags");
+    let flags = base.followed("flag-registry", "flags");
     let disputes = Disputes::default();
     let meter = opentelemetry::global::meter("csp-notification");
     base.spawn(disputes.clone().watch(store.clone(), meter, base.stop()));

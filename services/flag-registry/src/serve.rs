@@ -79,7 +79,7 @@ pub async fn run(
     let mut base = Base::open(given, Some(storage)).await?;
     let registration = base.call("registration", &deps.registration);
     base.follow_parties(&registration);
-    let devices = base.followed("devices");
+    let devices = base.followed("registration", "devices");
     base.spawn(follow_devices(
         registration.clone(),
         store.clone(),

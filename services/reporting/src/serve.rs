@@ -77,8 +77,8 @@ pub async fn run(
     let flag_registry = base.call("flag-registry", &deps.flag_registry);
     base.follow_parties(&registration);
     let followed = Followed {
-        devices: base.followed("devices"),
-        flags: base.followed("flags"),
+        devices: base.followed("registration", "devices"),
+        flags: base.followed("flag-registry", "flags"),
     };
     base.spawn(follow_devices(
         registration.clone(),
