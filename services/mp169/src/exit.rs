@@ -8,8 +8,8 @@ pub(crate) const CODES: &str = "Exit codes:\n  \
     3  refused: not authenticated or not permitted\n  \
     4  refused: a precondition does not hold, or --yes was not said\n  \
     5  refused, as a whole or in part: malformed, contradicts the record, or names nothing that exists\n  \
-    6  not available now: try again\n  \
-    7  a log is not whole (`log verify`), or went back behind what its CSP has seen (`csp lag`)\n  \
+    6  not available now: try again; or somebody does not follow a log (`log verify`)\n  \
+    7  something does not fit: a log or what was made of it (`log verify`), or what a CSP has seen (`csp lag`)\n  \
     8  refused: a quota is used up; the message says when there is room again\n  \
     9  a database is missing, damaged, or not the one that was here; nothing was touched, and the message says what to do";
 
@@ -46,6 +46,11 @@ impl Incomplete {
 #[derive(Debug, thiserror::Error)]
 #[error("not whole: {0}")]
 pub(crate) struct NotWhole(pub(crate) String);
+
+/// Nothing contradicts anything, but logs are not followed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NotFollowed(pub(crate) String);
 
 /// Whoever read the answer went away, as `head` does: the rest need not be said, and nothing failed.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 mod accept;
 mod file;
+mod followers;
 mod line;
 mod served;
 mod state;
@@ -18,10 +19,11 @@ use serde_json::{Value, json};
 use crate::cli::connection::Output;
 use crate::cli::log::{ExportArgs, LogCommand, LogsArgs, VerifyArgs};
 use crate::clients::Clients;
-use crate::exit::NotWhole;
+use crate::exit::{NotFollowed, NotWhole};
 use crate::output::{print_line, print_table};
 use crate::session::Session;
 
+use followers::Followers;
 use state::States;
 
 /// Carries out a command.
@@ -43,33 +45,45 @@ pub(crate) async fn export(args: ExportArgs) -> Result<()> {
 
 /// `log verify`
 pub(crate) async fn verify(args: VerifyArgs) -> Result<()> {
+    let asked = &args.logs.logs;
+    let mut followers = Followers::default();
+    let mut states = States::default();
     let findings = match &args.logs.database {
-        Some(path) => file::verify(path, &args.logs.logs).await?,
+        Some(path) => {
+            if args.state {
+                states = state::of_file(path).await?;
+            }
+            file::verify(path, asked).await?
+        }
         None => {
-            let logs = served::verify(&clients(&args.logs)?, &args.logs.logs).await?;
-            Findings { logs, damage: None }
+            let clients = clients(&args.logs)?;
+            if asked.is_empty() {
+                followers = Followers::ask(&clients).await;
+            }
+            if args.state {
+                states = state::served(&clients).await;
+            }
+            served::verify(&clients, asked, |at| followers.take(at)).await?
         }
     };
-    let states = match &args.logs.database {
-        _ if !args.state => States::default(),
-        Some(path) => state::of_file(path).await?,
-        None => state::served(&clients(&args.logs)?).await,
-    };
-    let shown = match args.output {
-        Output::Table => findings.show(),
-        Output::Json => findings.print(),
-    };
-    let shown = shown.and_then(|()| {
-        if args.state {
-            states.show(args.output)
-        } else {
-            Ok(())
-        }
-    });
+    let shown = findings
+        .show(args.output)
+        .and_then(|()| followers.show(args.output))
+        .and_then(|()| states.show(args.output));
     // Whoever reads the exit code alone must learn it too.
-    judge(findings.misfits().chain(states.misfits()))?;
+    judge(
+        findings
+            .misfits()
+            .chain(followers.misfits())
+            .chain(states.misfits()),
+    )?;
+    findings.unread.map_or(Ok(()), Err)?;
+    followers.unanswered()?;
     states.unanswered()?;
-    shown
+    match &followers.stuck()[..] {
+        [] => shown,
+        stuck => Err(NotFollowed(stuck.join("; ")).into()),
+    }
 }
 
 /// An error if anything does not fit.
@@ -87,14 +101,24 @@ fn clients(args: &LogsArgs) -> Result<Clients> {
 }
 
 /// What was found out.
+#[derive(Default)]
 struct Findings {
     logs: Vec<Verified>,
     /// What is wrong with the file that the logs stand in.
     damage: Option<String>,
+    /// Why a log could not be read to its end.
+    unread: Option<anyhow::Error>,
 }
 
 impl Findings {
-    fn show(&self) -> Result<()> {
+    fn show(&self, output: Output) -> Result<()> {
+        match output {
+            Output::Table => self.table(),
+            Output::Json => self.lines(),
+        }
+    }
+
+    fn table(&self) -> Result<()> {
         let rows = self.logs.iter().map(|log| {
             let (hash, finding) = match &log.found {
                 Ok(head) => (hex::encode(head.hash), "whole".to_owned()),
@@ -112,7 +136,7 @@ impl Findings {
         Ok(())
     }
 
-    fn print(&self) -> Result<()> {
+    fn lines(&self) -> Result<()> {
         for log in &self.logs {
             print_line(&finding(log))?;
         }

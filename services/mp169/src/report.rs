@@ -8,7 +8,7 @@ use mesh_types::PartyId;
 
 use crate::cli::connection::Output;
 use crate::cli::report::{ObligationArgs, PerformanceArgs, ReportCommand};
-use crate::output::{print_line, print_table};
+use crate::output::{instant, print_line, print_table};
 use crate::reading::{self, Columns};
 use crate::session::Session;
 
@@ -139,5 +139,45 @@ fn rests_on(basis: Option<&wire::ReportBasis>) -> Result<()> {
         sequence(basis.flags.as_ref()),
         sequence(basis.devices.as_ref()),
         basis.outcomes
-    ))
+    ))?;
+    not_followed(basis).iter().try_for_each(print_line)
+}
+
+/// What the report lacks, if a log that it rests on is not followed.
+fn not_followed(basis: &wire::ReportBasis) -> Vec<String> {
+    let logs = [
+        ("flags", &basis.flags_stale_since),
+        ("devices", &basis.devices_stale_since),
+    ];
+    let stale = logs.into_iter().filter(|(_, since)| since.is_some());
+    let said = stale.map(|(log, since)| {
+        let since = instant(since.as_ref());
+        format!("The log {log} is not followed since {since}: later events of it are not counted.")
+    });
+    said.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_says_since_when_a_log_is_not_followed() {
+        let since = prost_types::Timestamp {
+            seconds: 1_700_000_000,
+            nanos: 0,
+        };
+        let basis = wire::ReportBasis {
+            devices_stale_since: Some(since),
+            ..wire::ReportBasis::default()
+        };
+        let [said] = &not_followed(&basis)[..] else {
+            panic!("one log is not followed");
+        };
+        assert!(
+            said.contains("devices is not followed since 2023-11-14T22:13:20Z"),
+            "{said}"
+        );
+        assert!(not_followed(&wire::ReportBasis::default()).is_empty());
+    }
 }

@@ -17,7 +17,11 @@ const VERIFY: &str = "Every event is checked, from the first to the log's head: 
     A copy tells by its tables whose it is.\n\n\
     Not covered: events cut off at the end together with the head, which only another copy shows. \
     Compare the last hash.\n\n\
-    Exit codes: 0 everything fits; 7 something does not; others as for every command.\n\n\
+    Of a mesh that runs it is also shown where each service stands with each log that it follows, held against \
+    what the owner of the log has there; which losses operators have accepted; and who does not serve, and why \
+    not. (Not with --log.)\n\n\
+    Exit codes: 0 everything fits; 7 something does not; 6 a service cannot be asked, or has not followed a log \
+    for more than 10 seconds; others as for every command.\n\n\
     Examples:\n  \
     mp169 log verify\n  \
     mp169 log verify --log flags --output json\n  \

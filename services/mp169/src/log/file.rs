@@ -39,6 +39,7 @@ pub(super) async fn verify(path: &Path, asked: &[LogName]) -> Result<Findings> {
             .filter(|log| is_asked(asked, &log.log))
             .collect(),
         damage,
+        unread: None,
     })
 }
 

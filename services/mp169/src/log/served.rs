@@ -17,12 +17,13 @@ use mesh_api::csp_notification::v1::{
 use mesh_api::flag_registry::v1::FollowFlagsRequest;
 use mesh_api::registration::v1::{FollowDevicesRequest, FollowPartiesRequest};
 use mesh_follow::{Body, FollowResponse};
+use mesh_store::log::Head;
 use mesh_store::verify::{Checker, Found, Verified};
 use mesh_types::{Epoch, LogName, Sequence, Timestamp};
 use tonic::{Response, Status, Streaming};
 
 use super::line::Line;
-use super::read_stamp;
+use super::{Findings, read_stamp};
 use crate::cli::audit::log_of;
 use crate::cli::log::ExportArgs;
 use crate::clients::Clients;
@@ -35,35 +36,54 @@ const ALL: [&str; 3] = ["parties", "devices", "flags"];
 /// In front of a CSP's name.
 const CSP: &str = "csp/";
 
-/// Checks the logs that are asked for, each up to where its head was when it was opened.
-pub(super) async fn verify(clients: &Clients, asked: &[LogName]) -> Result<Vec<Verified>> {
-    let mut all = Vec::new();
+/// Checks the logs that are asked for, each up to where its head was when it was opened. `seen` hears of
+/// the beginning of each and of each event that fits.
+pub(super) async fn verify(
+    clients: &Clients,
+    asked: &[LogName],
+    mut seen: impl FnMut(&Head),
+) -> Result<Findings> {
+    let mut findings = Findings::default();
     for log in logs(asked)? {
-        let head = head(clients, &log).await?;
-        let progress = Progress::new(log.as_str(), head.sequence);
-        let start = position_from_wire(&head).context("the service names no position")?;
-        let first_epoch = first_epoch(clients, &head).await?;
-        let mut checker = Checker::new(&start, first_epoch, Some(read_stamp));
-        let mut misfit = None;
-        read(clients, &head, 0, head.sequence, |entry| {
-            progress.step(1);
-            match checker.take(found(&head, &entry)) {
-                Ok(()) => Ok(ControlFlow::Continue(())),
-                Err(does_not_fit) => {
-                    misfit = Some(does_not_fit);
-                    Ok(ControlFlow::Break(()))
-                }
+        match check(clients, &log, &mut seen).await {
+            Ok(verified) => findings.logs.push(verified),
+            // It does not keep the others from being checked.
+            Err(error) => {
+                findings.unread.get_or_insert(error);
             }
-        })
-        .await?;
-        let reached = checker.reached().clone();
-        all.push(Verified {
-            log: log.to_string(),
-            fit: reached.position.sequence,
-            found: misfit.map_or(Ok(reached), Err),
-        });
+        }
     }
-    Ok(all)
+    Ok(findings)
+}
+
+async fn check(clients: &Clients, log: &LogName, seen: &mut impl FnMut(&Head)) -> Result<Verified> {
+    let head = head(clients, log).await?;
+    let progress = Progress::new(log.as_str(), head.sequence);
+    let start = position_from_wire(&head).context("the service names no position")?;
+    let first_epoch = first_epoch(clients, &head).await?;
+    let mut checker = Checker::new(&start, first_epoch, Some(read_stamp));
+    seen(checker.reached());
+    let mut misfit = None;
+    read(clients, &head, 0, head.sequence, |entry| {
+        progress.step(1);
+        match checker.take(found(&head, &entry)) {
+            Ok(()) => {
+                seen(checker.reached());
+                Ok(ControlFlow::Continue(()))
+            }
+            Err(does_not_fit) => {
+                misfit = Some(does_not_fit);
+                Ok(ControlFlow::Break(()))
+            }
+        }
+    })
+    .await?;
+    let reached = checker.reached().clone();
+    Ok(Verified {
+        log: log.to_string(),
+        fit: reached.position.sequence,
+        found: misfit.map_or(Ok(reached), Err),
+    })
 }
 
 /// Prints the events that are asked for.

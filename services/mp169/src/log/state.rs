@@ -157,6 +157,9 @@ impl States {
     }
 
     fn table(&self) -> Result<()> {
+        if self.all.is_empty() {
+            return Ok(());
+        }
         let rows = self.all.iter().flat_map(State::rows);
         print_table(&HEADER, rows.collect())?;
         for state in &self.all {

@@ -1,6 +1,7 @@
 //! Logs checked by the command and by another language: served, copied, and damaged.
 
 mod accept;
+mod followers;
 mod state;
 mod world;
 
@@ -85,7 +86,10 @@ fn as_the_script_says(findings: &[u8]) -> Vec<String> {
             text(&log["hash"])
         ),
     };
-    json_lines(findings).into_iter().map(says).collect()
+    // Other lines are about followers and states.
+    let lines = json_lines(findings).into_iter();
+    let logs = lines.filter(|line| line.get("fit").is_some());
+    logs.map(says).collect()
 }
 
 fn mp169(args: &[&str]) -> Output {

@@ -69,7 +69,16 @@ async fn after_a_lost_disk_a_backup_is_put_in_place_and_what_is_lost_is_said() {
     let world = World::again(home).await;
     the_flag_is_lost(&world).await;
     // Over the change of history, too.
-    world.ends_with(0, &["log", "verify"]).await;
+    let verified = world.ends_with(0, &["log", "verify"]).await;
+    let verified = String::from_utf8(verified).unwrap();
+    assert!(
+        verified.contains("flags began a new history after event 3"),
+        "{verified}"
+    );
+    assert!(
+        verified.contains("by operator (a test): event 4 is lost"),
+        "{verified}"
+    );
     world.stop().await;
 }
 
