@@ -51,8 +51,9 @@ const ACCEPT_LOSS: &str = "For a database that is older than it was, or of which
     own log. A flag whose event is lost is not set any more: tell its supplier, who sets it again.\n\n\
     Without --yes nothing is changed: what would be accepted is shown, and the exit code is 4, or 0 with \
     --dry-run.\n\n\
-    Example:\n  \
-    mp169 log accept-loss --database backup/flag-registry.db --reason 'disk lost, ticket 117' --dry-run";
+    Examples:\n  \
+    mp169 log accept-loss --log flags --reason 'disk lost, ticket 117' --dry-run\n  \
+    mp169 log accept-loss --database flag-registry.db --reason 'disk lost, ticket 117' --yes";
 
 /// `log`
 #[derive(Debug, Subcommand)]
@@ -119,8 +120,14 @@ pub struct ExportArgs {
 #[derive(Debug, Args)]
 pub struct AcceptLossArgs {
     /// The database of the service that is stopped.
-    #[arg(long, value_name = "FILE", value_parser = database)]
-    pub database: PathBuf,
+    #[arg(long, value_name = "FILE", value_parser = database, required_unless_present = "log", conflicts_with = "log")]
+    pub database: Option<PathBuf>,
+    /// Instead: a log of that database, such as flags, in the folder of a mesh.
+    #[arg(long, value_name = "NAME")]
+    pub log: Option<LogName>,
+    /// The folder of the mesh that has the log.
+    #[arg(long, env = "MP169_HOME", default_value = "mp169-data")]
+    pub home: PathBuf,
     /// Why: kept in the database. No personal data.
     #[arg(long)]
     pub reason: String,

@@ -23,6 +23,20 @@ async fn a_loss_is_shown_before_it_is_accepted_and_then_everybody_goes_on() {
     assert_eq!(flags["goes_on_after"], FLAGS.to_string());
     assert_eq!(flags["lost"][0]["seen_up_to"], (FLAGS + 1).to_string());
     assert_eq!(flags["lost"][0]["by"], "the witness");
+    // By the name of the log, too.
+    let by_log = ["log", "accept-loss", "--reason", "a test", "--dry-run"];
+    let by_log = |more: &[&str]| {
+        let home = home.path().to_str().unwrap();
+        mp169(&[&by_log[..], &["--home", home], more].concat())
+    };
+    let named = by_log(&["--log", "flags", "--output", "json"]);
+    let named: Value = serde_json::from_slice(&named.stdout).unwrap();
+    for told in ["database", "log", "ended_epoch", "goes_on_after", "lost"] {
+        assert_eq!(named[told], flags[told], "{named}");
+    }
+    let nobodys = by_log(&["--log", "outcomes"]);
+    assert_eq!(nobodys.status.code(), Some(2), "{nobodys:?}");
+    assert_eq!(by_log(&[]).status.code(), Some(2), "neither is named");
     let unconfirmed = accept(&database, &[]);
     assert_eq!(unconfirmed.status.code(), Some(4), "{unconfirmed:?}");
     assert!(std::fs::read(&database).unwrap() == before);
