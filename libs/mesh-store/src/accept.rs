@@ -13,6 +13,7 @@ use sqlx::migrate::Migrator;
 use crate::cursor::{self, Cursor};
 use crate::database::Unfit;
 use crate::dispute::{self, Dispute};
+use crate::history::Seen;
 use crate::log::{self, Head};
 use crate::offline::OfflineFile;
 use crate::open::LIBRARY;
@@ -20,7 +21,10 @@ use crate::sqlite::{self, Conn, Pool, beside, lock, sync_folder};
 use crate::verify::verify;
 use crate::witness::file::{Beside, SUFFIX, WitnessFile, read};
 use crate::witness::{Identity, Remembered};
-use crate::{StoreError, sequence_to_db};
+use crate::{StoreError, seen, sequence_to_db};
+
+/// Who has seen what the operator says.
+const ASKED: &str = "whoever was asked";
 
 /// An operator's word.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub struct Decision {
     pub reason: String,
     /// When.
     pub at: Timestamp,
+    /// What somebody is known to have seen of logs, beside what the database and its witness say of that.
+    pub seen: Vec<Cursor>,
 }
 
 /// A history that somebody has seen more of than is there.
@@ -40,7 +46,7 @@ pub struct Lost {
     pub epoch: Epoch,
     /// The last event of it that was seen.
     pub seen_up_to: Sequence,
-    /// By whom: `the witness`, a follower, or whoever disputes the log.
+    /// By whom: `the witness`, a follower, whoever disputes the log, or whom the operator has asked.
     pub by: String,
 }
 
@@ -269,10 +275,19 @@ async fn write(
         cursors: cursor::all(conn).await?,
         claims: Vec::new(),
     };
-    let disputes = dispute::all(conn).await?;
+    let mut claims = dispute::all(conn).await?;
+    for seen in &decision.seen {
+        if seen::judge(conn, seen).await? == Seen::WentBack {
+            claims.push(Dispute {
+                seen: seen.clone(),
+                by: ASKED.to_owned(),
+                since: decision.at,
+            });
+        }
+    }
     for head in &heads {
         let begun = log::random_epoch();
-        let lost = lost(head, before, &disputes);
+        let lost = lost(head, before, &claims);
         for Lost {
             epoch, seen_up_to, ..
         } in &lost

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
+use mesh_store::cursor::Cursor;
 use mesh_store::{Accepted, Decision, NewHistory, StoreError};
-
 use mesh_types::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -21,11 +21,12 @@ const BY: &str = "operator";
 const BESIDE: [&str; 2] = [".witness", "-wal"];
 
 /// What an operator decides now.
-pub(crate) fn decision(reason: &str) -> Decision {
+pub(crate) fn decision(reason: &str, seen: &[Cursor]) -> Decision {
     Decision {
         by: BY.to_owned(),
         reason: reason.to_owned(),
         at: SystemClock.now(),
+        seen: seen.to_vec(),
     }
 }
 

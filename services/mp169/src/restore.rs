@@ -11,20 +11,28 @@ use crate::backup::manifest::{MANIFEST, digest};
 use crate::backup::{KEYS, copy_folder};
 use crate::cli::restore::RestoreArgs;
 use crate::denied::DENIED_FILE;
-use crate::exit::NotWhole;
+use crate::exit::{NotWhole, Usage};
 use crate::home::Folder;
 use crate::loss::{decision, explain, rehearsal, show};
+use crate::service::Service;
 
 /// Carries out the command.
 pub(crate) async fn run(args: RestoreArgs) -> Result<()> {
     let files = checked(&args)?;
+    for seen in &args.seen {
+        let log = &seen.position.log;
+        let file = Service::database_of(log.as_str());
+        if !file.is_some_and(|file| files.contains(&file)) {
+            return Err(Usage(format!("no database that is restored has the log {log}")).into());
+        }
+    }
     let _claim = if args.consent.yes {
         put_keys_back(&args)?;
         Some(Folder::open(&args.home)?.claim()?)
     } else {
         None
     };
-    let decision = decision(&args.reason);
+    let decision = decision(&args.reason, &args.seen);
     let mut all = Vec::new();
     for file in files {
         let (backup, database) = (args.from.join(&file), args.home.join(&file));

@@ -416,6 +416,7 @@ pub(super) fn decision() -> Decision {
         by: "operator".to_owned(),
         reason: "a test".to_owned(),
         at: SystemClock.now(),
+        seen: Vec::new(),
     }
 }
 

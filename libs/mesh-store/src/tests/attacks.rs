@@ -396,6 +396,7 @@ fn decision() -> crate::Decision {
         by: "an operator".to_owned(),
         reason: "the disk was lost".to_owned(),
         at: Timestamp::from_micros(9),
+        seen: Vec::new(),
     }
 }
 
@@ -481,6 +482,41 @@ async fn a_backup_is_put_in_place_and_what_is_lost_is_said() -> Checked {
     assert!(restored.kept.iter().all(|kept| kept.exists()));
     assert_eq!(restored.logs[0].lost[0].seen_up_to, 31);
     attacked.open().await?;
+    Ok(())
+}
+
+/// The disk is lost with the witness, and somebody else knows how far the log was.
+#[tokio::test]
+async fn what_somebody_has_seen_is_lost_though_the_witness_is_gone() -> Checked {
+    let attacked = Attacked::with_events(30).await?;
+    let store = attacked.open().await?;
+    let backup = attacked.folder.path().join("backup.db");
+    crate::backup(&attacked.path(), &backup).await?;
+    let known = reached(&store).await?;
+    append(&store, 5).await?;
+    let seen = reached(&store).await?;
+    store.close().await;
+    drop(store);
+    for suffix in ["", ".witness"] {
+        std::fs::remove_file(beside(&attacked.path(), suffix))?;
+    }
+    // What is there is not lost.
+    let decision = crate::Decision {
+        seen: vec![known, seen.clone()],
+        ..decision()
+    };
+    let restored = crate::restore(&backup, &attacked.path(), false, &decision).await?;
+    let [lost] = &restored.logs[0].lost[..] else {
+        panic!("{restored:?}");
+    };
+    assert_eq!(lost.seen_up_to, 35);
+    let store = attacked.open().await?;
+    assert_eq!(store.judge_seen(&seen).await?, Seen::Accepted);
+    let mut conn = store.readers().acquire().await?;
+    let [history] = &crate::history::histories(&mut conn, &"flags".parse()?).await?[..] else {
+        panic!("one history is over");
+    };
+    assert_eq!((history.ended_after, history.seen_up_to), (30, 35));
     Ok(())
 }
 

@@ -33,6 +33,7 @@ async fn an_accepted_loss_answers_what_is_disputed() -> Checked {
         by: "an operator".to_owned(),
         reason: "an older file".to_owned(),
         at: Timestamp::from_micros(9),
+        seen: Vec::new(),
     };
     let accepted = crate::accept_loss(&folder.path().join("store.db"), &decision).await?;
     let lost: Vec<_> = accepted.logs.iter().map(|log| log.lost.clone()).collect();

@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use mesh_store::cursor::Cursor;
+use mesh_types::Position;
 
 use super::connection::Output;
+use super::csp::Place;
 
 pub(super) const RESTORE: &str = "The mesh must be stopped. Each file is checked against manifest.json first. A database that is \
     still there is left alone unless --replace is given; it is then kept beside the new one, as its \
@@ -35,6 +38,11 @@ pub struct RestoreArgs {
     /// Put a copy in place of a database that is there, too.
     #[arg(long)]
     pub replace: bool,
+    /// What somebody has seen of a log, for when the witness is lost, too: it is shown with what is lost.
+    /// The log, =, and the event as `mp169 csp watch` says it at its end, such as csp/north=7@EPOCH:HASH.
+    /// Give it once for each.
+    #[arg(long, value_name = "LOG=EVENT", value_parser = seen)]
+    pub seen: Vec<Cursor>,
     /// Why: kept in each database. No personal data.
     #[arg(long)]
     pub reason: String,
@@ -55,4 +63,38 @@ pub struct Consent {
     /// Only show what would come of it.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Reads what somebody has seen of a log.
+fn seen(text: &str) -> Result<Cursor, String> {
+    let wrong = || "what was seen is LOG=SEQUENCE@EPOCH:HASH".to_owned();
+    let (log, event) = text.split_once('=').ok_or_else(wrong)?;
+    let place: Place = event.parse().map_err(|_| wrong())?;
+    let (epoch, hash) = place.seen.ok_or_else(wrong)?;
+    let position = Position {
+        log: log.parse().map_err(|_| wrong())?,
+        epoch,
+        sequence: place.sequence,
+    };
+    Ok(Cursor { position, hash })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_is_read_as_a_csp_says_it() {
+        let hash = "07".repeat(32);
+        let cursor = seen(&format!("csp/north=7@9:{hash}")).unwrap();
+        assert_eq!(cursor.position.log.as_str(), "csp/north");
+        assert_eq!(cursor.position.epoch.get(), 9);
+        assert_eq!((cursor.position.sequence, cursor.hash), (7, [7; 32]));
+        let without = [
+            format!("7@9:{hash}"),
+            "flags=7".to_owned(),
+            "flags=".to_owned(),
+        ];
+        assert!(without.iter().all(|text| seen(text).is_err()));
+    }
 }

@@ -16,7 +16,7 @@ use crate::service::Service;
 pub(super) async fn run(args: AcceptLossArgs) -> Result<()> {
     let database = &database(&args)?;
     let explain = |error| explain(database, error);
-    let decision = decision(&args.reason);
+    let decision = decision(&args.reason, &[]);
     let accepted = if args.consent.yes {
         accept_loss(database, &decision).await.map_err(explain)?
     } else {
