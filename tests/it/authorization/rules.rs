@@ -2,7 +2,7 @@
 //! copy of the contracts, and the server that offers it does not start.
 
 use std::collections::BTreeSet;
-use std::fmt::Display;
+use std::error::Error;
 
 use mesh_authz::{RuleError, Rules};
 use mesh_rpc::Drained;
@@ -129,8 +129,12 @@ async fn start(service: Service, folder: &Folder, contracts: &'static [u8]) -> R
     }
 }
 
-fn ended(how: Result<Drained, impl Display>) -> Result<(), String> {
-    how.map(|_| ()).map_err(|error| error.to_string())
+/// How a server ended: the last cause, if it did not start.
+fn ended(how: Result<Drained, impl Error>) -> Result<(), String> {
+    how.map(|_| ()).map_err(|error| {
+        let cause = error.source().map(ToString::to_string);
+        cause.unwrap_or_else(|| error.to_string())
+    })
 }
 
 #[tokio::test]
