@@ -131,5 +131,6 @@ fn decision(at: i64) -> Decision {
         by: "an operator".to_owned(),
         reason: "a test".to_owned(),
         at: Timestamp::from_micros(at),
+        seen: Vec::new(),
     }
 }

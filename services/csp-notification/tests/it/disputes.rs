@@ -179,6 +179,7 @@ async fn an_accepted_loss_has_the_csp_start_over_with_the_registrys_table() {
                 by: "an operator".into(),
                 reason: "a test".into(),
                 at: Timestamp::from_micros(1),
+                seen: Vec::new(),
             };
             let accepted = accept_loss(database, &decision).await.unwrap();
             let lost = accepted.logs.iter().flat_map(|log| &log.lost);

@@ -247,15 +247,17 @@ fn said(difference: &wire::StateDifference) -> String {
         column,
         ..
     } = difference;
+    let from = match sequence {
+        0 => String::new(),
+        sequence => format!(" from event {sequence}"),
+    };
     match difference.kind() {
-        Kind::Missing => format!("{table}: the row of {key} from event {sequence} is missing"),
-        Kind::Surplus => format!("{table}: no event made the row of {key} from {sequence}"),
-        Kind::Column => {
-            format!("{table}: {column} of {key} from event {sequence} is not as the log has it")
-        }
+        Kind::Missing => format!("{table}: the row of {key}{from} is missing"),
+        Kind::Surplus => format!("{table}: nothing made the row of {key}{from}"),
+        Kind::Column => format!("{table}: {column} of {key}{from} is not as it was made"),
         kind @ Kind::Unspecified => {
             let kind = short(kind.as_str_name(), "STATE_DIFFERENCE_KIND_");
-            format!("{table}: {kind} of {key} from event {sequence}")
+            format!("{table}: {kind} of {key}{from}")
         }
     }
 }

@@ -54,7 +54,7 @@ async fn services_compare_their_rows_with_their_logs_when_they_are_asked() {
     assert_eq!(found.status.code(), Some(7), "{found:?}");
     let said = String::from_utf8(found.stdout).unwrap();
     let esme = Home::new(8).esme();
-    let expected = format!("flag_entry: flagged of {esme} from event 3 is not as the log has it");
+    let expected = format!("flag_entry: flagged of {esme} from event 3 is not as it was made");
     assert!(said.contains(&expected), "{said}");
     let said = String::from_utf8(found.stderr).unwrap();
     assert!(said.contains("the state of flag-registry"), "{said}");
