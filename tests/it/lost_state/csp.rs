@@ -119,7 +119,19 @@ impl Csp {
         .await;
     }
 
-    /// How long nothing told it of a change; `None` if nothing has done so yet.
+    /// Waits until it has heard that news may be missing.
+    pub(super) async fn is_stale(&self) {
+        wait_until(
+            &format!("{} to know that it is stale", self.id),
+            async || {
+                let is_stale = self.kept().heard.is_stale();
+                is_stale.then_some(()).ok_or("it does not")
+            },
+        )
+        .await;
+    }
+
+    /// The longest time in which nothing told it of a change; `None` while nothing does.
     pub(super) fn silence(&self, change: &Change) -> Option<Duration> {
         self.kept().heard.silence(change)
     }

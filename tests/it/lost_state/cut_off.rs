@@ -29,6 +29,14 @@ async fn a_csp_knows_within_ten_seconds_that_changes_do_not_reach_it() {
     town.set(17..27).await;
     town.lift(7..12).await;
     never_silent(&csps, &town.changes()).await;
+    // So does one that has never heard of flag-registry.
+    town.stop(Service::CspNotification).await;
+    town.start_by_way_of(Service::CspNotification, Service::FlagRegistry, way.address)
+        .await;
+    for csp in &csps {
+        csp.is_stale().await;
+    }
+    never_silent(&csps, &town.changes()).await;
     let mended = way.mend().await;
     town.set(27..30).await;
     all_agree(town.folder(), &csps).await;

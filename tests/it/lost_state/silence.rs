@@ -45,35 +45,51 @@ impl Heard {
 
     /// Whether the last word about the stream says that nothing is missing.
     pub(super) fn is_current(&self) -> bool {
-        let words = self.0.iter().rev().map(|(_, word)| word);
-        let mut of_stream = words.filter(|word| !matches!(word, Word::Device { .. }));
-        of_stream.next() == Some(&Word::Current)
+        latest(&self.0, is_of_stream) == Some(&Word::Current)
     }
 
-    /// How long nothing told of the change; `None` if nothing has done so yet.
+    /// Whether the last word about the stream says that news may be missing.
+    pub(super) fn is_stale(&self) -> bool {
+        latest(&self.0, is_of_stream) == Some(&Word::Stale)
+    }
+
+    /// The longest time in which nothing told of the change; `None` while nothing does.
     pub(super) fn silence(&self, change: &Change) -> Option<Duration> {
-        let says_so = |word: &Word| match word {
-            Word::Device { id, reduced } => *id == change.device && *reduced == change.reduced,
-            Word::Stale | Word::Detached => true,
-            Word::Current => false,
+        let is_of_device =
+            |word: &Word| matches!(word, Word::Device { id, .. } if *id == change.device);
+        let told = Word::Device {
+            id: change.device.clone(),
+            reduced: change.reduced,
         };
-        let (before, after) = self
-            .0
-            .split_at(self.0.partition_point(|(at, _)| *at <= change.since));
-        let last = |of: fn(&Word, &str) -> bool| {
-            let mut words = before.iter().rev().map(|(_, word)| word);
-            words.find(|word| of(word, &change.device))
-        };
-        let of_device =
-            last(|word, device| matches!(word, Word::Device { id, .. } if id == device));
-        let of_stream = last(|word, _| !matches!(word, Word::Device { .. }));
-        // Whoever never attached waits for nothing.
-        if of_device.is_some_and(says_so) || of_stream.is_none_or(says_so) {
+        let since = self.0.partition_point(|(at, _)| *at <= change.since);
+        let (before, after) = self.0.split_at(since);
+        if latest(before, is_of_device) == Some(&told) {
             return Some(Duration::ZERO);
         }
-        let (at, _) = after.iter().find(|(_, word)| says_so(word))?;
-        Some(*at - change.since)
+        let is_silent = latest(before, is_of_stream) == Some(&Word::Current);
+        let mut silent_since = is_silent.then_some(change.since);
+        let mut longest = Duration::ZERO;
+        for (at, word) in after {
+            let silence = silent_since.map(|since| *at - since);
+            longest = longest.max(silence.unwrap_or_default());
+            match word {
+                Word::Device { .. } if *word == told => return Some(longest),
+                Word::Device { .. } => {}
+                Word::Stale | Word::Detached => silent_since = None,
+                Word::Current => silent_since = silent_since.or(Some(*at)),
+            }
+        }
+        silent_since.is_none().then_some(longest)
     }
+}
+
+fn latest(words: &[(Instant, Word)], is_meant: impl Fn(&Word) -> bool) -> Option<&Word> {
+    let mut words = words.iter().rev().map(|(_, word)| word);
+    words.find(|word| is_meant(word))
+}
+
+const fn is_of_stream(word: &Word) -> bool {
+    !matches!(word, Word::Device { .. })
 }
 
 /// Fails if a CSP was without a word about one of its changes for longer than it may be. Says how long
