@@ -38,6 +38,8 @@ async fn services_compare_their_rows_with_their_logs_when_they_are_asked() {
     let flags = states("flag-registry");
     assert_eq!(flags[0]["comparison"]["fit"], "3", "{flags:?}");
     assert_eq!(flags[1]["file_is_whole"], true, "{flags:?}");
+    let figures = states("reporting");
+    assert_eq!(figures[0]["comparison"]["log"], "outcomes", "{figures:?}");
     let none = states("classification");
     assert_eq!(none[0]["remark"], "it keeps no database", "{none:?}");
     let table = world.run(&["log", "verify", "--state"]);
