@@ -47,3 +47,4 @@ mod subscription;
 pub use mesh_service::RunError;
 pub use serve::{Deps, SERVICE, run};
 pub use store::MIGRATIONS;
+pub use store::foldings;

@@ -103,7 +103,7 @@ pub async fn run(
     let rows = store.clone();
     base.compare_state(move || {
         let store = rows.clone();
-        async move { foldings(&store).await }
+        async move { foldings(&mut *store.snapshot().await?).await }
     });
     // The flag registry need not answer: CSPs get what is known.
     let able = store.clone();

@@ -24,7 +24,7 @@ use mesh_types::{CspId, Position, Sequence};
 use crate::subscription::{Subscription, log_of};
 use rows::{ReducedRow, SubscriptionRow};
 
-pub(crate) use fold::foldings;
+pub use fold::foldings;
 
 pub(crate) use batch::{Command, CspLogs, FlagChange, Followed, SnapshotOfFlags};
 

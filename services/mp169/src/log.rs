@@ -53,7 +53,7 @@ pub(crate) async fn verify(args: VerifyArgs) -> Result<()> {
             if args.state {
                 states = state::of_file(path).await?;
             }
-            file::verify(path, asked).await?
+            file::verify(path, asked, args.state).await?
         }
         None => {
             let clients = clients(&args.logs)?;
@@ -126,10 +126,11 @@ impl Findings {
             };
             vec![log.log.clone(), log.fit.to_string(), hash, finding]
         });
-        print_table(
-            &["log", "events that fit", "hash of the last", "finding"],
-            rows.collect(),
-        )?;
+        // A database without logs can be damaged all the same.
+        if !self.logs.is_empty() {
+            let header = ["log", "events that fit", "hash of the last", "finding"];
+            print_table(&header, rows.collect())?;
+        }
         if let Some(damage) = &self.damage {
             print_line(&format_args!("The database file is damaged: {damage}"))?;
         }

@@ -13,7 +13,7 @@ use mesh_api::csp_notification::v1::{CauseClass, CspFlagChange, CspFlagState};
 use mesh_store::fold::{Folded, Folding, PAGE, Unlike, Walk, found};
 use mesh_store::log::{self, Head};
 use mesh_store::sqlite::Conn;
-use mesh_store::{CURRENT, Store, StoreError, sequence_from_db};
+use mesh_store::{CURRENT, StoreError, sequence_from_db};
 use mesh_types::{CspId, Position, Sequence};
 use prost::Message as _;
 
@@ -68,11 +68,10 @@ struct Event {
     flags: Position,
 }
 
-/// Of every CSP that has a log, or a row.
-pub(crate) async fn foldings(store: &Store) -> Result<Vec<CspFolding>, StoreError> {
-    let mut tx = store.snapshot().await?;
-    let heads = log::heads(&mut tx, "csp/").await?;
-    let mut csps = rows::everybody(&mut tx).await?;
+/// Of every CSP that has a log, or a row. What `conn` reads is one committed state.
+pub async fn foldings(conn: &mut Conn) -> Result<Vec<impl Folding + use<>>, StoreError> {
+    let heads = log::heads(conn, "csp/").await?;
+    let mut csps = rows::everybody(conn).await?;
     for head in &heads {
         let name = head.position.log.as_str().trim_start_matches("csp/");
         let name = name.parse();

@@ -12,9 +12,9 @@ const VERIFY: &str = "Every event is checked, from the first to the log's head: 
     added or moved, that its octets give its hash, that its hash rests on the one before it, and that \
     number and time beside it are those in it. Of a database file all columns of the logs are checked, \
     and then the file's own form.\n\n\
-    With --state each service compares its other tables with its log as well, row by row, and checks its \
-    database file; a service in which something does not fit takes no writes from then on. \
-    A copy tells by its tables whose it is.\n\n\
+    With --state each service compares its other tables with its log as well, row by row (reporting, which \
+    has no log, with each other), and checks its database file; a service in which something does not fit \
+    takes no writes from then on. A copy tells by its tables whose it is.\n\n\
     Not covered: events cut off at the end together with the head, which only another copy shows. \
     Compare the last hash.\n\n\
     Of a mesh that runs it is also shown where each service stands with each log that it follows, held against \

@@ -14,8 +14,9 @@ use crate::cli::log::ExportArgs;
 use crate::output::print_line;
 use crate::progress::Progress;
 
-/// Checks the logs of the file at `path` that are asked for, and the file.
-pub(super) async fn verify(path: &Path, asked: &[LogName]) -> Result<Findings> {
+/// Checks the logs of the file at `path` that are asked for, and the file. One without logs is refused,
+/// unless there is `more` to check in it.
+pub(super) async fn verify(path: &Path, asked: &[LogName], more: bool) -> Result<Findings> {
     let explain = |error| explain(path, error);
     let mut file = OfflineFile::open(path).await.map_err(explain)?;
     let heads = file.heads().await.map_err(explain)?;
@@ -31,8 +32,10 @@ pub(super) async fn verify(path: &Path, asked: &[LogName]) -> Result<Findings> {
         .map_err(explain)?;
     let damage = file.damage().await.map_err(explain)?;
     drop(progress);
-    let names = logs.iter().map(|log| log.log.as_str());
-    all_are_there(path, asked, &names.collect::<Vec<_>>())?;
+    let names: Vec<_> = logs.iter().map(|log| log.log.as_str()).collect();
+    if !more || !names.is_empty() {
+        all_are_there(path, asked, &names)?;
+    }
     Ok(Findings {
         logs: logs
             .into_iter()

@@ -76,7 +76,7 @@ async fn ask(clients: &Clients, service: Service) -> Result<State> {
                 state.remark = Some("it keeps no database");
             }
             Some(Part::Started(started)) if !started.compares_rows => {
-                state.remark = Some("its rows are not compared with a log");
+                state.remark = Some("its rows are not compared with anything");
             }
             Some(Part::Comparison(comparison)) => state.comparisons.push(comparison),
             Some(Part::File(file)) => {
@@ -105,7 +105,7 @@ pub(super) async fn of_file(path: &Path) -> Result<States> {
     };
     match compare(&mut file).await {
         Ok(Some(all)) => state.comparisons.extend(all.iter().map(comparison_to_wire)),
-        Ok(None) => state.remark = Some("its rows are not compared with a log"),
+        Ok(None) => state.remark = Some("its rows are not compared with anything"),
         Err(error @ StoreError::Inconsistent { .. }) => {
             state.comparisons.push(wire::StateComparison {
                 unreadable: error.to_string(),
@@ -123,14 +123,20 @@ pub(super) async fn of_file(path: &Path) -> Result<States> {
 /// Each service folds its own log; the file tells by its tables whose it is.
 async fn compare(file: &mut OfflineFile) -> Result<Option<Vec<Folded>>, StoreError> {
     let is_of = |table| file.has_table(table);
-    let (registration, flag_registry) = (is_of("registration"), is_of("flag_entry"));
+    let [registration, flags, csps, outcomes] =
+        ["registration", "flag_entry", "reduced_device", "outcome"].map(is_of);
     let conn = file.conn();
     let folded = if registration {
         let foldings = registration::foldings(conn).await?;
         compare_copy(conn, foldings).await?
-    } else if flag_registry {
+    } else if flags {
         let foldings = flag_registry::foldings(conn).await?;
         compare_copy(conn, foldings).await?
+    } else if csps {
+        let foldings = csp_notification::foldings(conn).await?;
+        compare_copy(conn, foldings).await?
+    } else if outcomes {
+        compare_copy(conn, reporting::store::ReportFolding::all()).await?
     } else {
         return Ok(None);
     };
@@ -211,10 +217,10 @@ impl State {
             let finding = if !comparison.unreadable.is_empty() {
                 comparison.unreadable.clone()
             } else if fits(comparison) {
-                "as the log has them".to_owned()
+                "as they were made".to_owned()
             } else {
                 let differ = comparison.differences.len() as u64 + comparison.more;
-                format!("{differ} not as the log has them")
+                format!("{differ} not as they were made")
             };
             vec![
                 self.of.clone(),

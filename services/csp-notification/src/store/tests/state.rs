@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mesh_store::fold::{self, Difference, Folding as _, Unlike};
+use mesh_store::fold::{self, Difference, Folding, Unlike};
 use mesh_store::{CURRENT, Trouble};
 use sqlx::Connection as _;
 
@@ -11,10 +11,15 @@ use super::{Fixture, Fresh, LIFTED, MOVED, SET, device, flags, next_history, res
 use crate::store::{Command, FlagChange, Followed, foldings, projected};
 use crate::subscription::OwnCsp;
 
+async fn begun(fixture: &Fixture) -> Vec<impl Folding + use<>> {
+    let mut snapshot = fixture.store.snapshot().await.unwrap();
+    foldings(&mut snapshot).await.unwrap()
+}
+
 /// Of all CSPs: how many rows were as their log has them, and which were not.
 async fn compared(fixture: &Fixture) -> (u64, Vec<Difference>) {
     let (mut fit, mut differences) = (0, Vec::new());
-    for folding in foldings(&fixture.store).await.unwrap() {
+    for folding in begun(fixture).await {
         let compared = fold::compare(&fixture.store, folding, Duration::ZERO);
         let compared = compared.await.unwrap();
         fit += compared.fit;
@@ -144,7 +149,7 @@ async fn tell(fixture: &Fixture, numbers: std::ops::Range<u16>, hub: u8, states:
 pub(super) async fn what_is_written_meanwhile_is_no_difference(fresh: Fresh) {
     let fixture = Fixture::open(fresh).await;
     tell(&fixture, 0..1_000, 0xC1, SET).await;
-    let mut folding = foldings(&fixture.store).await.unwrap().pop().unwrap();
+    let mut folding = begun(&fixture).await.pop().unwrap();
     let mut conn = fixture.store.readers().acquire().await.unwrap();
     for _ in 0..2 {
         assert!(folding.page(&mut conn).await.unwrap());
