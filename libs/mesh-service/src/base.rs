@@ -49,6 +49,13 @@ pub struct Storage {
     pub writer: WriterTask,
 }
 
+impl Storage {
+    async fn close(self) {
+        self.writer.shutdown().await;
+        self.store.close().await;
+    }
+}
+
 /// What every service has: the record of its calls, its directory of parties, its health, what
 /// operators learn of it, and the tasks beside its server. The service adds what is its own, and then
 /// has it [served](Base::serve).
@@ -69,19 +76,38 @@ pub struct Base {
 
 impl Base {
     /// Reads the contracts, opens the database of the audit, and starts to watch the clock and the
-    /// database. Without `storage` the service keeps none.
+    /// database. Without `storage` the service keeps none. If that fails the database is closed.
     pub async fn open(given: Given, storage: Option<Storage>) -> Result<Self, RunError> {
+        let mut base = match Self::without_storage(given).await {
+            Ok(base) => base,
+            Err(error) => {
+                if let Some(storage) = storage {
+                    storage.close().await;
+                }
+                return Err(error);
+            }
+        };
+        base.storage = storage;
+        let (service, clock) = (base.given.service, base.clock());
+        base.spawn(watch_clock(service, clock, base.store(), base.stop()));
+        if let Some(store) = base.store() {
+            base.spawn(watch_storage(service, store, base.stop()));
+        }
+        Ok(base)
+    }
+
+    async fn without_storage(given: Given) -> Result<Self, RunError> {
         let served = [given.serves, &[OPERATIONS, mesh_audit::SERVICE]].concat();
         let rules = Rules::read(given.contracts, &served)?;
         let recordings = Recordings::read(given.contracts, &served)?;
         let (service, clock) = (given.service, Arc::clone(&given.clock));
         let opened = Audit::open(service, &given.audit_database, recordings, clock).await;
         let (audit, audit_task) = opened.map_err(RunError::Audit)?;
-        let base = Self {
+        Ok(Self {
             rules,
             audit,
             audit_task,
-            storage,
+            storage: None,
             directory: Directory::not_loaded(),
             health: Health::new(&served),
             draining: Draining::new(),
@@ -90,17 +116,7 @@ impl Base {
             followed: Vec::new(),
             compare: None,
             given,
-        };
-        base.spawn(watch_clock(
-            service,
-            base.clock(),
-            base.store(),
-            base.stop(),
-        ));
-        if let Some(store) = base.store() {
-            base.spawn(watch_storage(service, store, base.stop()));
-        }
-        Ok(base)
+        })
     }
 
     /// The time.
@@ -254,9 +270,8 @@ impl Base {
         let served = serve(options.with_clock(self.given.clock), routes, shutdown).await;
 
         self.background.shutdown().await;
-        if let Some(Storage { store, writer }) = self.storage {
-            writer.shutdown().await;
-            store.close().await;
+        if let Some(storage) = self.storage {
+            storage.close().await;
         }
         self.audit_task.shutdown().await;
         Ok(served?)

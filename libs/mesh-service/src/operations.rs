@@ -86,7 +86,7 @@ impl OperationsService for Operations {
             compare: self.compare.clone(),
             draining: self.draining.clone(),
         };
-        Ok(Response::new(checked.parts(&self.checks)?))
+        Ok(Response::new(checked.parts(&self.checks)))
     }
 }
 

@@ -20,8 +20,6 @@ use crate::state::Compare;
 
 /// Between two pages: somebody waits for the answer.
 const PAUSE: Duration = Duration::from_millis(1);
-/// What a caller is told to wait while another check goes on.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The parts of an answer.
 pub(crate) type Parts = BoxStream<'static, Result<wire::CheckStateResponse, Status>>;
@@ -39,17 +37,9 @@ pub(crate) struct Checked {
 }
 
 impl Checked {
-    /// Checks it in the turn that `turns` has, unless another check has it. The check ends when nobody
-    /// reads the answer any more.
-    pub(crate) fn parts(&self, turns: &Arc<Semaphore>) -> Result<Parts, Status> {
-        let Ok(turn) = Arc::clone(turns).try_acquire_owned() else {
-            return Err(status::try_later(
-                Code::ResourceExhausted,
-                ErrorReason::Overloaded,
-                "another check of the state is under way",
-                RETRY_AFTER,
-            ));
-        };
+    /// Says what there is, and checks it once it has the turn of `turns`: one check goes on at a time. It ends
+    /// when nobody reads the answer any more.
+    pub(crate) fn parts(&self, turns: &Arc<Semaphore>) -> Parts {
         let started = Part::Started(wire::StateCheckStarted {
             service: self.service.to_owned(),
             keeps_database: self.store.is_some(),
@@ -58,23 +48,30 @@ impl Checked {
         let compared = self.compare.as_ref().map(|compare| compare(PAUSE));
         let compared = stream::iter(compared).flatten().map(comparison);
         let file = stream::iter(self.store.clone()).then(check_file);
+        let turn = Arc::clone(turns).acquire_owned();
+        let checked = async move {
+            let turn = turn.await;
+            // Kept as long as the stream is.
+            compared.chain(file).inspect(move |_| {
+                let _held = &turn;
+            })
+        };
         let parts = stream::once(async { Ok(started) })
-            .chain(compared)
-            .chain(file)
+            .chain(stream::once(checked).flatten())
             .map(|part| part.map(|part| wire::CheckStateResponse { part: Some(part) }))
             .boxed();
         let draining = self.draining.clone();
-        let told = stream::unfold(Some((parts, turn)), move |left| {
+        let told = stream::unfold(Some(parts), move |left| {
             let draining = draining.clone();
             async move {
-                let (mut parts, turn) = left?;
+                let mut parts = left?;
                 tokio::select! {
                     () = draining.cancelled() => Some((Err(stopping()), None)),
-                    part = parts.next() => Some((part?, Some((parts, turn)))),
+                    part = parts.next() => Some((part?, Some(parts))),
                 }
             }
         });
-        Ok(told.boxed())
+        told.boxed()
     }
 }
 
@@ -133,7 +130,7 @@ fn difference_to_wire(difference: &Difference) -> wire::StateDifference {
 
 #[cfg(test)]
 mod tests {
-    use futures::TryStreamExt as _;
+    use futures::{FutureExt as _, TryStreamExt as _};
     use mesh_api::status::reason_of;
     use mesh_store::{Database, Migrator};
 
@@ -172,7 +169,7 @@ mod tests {
         let folder = mesh_testkit::temp_dir();
         let checked = checked(folder.path()).await;
         let turns = Arc::new(Semaphore::new(1));
-        let parts: Vec<_> = checked.parts(&turns).unwrap().try_collect().await.unwrap();
+        let parts: Vec<_> = checked.parts(&turns).try_collect().await.unwrap();
         let parts: Vec<_> = parts.into_iter().filter_map(|part| part.part).collect();
         let [
             Part::Started(started),
@@ -201,7 +198,7 @@ mod tests {
             compare: None,
             ..checked
         };
-        let parts: Vec<_> = nothing.parts(&turns).unwrap().try_collect().await.unwrap();
+        let parts: Vec<_> = nothing.parts(&turns).try_collect().await.unwrap();
         assert_eq!(parts.len(), 1, "{parts:?}");
     }
 
@@ -210,13 +207,14 @@ mod tests {
         let folder = mesh_testkit::temp_dir();
         let checked = checked(folder.path()).await;
         let turns = Arc::new(Semaphore::new(1));
-        let first = checked.parts(&turns).unwrap();
-        let Err(refused) = checked.parts(&turns) else {
-            panic!("two checks at a time");
-        };
-        assert_eq!(refused.code(), Code::ResourceExhausted);
+        let mut first = checked.parts(&turns);
+        let mut second = checked.parts(&turns);
+        for _ in 0..2 {
+            assert!(first.next().await.unwrap().is_ok());
+        }
+        assert!(second.next().await.unwrap().is_ok(), "what there is");
+        assert!(second.next().now_or_never().is_none(), "the first goes on");
         drop(first);
-        let mut second = checked.parts(&turns).unwrap();
         assert!(second.next().await.unwrap().is_ok());
         checked.draining.cancel();
         let ended: Vec<_> = second.collect().await;
@@ -224,6 +222,6 @@ mod tests {
             panic!("{ended:?}");
         };
         assert_eq!(reason_of(last), Some(ErrorReason::Draining));
-        assert!(checked.parts(&turns).is_ok(), "the turn is over");
+        assert_eq!(turns.available_permits(), 1, "the turn is over");
     }
 }
