@@ -135,7 +135,10 @@ impl FollowedLog {
         self.status.send_if_modified(|status| {
             let news = status.gives_way_to(&next);
             if news {
-                self.metrics.show(&next);
+                // Metrics tell states and not places, of which there are hundreds a second.
+                if !status.is_like(&next) {
+                    self.metrics.show(&next);
+                }
                 *status = next;
             }
             news
@@ -174,8 +177,13 @@ impl FollowerStatus {
         match (self, next) {
             (Self::Following { position: from }, Self::Following { position: to }) => from != to,
             (Self::WentBack { .. } | Self::Malformed { .. }, Self::Lost { .. }) => false,
-            _ => std::mem::discriminant(self) != std::mem::discriminant(next),
+            _ => !self.is_like(next),
         }
+    }
+
+    /// Whether both are the same state, wherever it holds.
+    fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 }
 

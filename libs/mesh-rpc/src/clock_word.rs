@@ -32,7 +32,10 @@ fn write(clock: &dyn Clock) -> Option<HeaderValue> {
     let now = clock.now();
     let vouches = clock.watch().is_some_and(|watch| watch.judge(now).vouches);
     let vouched = if vouches { VOUCHED } else { "" };
-    HeaderValue::try_from(format!("{}{vouched}", now.micros())).ok()
+    let mut value = HeaderValue::try_from(format!("{}{vouched}", now.micros())).ok()?;
+    // It is never sent twice: the compression of headers should not keep it in place of one that is.
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// A time, and whether its sender has reason to believe it; `None` if it is no time.

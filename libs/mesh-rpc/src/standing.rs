@@ -54,8 +54,8 @@ impl Standing {
             tokio::select! {
                 biased;
                 answered = called => answered.map(|response| {
-                    let over = Box::pin(self.over.cancelled_owned());
-                    response.map(|inner| Body::new(Bound { inner: Some(inner), over }))
+                    let over = self.over.clone();
+                    response.map(|inner| Body::new(Bound { inner: Some(inner), over, waits: None }))
                 }),
                 () = self.over.cancelled() => Ok(refuse(closing())),
             }
@@ -74,7 +74,9 @@ fn closing() -> Status {
 /// A response body; `None` once it was ended.
 struct Bound {
     inner: Option<Body>,
-    over: Pin<Box<WaitForCancellationFutureOwned>>,
+    over: CancellationToken,
+    /// Waits for `over`, once there was nothing to send: most answers never come to that.
+    waits: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl HttpBody for Bound {
@@ -93,7 +95,9 @@ impl HttpBody for Bound {
         if let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) {
             return Poll::Ready(frame);
         }
-        std::task::ready!(this.over.as_mut().poll(cx));
+        let over = &this.over;
+        let begin = || Box::pin(over.clone().cancelled_owned());
+        std::task::ready!(this.waits.get_or_insert_with(begin).as_mut().poll(cx));
         this.inner = None;
         Poll::Ready(Some(Ok(trailers(&closing()))))
     }

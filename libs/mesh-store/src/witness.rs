@@ -10,7 +10,7 @@ pub(crate) mod judge;
 pub(crate) mod recorder;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use mesh_types::chain::Hash;
 use mesh_types::{Epoch, LogName, Position};
@@ -20,6 +20,8 @@ use crate::cursor::Cursor;
 use crate::wal::Mark;
 
 const BEGIN: &str = "mp169 witness 1";
+/// Room for a line, to begin with.
+const LINE: usize = 128;
 
 /// What names a database for good.
 pub(crate) type Identity = [u8; 16];
@@ -53,25 +55,27 @@ pub(crate) struct Remembered {
 impl Remembered {
     /// The text, with what tells it from a torn one.
     pub(crate) fn encode(&self, generation: u64) -> String {
-        let mut text = format!("{BEGIN}\ngeneration {generation}\n");
+        let lines = 6 + self.logs.len() + self.cursors.len() + self.claims.len();
+        let mut text = String::with_capacity(lines * LINE);
         // Writing into a text cannot fail.
-        let _ = writeln!(text, "database {}", hex(&self.identity));
+        let _ = write!(text, "{BEGIN}\ngeneration {generation}\n");
+        let _ = writeln!(text, "database {}", Hex(&self.identity));
         let _ = writeln!(text, "pulse {}", self.pulse);
         if let Some(mark) = &self.wal {
-            let _ = writeln!(text, "wal {} {}", hex(&mark.salts), mark.frames);
+            let _ = writeln!(text, "wal {} {}", Hex(&mark.salts), mark.frames);
         }
         for seen in self.logs.values() {
-            let _ = writeln!(text, "log {}", line(seen));
+            let _ = writeln!(text, "log {}", Line(seen));
         }
         for (follower, seen) in &self.cursors {
-            let _ = writeln!(text, "cursor {} {follower}", line(seen));
+            let _ = writeln!(text, "cursor {} {follower}", Line(seen));
         }
         for claim in &self.claims {
             let by = claim.by.replace(char::is_control, " ");
-            let _ = writeln!(text, "claim {} {by}", line(&claim.seen));
+            let _ = writeln!(text, "claim {} {by}", Line(&claim.seen));
         }
         let sum = Sha256::digest(&text);
-        let _ = writeln!(text, "sha256 {}", hex(&sum));
+        let _ = writeln!(text, "sha256 {}", Hex(&sum));
         text
     }
 
@@ -79,7 +83,7 @@ impl Remembered {
     pub(crate) fn decode(octets: &[u8]) -> Option<(u64, Self)> {
         let sum = octets.windows(8).position(|at| at == b"\nsha256 ")? + 1;
         let (text, rest) = octets.split_at(sum);
-        let expected = format!("sha256 {}\n", hex(&Sha256::digest(text)));
+        let expected = format!("sha256 {}\n", Hex(&Sha256::digest(text)));
         if !rest.starts_with(expected.as_bytes()) {
             return None;
         }
@@ -136,21 +140,38 @@ impl Remembered {
     }
 }
 
-fn line(seen: &Cursor) -> String {
-    let Position {
-        log,
-        epoch,
-        sequence,
-    } = &seen.position;
-    let hash: &Hash = &seen.hash;
-    format!("{log} {} {sequence} {}", epoch.get(), hex(hash))
+/// A position and its hash.
+struct Line<'c>(&'c Cursor);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Position {
+            log,
+            epoch,
+            sequence,
+        } = &self.0.position;
+        let hash: &Hash = &self.0.hash;
+        write!(f, "{log} {} {sequence} {}", epoch.get(), Hex(hash))
+    }
 }
 
-fn hex(octets: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |four: u8| char::from(DIGITS[usize::from(four & 15)]);
-    let both = |octet: &u8| [digit(octet >> 4), digit(*octet)];
-    octets.iter().flat_map(both).collect()
+/// Octets as digits, a few dozen at a time: this is written at every commit.
+struct Hex<'o>(&'o [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        for octets in self.0.chunks(32) {
+            let mut digits = [0; 64];
+            for (both, octet) in digits.chunks_exact_mut(2).zip(octets) {
+                both[0] = DIGITS[usize::from(octet >> 4)];
+                both[1] = DIGITS[usize::from(octet & 15)];
+            }
+            let digits = &digits[..2 * octets.len()];
+            f.write_str(std::str::from_utf8(digits).map_err(|_| fmt::Error)?)?;
+        }
+        Ok(())
+    }
 }
 
 fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {

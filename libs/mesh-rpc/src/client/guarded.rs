@@ -8,6 +8,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::refused::Verdict;
@@ -23,7 +25,9 @@ pub(super) struct Guarded<S> {
 }
 
 enum Rejection {
-    Awaited(Pin<Box<dyn Future<Output = Rejected> + Send>>),
+    /// One, in a set that asks it only when it has moved: a connection is read and written far more often
+    /// than its timers fire.
+    Awaited(FuturesUnordered<Pin<Box<dyn Future<Output = Rejected> + Send>>>),
     Here(Rejected),
 }
 
@@ -34,17 +38,19 @@ impl<S> Guarded<S> {
         verdict: Verdict,
         rejected: impl Future<Output = Rejected> + Send + 'static,
     ) -> Self {
+        let awaited = FuturesUnordered::new();
+        awaited.push(Box::pin(rejected) as Pin<Box<dyn Future<Output = Rejected> + Send>>);
         Self {
             stream,
             verdict,
             failed: None,
-            rejection: Rejection::Awaited(Box::pin(rejected)),
+            rejection: Rejection::Awaited(awaited),
         }
     }
 
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if let Rejection::Awaited(rejected) = &mut self.rejection
-            && let Poll::Ready(rejected) = rejected.as_mut().poll(cx)
+        if let Rejection::Awaited(awaited) = &mut self.rejection
+            && let Poll::Ready(Some(rejected)) = awaited.poll_next_unpin(cx)
         {
             tracing::warn!(%rejected, "connection ended: the service is accepted no more");
             self.rejection = Rejection::Here(rejected);

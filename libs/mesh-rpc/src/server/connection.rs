@@ -9,6 +9,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
@@ -119,7 +121,9 @@ impl<S: Rpc> Server<S> {
         let Admitted { stream, agreed } = admitted;
         let shown = Shown::by_caller(stream.get_ref().1.peer_certificates(), agreed);
         let standing = peer.standing().clone();
-        let mut over = pin!(Term::new(self.tls.clone(), shown, standing.clone()).run());
+        let term = Term::new(self.tls.clone(), shown, standing.clone());
+        // A set asks it only when it has moved, and not whenever the connection has something to do.
+        let mut over: FuturesUnordered<_> = std::iter::once(term.run()).collect();
         let chain = self
             .chain
             .clone()
@@ -157,7 +161,7 @@ impl<S: Rpc> Server<S> {
                     tracing::debug!("a connection without an identity makes room for another");
                     return;
                 }
-                () = over.as_mut() => return,
+                Some(()) = over.next() => return,
                 () = self.cut.cancelled() => return,
             }
         }

@@ -169,7 +169,8 @@ pub(super) async fn reduced_now(
         query.push(")");
         let rows: Vec<ReducedColumns> = query
             .build_query_as()
-            .persistent(false)
+            // As `insert_rows` does: that of one row is always the same.
+            .persistent(csps.len() == 1 && devices.len() == 1)
             .fetch_all(&mut *conn)
             .await?;
         for columns in rows {

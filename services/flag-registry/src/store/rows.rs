@@ -189,7 +189,8 @@ async fn present(
         query.push(")");
         let rows: Vec<EntryRow> = query
             .build_query_as()
-            .persistent(false)
+            // As `insert_rows` does: that of one row is always the same.
+            .persistent(chunk.len() == 1)
             .fetch_all(&mut *conn)
             .await?;
         for row in rows {

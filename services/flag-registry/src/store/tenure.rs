@@ -38,7 +38,7 @@ impl Tenures {
             query.push(")");
             let rows: Vec<(String, String, i64)> = query
                 .build_query_as()
-                .persistent(false)
+                .persistent(chunk.len() == 1)
                 .fetch_all(&mut *conn)
                 .await?;
             for (device, registration_id, until) in rows {
