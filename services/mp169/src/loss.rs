@@ -129,6 +129,7 @@ fn what(new: &NewHistory) -> String {
     let last = new.lost.iter().map(|lost| lost.seen_up_to).max();
     match last {
         None => "nothing that is known".to_owned(),
+        Some(last) if last == new.goes_on_after + 1 => format!("event {last}"),
         Some(last) if last > new.goes_on_after => {
             format!("events {} to {last}", new.goes_on_after + 1)
         }
