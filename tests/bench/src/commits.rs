@@ -34,7 +34,7 @@ impl Commits {
             .synchronous(SqliteSynchronous::Full);
         let pool = SqlitePoolOptions::new().max_connections(1);
         let pool = pool.connect_with(options).await?;
-        sqlx::query("CREATE TABLE log (sequence INTEGER PRIMARY KEY, hash BLOB NOT NULL, event BLOB NOT NULL)")
+        sqlx::query("CREATE TABLE IF NOT EXISTS log (sequence INTEGER PRIMARY KEY, hash BLOB NOT NULL, event BLOB NOT NULL)")
             .execute(&pool)
             .await?;
         Ok(Self { pool, rows })

@@ -17,7 +17,9 @@ use crate::flags::Adds;
 use crate::foreign::{Asks, Whose};
 use crate::machine::Processors;
 use crate::messages::{Exchange, Form, exchanges, largest_firmware};
+use crate::recorded::{About, Reads};
 use crate::report::{Comparison, Measured, Spread};
+use crate::supplier::{Changes, Loser};
 use crate::town::Town;
 use crate::turn::{Side, Turn};
 
@@ -39,6 +41,9 @@ const BATCH: usize = 1_000;
 /// Callers that set flags at a time, and rows that are committed at a time beside them.
 const MANY: usize = 64;
 
+/// Homes that change their supplier at a time while the losing one writes.
+const SUPPLIERS_LOST: usize = 8;
+
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Figure {
@@ -55,6 +60,10 @@ pub(crate) enum Figure {
     /// Flags set by 64 callers.
     #[value(name = "add-64")]
     Add64,
+    /// Reads through the chain with a record of each, beside reads without.
+    Recorded,
+    /// The same of reads of the past, whose records are on disk before the answers.
+    RecordedPast,
     /// One supplier's reads beside another that keeps 50 batches of 1,000 Devices open.
     #[value(name = "beside-50")]
     Beside50,
@@ -74,6 +83,11 @@ pub(crate) enum Figure {
     DoorFlood,
     /// The same beside a crowd that connects as often as it can, says its ClientHello, and stops.
     DoorHellos,
+    /// Changes of supplier while nobody writes, one after another. From here on the CSPs' logs are
+    /// behind the log `flags`, so these come last.
+    ChangeSupplier,
+    /// Changes of supplier while the losing one writes on that Device, beside those without.
+    ChangeSupplierWritten,
 }
 
 /// How long is measured.
@@ -107,6 +121,10 @@ impl Figure {
             }
             Self::Add => self.adds(town, 1, effort).await,
             Self::Add64 => self.adds(town, MANY, effort).await,
+            Self::ChangeSupplier => self.changes(town, effort).await,
+            Self::ChangeSupplierWritten => self.changes_written(town, effort).await,
+            Self::Recorded => self.reads(town, About::ThePresent, effort).await,
+            Self::RecordedPast => self.reads(town, About::ThePast, effort).await,
             Self::Beside50 => self.beside(town, 50, effort).await,
             Self::Beside700 => self.beside(town, 700, effort).await,
             Self::Foreign => self.foreign(town, Whose::Missing, 1, effort).await,
@@ -153,6 +171,27 @@ impl Figure {
         let mesh = Adds::new(town, callers)?;
         let commits = Commits::open(town.path(), callers).await?;
         self.compare(mesh, commits, effort).await
+    }
+
+    async fn changes(self, town: &Town, effort: Effort) -> Result<Comparison> {
+        let mesh = Changes::new(town, Loser::Quiet, 1)?;
+        let commits = Commits::open(town.path(), 1).await?;
+        self.compare(mesh, commits, effort).await
+    }
+
+    async fn changes_written(self, town: &Town, effort: Effort) -> Result<Comparison> {
+        let written = Changes::new(town, Loser::Writes, SUPPLIERS_LOST)?;
+        let quiet = Changes::new(town, Loser::Quiet, SUPPLIERS_LOST)?;
+        self.compare(written, quiet, effort).await
+    }
+
+    async fn reads(self, town: &Town, about: About, effort: Effort) -> Result<Comparison> {
+        let mut recorded = Reads::recorded(town, about, IN_FLIGHT).await?;
+        let mut unrecorded = Reads::unrecorded(town, about, IN_FLIGHT).await?;
+        let compared = self.compare(&mut recorded, &mut unrecorded, effort).await;
+        recorded.stop().await?;
+        unrecorded.stop().await?;
+        compared
     }
 
     async fn beside(self, town: &Town, open: usize, effort: Effort) -> Result<Comparison> {
@@ -229,6 +268,14 @@ impl Figure {
             Self::StreamRaw => "decisions, 100 DUIS and GBCS messages per request",
             Self::Add => "flags set by 1 caller",
             Self::Add64 => "flags set by 64 callers",
+            Self::ChangeSupplier => "changes of supplier, nobody writes",
+            Self::ChangeSupplierWritten => {
+                "changes of supplier while the losing one writes, 8 at a time"
+            }
+            Self::Recorded => "reads with a record of each, 64 calls in flight",
+            Self::RecordedPast => {
+                "reads of the past, on record before the answer, 64 calls in flight"
+            }
             Self::Beside50 => "reads of a quiet supplier beside 50 open batches of another",
             Self::Beside700 => "reads of a quiet supplier beside 700 open batches of another",
             Self::Foreign | Self::ForeignBesideOwn => "reads of another's Device, refused",
@@ -243,8 +290,10 @@ impl Figure {
         match self {
             Self::Classify | Self::ClassifyFirmware => "a bare tonic server over mTLS",
             Self::Stream | Self::StreamRaw => "bare tonic streams over mTLS",
-            Self::Add => "rows of SQLite, 1 per commit",
+            Self::Add | Self::ChangeSupplier => "rows of SQLite, 1 per commit",
             Self::Add64 => "rows of SQLite, 64 per commit",
+            Self::ChangeSupplierWritten => "the same while nobody writes",
+            Self::Recorded | Self::RecordedPast => "the same without any record",
             Self::Beside50 | Self::Beside700 => "the same supplier alone",
             Self::Foreign | Self::ForeignBatch => "of Devices that do not exist",
             Self::ForeignBesideOwn => "of one's own Devices, answered",

@@ -10,7 +10,7 @@ use mesh_api::convert::timestamp_to_wire;
 use mesh_api::flag_registry::v1 as wire;
 use mesh_api::flag_registry::v1::flag_service_client::FlagServiceClient;
 use mesh_types::{Clock as _, DeviceId, SystemClock};
-use mp169::sample::ALBION;
+use mp169::sample::{ALBION, SampleParty};
 use mp169::service::Service;
 use tonic::transport::Channel;
 
@@ -18,7 +18,7 @@ use crate::town::Town;
 use crate::turn::{Side, Turn, keep_in_flight};
 
 /// Callers that set or lift many flags when that is not measured.
-const HELPERS: usize = 64;
+pub(crate) const HELPERS: usize = 64;
 /// Longer than any number of flags takes.
 const UNTIL_DONE: Duration = Duration::from_secs(600);
 
@@ -136,7 +136,7 @@ impl Change {
     async fn make(self, mut client: FlagServiceClient<Channel>, device: DeviceId) -> Result<u64> {
         let (expected, entry, changed, position) = match self {
             Self::Set => {
-                let answer = client.add_flag(add(device)).await?.into_inner();
+                let answer = client.add_flag(add(device, ALBION)).await?.into_inner();
                 let expected = wire::FlagState::Flagged;
                 (expected, answer.entry, answer.changed, answer.position)
             }
@@ -154,9 +154,10 @@ impl Change {
     }
 }
 
-fn add(device: DeviceId) -> wire::AddFlagRequest {
+/// What `supplier` asks for who has its consumer's choice.
+pub(crate) fn add(device: DeviceId, supplier: SampleParty) -> wire::AddFlagRequest {
     let absent = wire::Declaration::Absent.into();
-    let choice = choice(wire::Preference::Reduced);
+    let choice = choice(wire::Preference::Reduced, supplier);
     wire::AddFlagRequest {
         request_id: uuid::Uuid::new_v4().to_string(),
         device_id: device.to_string(),
@@ -177,21 +178,22 @@ fn add(device: DeviceId) -> wire::AddFlagRequest {
     }
 }
 
-fn remove(device: DeviceId) -> wire::RemoveFlagRequest {
+/// What Albion asks for when a consumer has changed their mind.
+pub(crate) fn remove(device: DeviceId) -> wire::RemoveFlagRequest {
     wire::RemoveFlagRequest {
         request_id: uuid::Uuid::new_v4().to_string(),
         device_id: device.to_string(),
-        choice: Some(choice(wire::Preference::Full)),
+        choice: Some(choice(wire::Preference::Full, ALBION)),
         ..wire::RemoveFlagRequest::default()
     }
 }
 
-fn choice(preference: wire::Preference) -> wire::ConsumerChoice {
+fn choice(preference: wire::Preference, by: SampleParty) -> wire::ConsumerChoice {
     wire::ConsumerChoice {
         preference: preference.into(),
         captured_time: Some(timestamp_to_wire(SystemClock.now())),
         channel: wire::Channel::Telephone.into(),
-        captured_by_party_id: ALBION.id.to_owned(),
+        captured_by_party_id: by.id.to_owned(),
         evidence_reference: "CALL-117".to_owned(),
     }
 }

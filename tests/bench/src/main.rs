@@ -12,6 +12,8 @@
 //! | one by one, and in streams | `classify.rs`, `codec.rs` |
 //! | beside which bare server | `echo.rs` |
 //! | flags, beside which commits | `flags.rs`, `commits.rs` |
+//! | changes of supplier, with and without a loser that writes | `supplier.rs` |
+//! | reads with a record of each beside reads without | `recorded.rs` |
 //! | a quiet supplier beside a hog | `beside.rs` |
 //! | another's Devices beside ones that do not exist | `foreign.rs` |
 //! | new clients beside a crowd at the door | `door.rs` |
@@ -30,7 +32,9 @@ mod foreign;
 mod machine;
 mod messages;
 mod readers;
+mod recorded;
 mod report;
+mod supplier;
 mod town;
 mod turn;
 

@@ -10,9 +10,11 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use flag_registry::Quotas;
 use mesh_api::classification::v1::BatchClassifyRequest;
+use mesh_api::common::v1::Position;
 use mesh_api::csp_notification::v1::GetSubscriptionRequest;
 use mesh_api::reporting::v1::GetObligationReportRequest;
 use mesh_pki::{CA_CERTIFICATE_FILE, IssuedPaths};
+use mesh_rpc::Tls;
 use mesh_testkit::wait_until;
 use mesh_types::DeviceId;
 use mp169::clients::Clients;
@@ -85,13 +87,17 @@ impl Town {
         self.homes().step_by(4).map(Home::esme).collect()
     }
 
-    /// Three in four.
+    /// The other three in four.
     pub(crate) fn unflagged(&self) -> Vec<DeviceId> {
+        self.unflagged_homes().map(Home::esme).collect()
+    }
+
+    /// Their homes.
+    pub(crate) fn unflagged_homes(&self) -> impl Iterator<Item = Home> {
         let homes = self.homes().enumerate();
         homes
             .filter(|(number, _)| number % 4 != 0)
-            .map(|(_, home)| home.esme())
-            .collect()
+            .map(|(_, home)| home)
     }
 
     /// The gas meters of the other supplier, beside the electricity meters of Albion.
@@ -145,6 +151,11 @@ impl Town {
         self.mesh.address(service)
     }
 
+    /// The certificate of a service and whom it trusts, as the mesh uses them.
+    pub(crate) fn tls(&self, service: Service) -> Result<Tls> {
+        self.folder.tls(service.name())
+    }
+
     /// The TLS of a server that shows the certificate of `service` and asks callers for theirs.
     pub(crate) fn server_tls(&self, service: Service) -> Result<ServerTlsConfig> {
         Ok(ServerTlsConfig::new()
@@ -179,6 +190,34 @@ impl Town {
                 Err(anyhow::anyhow!("{at:?}"))
             }
         })
+        .await;
+        Ok(())
+    }
+
+    /// Waits until the logs `flags` and `devices` are applied up to these sequences, by classification and
+    /// reporting. The CSPs' logs have numbers of their own once a flagged Device got another supplier.
+    pub(crate) async fn applies(&self, flags: u64, devices: u64) -> Result<()> {
+        let operator = Clients::of(&self.folder, "operator")?;
+        let mut classification = operator.classification()?;
+        let mut reporting = operator.reporting()?;
+        let sequence = |position: Option<Position>| position.map_or(0, |at| at.sequence);
+        wait_until(
+            &format!("{flags} and {devices} to be applied"),
+            async || {
+                let ask = BatchClassifyRequest::default();
+                let answer = classification.batch_classify(ask).await?.into_inner();
+                let classified = answer.basis.and_then(|basis| basis.position);
+                let ask = GetObligationReportRequest::default();
+                let answer = reporting.get_obligation_report(ask).await?.into_inner();
+                let basis = answer.basis.unwrap_or_default();
+                let at = [classified, basis.flags, basis.devices].map(sequence);
+                if at[..2].iter().all(|&at| at >= flags) && at[2] >= devices {
+                    Ok(())
+                } else {
+                    Err(anyhow::anyhow!("{at:?}"))
+                }
+            },
+        )
         .await;
         Ok(())
     }

@@ -24,6 +24,16 @@ pub(crate) trait Side {
     }
 }
 
+impl<S: Side> Side for &mut S {
+    async fn turn(&mut self, time: Duration) -> Result<Turn> {
+        (**self).turn(time).await
+    }
+
+    async fn settle(&mut self) -> Result<()> {
+        (**self).settle().await
+    }
+}
+
 /// What one turn came to.
 #[derive(Debug, Clone)]
 pub(crate) struct Turn {

@@ -4,4 +4,5 @@
 
 mod failing;
 mod keeping;
+mod size;
 mod world;

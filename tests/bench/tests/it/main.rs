@@ -21,6 +21,8 @@ fn every_figure_is_measured_beside_its_baseline() {
         "stream-raw",
         "add",
         "add-64",
+        "recorded",
+        "recorded-past",
         "beside-50",
         "beside-700",
         "foreign",
@@ -29,6 +31,8 @@ fn every_figure_is_measured_beside_its_baseline() {
         "door",
         "door-flood",
         "door-hellos",
+        "change-supplier",
+        "change-supplier-written",
     ];
     assert_eq!(names, expected.map(Some));
     for figure in figures {
