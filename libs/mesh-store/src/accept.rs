@@ -4,6 +4,7 @@
 //! the last event that is there. Whoever saw what is lost starts over with a snapshot.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use mesh_types::{Epoch, LogName, Sequence, Timestamp};
@@ -144,9 +145,15 @@ pub(crate) async fn prepare(
     let accepted = begin_anew(&new, before.as_ref(), decision).await?;
     let there = |suffix: &&str| beside(path, suffix).exists();
     let there: Vec<_> = [SUFFIX, "", "-wal"].into_iter().filter(there).collect();
-    let mut moves = Vec::new();
+    let (mut moves, mut kept) = (Vec::new(), Vec::new());
     for suffix in &there {
-        let (from, to) = (beside(path, suffix), kept_as(path, suffix, decision));
+        let to = match *suffix {
+            "-wal" => moved_away(path)?.map(|database| beside(&database, "-wal")),
+            _ => None,
+        };
+        let to = to.unwrap_or_else(|| kept_as(path, suffix, decision));
+        let from = beside(path, suffix);
+        kept.push(to.clone());
         // The witness stays until the last moment: until then it says that there was a database here.
         moves.push(match *suffix {
             SUFFIX => Move::Copy(from, to),
@@ -156,8 +163,6 @@ pub(crate) async fn prepare(
     moves.push(Move::Remove(beside(path, "-shm")));
     moves.push(Move::Rename(new.clone(), path.to_owned()));
     moves.push(Move::Rename(beside(&new, SUFFIX), beside(path, SUFFIX)));
-    let kept = there.iter().map(|suffix| kept_as(path, suffix, decision));
-    let kept = kept.collect();
     Ok((Accepted { kept, ..accepted }, moves))
 }
 
@@ -189,6 +194,24 @@ fn remembered(path: &Path) -> Result<Option<Remembered>, StoreError> {
 /// The name under which a file beside `path` is kept: with the time of the decision.
 fn kept_as(path: &Path, suffix: &str, decision: &Decision) -> PathBuf {
     beside(path, &format!(".before-{}{suffix}", decision.at.micros()))
+}
+
+/// The database that an attempt which was cut off has moved away without its -wal.
+fn moved_away(path: &Path) -> std::io::Result<Option<PathBuf>> {
+    if path.exists() {
+        return Ok(None);
+    }
+    let stem = beside(path, ".before-");
+    let mut newest = None;
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    for entry in std::fs::read_dir(folder.unwrap_or(Path::new(".")))? {
+        let name = entry?.file_name();
+        let at = name.to_str().zip(stem.file_name().and_then(OsStr::to_str));
+        let at = at.and_then(|(name, stem)| name.strip_prefix(stem)?.parse::<i64>().ok());
+        newest = newest.max(at);
+    }
+    let database = newest.map(|at| beside(path, &format!(".before-{at}")));
+    Ok(database.filter(|database| !beside(database, "-wal").exists()))
 }
 
 fn remove(path: &Path) -> std::io::Result<()> {

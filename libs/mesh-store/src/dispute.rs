@@ -91,11 +91,17 @@ pub async fn hear(tx: &mut WriteTx, seen: &Cursor, by: &str) -> Result<Word, Sto
 async fn word(conn: &mut Conn, seen: &Cursor, by: &str) -> Result<Word, StoreError> {
     let kept = kept(conn, &seen.position.log).await?;
     Ok(match (judge(conn, seen).await?, kept) {
-        (Seen::WentBack, Some(kept)) if kept.seen == *seen && kept.by == by => Word::Repeats,
+        (Seen::WentBack, Some(kept)) if kept.by == by && covers(&kept.seen, seen) => Word::Repeats,
         (Seen::WentBack, _) => Word::Disputes,
         (Seen::Fits | Seen::Accepted, Some(_)) => Word::TakesBack,
         (Seen::Fits | Seen::Accepted, None) => Word::Fits,
     })
+}
+
+/// Whether what is kept says as much: an operator has to know all that was seen.
+fn covers(kept: &Cursor, seen: &Cursor) -> bool {
+    let (of_kept, of_seen) = (&kept.position, &seen.position);
+    kept == seen || (of_kept.epoch == of_seen.epoch && of_kept.sequence > of_seen.sequence)
 }
 
 async fn kept(conn: &mut Conn, log: &LogName) -> Result<Option<Dispute>, StoreError> {

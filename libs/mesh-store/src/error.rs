@@ -140,6 +140,10 @@ impl From<sqlx::Error> for StoreError {
                 Refusal::Rule => Self::Constraint(Arc::new(error)),
                 Refusal::Other => Self::Statement(Arc::new(error)),
             },
+            // SQLite keeps any kind of value in any column: what was written is no longer there.
+            E::ColumnDecode { .. } => {
+                Self::inconsistent("a table", "a value is not of its column's kind")
+            }
             E::Io(_) | E::Tls(_) | E::WorkerCrashed | E::Protocol(_) | E::BeginFailed => {
                 Self::Unavailable(Arc::new(error))
             }

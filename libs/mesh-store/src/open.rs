@@ -197,9 +197,10 @@ impl Store {
         self.0.guard.gate.raise(Trouble::Damaged);
     }
 
-    /// Looks at all of the database file now: whether it is whole. What is found stops all writing.
-    pub async fn check_file(&self) -> Result<bool, StoreError> {
-        match damage(&self.0.path, &CancellationToken::new()).await? {
+    /// Looks at all of the database file now, table by table until `stop` is cancelled: whether it is whole.
+    /// What is found stops all writing.
+    pub async fn check_file(&self, stop: &CancellationToken) -> Result<bool, StoreError> {
+        match damage(&self.0.path, stop).await? {
             None => Ok(true),
             Some(damage) => {
                 tracing::error!(damage, "the database file was checked and is damaged");

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mesh_store::dispute::Dispute;
 use mesh_store::{Store, StoreError};
@@ -13,6 +14,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::disputes;
+
+/// After this time the database is asked again that did not answer.
+const AGAIN: Duration = Duration::from_secs(3);
 
 /// Wakes when a CSP has disputed its log or taken that back. Copies share it.
 #[derive(Debug, Clone, Default)]
@@ -30,10 +34,12 @@ impl Disputes {
         let mut told = BTreeMap::new();
         let telling = async {
             loop {
-                if let Err(error) = tell(&store, &gauge, &mut told).await {
-                    tracing::error!(%error, "it cannot be read what CSPs dispute");
-                }
-                self.0.notified().await;
+                let Err(error) = tell(&store, &gauge, &mut told).await else {
+                    self.0.notified().await;
+                    continue;
+                };
+                tracing::error!(%error, "it cannot be read what CSPs dispute");
+                let _ = tokio::time::timeout(AGAIN, self.0.notified()).await;
             }
         };
         stop.run_until_cancelled(telling).await;

@@ -63,6 +63,8 @@ impl CspNotificationService for CspNotification {
             writer: self.writer.clone(),
             sent: subscription.sent,
         };
+        // Whoever disputed the log meanwhile has not found this stream among the attached.
+        self.hear(&delivery.csp, None).await?;
         Ok(Response::new(deliver(frames, delivery)))
     }
 

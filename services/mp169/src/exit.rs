@@ -47,10 +47,10 @@ impl Incomplete {
 #[error("not whole: {0}")]
 pub(crate) struct NotWhole(pub(crate) String);
 
-/// Nothing contradicts anything, but logs are not followed.
+/// Nothing contradicts anything, but services do not serve, or do not follow a log.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct NotFollowed(pub(crate) String);
+pub(crate) struct Unwell(pub(crate) String);
 
 /// Whoever read the answer went away, as `head` does: the rest need not be said, and nothing failed.
 #[derive(Debug, thiserror::Error)]

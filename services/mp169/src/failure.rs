@@ -7,7 +7,7 @@ use mesh_api::status::reason_of;
 use mesh_store::StoreError;
 use tonic::{Code, Status};
 
-use crate::exit::{Incomplete, NotConfirmed, NotFollowed, NotWhole, ReaderGone, Usage};
+use crate::exit::{Incomplete, NotConfirmed, NotWhole, ReaderGone, Unwell, Usage};
 use crate::outcome::{explain, refusal};
 use crate::output::complain;
 
@@ -22,7 +22,7 @@ pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
             error if error.is::<Usage>() => 2,
             error if error.is::<NotConfirmed>() => 4,
             error if error.is::<Incomplete>() => 5,
-            error if error.is::<NotFollowed>() => 6,
+            error if error.is::<Unwell>() => 6,
             error if error.is::<NotWhole>() => 7,
             error if is_unfit(error) => 9,
             _ => 1,

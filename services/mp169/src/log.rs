@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::cli::connection::Output;
 use crate::cli::log::{ExportArgs, LogCommand, LogsArgs, VerifyArgs};
 use crate::clients::Clients;
-use crate::exit::{NotFollowed, NotWhole};
+use crate::exit::{NotWhole, Unwell};
 use crate::output::{print_line, print_table};
 use crate::session::Session;
 
@@ -50,10 +50,11 @@ pub(crate) async fn verify(args: VerifyArgs) -> Result<()> {
     let mut states = States::default();
     let findings = match &args.logs.database {
         Some(path) => {
+            let findings = file::verify(path, asked, args.state).await?;
             if args.state {
                 states = state::of_file(path).await?;
             }
-            file::verify(path, asked, args.state).await?
+            findings
         }
         None => {
             let clients = clients(&args.logs)?;
@@ -80,9 +81,9 @@ pub(crate) async fn verify(args: VerifyArgs) -> Result<()> {
     findings.unread.map_or(Ok(()), Err)?;
     followers.unanswered()?;
     states.unanswered()?;
-    match &followers.stuck()[..] {
+    match &followers.unwell()[..] {
         [] => shown,
-        stuck => Err(NotFollowed(stuck.join("; ")).into()),
+        unwell => Err(Unwell(unwell.join("; ")).into()),
     }
 }
 

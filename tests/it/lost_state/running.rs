@@ -50,6 +50,9 @@ async fn nothing_is_acknowledged_into_a_registry_that_was_deleted() {
         away
     };
     let (events, away) = tokio::join!(join_all((0..WRITERS).map(writer)), deleted);
+    // The writers may have been done by then.
+    let late = town.try_set(Home::new(47)).await;
+    assert!(late.is_err(), "acknowledged into a file that is gone");
     town.fails(Service::FlagRegistry, "file-gone").await;
 
     town.stop(Service::FlagRegistry).await;

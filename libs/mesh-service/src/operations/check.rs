@@ -47,10 +47,14 @@ impl Checked {
         });
         let compared = self.compare.as_ref().map(|compare| compare(PAUSE));
         let compared = stream::iter(compared).flatten().map(comparison);
-        let file = stream::iter(self.store.clone()).then(check_file);
+        let store = self.store.clone();
         let turn = Arc::clone(turns).acquire_owned();
+        let stop = self.draining.clone();
         let checked = async move {
-            let turn = turn.await;
+            let turn = Arc::new(turn.await);
+            let of_file = Arc::clone(&turn);
+            let file = stream::iter(store)
+                .then(move |store| check_file(store, stop.clone(), Arc::clone(&of_file)));
             // Kept as long as the stream is.
             compared.chain(file).inspect(move |_| {
                 let _held = &turn;
@@ -93,8 +97,20 @@ fn comparison(compared: Result<Folded, StoreError>) -> Result<Part, Status> {
     }
 }
 
-async fn check_file(store: Store) -> Result<Part, Status> {
-    let whole = store.check_file().await;
+/// Once begun, the check of a table goes on even if nobody reads the answer any more: the turn lasts as
+/// long.
+async fn check_file<T: Send + 'static>(
+    store: Store,
+    server_ends: CancellationToken,
+    turn: T,
+) -> Result<Part, Status> {
+    let stop = server_ends.child_token();
+    let _reader = stop.clone().drop_guard();
+    let checking = tokio::spawn(async move {
+        let _held = turn;
+        store.check_file(&stop).await
+    });
+    let whole = checking.await.map_err(|_| stopping())?;
     let whole = whole.map_err(|error| store_refusal(&error))?;
     Ok(Part::File(wire::DatabaseFileCheck { whole }))
 }

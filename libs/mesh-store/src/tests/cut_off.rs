@@ -13,6 +13,8 @@ use crate::sqlite::beside;
 use crate::witness::file::{Beside, read};
 use crate::{Database, Decision, Store, StoreError, log};
 
+const AT: Timestamp = Timestamp::from_micros(7);
+
 fn database(path: &Path) -> Database {
     Database::existing_or_new(format!("sqlite://{}", path.display()))
 }
@@ -26,17 +28,22 @@ async fn open(path: &Path) -> Result<Store, StoreError> {
 async fn append(path: &Path, events: usize) -> Result<Vec<u8>, StoreError> {
     let store = open(path).await?;
     let log = "flags".parse().unwrap();
-    let at = Timestamp::from_micros(7);
-    store.make_logs(&[&log], &ManualClock::new(at)).await?;
+    store.make_logs(&[&log], &ManualClock::new(AT)).await?;
+    append_to(&store, events).await?;
+    let witness = std::fs::read(beside(path, ".witness"))?;
+    store.close().await;
+    Ok(witness)
+}
+
+async fn append_to(store: &Store, events: usize) -> Result<(), StoreError> {
+    let log = "flags".parse().unwrap();
     for _ in 0..events {
-        let mut tx = store.begin_write(at).await?;
+        let mut tx = store.begin_write(AT).await?;
         tx.lock(&log).await?;
         tx.append(&log, |stamp| stamp.position.to_string().into_bytes())?;
         tx.commit().await?;
     }
-    let witness = std::fs::read(beside(path, ".witness"))?;
-    store.close().await;
-    Ok(witness)
+    Ok(())
 }
 
 async fn reached(store: &Store) -> Result<u64, StoreError> {
@@ -82,12 +89,14 @@ async fn a_restore_that_is_cut_off_anywhere_is_done_again() -> Checked {
     let at = |name: &str| folder.path().join(name);
     append(&at("first.db"), 20).await?;
     crate::backup(&at("first.db"), &at("backup.db")).await?;
-    append(&at("first.db"), 10).await?;
+    append(&at("first.db"), 9).await?;
+    let alive = open(&at("first.db")).await?;
+    append_to(&alive, 1).await?;
     let mut cut = 0;
     loop {
         let path = at(&format!("{cut}/store.db"));
         std::fs::create_dir_all(path.parent().unwrap())?;
-        for suffix in ["", ".witness"] {
+        for suffix in ["", "-wal", ".witness"] {
             std::fs::copy(beside(&at("first.db"), suffix), beside(&path, suffix))?;
         }
         let (_, moves) = prepare(&at("backup.db"), &path, &decision(1)).await?;
@@ -108,17 +117,26 @@ async fn a_restore_that_is_cut_off_anywhere_is_done_again() -> Checked {
         let store = open(&path).await?;
         assert_eq!(reached(&store).await?, 20, "after {cut} moves");
         store.close().await;
-        // What was there before the first attempt is kept.
-        assert!(
-            kept(&path)
-                .iter()
-                .any(|path| path.metadata().unwrap().len() > 0)
-        );
+        // What was there before the first attempt is kept, with what its -wal has.
+        let mut events = Vec::new();
+        for path in kept(&path) {
+            events.push(events_in(&path).await?);
+        }
+        assert!(events.contains(&30), "after {cut} moves: {events:?}");
         if cut == moves.len() {
+            alive.close().await;
             return Ok(());
         }
         cut += 1;
     }
+}
+
+async fn events_in(path: &Path) -> Result<i64, sqlx::Error> {
+    let mut conn = sqlx::SqliteConnection::connect(&database(path).url).await?;
+    let count = sqlx::query_scalar("SELECT count(*) FROM log_event");
+    let count = count.fetch_one(&mut conn).await?;
+    conn.close().await?;
+    Ok(count)
 }
 
 fn kept(path: &Path) -> Vec<PathBuf> {

@@ -80,8 +80,8 @@ fn room_for(text: &str) -> usize {
 }
 
 /// Puts a witness with this text in its first place beside the database file at `path`: it appears with
-/// all of that, or not at all.
-fn put(path: &Path, text: String, room: usize) -> io::Result<File> {
+/// all of that, or not at all. Beside the file: whether its name is on the disk.
+fn put(path: &Path, text: String, room: usize) -> io::Result<(File, io::Result<()>)> {
     let new = beside(path, ".witness.new");
     let file = private(&new)?;
     // All of it at once, so that a full disk has room for what is written later.
@@ -91,8 +91,8 @@ fn put(path: &Path, text: String, room: usize) -> io::Result<File> {
     file.write_all_at(&octets, 0)?;
     file.sync_all()?;
     std::fs::rename(&new, beside(path, SUFFIX))?;
-    sync_folder(path)?;
-    Ok(file)
+    let named = sync_folder(path);
+    Ok((file, named))
 }
 
 impl WitnessFile {
@@ -103,7 +103,7 @@ impl WitnessFile {
         if !name.exists() {
             let text = remembered.encode(0);
             let room = room_for(&text);
-            put(path, text, room)?;
+            put(path, text, room)?.1?;
         }
         let file = private(&name)?;
         let mut octets = Vec::new();
@@ -141,11 +141,12 @@ impl WitnessFile {
     /// Writes a text that is longer than a place, into a file with larger ones. It is on the disk then.
     fn grow(&mut self, text: String) -> io::Result<()> {
         let room = room_for(&text);
-        self.file = Arc::new(put(&self.path, text, room)?);
+        let (file, named) = put(&self.path, text, room)?;
+        self.file = Arc::new(file);
         self.room = room;
         self.place = 1;
         self.generation += 1;
-        Ok(())
+        named
     }
 
     /// Leaves what was written as it is: what comes next is written elsewhere. The file that is

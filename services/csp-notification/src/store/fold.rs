@@ -114,6 +114,8 @@ impl CspFolding {
         .fetch_one(&mut *conn)
         .await?;
         let unlike = match (sent, reached) {
+            // A command that was refused may have made the log.
+            (None, Some(0)) => None,
             (None, _) => Some(Unlike::Missing),
             (Some(_), None) => Some(Unlike::Surplus),
             (Some(sent), Some(reached)) => (sent > reached).then_some(Unlike::Column("sent")),

@@ -293,6 +293,7 @@ async fn a_projection_from_where_the_cursor_is_not_writes_nothing(fresh: Fresh) 
     assert_eq!(fixture.log("north").await.len(), 1);
     let south = subscription(&fixture.store, &name("south")).await.unwrap();
     assert!(south.is_none(), "{south:?}");
+    assert_eq!(state::compared(&fixture).await.1, []);
 }
 
 /// A place in the next history of `flags`.

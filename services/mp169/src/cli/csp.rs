@@ -29,7 +29,8 @@ pub enum CspCommand {
     Ack(AckArgs),
     /// Says how far a CSP is; an internal role sees all of them.
     ///
-    /// It ends with exit code 7 if a log lacks what its CSP has seen: nothing is sent to that CSP then.
+    /// It ends with exit code 7 if a log that is shown lacks what its CSP has seen: nothing is sent to that CSP
+    /// then.
     #[command(after_help = "Examples:\n  \
         mp169 csp lag --home csp-central\n  \
         mp169 csp lag")]

@@ -20,8 +20,9 @@ const VERIFY: &str = "Every event is checked, from the first to the log's head: 
     Of a mesh that runs it is also shown where each service stands with each log that it follows, held against \
     what the owner of the log has there; which losses operators have accepted; and who does not serve, and why \
     not. (Not with --log.)\n\n\
-    Exit codes: 0 everything fits; 7 something does not; 6 a service cannot be asked, or has not followed a log \
-    for more than 10 seconds; others as for every command.\n\n\
+    Exit codes: 0 everything fits; 7 something does not, or a service says so of its own database; 6 a service \
+    cannot be asked, does not serve for another reason, or has not followed a log for more than 10 seconds; \
+    others as for every command.\n\n\
     Examples:\n  \
     mp169 log verify\n  \
     mp169 log verify --log flags --output json\n  \

@@ -59,9 +59,13 @@ pub(super) async fn run(args: WatchArgs) -> Result<()> {
     if let Err(error) = &ended
         && went_back(error)
     {
+        let again = match shown.seen {
+            Some(_) => "as said below",
+            None => "with the --after that your last watch said at its end",
+        };
         complain(&format_args!(
             "The log no longer has an event that {csp_id} has seen. Keep what you have and tell the operator, \
-             to whom `mp169 csp lag` shows it. Go on as said below once the right database is back; if the \
+             to whom `mp169 csp lag` shows it. Go on {again} once the right database is back; if the \
              operator accepts the loss instead, start over with --from snapshot."
         ));
     }

@@ -241,8 +241,8 @@ impl Followers {
                 lost(history)
             ))?;
         }
-        for (service, reason) in self.troubled() {
-            print_line(&format_args!("{service} does not serve: {reason}"))?;
+        for troubled in self.troubled() {
+            print_line(&not_serving(troubled))?;
         }
         Ok(())
     }
@@ -273,28 +273,44 @@ impl Followers {
         troubled.map(|status| (&*status.service, &*status.not_serving_reason))
     }
 
-    /// Who contradicts the owner of a log.
+    /// Who contradicts the owner of a log, and who has found itself that something does not fit.
     pub(super) fn misfits(&self) -> impl Iterator<Item = String> {
         let judged = self.judged().into_iter().filter(Judged::is_misfit);
         let said = judged.map(|judged| {
             let (service, sequence) = (judged.service, judged.sequence());
             format!("{service} with {} at event {sequence}", judged.log.log)
         });
-        said.collect::<Vec<_>>().into_iter()
+        let damaged = self
+            .troubled()
+            .filter(|(_, reason)| tells_of_misfit(reason));
+        said.chain(damaged.map(not_serving))
+            .collect::<Vec<_>>()
+            .into_iter()
     }
 
-    /// Who has not followed for too long.
-    pub(super) fn stuck(&self) -> Vec<String> {
+    /// Who does not serve, and who has not followed for too long.
+    pub(super) fn unwell(&self) -> Vec<String> {
         let judged = self.judged().into_iter().filter(|judged| judged.is_stuck);
-        let said =
+        let stuck =
             judged.map(|judged| format!("{} does not follow {}", judged.service, judged.log.log));
-        said.collect()
+        self.troubled().map(not_serving).chain(stuck).collect()
     }
 
     /// Why not everybody could be asked.
     pub(super) fn unanswered(&mut self) -> Result<()> {
         self.unanswered.take().map_or(Ok(()), Err)
     }
+}
+
+fn not_serving((service, reason): (&str, &str)) -> String {
+    format!("{service} does not serve: {reason}")
+}
+
+/// Whether a reason for not serving says that what is stored does not fit. The others pass, or need
+/// nothing to be put back.
+fn tells_of_misfit(reason: &str) -> bool {
+    let (kind, _) = reason.split_once(':').unwrap_or((reason, ""));
+    ["damaged", "file-gone", "log-went-back"].contains(&kind)
 }
 
 async fn status(clients: &Clients, service: Service) -> Result<wire::GetStatusResponse> {

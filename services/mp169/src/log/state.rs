@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use mesh_api::operations::v1 as wire;
 use mesh_api::operations::v1::check_state_response::Part;
 use mesh_service::comparison_to_wire;
@@ -10,6 +10,7 @@ use mesh_store::StoreError;
 use mesh_store::fold::{Folded, compare_copy};
 use mesh_store::offline::OfflineFile;
 use serde_json::json;
+use tonic::Status;
 
 use super::file;
 use crate::cli::connection::Output;
@@ -87,7 +88,7 @@ async fn ask(clients: &Clients, service: Service) -> Result<State> {
         }
     }
     if !is_over {
-        bail!("the answer ended too early");
+        return Err(Status::unavailable("the answer ended too early").into());
     }
     Ok(state)
 }
@@ -103,6 +104,7 @@ pub(super) async fn of_file(path: &Path) -> Result<States> {
         of: name.into_owned(),
         ..State::default()
     };
+    let mut unanswered = None;
     match compare(&mut file).await {
         Ok(Some(all)) => state.comparisons.extend(all.iter().map(comparison_to_wire)),
         Ok(None) => state.remark = Some("its rows are not compared with anything"),
@@ -112,11 +114,14 @@ pub(super) async fn of_file(path: &Path) -> Result<States> {
                 ..wire::StateComparison::default()
             });
         }
-        Err(error) => return Err(explain(error)),
+        Err(error) => {
+            state.remark = Some("could not be compared to the end");
+            unanswered = Some(explain(error));
+        }
     }
     Ok(States {
         all: vec![state],
-        unanswered: None,
+        unanswered,
     })
 }
 

@@ -17,7 +17,7 @@ async fn begun(fixture: &Fixture) -> Vec<impl Folding + use<>> {
 }
 
 /// Of all CSPs: how many rows were as their log has them, and which were not.
-async fn compared(fixture: &Fixture) -> (u64, Vec<Difference>) {
+pub(super) async fn compared(fixture: &Fixture) -> (u64, Vec<Difference>) {
     let (mut fit, mut differences) = (0, Vec::new());
     for folding in begun(fixture).await {
         let compared = fold::compare(&fixture.store, folding, Duration::ZERO);

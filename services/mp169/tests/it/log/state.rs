@@ -60,7 +60,13 @@ async fn services_compare_their_rows_with_their_logs_when_they_are_asked() {
     assert!(said.contains(&expected), "{said}");
     let said = String::from_utf8(found.stderr).unwrap();
     assert!(said.contains("the state of flag-registry"), "{said}");
-    // It takes no writes from then on.
+    // From then on it says so itself, whoever asks, and takes no writes.
+    let told = world.ends_with(7, &["log", "verify"]).await;
+    let told = String::from_utf8(told).unwrap();
+    assert!(
+        told.contains("flag-registry does not serve: damaged"),
+        "{told}"
+    );
     let remove = "flag remove --as ALBION --channel online --evidence WEB-9";
     let gsme = Home::new(8).gsme().to_string();
     let remove: Vec<_> = remove.split(' ').chain([gsme.as_str()]).collect();
@@ -96,6 +102,16 @@ async fn rows_of_a_copy_are_compared_with_its_logs() {
     }
     let audit = verify("flag-registry-audit.db");
     assert_eq!(audit.status.code(), Some(0), "{audit:?}");
+
+    execute(
+        &home.path().join("flag-registry.db"),
+        "UPDATE flag_entry SET since = 'long ago' WHERE from_sequence = 3",
+    )
+    .await;
+    let found = verify("flag-registry.db");
+    assert_eq!(found.status.code(), Some(7), "{found:?}");
+    let said = String::from_utf8(found.stdout).unwrap();
+    assert!(said.contains("not of its column's kind"), "{said}");
 
     execute(
         &home.path().join("registration.db"),
