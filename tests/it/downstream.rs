@@ -91,7 +91,8 @@ pub(crate) async fn obligations(
         let answer = answer.map_err(|status| format!("{status:?}"))?.into_inner();
         let basis = answer.basis.unwrap();
         let reached = |at: &Option<Position>, wanted: &Position| {
-            let same_history = |at: &&Position| at.epoch == wanted.epoch;
+            // Before the first event nobody has to know in which history it will be.
+            let same_history = |at: &&Position| wanted.sequence == 0 || at.epoch == wanted.epoch;
             let at = at.as_ref().filter(same_history);
             at.is_some_and(|at| at.sequence >= wanted.sequence)
         };
