@@ -52,9 +52,8 @@ const ACCEPT_LOSS: &str = "For a database that is older than it was, or of which
     own log. A flag whose event is lost is not set any more: tell its supplier, who sets it again.\n\n\
     Without --yes nothing is changed: what would be accepted is shown, and the exit code is 4, or 0 with \
     --dry-run.\n\n\
-    Examples:\n  \
-    mp169 log accept-loss --log flags --reason 'disk lost, ticket 117' --dry-run\n  \
-    mp169 log accept-loss --database flag-registry.db --reason 'disk lost, ticket 117' --yes";
+    Example:\n  \
+    mp169 log accept-loss --database backup/flag-registry.db --reason 'disk lost, ticket 117' --dry-run";
 
 /// `log`
 #[derive(Debug, Subcommand)]

@@ -21,9 +21,8 @@ async fn execute(database: &Path, statement: &'static str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_compare_their_rows_with_their_logs_when_they_are_asked() {
     let world = flagged().await;
-    let verified = world.run(&VERIFY);
-    assert_eq!(verified.status.code(), Some(0), "{verified:?}");
-    let lines = json_lines(&verified.stdout);
+    // Once all of them serve.
+    let lines = json_lines(&world.ends_with(0, &VERIFY).await);
     let states = |of: &str| {
         let of = of.to_owned();
         let lines = lines.iter().filter(move |line| line["state_of"] == *of);
