@@ -1,4 +1,4 @@
-//! What has every service, and in which order does it start and stop?
+//! What does every service have, and in which order does that start and stop?
 
 use std::sync::Arc;
 

@@ -26,10 +26,7 @@ async fn after_an_accepted_loss_of_flags_everybody_has_the_flags_that_are_left()
     all_agree(town.folder(), &csps).await;
     let before = csps.each_ref().map(|csp| csp.told().len());
 
-    town.stop(Service::FlagRegistry).await;
-    town.database(Service::FlagRegistry).put_back(&older);
-    town.launch(Service::FlagRegistry);
-    town.fails(Service::FlagRegistry, "log-went-back: flags")
+    town.goes_back(Service::FlagRegistry, &older, "log-went-back: flags")
         .await;
     town.stop(Service::FlagRegistry).await;
     let accepted = town.accept_loss(Service::FlagRegistry).await;
@@ -160,10 +157,7 @@ async fn after_an_accepted_loss_of_registrations_suppliers_have_what_is_left() {
     town.refuses(theirs, ErrorReason::PartyNotActive).await;
     all_agree(town.folder(), &csps).await;
 
-    town.stop(Service::Registration).await;
-    town.database(Service::Registration).put_back(&older);
-    town.launch(Service::Registration);
-    town.fails(Service::Registration, "log-went-back: devices")
+    town.goes_back(Service::Registration, &older, "log-went-back: devices")
         .await;
     town.stop(Service::Registration).await;
     let accepted = town.accept_loss(Service::Registration).await;

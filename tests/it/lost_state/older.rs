@@ -24,11 +24,8 @@ async fn an_older_registry_writes_nothing_and_the_consumers_refusals_stand() {
     town.set(17..37).await;
     all_agree(town.folder(), &csps).await;
 
-    town.stop(Service::FlagRegistry).await;
-    let newest = town.database(Service::FlagRegistry).copy();
-    town.database(Service::FlagRegistry).put_back(&older);
-    town.launch(Service::FlagRegistry);
-    town.fails(Service::FlagRegistry, "log-went-back: flags")
+    let newest = town
+        .goes_back(Service::FlagRegistry, &older, "log-went-back: flags")
         .await;
     for home in 37..47 {
         let refusal = town.try_set(Home::new(home)).await.unwrap_err();
@@ -58,11 +55,8 @@ async fn an_older_registration_writes_nothing_and_a_suspension_stands() {
     assert_eq!(theirs.electricity().id, BRIGHT.id);
     town.refuses(theirs, ErrorReason::PartyNotActive).await;
 
-    town.stop(Service::Registration).await;
-    let newest = town.database(Service::Registration).copy();
-    town.database(Service::Registration).put_back(&older);
-    town.launch(Service::Registration);
-    town.fails(Service::Registration, "log-went-back: parties")
+    let newest = town
+        .goes_back(Service::Registration, &older, "log-went-back: parties")
         .await;
     let refusal = town.try_set(theirs).await.unwrap_err();
     assert_eq!(reason_of(&refusal), Some(ErrorReason::PartyNotActive));

@@ -200,6 +200,17 @@ impl Town {
         copy
     }
 
+    /// Puts an older database of a service in place, with all that lay beside it, and waits until the service
+    /// says why it does not serve. Gives what was there before.
+    pub(super) async fn goes_back(&mut self, service: Service, older: &Copy, reason: &str) -> Copy {
+        self.stop(service).await;
+        let newest = self.database(service).copy();
+        self.database(service).put_back(older);
+        self.launch(service);
+        self.fails(service, reason).await;
+        newest
+    }
+
     /// Starts a service that may not be able to serve.
     pub(super) fn launch(&mut self, service: Service) {
         let site = self.site.clone();

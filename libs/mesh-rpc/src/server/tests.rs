@@ -1,42 +1,10 @@
 //! The layers stand in the order that is written down.
 
 use mesh_testkit::assert_golden;
-use mesh_types::Timestamp;
 
-use crate::audit::{Admission, Counted, Entry, Recording, Ticket};
-use crate::tls::Exchanged;
+use crate::audit::Unrecorded;
 
 use super::*;
-
-/// A journal that nobody asks.
-#[derive(Debug)]
-struct Nowhere;
-
-impl Journal for Nowhere {
-    fn recording(&self, _: &str) -> Recording {
-        Recording::Counted
-    }
-
-    fn now(&self) -> Timestamp {
-        Timestamp::FOREVER
-    }
-
-    fn admit(&self) -> Option<Admission> {
-        None
-    }
-
-    fn enter(&self, _: Entry) -> Ticket {
-        Ticket(0)
-    }
-
-    fn on_disk(&self, _: Ticket) -> Admission {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn exchanged(&self, _: &Exchanged) {}
-
-    fn count(&self, _: Counted, _: u64, _: u64) {}
-}
 
 /// Stands in for the authorization layer, under the name of its service.
 #[derive(Debug, Clone)]
@@ -86,7 +54,7 @@ fn the_chain_is_built_in_the_documented_order() {
         GlobalLimits::default(),
         &CallerLimits::default(),
         Arc::new(SystemClock),
-        Arc::new(Nowhere),
+        Arc::new(Unrecorded),
         AuthorizeLayer,
         Routes::default(),
     );

@@ -105,6 +105,7 @@ async fn check_file<T: Send + 'static>(
     turn: T,
 ) -> Result<Part, Status> {
     let stop = server_ends.child_token();
+    let unfinished = stop.clone();
     let _reader = stop.clone().drop_guard();
     let checking = tokio::spawn(async move {
         let _held = turn;
@@ -112,6 +113,10 @@ async fn check_file<T: Send + 'static>(
     });
     let whole = checking.await.map_err(|_| stopping())?;
     let whole = whole.map_err(|error| store_refusal(&error))?;
+    // Damage that was found is told; tables that were not looked at are not called whole.
+    if whole && unfinished.is_cancelled() {
+        return Err(stopping());
+    }
     Ok(Part::File(wire::DatabaseFileCheck { whole }))
 }
 

@@ -73,9 +73,10 @@ pub async fn foldings(conn: &mut Conn) -> Result<Vec<impl Folding + use<>>, Stor
     let heads = log::heads(conn, "csp/").await?;
     let mut csps = rows::everybody(conn).await?;
     for head in &heads {
-        let name = head.position.log.as_str().trim_start_matches("csp/");
-        let name = name.parse();
-        csps.insert(name.map_err(|_| StoreError::inconsistent("log_head", "no CSP has the log"))?);
+        let name = head.position.log.as_str().strip_prefix("csp/");
+        let name = name.and_then(|name| name.parse().ok());
+        let nobodys = || StoreError::inconsistent("log_head", "no CSP has the log");
+        csps.insert(name.ok_or_else(nobodys)?);
     }
     let foldings = csps.into_iter().map(|csp| {
         let log = log_of(&csp);
