@@ -19,9 +19,12 @@ use mesh_api::flag_registry::v1 as wire;
 use mesh_api::flag_registry::v1::flag_service_client::FlagServiceClient;
 use mesh_audit::{Audit, AuditTask, Recordings};
 use mesh_authz::{Authorization, AuthorizeLayer, Authorizer, Directory, RemoteAuthority, Rules};
-use mesh_rpc::audit::{Journal, Unrecorded};
-use mesh_rpc::{ClientOptions, Drained, Draining, Health, ServeError, ServeOptions, connect};
+use mesh_rpc::audit::{Admission, Counted, Entry, Journal, Recording, Ticket};
+use mesh_rpc::{
+    ClientOptions, Drained, Draining, Exchanged, Health, ServeError, ServeOptions, connect,
+};
 use mesh_store::Database;
+use mesh_types::{Clock as _, SystemClock, Timestamp};
 use mp169::service::Service as MeshService;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -74,7 +77,7 @@ impl Reads {
 
     /// With none.
     pub(crate) async fn unrecorded(town: &Town, about: About, in_flight: usize) -> Result<Self> {
-        Self::start(town, about, in_flight, Arc::new(Unrecorded), None).await
+        Self::start(town, about, in_flight, Arc::new(Nowhere), None).await
     }
 
     async fn start(
@@ -209,4 +212,34 @@ impl Service<Request<Body>> for Entries {
         let mut grpc = Grpc::new(Shared::default());
         async move { Ok(grpc.unary(method, request).await) }.boxed()
     }
+}
+
+/// No record at all.
+#[derive(Debug)]
+struct Nowhere;
+
+impl Journal for Nowhere {
+    fn recording(&self, _: &str) -> Recording {
+        Recording::Counted
+    }
+
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    fn admit(&self) -> Option<Admission> {
+        None
+    }
+
+    fn enter(&self, _: Entry) -> Ticket {
+        Ticket(0)
+    }
+
+    fn on_disk(&self, _: Ticket) -> Admission {
+        ready(Ok(())).boxed()
+    }
+
+    fn exchanged(&self, _: &Exchanged) {}
+
+    fn count(&self, _: Counted, _: u64, _: u64) {}
 }
