@@ -1,10 +1,11 @@
-//! What tests share: certificates, waiting for a condition, golden files, folders that go away.
+//! What tests share: certificates, PostgreSQL, waiting for a condition, golden files, folders that go away.
 //!
 //! A dev-dependency only. Everything here panics where a test should fail.
 
 mod certificates;
 mod disk;
 mod golden;
+pub mod postgres;
 mod statements;
 mod wait;
 
