@@ -17,6 +17,7 @@ mod model;
 mod process;
 mod recordings;
 mod reference_messages;
+mod released;
 mod requests;
 mod storm;
 mod tape;
