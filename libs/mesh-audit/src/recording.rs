@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use mesh_api::audit::v1 as wire;
 use mesh_rpc::audit::{OnDisk, Recording};
 use prost_reflect::{DescriptorPool, MethodDescriptor};
@@ -27,7 +28,7 @@ pub enum RecordingError {
 
 /// How the calls of a server's RPCs are put on record.
 #[derive(Debug)]
-pub struct Recordings(HashMap<String, Recording>);
+pub struct Recordings(HashMap<String, Recording, RandomState>);
 
 impl Recordings {
     /// Reads what `services`, given by their full names, declare in any contracts: an encoded
@@ -35,7 +36,7 @@ impl Recordings {
     pub fn read(descriptor_set: &[u8], services: &[&str]) -> Result<Self, RecordingError> {
         let pool = DescriptorPool::decode(descriptor_set)
             .map_err(|error| RecordingError::Descriptor(error.to_string()))?;
-        let mut recordings = HashMap::new();
+        let mut recordings = HashMap::default();
         for name in services {
             let service = pool
                 .get_service_by_name(name)

@@ -1,5 +1,7 @@
 //! Does the connection still last that a call came by?
 
+use std::sync::Arc;
+
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 /// Begins when the caller's connection is about to be closed: a certificate on it ends, was revoked,
@@ -9,7 +11,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 /// end watches it as it watches the server's own end: by
 /// [`Authorization::ending`](crate::Authorization::ending).
 #[derive(Debug, Clone, Default)]
-pub struct Ending(CancellationToken);
+pub struct Ending(Arc<CancellationToken>);
 
 impl Ending {
     /// A connection that lasts until [`Ending::begin`].

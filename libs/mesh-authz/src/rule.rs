@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use mesh_api::authorization::v1 as wire;
 use prost_reflect::{
     DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, Value,
@@ -104,7 +105,7 @@ pub(crate) enum Own {
 
 /// The rules of the methods that a server offers.
 #[derive(Debug)]
-pub struct Rules(HashMap<String, MethodRule>);
+pub struct Rules(HashMap<String, MethodRule, RandomState>);
 
 impl Rules {
     /// Reads the rules of `services`, given by their full names, from the project's contracts.
@@ -118,7 +119,7 @@ impl Rules {
         let descriptor_error =
             |error: prost_reflect::DescriptorError| RuleError::Descriptor(error.to_string());
         let pool = DescriptorPool::decode(descriptor_set).map_err(descriptor_error)?;
-        let mut rules = HashMap::new();
+        let mut rules = HashMap::default();
         for name in services {
             let service = pool
                 .get_service_by_name(name)

@@ -11,7 +11,7 @@ mod counted;
 mod each;
 mod gate;
 mod journal;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 mod unrecorded;
 
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub use journal::{
     Admission, Answer, Counted, Entry, Journal, NotOnRecord, OnDisk, Part, Recording, Ticket,
 };
 
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub use unrecorded::Unrecorded;
 
 /// Puts calls on record.

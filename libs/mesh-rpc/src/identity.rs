@@ -20,6 +20,7 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use crate::clock_word::{answered, hear_caller};
+use crate::methods::Methods;
 use crate::peer::Peer;
 use crate::rpc::{Rpc, RpcFuture, answer};
 use crate::status::refuse;
@@ -102,7 +103,9 @@ impl<S: Rpc> Service<Request<Body>> for Identify<S> {
         };
         request.extensions_mut().insert(standing.ending().clone());
         strip_claims(request.headers_mut());
-        let answer = standing.bound(Box::pin(self.inner.call(request)));
+        let method = Methods::of_mesh().get(request.uri().path());
+        let streams = method.is_none_or(|method| method.server_streaming);
+        let answer = standing.bound(Box::pin(self.inner.call(request)), streams);
         // Nobody else compares clocks, and most calls are somebody else's.
         match caller {
             Some(Identity::Internal(role)) if role.is_service() => {

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
+use foldhash::fast::RandomState;
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 
 use crate::cost::Cost;
@@ -28,9 +29,10 @@ pub(crate) struct Method {
     pub(crate) cost: Cost,
 }
 
-/// The RPCs of the mesh's contracts, of health and of reflection, by request path.
+/// The RPCs of the mesh's contracts, of health and of reflection, by request path. Several layers look up
+/// each call, and the keys are our own: they need no hash that withstands a caller's choice of keys.
 #[derive(Debug)]
-pub(crate) struct Methods(HashMap<String, Method>);
+pub(crate) struct Methods(HashMap<String, Method, RandomState>);
 
 static MESH: LazyLock<Methods> = LazyLock::new(|| {
     let sets = [
@@ -39,7 +41,7 @@ static MESH: LazyLock<Methods> = LazyLock::new(|| {
         tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
     ];
-    let mut methods = Methods(HashMap::new());
+    let mut methods = Methods(HashMap::default());
     for set in sets {
         let pool = DescriptorPool::decode(set)
             .expect("descriptor sets are compiled in and were written by the same build");

@@ -5,6 +5,7 @@
 //! a status; only after that the connection is cut.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -19,9 +20,12 @@ use tonic::{Code, Status};
 use crate::rpc::RpcFuture;
 use crate::status::{refuse, trailers};
 
-/// Where one connection stands. Cheap to clone.
+/// Where one connection stands. Cheap to clone: each call on it does.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Standing {
+pub(crate) struct Standing(Arc<Steps>);
+
+#[derive(Debug, Default)]
+struct Steps {
     ending: Ending,
     closed: CancellationToken,
     over: CancellationToken,
@@ -29,36 +33,47 @@ pub(crate) struct Standing {
 
 impl Standing {
     /// Watched by the handlers of streams.
-    pub(crate) const fn ending(&self) -> &Ending {
-        &self.ending
+    pub(crate) fn ending(&self) -> &Ending {
+        &self.0.ending
     }
 
     /// Takes no new calls from now on: the peer is accepted no more.
     pub(crate) fn close(&self) {
-        self.closed.cancel();
+        self.0.closed.cancel();
     }
 
     /// Ends every call that is left, with a status.
     pub(crate) fn end_calls(&self) {
-        self.over.cancel();
+        self.0.over.cancel();
     }
 
     /// The refusal of a call that comes too late.
     pub(crate) fn refusal(&self) -> Option<Response<Body>> {
-        self.closed.is_cancelled().then(|| refuse(closing()))
+        self.0.closed.is_cancelled().then(|| refuse(closing()))
     }
 
-    /// A call that ends with a status when its connection has to.
-    pub(crate) fn bound(self, called: RpcFuture) -> RpcFuture {
+    /// A call that ends with a status when its connection has to. What a unary call answers is whole when it
+    /// comes, and waits for nothing: only the body of a stream is bound.
+    pub(crate) fn bound(self, called: RpcFuture, streams: bool) -> RpcFuture {
         Box::pin(async move {
-            tokio::select! {
+            let response = tokio::select! {
                 biased;
-                answered = called => answered.map(|response| {
-                    let over = self.over.clone();
-                    response.map(|inner| Body::new(Bound { inner: Some(inner), over, waits: None }))
-                }),
-                () = self.over.cancelled() => Ok(refuse(closing())),
-            }
+                answered = called => answered?,
+                () = self.0.over.cancelled() => return Ok(refuse(closing())),
+            };
+            Ok(if streams {
+                response.map(|inner| self.bind(inner))
+            } else {
+                response
+            })
+        })
+    }
+
+    fn bind(self, inner: Body) -> Body {
+        Body::new(Bound {
+            inner: Some(inner),
+            standing: self,
+            waits: None,
         })
     }
 }
@@ -74,8 +89,8 @@ fn closing() -> Status {
 /// A response body; `None` once it was ended.
 struct Bound {
     inner: Option<Body>,
-    over: CancellationToken,
-    /// Waits for `over`, once there was nothing to send: most answers never come to that.
+    standing: Standing,
+    /// Waits for its end, once there was nothing to send: most answers never come to that.
     waits: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
@@ -95,7 +110,7 @@ impl HttpBody for Bound {
         if let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) {
             return Poll::Ready(frame);
         }
-        let over = &this.over;
+        let over = &this.standing.0.over;
         let begin = || Box::pin(over.clone().cancelled_owned());
         std::task::ready!(this.waits.get_or_insert_with(begin).as_mut().poll(cx));
         this.inner = None;
