@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rustix::process::Pid;
+use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::certificates;
@@ -85,15 +86,15 @@ impl Server {
     /// A new server; `None`, and a printed line, where PostgreSQL 15 or newer is not installed.
     #[must_use]
     pub fn start() -> Option<Self> {
-        Self::with("")
+        Self::start_in(&std::env::temp_dir(), "")
     }
 
-    /// A new server with more lines in its `postgresql.conf`.
+    /// A new server in a folder within `parent`, with more lines in its `postgresql.conf`.
     #[must_use]
-    pub fn with(settings: &str) -> Option<Self> {
+    pub fn start_in(parent: &Path, settings: &str) -> Option<Self> {
         let programs = programs::find()?;
         let password = Uuid::new_v4().simple().to_string();
-        Some(Self::new(programs, password, "make", settings))
+        Some(Self::new(programs, parent, password, "make", settings))
     }
 
     /// A new server that follows this one and can be read only, as `pg_basebackup` makes it.
@@ -105,12 +106,19 @@ impl Server {
             self.0.port
         );
         let (programs, password) = (self.0.programs.clone(), self.0.password.clone());
-        Self::new(programs, password, &format!("copy {from}"), "")
+        let parent = self.home().parent().expect("it is in a folder");
+        Self::new(programs, parent, password, &format!("copy {from}"), "")
     }
 
-    fn new(programs: PathBuf, password: String, order: &str, settings: &str) -> Self {
+    fn new(
+        programs: PathBuf,
+        parent: &Path,
+        password: String,
+        order: &str,
+        settings: &str,
+    ) -> Self {
         let user = programs::other_user();
-        let home = crate::temp_dir();
+        let home = TempDir::new_in(parent).expect("a temporary folder");
         let certificate = certificates().internal("localhost");
         let authority = certificates().trust_pem();
         let files = [
@@ -251,6 +259,12 @@ impl Server {
     /// answers on them.
     pub fn pause(&self) -> Paused {
         Paused::new(with_children(self.pid()))
+    }
+
+    /// The number of its first process, whose children do the work.
+    #[must_use]
+    pub fn process(&self) -> i32 {
+        self.pid().as_raw_pid()
     }
 
     fn pid(&self) -> Pid {

@@ -18,6 +18,7 @@ const EVENT: [u8; 640] = [0xA5; 640];
 const HASH: [u8; 32] = [0x5A; 32];
 
 /// Commits rows like those of a log, one transaction after another, each of them to disk.
+#[derive(Clone)]
 pub(crate) struct Commits {
     pool: SqlitePool,
     rows: usize,
@@ -39,23 +40,25 @@ impl Commits {
             .await?;
         Ok(Self { pool, rows })
     }
+
+    /// The rows of one transaction, on disk when it is over.
+    pub(crate) async fn commit(&self) -> Result<()> {
+        let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO log (hash, event) ");
+        insert.push_values(0..self.rows, |mut row, _| {
+            row.push_bind(HASH.as_slice()).push_bind(EVENT.as_slice());
+        });
+        let mut tx = self.pool.begin().await?;
+        insert.build().execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
+    }
 }
 
 impl Side for Commits {
     async fn turn(&mut self, time: Duration) -> Result<Turn> {
-        let (pool, rows) = (self.pool.clone(), self.rows);
+        let commits = self.clone();
         let turn = keep_in_flight(1, time, move |_| {
-            let pool = pool.clone();
-            async move {
-                let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO log (hash, event) ");
-                insert.push_values(0..rows, |mut row, _| {
-                    row.push_bind(HASH.as_slice()).push_bind(EVENT.as_slice());
-                });
-                let mut tx = pool.begin().await?;
-                insert.build().execute(&mut *tx).await?;
-                tx.commit().await?;
-                Ok(ControlFlow::Continue(()))
-            }
+            let commits = commits.clone();
+            async move { commits.commit().await.map(ControlFlow::Continue) }
         });
         Ok(turn.await?.of_units(u64::try_from(self.rows)?))
     }

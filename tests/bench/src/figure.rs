@@ -1,5 +1,7 @@
 //! Which figures are there, and how is each measured beside its baseline?
 
+use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,15 +10,20 @@ use clap::ValueEnum;
 use mesh_api::classification::v1 as wire;
 use mp169::service::Service;
 
+use crate::bare::CallsAndCommits;
 use crate::beside::Quiet;
 use crate::classify::{Frames, Streamed, Unary};
 use crate::commits::Commits;
+use crate::deliveries::{Deliveries, From};
 use crate::door::{Crowd, Newcomers};
 use crate::echo::{Answers, Echo};
+use crate::etcd::{Puts, Watched};
 use crate::flags::Adds;
 use crate::foreign::{Asks, Whose};
+use crate::imports::Imports;
 use crate::machine::Processors;
 use crate::messages::{Exchange, Form, exchanges, largest_firmware};
+use crate::postgres::{self, Copies};
 use crate::recorded::{About, Reads};
 use crate::report::{Comparison, Measured, Spread};
 use crate::supplier::{Changes, Loser};
@@ -40,6 +47,9 @@ const STREAMS: usize = 2;
 const BATCH: usize = 1_000;
 /// Callers that set flags at a time, and rows that are committed at a time beside them.
 const MANY: usize = 64;
+const SOME: usize = 8;
+/// Rows of an inventory that are loaded in one stream, or copied in one transaction.
+const ROWS: u64 = 30_000;
 
 /// Homes that change their supplier at a time while the losing one writes.
 const SUPPLIERS_LOST: usize = 8;
@@ -57,9 +67,34 @@ pub(crate) enum Figure {
     StreamRaw,
     /// Flags set by one caller, through the whole mesh.
     Add,
+    /// The same beside two bare calls and a commit, one after another.
+    AddBare,
+    /// Flags set by 8 callers.
+    #[value(name = "add-8")]
+    Add8,
     /// Flags set by 64 callers.
     #[value(name = "add-64")]
     Add64,
+    /// Flags set by one caller, beside rows that PostgreSQL commits for one.
+    AddPgbench,
+    /// The same with 8 callers.
+    #[value(name = "add-8-pgbench")]
+    Add8Pgbench,
+    /// The same with 64 callers.
+    #[value(name = "add-64-pgbench")]
+    Add64Pgbench,
+    /// Flags set by one caller, beside puts of etcd.
+    AddEtcd,
+    /// The same with 8 callers.
+    #[value(name = "add-8-etcd")]
+    Add8Etcd,
+    /// The same with 64 callers.
+    #[value(name = "add-64-etcd")]
+    Add64Etcd,
+    /// Flags set one after another until their CSP has them, beside puts of etcd and a watcher.
+    Deliver,
+    /// The same from when the flag is recorded, beside the same puts from the call.
+    DeliverRecorded,
     /// Reads through the chain with a record of each, beside reads without.
     Recorded,
     /// The same of reads of the past, whose records are on disk before the answers.
@@ -88,6 +123,8 @@ pub(crate) enum Figure {
     ChangeSupplier,
     /// Changes of supplier while the losing one writes on that Device, beside those without.
     ChangeSupplierWritten,
+    /// Rows of an inventory, beside rows that are copied into one table of PostgreSQL. They stay.
+    Import,
 }
 
 /// How long is measured.
@@ -97,10 +134,24 @@ pub(crate) struct Effort {
     pub(crate) turn: Duration,
 }
 
+/// How what is not ours is run.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    /// Where they keep their data.
+    pub(crate) folder: PathBuf,
+    /// Whether etcd is reached without TLS.
+    pub(crate) plain_etcd: bool,
+}
+
 impl Figure {
-    /// Measures it on `town`.
-    pub(crate) async fn measure(self, town: &Town, effort: Effort) -> Result<Comparison> {
-        match self {
+    /// Measures it on `town`; `None` if it stands beside a peer that is not installed here.
+    pub(crate) async fn measure(
+        self,
+        town: &Town,
+        effort: Effort,
+        peers: &Peers,
+    ) -> Result<Option<Comparison>> {
+        let measured = match self {
             Self::Classify => {
                 let exchanges = some_exchanges(town, Form::Raw)?;
                 self.unary(town, &exchanges, IN_FLIGHT, effort).await
@@ -120,7 +171,20 @@ impl Figure {
                 self.streams(town, frames, effort).await
             }
             Self::Add => self.adds(town, 1, effort).await,
+            Self::AddBare => self.adds_beside_bare(town, effort).await,
+            Self::Add8 => self.adds(town, SOME, effort).await,
             Self::Add64 => self.adds(town, MANY, effort).await,
+            Self::AddPgbench => return self.beside_pgbench(town, 1, effort, peers).await,
+            Self::Add8Pgbench => return self.beside_pgbench(town, SOME, effort, peers).await,
+            Self::Add64Pgbench => return self.beside_pgbench(town, MANY, effort, peers).await,
+            Self::AddEtcd => return self.beside_etcd(town, 1, effort, peers).await,
+            Self::Add8Etcd => return self.beside_etcd(town, SOME, effort, peers).await,
+            Self::Add64Etcd => return self.beside_etcd(town, MANY, effort, peers).await,
+            Self::Deliver => return self.deliveries(town, From::TheCall, effort, peers).await,
+            Self::DeliverRecorded => {
+                return self.deliveries(town, From::ItsRecord, effort, peers).await;
+            }
+            Self::Import => return self.imports(town, effort, peers).await,
             Self::ChangeSupplier => self.changes(town, effort).await,
             Self::ChangeSupplierWritten => self.changes_written(town, effort).await,
             Self::Recorded => self.reads(town, About::ThePresent, effort).await,
@@ -133,7 +197,8 @@ impl Figure {
             Self::Door => self.door(town, Crowd::Silent(300), effort).await,
             Self::DoorFlood => self.door(town, Crowd::SilentFlood, effort).await,
             Self::DoorHellos => self.door(town, Crowd::Hellos, effort).await,
-        }
+        };
+        measured.map(Some)
     }
 
     async fn unary(
@@ -171,6 +236,67 @@ impl Figure {
         let mesh = Adds::new(town, callers)?;
         let commits = Commits::open(town.path(), callers).await?;
         self.compare(mesh, commits, effort).await
+    }
+
+    async fn adds_beside_bare(self, town: &Town, effort: Effort) -> Result<Comparison> {
+        let bare = CallsAndCommits::start(town).await?;
+        self.compare(Adds::new(town, 1)?, bare, effort).await
+    }
+
+    async fn beside_pgbench(
+        self,
+        town: &Town,
+        callers: usize,
+        effort: Effort,
+        peers: &Peers,
+    ) -> Result<Option<Comparison>> {
+        let Some(commits) = postgres::Commits::start(&peers.folder, callers)? else {
+            return Ok(None);
+        };
+        let mesh = Adds::new(town, callers)?;
+        self.compare(mesh, commits, effort).await.map(Some)
+    }
+
+    async fn beside_etcd(
+        self,
+        town: &Town,
+        callers: usize,
+        effort: Effort,
+        peers: &Peers,
+    ) -> Result<Option<Comparison>> {
+        let Some(puts) = Puts::start(town, &peers.folder, peers.plain_etcd, callers)? else {
+            return Ok(None);
+        };
+        let mesh = Adds::new(town, callers)?;
+        self.compare(mesh, puts, effort).await.map(Some)
+    }
+
+    async fn deliveries(
+        self,
+        town: &Town,
+        from: From,
+        effort: Effort,
+        peers: &Peers,
+    ) -> Result<Option<Comparison>> {
+        let watched = Watched::start(town, &peers.folder, peers.plain_etcd).await?;
+        let Some(watched) = watched else {
+            return Ok(None);
+        };
+        let mesh = Deliveries::start(town, from).await?;
+        self.compare(mesh, watched, effort).await.map(Some)
+    }
+
+    async fn imports(
+        self,
+        town: &Town,
+        effort: Effort,
+        peers: &Peers,
+    ) -> Result<Option<Comparison>> {
+        let Some(copies) = Copies::start(&peers.folder, ROWS) else {
+            return Ok(None);
+        };
+        let mesh = Imports::new(town, ROWS)?;
+        self.compare(mesh, copies, effort).await.map(Some)
     }
 
     async fn changes(self, town: &Town, effort: Effort) -> Result<Comparison> {
@@ -224,7 +350,7 @@ impl Figure {
         mut baseline: impl Side,
         effort: Effort,
     ) -> Result<Comparison> {
-        let name = self.name();
+        let name = self.to_string();
         let short = effort.turn / 4;
         one_turn(&mut mesh, short).await.context(name.clone())?;
         one_turn(&mut baseline, short).await.context(name.clone())?;
@@ -255,19 +381,18 @@ impl Figure {
         })
     }
 
-    fn name(self) -> String {
-        let value = self.to_possible_value();
-        value.map_or_else(String::new, |value| value.get_name().to_owned())
-    }
-
     const fn unit(self) -> &'static str {
         match self {
             Self::Classify => "decisions, 64 calls in flight",
             Self::ClassifyFirmware => "decisions on 15 MB of firmware for 50,000 Devices",
             Self::Stream => "decisions, 1,000 structured messages per request",
             Self::StreamRaw => "decisions, 100 DUIS and GBCS messages per request",
-            Self::Add => "flags set by 1 caller",
-            Self::Add64 => "flags set by 64 callers",
+            Self::Add | Self::AddBare | Self::AddPgbench | Self::AddEtcd => "flags set by 1 caller",
+            Self::Add8 | Self::Add8Pgbench | Self::Add8Etcd => "flags set by 8 callers",
+            Self::Add64 | Self::Add64Pgbench | Self::Add64Etcd => "flags set by 64 callers",
+            Self::Deliver => "flags set until the CSP has them, from the call",
+            Self::DeliverRecorded => "flags set until the CSP has them, ms from their record",
+            Self::Import => "rows of inventory, ms for 30,000",
             Self::ChangeSupplier => "changes of supplier, nobody writes",
             Self::ChangeSupplierWritten => {
                 "changes of supplier while the losing one writes, 8 at a time"
@@ -291,7 +416,19 @@ impl Figure {
             Self::Classify | Self::ClassifyFirmware => "a bare tonic server over mTLS",
             Self::Stream | Self::StreamRaw => "bare tonic streams over mTLS",
             Self::Add | Self::ChangeSupplier => "rows of SQLite, 1 per commit",
+            Self::AddBare => "two bare calls over mTLS and a commit of SQLite",
+            Self::Add8 => "rows of SQLite, 8 per commit",
             Self::Add64 => "rows of SQLite, 64 per commit",
+            Self::AddPgbench => "rows of PostgreSQL, 1 per commit, 1 client of pgbench",
+            Self::Add8Pgbench => "rows of PostgreSQL, 1 per commit, 8 clients of pgbench",
+            Self::Add64Pgbench => "rows of PostgreSQL, 1 per commit, 64 clients of pgbench",
+            Self::AddEtcd => "puts of etcd by 1 caller",
+            Self::Add8Etcd => "puts of etcd by 8 callers",
+            Self::Add64Etcd => "puts of etcd by 64 callers",
+            Self::Deliver | Self::DeliverRecorded => {
+                "puts of etcd until a watcher has them, from the call"
+            }
+            Self::Import => "rows copied into a table of PostgreSQL",
             Self::ChangeSupplierWritten => "the same while nobody writes",
             Self::Recorded | Self::RecordedPast => "the same without any record",
             Self::Beside50 | Self::Beside700 => "the same supplier alone",
@@ -299,6 +436,13 @@ impl Figure {
             Self::ForeignBesideOwn => "of one's own Devices, answered",
             Self::Door | Self::DoorFlood | Self::DoorHellos => "the same new clients alone",
         }
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
     }
 }
 

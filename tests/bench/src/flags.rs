@@ -61,11 +61,7 @@ impl Side for Adds<'_> {
     }
 
     async fn settle(&mut self) -> Result<()> {
-        let lifted = self
-            .flags
-            .change(Change::Lift, self.set, HELPERS, UNTIL_DONE);
-        let (_, last) = lifted.await?;
-        self.town.follows(last).await
+        self.flags.lift(self.town, self.set).await
     }
 }
 
@@ -79,18 +75,37 @@ pub(crate) async fn set_all(town: &Town, devices: Vec<DeviceId>) -> Result<()> {
 }
 
 /// The flags of some Devices, as their supplier sees them.
-struct Flags {
+pub(crate) struct Flags {
     clients: Arc<[FlagServiceClient<Channel>]>,
     devices: Arc<[DeviceId]>,
 }
 
 impl Flags {
-    fn new(town: &Town, devices: Vec<DeviceId>) -> Result<Self> {
+    pub(crate) fn new(town: &Town, devices: Vec<DeviceId>) -> Result<Self> {
         let channels = town.channels(Service::FlagRegistry, ALBION.id)?;
         Ok(Self {
             clients: channels.into_iter().map(FlagServiceClient::new).collect(),
             devices: devices.into(),
         })
+    }
+
+    /// Their Devices.
+    pub(crate) fn devices(&self) -> &[DeviceId] {
+        &self.devices
+    }
+
+    /// Sets one flag.
+    pub(crate) async fn set(&self, device: DeviceId) -> Result<()> {
+        let client = self.clients[0].clone();
+        Change::Set.make(client, device).await?;
+        Ok(())
+    }
+
+    /// Lifts the first `count`, and waits until every service knows it.
+    pub(crate) async fn lift(&self, town: &Town, count: usize) -> Result<()> {
+        let lifted = self.change(Change::Lift, count, HELPERS, UNTIL_DONE);
+        let (_, last) = lifted.await?;
+        town.follows(last).await
     }
 
     /// Changes the first `count` one after another, until `time` is over. Gives the sequence of the

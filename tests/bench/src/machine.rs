@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -81,19 +82,16 @@ impl Processors {
     pub(crate) fn now() -> Option<Self> {
         let all = fs::read_to_string("/proc/stat").ok()?;
         let all = numbers(all.lines().next()?);
-        let ours = fs::read_to_string("/proc/self/stat").ok()?;
-        // The name of the process is in brackets and may hold anything.
-        let ours = numbers(ours.rsplit_once(')')?.1);
         Some(Self {
             all: all.iter().take(8).sum(),
             idle: all.get(3)? + all.get(4)?,
-            ours: ours.get(10)? + ours.get(11)?,
+            ours: spent_by("self")? + peers(),
         })
     }
 
-    /// What this process has had since `start`.
+    /// What this process, those that it has started and peers have had since `start`.
     pub(crate) fn ours_since(start: Option<Self>) -> Option<Duration> {
-        let ticks = Self::now()?.ours - start?.ours;
+        let ticks = Self::now()?.ours.saturating_sub(start?.ours);
         Some(Duration::from_secs(ticks) / TICKS)
     }
 
@@ -102,9 +100,51 @@ impl Processors {
     pub(crate) fn others_since(start: Option<Self>) -> Option<f64> {
         let (start, now) = (start?, Self::now()?);
         let all = now.all - start.all;
-        let taken = (now.idle - start.idle) + (now.ours - start.ours);
+        let taken = (now.idle - start.idle) + now.ours.saturating_sub(start.ours);
         Some(all.saturating_sub(taken) as f64 / all.max(1) as f64)
     }
+}
+
+/// Servers of others whose work is part of what is measured, by the numbers of their processes.
+static PEERS: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+
+/// Counts a server of others in, for as long as the value lives.
+#[derive(Debug)]
+pub(crate) struct CountedIn(i32);
+
+impl CountedIn {
+    pub(crate) fn new(process: i32) -> Self {
+        let mut peers = PEERS.lock().unwrap_or_else(PoisonError::into_inner);
+        peers.push(process);
+        Self(process)
+    }
+}
+
+impl Drop for CountedIn {
+    fn drop(&mut self) {
+        let mut peers = PEERS.lock().unwrap_or_else(PoisonError::into_inner);
+        peers.retain(|peer| *peer != self.0);
+    }
+}
+
+/// What the peers have had, and what they have started.
+fn peers() -> u64 {
+    let peers = PEERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let families = peers.iter().map(|peer| {
+        let children = fs::read_to_string(format!("/proc/{peer}/task/{peer}/children"));
+        let children = children.unwrap_or_default();
+        let children = children.split_whitespace().filter_map(spent_by);
+        spent_by(&peer.to_string()).unwrap_or_default() + children.sum::<u64>()
+    });
+    families.sum()
+}
+
+/// What a process has had, and those of its children that have ended.
+fn spent_by(process: &str) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name of the process is in brackets and may hold anything.
+    let stat = numbers(stat.rsplit_once(')')?.1);
+    Some(stat.get(10..14)?.iter().sum())
 }
 
 fn numbers(line: &str) -> Vec<u64> {

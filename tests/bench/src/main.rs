@@ -11,7 +11,10 @@
 //! | which messages, and what must be decided | `messages.rs` |
 //! | one by one, and in streams | `classify.rs`, `codec.rs` |
 //! | beside which bare server | `echo.rs` |
-//! | flags, beside which commits | `flags.rs`, `commits.rs` |
+//! | flags, beside which commits | `flags.rs`, `commits.rs`, `bare.rs` |
+//! | and beside which peers | `postgres.rs`, `etcd.rs` |
+//! | from a supplier's call to the CSP | `deliveries.rs` |
+//! | rows of an inventory | `imports.rs` |
 //! | changes of supplier, with and without a loser that writes | `supplier.rs` |
 //! | reads with a record of each beside reads without | `recorded.rs` |
 //! | a quiet supplier beside a hog | `beside.rs` |
@@ -20,17 +23,22 @@
 //! | the memory of readers that take nothing | `readers.rs` |
 //! | what came out, and where | `report.rs`, `machine.rs` |
 
+mod bare;
 mod beside;
 mod classify;
 mod codec;
 mod commits;
+mod deliveries;
 mod door;
 mod echo;
+mod etcd;
 mod figure;
 mod flags;
 mod foreign;
+mod imports;
 mod machine;
 mod messages;
+mod postgres;
 mod readers;
 mod recorded;
 mod report;
@@ -46,7 +54,7 @@ use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use mesh_rpc::{Telemetry, TelemetryOptions};
 
-use figure::{Effort, Figure};
+use figure::{Effort, Figure, Peers};
 use machine::Machine;
 use readers::IdleReaders;
 use report::Report;
@@ -76,6 +84,9 @@ struct Args {
     /// Where to make the folder of the databases, which goes away at the end.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     folder: PathBuf,
+    /// Reach etcd without TLS. The mesh is reached with mTLS all the same.
+    #[arg(long)]
+    plain_etcd: bool,
     /// How to show what came out.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -115,10 +126,18 @@ async fn run(args: Args) -> Result<()> {
     })?;
     let town = Town::build(&args.folder, args.homes).await?;
     flags::set_all(&town, town.flagged()).await?;
+    let peers = Peers {
+        folder: args.folder,
+        plain_etcd: args.plain_etcd,
+    };
     let mut figures = Vec::new();
     for figure in Figure::value_variants() {
         if args.only.is_empty() || args.only.contains(figure) {
-            figures.push(figure.measure(&town, effort).await?);
+            let measured = figure.measure(&town, effort, &peers).await?;
+            if measured.is_none() {
+                eprintln!("not measured: {figure}, for its peer is not installed");
+            }
+            figures.extend(measured);
         }
     }
     let idle_readers = match args.no_readers {

@@ -169,9 +169,10 @@ impl fmt::Display for Report {
         writeln!(f, "{}", self.table())?;
         write!(
             f,
-            "Services, clients and bare servers share this process and its cores; µs is the time of\n\
-             processors per unit, of all of them together. Others is the share of the machine that other\n\
-             processes had: where it is not near 0, the ratio by µs says more than that by rate."
+            "Services, clients and bare servers share this process and its cores; PostgreSQL, pgbench and\n\
+             etcd have their own. µs is the time of processors per unit, of all of them together. Others is\n\
+             the share of the machine that other processes had: where it is not near 0, the ratio by µs says\n\
+             more than that by rate."
         )?;
         if let Some(idle) = &self.idle_readers {
             let IdleReaders { readers, mib } = idle;

@@ -5,7 +5,7 @@
 //! sides of a figure.
 
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use flag_registry::Quotas;
@@ -120,6 +120,18 @@ impl Town {
     /// The same for a client that opens its connections itself.
     pub(crate) fn endpoint(&self, service: Service, identity: &str) -> Result<Endpoint> {
         self.endpoint_of(service, self.mesh.address(service), identity)
+    }
+
+    /// The authority of the mesh, and the certificate and the key of a service, as files.
+    pub(crate) fn files(&self, service: Service) -> (PathBuf, IssuedPaths) {
+        let certificates = self.path().join("certificates");
+        let authority = self.path().join("authority").join(CA_CERTIFICATE_FILE);
+        (authority, IssuedPaths::of(&certificates, service.name()))
+    }
+
+    /// Clients of every service, with the certificate of `identity`.
+    pub(crate) fn clients(&self, identity: &str) -> Result<Clients> {
+        Clients::of(&self.folder, identity)
     }
 
     /// A new client of a service that shows no certificate.

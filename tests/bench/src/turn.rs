@@ -78,9 +78,13 @@ pub(crate) fn latencies() -> Histogram<u64> {
 /// Counts what began at `start` and has ended now, and gives the present.
 pub(crate) fn record(latencies: &mut Histogram<u64>, start: Instant) -> Instant {
     let now = Instant::now();
-    let micros = now.duration_since(start).as_micros();
-    latencies.saturating_record(u64::try_from(micros).unwrap_or(u64::MAX));
+    count(latencies, now.duration_since(start));
     now
+}
+
+/// Counts what took so long.
+pub(crate) fn count(latencies: &mut Histogram<u64>, took: Duration) {
+    latencies.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
 }
 
 /// Each of `callers` calls again as soon as it is answered, until `time` is over or `call` breaks off

@@ -26,7 +26,7 @@ pub(super) fn find() -> Option<PathBuf> {
         let missing = format!("PostgreSQL {OLDEST} or newer is not installed");
         let required = std::env::var_os(REQUIRED).is_some_and(|value| value == "1");
         assert!(!required, "{missing}, and {REQUIRED} is set");
-        println!("not tried: {missing}");
+        eprintln!("not tried: {missing}");
     }
     newest.map(|(_, folder)| folder)
 }
