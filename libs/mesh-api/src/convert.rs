@@ -28,6 +28,11 @@ impl FieldErrors {
         }
     }
 
+    /// No more of them than so many, the first.
+    pub fn shorten(&mut self, most: usize) {
+        self.0.truncate(most);
+    }
+
     /// The value, or `None` after noting what is wrong with `field`.
     pub fn keep<T, E: ToString>(&mut self, field: &str, parsed: Result<T, E>) -> Option<T> {
         parsed

@@ -127,15 +127,15 @@ pub trait AuthoritySource: Send + Sync + 'static {
         at_least: Option<&Position>,
     ) -> Result<Vec<Authority>, AuthorityError>;
 
-    /// The answer for one Device that a write of `party` is to rest on: with a lease, if `party` is
-    /// responsible and may act. Only registration gives leases, and none to itself.
+    /// The answers for `devices`, in order, that writes of `party` are to rest on: with a lease where
+    /// `party` is responsible and may act. Only registration gives leases, and none to itself.
     async fn leased(
         &self,
         party: &PartyId,
-        device: DeviceId,
+        devices: &[DeviceId],
         at_least: Option<&Position>,
-    ) -> Result<Authority, AuthorityError> {
-        let _ = (party, device, at_least);
+    ) -> Result<Vec<Authority>, AuthorityError> {
+        let _ = (party, devices, at_least);
         tracing::error!("a lease is asked for where none is given");
         Err(AuthorityError::Broken)
     }

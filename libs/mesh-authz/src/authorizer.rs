@@ -6,8 +6,8 @@ use mesh_types::{DeviceId, EntityId, PartyId, Position};
 use tokio::sync::watch;
 
 use crate::authority::{AuthorityError, AuthoritySource};
-use crate::distinct::each_once;
-use crate::extract::FieldPath;
+use crate::distinct::{each_once, first_of_each};
+use crate::extract::{FieldPath, Shape};
 use crate::permit::Basis;
 use crate::rule::{Grants, MethodRule, Own, Responsible};
 use crate::{Authority, Caller, DevicePermit, Directory, Ending, Identity, Notes, Refusal, Rules};
@@ -45,7 +45,7 @@ enum Devices {
     /// The request is about the caller's own party or CSP; the rule names no Device.
     Own,
     One(Box<DevicePermit>),
-    Batch(Vec<Result<DevicePermit, Refusal>>),
+    Batch(Arc<[Result<DevicePermit, Refusal>]>),
 }
 
 /// What a method's rule needs of the request before it can be judged.
@@ -168,19 +168,17 @@ impl Authorizer {
         if values.len() > MAX_BATCH {
             return Err(Refusal::TooManyItems { max: MAX_BATCH });
         }
-        let malformed = || Refusal::Field {
-            field: field.text.clone(),
-            problem: "is not an EUI-64",
+        let devices: Vec<Result<DeviceId, Refusal>> =
+            values.iter().map(|text| read_device(field, text)).collect();
+        let devices = match field.shape {
+            Shape::Items => first_of_each(field, devices),
+            Shape::One | Shape::List => {
+                let named = devices.iter().map(|device| device.as_ref().ok());
+                each_once(&field.text, named)?;
+                devices
+            }
         };
-        let devices: Vec<Result<DeviceId, Refusal>> = values
-            .iter()
-            .map(|text| text.parse().map_err(|_| malformed()))
-            .collect();
         notes.devices(devices.iter().flatten().copied());
-        each_once(
-            &field.text,
-            devices.iter().map(|device| device.as_ref().ok()),
-        )?;
         if grants.by_role.intersects(caller.roles()) {
             let permit = |device| DevicePermit {
                 caller: Arc::clone(caller),
@@ -196,7 +194,7 @@ impl Authorizer {
         }
         let well_formed: Vec<DeviceId> = devices.iter().flatten().copied().collect();
         let bases = self.bases(caller, responsible, &well_formed).await?;
-        if field.repeated {
+        if field.shape != Shape::One {
             let judged = well_formed.iter().zip(&bases);
             let refused = judged.filter(|(_, basis)| basis.is_err());
             notes.refused(refused.map(|(device, _)| *device));
@@ -227,15 +225,14 @@ impl Authorizer {
             return Ok(vec![]);
         }
         let party = caller.party().ok_or(Refusal::NotResponsibleSupplier)?;
-        if let ([device], true) = (devices, responsible.leased) {
-            let authority = self.ask_to_write(party, *device, None).await?;
-            return Ok(vec![responsible_basis(party, authority)]);
-        }
-        match self.ask(party, devices, None).await {
-            Ok(answers) => Ok(answers
-                .into_iter()
-                .map(|authority| responsible_basis(party, authority))
-                .collect()),
+        let source = &self.inner.authority;
+        let answers = if responsible.leased {
+            source.leased(party, devices, None).await
+        } else {
+            source.authorities(party, devices, None).await
+        };
+        match answers.map_err(Refusal::from) {
+            Ok(answers) => judged(party, devices, answers),
             Err(Refusal::AuthorityUnreachable) if responsible.followed_suffices => {
                 let mut bases = Vec::with_capacity(devices.len());
                 for device in devices {
@@ -247,40 +244,6 @@ impl Authorizer {
                 Ok(bases)
             }
             Err(refusal) => Err(refusal),
-        }
-    }
-
-    async fn ask(
-        &self,
-        party: &PartyId,
-        devices: &[DeviceId],
-        at_least: Option<&Position>,
-    ) -> Result<Vec<Authority>, Refusal> {
-        let source = &self.inner.authority;
-        let answers = source.authorities(party, devices, at_least).await?;
-        let in_order = answers
-            .iter()
-            .map(Authority::device)
-            .eq(devices.iter().copied());
-        if in_order {
-            Ok(answers)
-        } else {
-            Err(Refusal::Internal)
-        }
-    }
-
-    /// The same for one Device, and for a write.
-    async fn ask_to_write(
-        &self,
-        party: &PartyId,
-        device: DeviceId,
-        at_least: Option<&Position>,
-    ) -> Result<Authority, Refusal> {
-        let authority = self.inner.authority.leased(party, device, at_least).await?;
-        if authority.device() == device {
-            Ok(authority)
-        } else {
-            Err(Refusal::Internal)
         }
     }
 }
@@ -317,20 +280,45 @@ fn owns(caller: &Caller, own: Own, field: &FieldPath, message: &[u8]) -> Result<
     })
 }
 
-fn responsible_basis(party: &PartyId, authority: Authority) -> Result<Basis, Refusal> {
-    if authority.admits(party) {
-        Ok(Basis::Responsible(Box::new(authority)))
-    } else {
-        Err(Refusal::NotResponsibleSupplier)
+/// The Device that a batch or a call names.
+fn read_device(field: &FieldPath, text: &str) -> Result<DeviceId, Refusal> {
+    let missing = field.shape == Shape::Items && text.is_empty();
+    text.parse().map_err(|_| Refusal::Field {
+        field: field.of_one().to_owned(),
+        problem: if missing {
+            "is missing"
+        } else {
+            "is not an EUI-64"
+        },
+    })
+}
+
+/// What permits for `devices` rest on, if the answers are theirs.
+fn judged(
+    party: &PartyId,
+    devices: &[DeviceId],
+    answers: Vec<Authority>,
+) -> Result<Vec<Result<Basis, Refusal>>, Refusal> {
+    let answered = answers.iter().map(Authority::device);
+    if !answered.eq(devices.iter().copied()) {
+        return Err(Refusal::Internal);
     }
+    let basis = |authority: Authority| {
+        if authority.admits(party) {
+            Ok(Basis::Responsible(Box::new(authority)))
+        } else {
+            Err(Refusal::NotResponsibleSupplier)
+        }
+    };
+    Ok(answers.into_iter().map(basis).collect())
 }
 
 fn one_or_batch(
     field: &FieldPath,
     mut permits: Vec<Result<DevicePermit, Refusal>>,
 ) -> Result<Devices, Refusal> {
-    if field.repeated {
-        return Ok(Devices::Batch(permits));
+    if field.shape != Shape::One {
+        return Ok(Devices::Batch(permits.into()));
     }
     let missing = Refusal::Field {
         field: field.text.clone(),
@@ -399,18 +387,30 @@ impl Authorization {
         permit: &DevicePermit,
         at_least: &Position,
     ) -> Result<DevicePermit, Refusal> {
+        let renewed = self.renew_all(&[permit], at_least).await?.pop();
+        renewed.ok_or(Refusal::Internal)?
+    }
+
+    /// The same for several permits: a permit or a refusal for each, in their order.
+    pub async fn renew_all(
+        &self,
+        permits: &[&DevicePermit],
+        at_least: &Position,
+    ) -> Result<Vec<Result<DevicePermit, Refusal>>, Refusal> {
         self.still_allowed()?;
         let party = self.caller.party();
         let party = party.ok_or(Refusal::NotResponsibleSupplier)?;
-        let authority = self
-            .authorizer
-            .ask_to_write(party, permit.device, Some(at_least))
-            .await?;
-        let basis = responsible_basis(party, authority)?;
-        Ok(DevicePermit {
-            basis,
-            ..permit.clone()
-        })
+        let devices: Vec<DeviceId> = permits.iter().map(|permit| permit.device).collect();
+        let source = &self.authorizer.inner.authority;
+        let answers = source.leased(party, &devices, Some(at_least)).await?;
+        let bases = judged(party, &devices, answers)?;
+        let renewed = |(permit, basis): (&&DevicePermit, Result<Basis, Refusal>)| {
+            Ok(DevicePermit {
+                basis: basis?,
+                ..DevicePermit::clone(permit)
+            })
+        };
+        Ok(permits.iter().zip(bases).map(renewed).collect())
     }
 
     /// Whether the directory still recognises the caller just so. Streams ask whenever

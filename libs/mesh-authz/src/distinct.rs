@@ -1,5 +1,9 @@
 //! Does a batch name each Device once?
 //!
+//! Of a list of Devices the whole is refused if not: it is one question. Of a list of requests each
+//! stands for itself, and the later of two about one Device is refused: which of them is meant, its
+//! caller has to say.
+//!
 //! A Device that is named a thousand times would be one question and a thousand answers: more work
 //! than its caller pays for, and a way to make what one answer takes large enough to be timed. So no
 //! Device is named twice, in whatever notation, and the refusal says where it was.
@@ -10,6 +14,31 @@ use mesh_api::convert::FieldErrors;
 use mesh_types::DeviceId;
 
 use crate::Refusal;
+use crate::extract::FieldPath;
+
+/// Refuses each of a list of requests whose Device one before it has; `field` is the path of the
+/// Device from the whole on.
+pub(crate) fn first_of_each(
+    field: &FieldPath,
+    devices: Vec<Result<DeviceId, Refusal>>,
+) -> Vec<Result<DeviceId, Refusal>> {
+    let Some((list, field)) = field.in_items() else {
+        return devices;
+    };
+    let mut first_at = HashMap::new();
+    let judge = |(place, device): (usize, Result<DeviceId, Refusal>)| {
+        let device = device?;
+        let first = *first_at.entry(device).or_insert(place);
+        if first == place {
+            return Ok(device);
+        }
+        Err(Refusal::NamedBefore {
+            field: field.to_owned(),
+            problem: format!("is the Device of {list}[{first}]"),
+        })
+    };
+    devices.into_iter().enumerate().map(judge).collect()
+}
 
 /// Refuses a batch whose `field` names a Device twice. What is no Device, `None`, is not judged here.
 pub fn each_once<'d>(

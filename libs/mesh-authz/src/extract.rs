@@ -11,37 +11,73 @@ use crate::Refusal;
 pub(crate) struct FieldPath {
     pub(crate) text: String,
     pub(crate) numbers: Vec<u32>,
-    pub(crate) repeated: bool,
+    pub(crate) shape: Shape,
+}
+
+/// How many values a field has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// At most one.
+    One,
+    /// A list.
+    List,
+    /// One in each of a list of messages, which is the path's first field. Where it is missing it is
+    /// empty, as a decoder has it.
+    Items,
 }
 
 impl FieldPath {
-    /// The field's values in `message`: at most one unless the field is repeated.
+    /// The field's values in `message`.
     pub(crate) fn values<'m>(&self, message: &'m [u8]) -> Result<Vec<&'m str>, Refusal> {
-        let malformed = |problem| Refusal::Field {
+        self.scan(message).map_err(|problem| Refusal::Field {
             field: self.text.clone(),
             problem,
-        };
-        let Some((last, way)) = self.numbers.split_last() else {
-            return Ok(vec![]);
-        };
-        let mut inner = message;
-        for number in way {
-            let mut found = occurrences(inner, *number).map_err(malformed)?;
-            inner = match (found.pop(), found.is_empty()) {
-                (None, _) => return Ok(vec![]),
-                (Some(one), true) => one,
-                (Some(_), false) => return Err(malformed("occurs twice")),
-            };
-        }
-        let mut values = occurrences(inner, *last).map_err(malformed)?;
-        if !self.repeated {
-            values = values.pop().into_iter().collect();
-        }
-        values
-            .into_iter()
-            .map(|bytes| std::str::from_utf8(bytes).map_err(|_| malformed("is not UTF-8")))
-            .collect()
+        })
     }
+
+    /// The field's path from one item on.
+    pub(crate) fn of_one(&self) -> &str {
+        self.in_items().map_or(&self.text, |(_, field)| field)
+    }
+
+    /// The list, and the field's path from one of its items on.
+    pub(crate) fn in_items(&self) -> Option<(&str, &str)> {
+        (self.shape == Shape::Items).then(|| self.text.split_once('.'))?
+    }
+
+    fn scan<'m>(&self, message: &'m [u8]) -> Result<Vec<&'m str>, &'static str> {
+        if self.shape == Shape::Items {
+            let Some((list, way)) = self.numbers.split_first() else {
+                return Ok(vec![]);
+            };
+            let items = occurrences(message, *list)?.into_iter();
+            let only = |item| Ok(values(item, way, false)?.pop().unwrap_or_default());
+            return items.map(only).collect();
+        }
+        values(message, &self.numbers, self.shape == Shape::List)
+    }
+}
+
+/// The values of the field at the end of `numbers`, the last or all of them.
+fn values<'m>(message: &'m [u8], numbers: &[u32], all: bool) -> Result<Vec<&'m str>, &'static str> {
+    let Some((last, way)) = numbers.split_last() else {
+        return Ok(vec![]);
+    };
+    let mut inner = message;
+    for number in way {
+        let mut found = occurrences(inner, *number)?;
+        inner = match (found.pop(), found.is_empty()) {
+            (None, _) => return Ok(vec![]),
+            (Some(one), true) => one,
+            (Some(_), false) => return Err("occurs twice"),
+        };
+    }
+    let mut values = occurrences(inner, *last)?;
+    if !all {
+        values = values.pop().into_iter().collect();
+    }
+    let read = |bytes| std::str::from_utf8(bytes).map_err(|_| "is not UTF-8");
+    values.into_iter().map(read).collect()
 }
 
 fn occurrences(mut message: &[u8], wanted: u32) -> Result<Vec<&[u8]>, &'static str> {
@@ -101,16 +137,16 @@ fn varint(message: &mut &[u8]) -> Result<u64, &'static str> {
 mod tests {
     use prost::Message;
 
-    use mesh_api::flag_registry::v1::{AddFlagRequest, BatchGetFlagsRequest};
+    use mesh_api::flag_registry::v1::{AddFlagRequest, BatchAddFlagsRequest, BatchGetFlagsRequest};
     use mesh_api::registration::v1::{Device, PutDeviceRequest};
 
     use super::*;
 
-    fn path(numbers: &[u32], repeated: bool) -> FieldPath {
+    fn path(numbers: &[u32], shape: Shape) -> FieldPath {
         FieldPath {
             text: "f".into(),
             numbers: numbers.to_vec(),
-            repeated,
+            shape,
         }
     }
 
@@ -124,8 +160,8 @@ mod tests {
             ..AddFlagRequest::default()
         };
         let mut bytes = request.encode_to_vec();
-        assert_eq!(path(&[2], false).values(&bytes).unwrap(), ["d"]);
-        assert_eq!(path(&[6], false).values(&bytes).unwrap(), [""; 0]);
+        assert_eq!(path(&[2], Shape::One).values(&bytes).unwrap(), ["d"]);
+        assert_eq!(path(&[6], Shape::One).values(&bytes).unwrap(), [""; 0]);
 
         // A second occurrence: the decoder takes the last, and so does the scan.
         bytes.extend(
@@ -135,7 +171,7 @@ mod tests {
             }
             .encode_to_vec(),
         );
-        assert_eq!(path(&[2], false).values(&bytes).unwrap(), ["e"]);
+        assert_eq!(path(&[2], Shape::One).values(&bytes).unwrap(), ["e"]);
         assert_eq!(
             AddFlagRequest::decode(bytes.as_slice()).unwrap().device_id,
             "e"
@@ -150,7 +186,9 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(
-            path(&[1], true).values(&batch.encode_to_vec()).unwrap(),
+            path(&[1], Shape::List)
+                .values(&batch.encode_to_vec())
+                .unwrap(),
             ["a", "", "b"]
         );
 
@@ -163,12 +201,40 @@ mod tests {
             ..PutDeviceRequest::default()
         };
         let mut bytes = put.encode_to_vec();
-        assert_eq!(path(&[2, 1], false).values(&bytes).unwrap(), ["x"]);
+        assert_eq!(path(&[2, 1], Shape::One).values(&bytes).unwrap(), ["x"]);
         bytes.extend(put.encode_to_vec());
         assert!(
-            path(&[2, 1], false).values(&bytes).is_err(),
+            path(&[2, 1], Shape::One).values(&bytes).is_err(),
             "a decoder would merge the two"
         );
+    }
+
+    #[test]
+    fn each_item_of_a_list_has_one_value_or_an_empty_one() {
+        let item = |device_id: &str| AddFlagRequest {
+            request_id: "r".into(),
+            device_id: device_id.into(),
+            ..Default::default()
+        };
+        let batch = |ids: &[&str]| BatchAddFlagsRequest {
+            requests: ids.iter().map(|id| item(id)).collect(),
+        };
+        let of_items = path(&[1, 2], Shape::Items);
+        let bytes = batch(&["a", "", "b", "a"]).encode_to_vec();
+        assert_eq!(of_items.values(&bytes).unwrap(), ["a", "", "b", "a"]);
+        assert_eq!(of_items.values(&[]).unwrap(), [""; 0]);
+        // A field that occurs twice in an item: the decoder takes the last, and so does the scan.
+        let mut twice = item("a").encode_to_vec();
+        twice.extend(item("b").encode_to_vec());
+        let length = u8::try_from(twice.len()).unwrap();
+        let twice = [&[0x0A, length][..], &twice].concat();
+        assert_eq!(of_items.values(&twice).unwrap(), ["b"]);
+        let decoded = BatchAddFlagsRequest::decode(twice.as_slice()).unwrap();
+        assert_eq!(decoded.requests[0].device_id, "b");
+        // An item that is cut short is cut short for the decoder, too.
+        let cut = [0x0A, 0x02, 0x12, 0x05];
+        assert!(of_items.values(&cut).is_err());
+        assert!(BatchAddFlagsRequest::decode(cut.as_slice()).is_err());
     }
 
     #[test]
@@ -183,7 +249,10 @@ mod tests {
             &[0x10, 0x01],
             &[0x12, 0x01, 0xFF],
         ] {
-            assert!(path(&[2], false).values(rubbish).is_err(), "{rubbish:?}");
+            assert!(
+                path(&[2], Shape::One).values(rubbish).is_err(),
+                "{rubbish:?}"
+            );
         }
     }
 }

@@ -50,6 +50,14 @@ pub enum Refusal {
         /// Where it stands first, and where again; of very many the first.
         places: Vec<(usize, usize)>,
     },
+    /// A request of a batch is about the Device of one before it.
+    #[error("{field}: {problem}")]
+    NamedBefore {
+        /// The field's path, from the request on.
+        field: String,
+        /// Whose Device it is.
+        problem: String,
+    },
     /// The request is not one uncompressed gRPC message.
     #[error("the request is not one uncompressed gRPC message")]
     NotOneMessage,
@@ -81,7 +89,7 @@ impl Refusal {
             }
             Self::NotItsGateway => (Code::PermissionDenied, ErrorReason::NotItsGateway),
             Self::NotOwnData => (Code::PermissionDenied, ErrorReason::NotOwnData),
-            Self::Field { .. } | Self::NamedTwice { .. } => {
+            Self::Field { .. } | Self::NamedTwice { .. } | Self::NamedBefore { .. } => {
                 (Code::InvalidArgument, ErrorReason::FieldInvalid)
             }
             Self::TooManyItems { .. } => (Code::InvalidArgument, ErrorReason::TooManyItems),
@@ -101,6 +109,11 @@ impl From<Refusal> for Status {
         if let Refusal::Field { field, problem } = &refusal {
             let mut errors = mesh_api::convert::FieldErrors::default();
             errors.add(field, *problem);
+            return status::invalid_fields(&errors);
+        }
+        if let Refusal::NamedBefore { field, problem } = &refusal {
+            let mut errors = mesh_api::convert::FieldErrors::default();
+            errors.add(field, problem.as_str());
             return status::invalid_fields(&errors);
         }
         if let Refusal::NamedTwice { field, places } = &refusal {

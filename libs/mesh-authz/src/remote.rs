@@ -76,55 +76,16 @@ where
         devices: &[DeviceId],
         at_least: Option<&Position>,
     ) -> Result<Vec<Authority>, AuthorityError> {
-        if let [device] = devices {
-            let question = question(party, *device, at_least);
-            return Ok(vec![self.ask(question).await?.0]);
-        }
-        let at_least = at_least.map(position_to_wire);
-        let mut authorities = Vec::with_capacity(devices.len());
-        for part in devices.chunks(MAX_QUESTION) {
-            let request = wire::BatchGetAuthorityRequest {
-                device_ids: part.iter().map(ToString::to_string).collect(),
-                at_least: at_least.clone(),
-                for_party_id: party.to_string(),
-                ..Default::default()
-            };
-            let answer = twice(|| {
-                let (mut client, request) = (self.client.clone(), request.clone());
-                async move { client.batch_get_authority(request).await }
-            });
-            let answer = answer.await?;
-            let position = answer.position.ok_or(AuthorityError::Broken)?;
-            for result in answer.results {
-                authorities.push(match result.result {
-                    Some(wire::authority_result::Result::Authority(facts)) => {
-                        read(Some(facts), &position)?
-                    }
-                    _ => return Err(AuthorityError::Broken),
-                });
-            }
-        }
-        Ok(authorities)
+        self.ask(party, devices, at_least, false).await
     }
 
     async fn leased(
         &self,
         party: &PartyId,
-        device: DeviceId,
+        devices: &[DeviceId],
         at_least: Option<&Position>,
-    ) -> Result<Authority, AuthorityError> {
-        let question = wire::GetAuthorityRequest {
-            for_write: true,
-            ..question(party, device, at_least)
-        };
-        // Before the first attempt, whichever is answered: too early is only too short.
-        let sent = Instant::now();
-        let (authority, lease) = self.ask(question).await?;
-        let Some(lease) = lease else {
-            return Ok(authority);
-        };
-        let lease = Duration::try_from(lease).map_err(|_| AuthorityError::Broken)?;
-        Ok(authority.leased(sent, lease))
+    ) -> Result<Vec<Authority>, AuthorityError> {
+        self.ask(party, devices, at_least, true).await
     }
 
     async fn followed(&self, party: &PartyId, device: DeviceId) -> bool {
@@ -139,32 +100,74 @@ where
     T::ResponseBody: HttpBody<Data = Bytes> + Send + 'static,
     <T::ResponseBody as HttpBody>::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
 {
-    /// The answer about one Device, and its lease.
+    /// The answers about Devices, with leases if they are for writes.
     async fn ask(
         &self,
+        party: &PartyId,
+        devices: &[DeviceId],
+        at_least: Option<&Position>,
+        for_write: bool,
+    ) -> Result<Vec<Authority>, AuthorityError> {
+        let at_least = at_least.map(position_to_wire);
+        let for_party_id = party.to_string();
+        if let [device] = devices {
+            let question = wire::GetAuthorityRequest {
+                device_id: device.to_string(),
+                at_least,
+                for_party_id,
+                for_write,
+                ..Default::default()
+            };
+            return Ok(vec![self.ask_one(question).await?]);
+        }
+        let mut authorities = Vec::with_capacity(devices.len());
+        for part in devices.chunks(MAX_QUESTION) {
+            let question = wire::BatchGetAuthorityRequest {
+                device_ids: part.iter().map(ToString::to_string).collect(),
+                at_least: at_least.clone(),
+                for_party_id: for_party_id.clone(),
+                for_write,
+                ..Default::default()
+            };
+            authorities.extend(self.ask_several(question).await?);
+        }
+        Ok(authorities)
+    }
+
+    async fn ask_one(
+        &self,
         question: wire::GetAuthorityRequest,
-    ) -> Result<(Authority, Option<prost_types::Duration>), AuthorityError> {
+    ) -> Result<Authority, AuthorityError> {
+        // Before the first attempt, whichever is answered: too early is only too short.
+        let sent = Instant::now();
         let answer = twice(|| {
             let (mut client, question) = (self.client.clone(), question.clone());
             async move { client.get_authority(question).await }
         });
         let answer = answer.await?;
         let position = answer.position.ok_or(AuthorityError::Broken)?;
-        let authority = read(answer.authority, &position)?;
-        Ok((authority, answer.lease_duration))
+        let facts = answer.authority.ok_or(AuthorityError::Broken)?;
+        read(facts, &position, sent, answer.lease_duration)
     }
-}
 
-fn question(
-    party: &PartyId,
-    device: DeviceId,
-    at_least: Option<&Position>,
-) -> wire::GetAuthorityRequest {
-    wire::GetAuthorityRequest {
-        device_id: device.to_string(),
-        at_least: at_least.map(position_to_wire),
-        for_party_id: party.to_string(),
-        ..Default::default()
+    async fn ask_several(
+        &self,
+        question: wire::BatchGetAuthorityRequest,
+    ) -> Result<Vec<Authority>, AuthorityError> {
+        let sent = Instant::now();
+        let answer = twice(|| {
+            let (mut client, question) = (self.client.clone(), question.clone());
+            async move { client.batch_get_authority(question).await }
+        });
+        let answer = answer.await?;
+        let position = answer.position.ok_or(AuthorityError::Broken)?;
+        let told = |result: wire::AuthorityResult| match result.result {
+            Some(wire::authority_result::Result::Authority(facts)) => {
+                read(facts, &position, sent, result.lease_duration)
+            }
+            _ => Err(AuthorityError::Broken),
+        };
+        answer.results.into_iter().map(told).collect()
     }
 }
 
@@ -190,12 +193,19 @@ fn may_be_asked_again(status: &Status) -> bool {
     status.code() == Code::Unavailable && !status.metadata().contains_key(PUSHBACK)
 }
 
+/// An answer to a question sent at `sent`.
 fn read(
-    facts: Option<wire::Authority>,
+    facts: wire::Authority,
     position: &mesh_api::common::v1::Position,
+    sent: Instant,
+    lease: Option<prost_types::Duration>,
 ) -> Result<Authority, AuthorityError> {
-    let facts = facts.ok_or(AuthorityError::Broken)?;
-    Authority::from_wire(facts, position).map_err(|_| AuthorityError::Broken)
+    let authority = Authority::from_wire(facts, position).map_err(|_| AuthorityError::Broken)?;
+    let Some(lease) = lease else {
+        return Ok(authority);
+    };
+    let lease = Duration::try_from(lease).map_err(|_| AuthorityError::Broken)?;
+    Ok(authority.leased(sent, lease))
 }
 
 /// What registration refuses is a defect of ours; everything else may pass, also a certificate of
@@ -240,6 +250,11 @@ mod tests {
     fn party() -> PartyId {
         "ACME".parse().unwrap()
     }
+
+    const LEASE: prost_types::Duration = prost_types::Duration {
+        seconds: 1,
+        nanos: 0,
+    };
 
     fn position() -> mesh_api::common::v1::Position {
         mesh_api::common::v1::Position {
@@ -345,10 +360,7 @@ mod tests {
                 questions.lock().unwrap().push(question.for_write);
                 *answering.lock().unwrap() = Some(Instant::now());
                 Ok::<_, Infallible>(respond(&wire::GetAuthorityResponse {
-                    lease_duration: question.for_write.then_some(prost_types::Duration {
-                        seconds: 1,
-                        nanos: 0,
-                    }),
+                    lease_duration: question.for_write.then_some(LEASE),
                     ..told()
                 }))
             }
@@ -356,7 +368,8 @@ mod tests {
         let authority = RemoteAuthority::new(registration, ());
         let device = DEVICE.parse().unwrap();
         let before = Instant::now();
-        let leased = authority.leased(&party(), device, None).await.unwrap();
+        let leased = authority.leased(&party(), &[device], None).await.unwrap();
+        let leased = &leased[0];
         let sent = leased.lease_ends().unwrap() - Duration::from_secs(1);
         assert!(before <= sent && sent <= answered.lock().unwrap().unwrap());
         let read = authority.authorities(&party(), &[device], None).await;
@@ -375,6 +388,7 @@ mod tests {
                 let question = wire::BatchGetAuthorityRequest::decode(&frame[5..]).unwrap();
                 sizes.lock().unwrap().push(question.device_ids.len());
                 let result = |device_id| wire::AuthorityResult {
+                    lease_duration: question.for_write.then_some(LEASE),
                     result: Some(wire::authority_result::Result::Authority(wire::Authority {
                         device_id,
                         ..Default::default()
@@ -398,5 +412,15 @@ mod tests {
         let answered: Vec<DeviceId> = answers.iter().map(Authority::device).collect();
         assert_eq!(answered, devices);
         assert_eq!(*asked.lock().unwrap(), [MAX_QUESTION, MAX_QUESTION, 44]);
+        assert!(answers.iter().all(|answer| answer.lease_ends().is_none()));
+        let before = Instant::now();
+        let leased = authority.leased(&party(), &devices, None).await.unwrap();
+        let sent = leased
+            .iter()
+            .map(|leased| leased.lease_ends().unwrap() - Duration::from_secs(1));
+        // Each part counts from its own question.
+        let sent: Vec<Instant> = sent.collect();
+        assert!(before <= sent[0] && sent.is_sorted());
+        assert!(sent[0] == sent[MAX_QUESTION - 1] && sent[0] < sent[MAX_QUESTION]);
     }
 }

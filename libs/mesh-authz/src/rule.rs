@@ -9,7 +9,7 @@ use prost_reflect::{
     DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, Value,
 };
 
-use crate::extract::FieldPath;
+use crate::extract::{FieldPath, Shape};
 use crate::{Role, Roles};
 
 /// The methods of the standard services that any server of the mesh offers. They are no part of our
@@ -63,9 +63,9 @@ pub enum RuleError {
     /// whether the caller may send so much.
     #[error("{0} takes large requests: a rule of it can only name roles")]
     ConditionOnLarge(String),
-    /// A lease is for one Device and of registration's own answer.
-    #[error("{0} writes: it names one Device and needs registration's answer")]
-    LeaseOfSeveral(String),
+    /// A lease is of registration's own answer.
+    #[error("{0} writes: it needs registration's answer")]
+    LeaseOfFollowed(String),
     /// Two grants of a method name Device fields, one names a Device and another a party or CSP, or
     /// a batch is scoped to a party or CSP.
     #[error("the grants of {0} do not agree on their fields")]
@@ -191,8 +191,8 @@ fn grants(
             wire::grant::Condition::ResponsibleSupplier(condition) => {
                 let device = field(method, path, &condition.device_id)?;
                 let (followed_suffices, leased) = (condition.followed_suffices, condition.leased);
-                if leased && (device.repeated || followed_suffices) {
-                    return Err(RuleError::LeaseOfSeveral(path.to_owned()));
+                if leased && followed_suffices {
+                    return Err(RuleError::LeaseOfFollowed(path.to_owned()));
                 }
                 if grants.responsible.is_some() {
                     return Err(RuleError::Disagreeing(path.to_owned()));
@@ -217,7 +217,12 @@ fn grants(
         }
     }
     let mixed = grants.responsible.is_some() && !grants.own.is_empty();
-    if mixed || grants.own.iter().any(|(_, _, field)| field.repeated) {
+    if mixed
+        || grants
+            .own
+            .iter()
+            .any(|(.., field)| field.shape != Shape::One)
+    {
         return Err(RuleError::Disagreeing(path.to_owned()));
     }
     if rule.allow.is_empty() {
@@ -250,25 +255,39 @@ fn field(method: &MethodDescriptor, path: &str, text: &str) -> Result<FieldPath,
     };
     let mut message: Option<MessageDescriptor> = Some(method.input());
     let mut numbers = Vec::new();
-    let mut repeated = false;
+    let mut shape = Shape::One;
     let mut is_string = false;
     for name in text.split('.') {
         let field = message
             .take()
             .and_then(|message| message.get_field_by_name(name));
-        let field = field.filter(|_| !repeated).ok_or_else(missing)?;
-        numbers.push(field.number());
-        repeated = field.is_list();
+        let field = field.filter(|_| shape != Shape::List).ok_or_else(missing)?;
         match field.kind() {
-            Kind::Message(inner) => message = Some(inner),
-            kind => is_string = kind == Kind::String,
+            // A list of messages is what the request is: it stands first, and holds no other list.
+            Kind::Message(inner) => {
+                if field.is_list() && numbers.is_empty() {
+                    shape = Shape::Items;
+                } else if field.is_list() {
+                    return Err(missing());
+                }
+                message = Some(inner);
+            }
+            kind => {
+                is_string = kind == Kind::String;
+                if field.is_list() && shape == Shape::Items {
+                    return Err(missing());
+                } else if field.is_list() {
+                    shape = Shape::List;
+                }
+            }
         }
+        numbers.push(field.number());
     }
     if is_string {
         Ok(FieldPath {
             text: text.to_owned(),
             numbers,
-            repeated,
+            shape,
         })
     } else {
         Err(missing())

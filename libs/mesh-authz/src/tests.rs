@@ -10,7 +10,7 @@ use mesh_api::common::v1::{ErrorReason, Position as WirePosition};
 use mesh_api::flag_registry::v1 as flags;
 use mesh_api::registration::v1 as registration;
 use mesh_api::status::reason_of;
-use mesh_types::{DeviceId, PartyId, Position};
+use mesh_types::{DeviceId, Epoch, PartyId, Position};
 use prost::Message;
 use tonic::Status;
 use tonic::body::Body;
@@ -18,7 +18,7 @@ use tower::{Layer, ServiceExt, service_fn};
 
 use crate::{
     Authority, AuthorityError, AuthoritySource, Authorization, AuthorizeLayer, Authorizer, Basis,
-    Directory, Identity, InternalRole, ON_BEHALF_OF, Role, Rules,
+    Directory, Identity, InternalRole, ON_BEHALF_OF, Refusal, Role, Rules,
 };
 
 const FLAGS: &str = "/mp169.flag_registry.v1.FlagService/";
@@ -64,12 +64,13 @@ impl AuthoritySource for Registration {
     async fn leased(
         &self,
         party: &PartyId,
-        device: DeviceId,
+        devices: &[DeviceId],
         at_least: Option<&Position>,
-    ) -> Result<Authority, AuthorityError> {
-        let mut answers = self.authorities(party, &[device], at_least).await?;
+    ) -> Result<Vec<Authority>, AuthorityError> {
+        let answers = self.authorities(party, devices, at_least).await?;
         let lease = std::time::Duration::from_secs(1);
-        Ok(answers.remove(0).leased(std::time::Instant::now(), lease))
+        let leased = |answer: Authority| answer.leased(std::time::Instant::now(), lease);
+        Ok(answers.into_iter().map(leased).collect())
     }
 
     async fn followed(&self, party: &PartyId, device: DeviceId) -> bool {
@@ -284,6 +285,70 @@ async fn a_batch_has_a_permit_or_a_refusal_per_item() {
         .call("BatchGetFlags", organisation(ACME), None, &request)
         .await;
     assert_eq!(reason(call), ErrorReason::TooManyItems);
+}
+
+/// Each of a list of requests stands for itself.
+#[tokio::test]
+async fn a_batch_of_requests_has_a_leased_permit_or_a_refusal_per_request() {
+    let chain = Chain::new(directory(), true);
+    let ids = [DEVICE, "rubbish", "", &DEVICE.to_lowercase(), OTHER_DEVICE];
+    let request = flags::BatchAddFlagsRequest {
+        requests: ids.into_iter().map(add).collect(),
+    };
+    let call = |chain: Chain, entity| {
+        let request = request.clone();
+        async move {
+            let caller = organisation(entity);
+            chain.call("BatchAddFlags", caller, None, &request).await
+        }
+    };
+    let authorization = call(chain, ACME).await.unwrap();
+    let field = |problem| Refusal::Field {
+        field: "device_id".into(),
+        problem,
+    };
+    let twice = Refusal::NamedBefore {
+        field: "device_id".into(),
+        problem: "is the Device of requests[0]".into(),
+    };
+    let expected = [
+        Ok(DEVICE.to_owned()),
+        Err(field("is not an EUI-64")),
+        Err(field("is missing")),
+        Err(twice),
+        Ok(OTHER_DEVICE.to_owned()),
+    ];
+    let judged = authorization.batch().unwrap().iter().map(|permit| {
+        let permit = permit.as_ref().map_err(Clone::clone)?;
+        assert!(permit.lease_ends().is_some());
+        Ok(permit.device().to_string())
+    });
+    assert_eq!(judged.collect::<Vec<_>>(), expected);
+    let position = Position {
+        log: "devices".parse().unwrap(),
+        epoch: Epoch::new(1).unwrap(),
+        sequence: 1,
+    };
+    let permits: Vec<_> = authorization.batch().unwrap().iter().flatten().collect();
+    let renewed = authorization.renew_all(&permits, &position).await.unwrap();
+    let renewed = renewed
+        .into_iter()
+        .map(|permit| permit.unwrap().device().to_string());
+    assert_eq!(renewed.collect::<Vec<_>>(), [DEVICE, OTHER_DEVICE]);
+
+    let stranger = call(Chain::new(directory(), true), RIVAL).await.unwrap();
+    let refused = stranger.batch().unwrap().iter().all(Result::is_err);
+    assert!(refused);
+    let unreachable = call(Chain::new(directory(), false), ACME).await;
+    assert_eq!(reason(unreachable), ErrorReason::AuthorityUnreachable);
+    let many = flags::BatchAddFlagsRequest {
+        requests: vec![add(DEVICE); 1_001],
+    };
+    let chain = Chain::new(directory(), true);
+    let many = chain
+        .call("BatchAddFlags", organisation(ACME), None, &many)
+        .await;
+    assert_eq!(reason(many), ErrorReason::TooManyItems);
 }
 
 #[tokio::test]

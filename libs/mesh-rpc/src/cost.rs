@@ -95,6 +95,14 @@ mod tests {
         assert_eq!(items("GetFlagRequest", &wire::GetFlagRequest::default()), 1);
         assert_eq!(items("BatchGetFlagsRequest", &batch(0)), 1);
         assert_eq!(items("BatchGetFlagsRequest", &batch(999)), 999 + 1);
+        let add = |_| wire::AddFlagRequest {
+            device_id: "00-DB-12-34-56-78-90-A0".into(),
+            ..wire::AddFlagRequest::default()
+        };
+        let adds = wire::BatchAddFlagsRequest {
+            requests: (0..999).map(add).collect(),
+        };
+        assert_eq!(items("BatchAddFlagsRequest", &adds), 999 + 26);
         let list = |page_size| wire::ListFlagsRequest {
             page_size,
             ..wire::ListFlagsRequest::default()

@@ -61,7 +61,7 @@ const ATTEMPTS: usize = 4;
 /// How much may wait, and how much goes into one transaction.
 #[derive(Debug, Clone, Copy)]
 pub struct WriterSettings {
-    /// At most so many commands wait; the next callers wait for room.
+    /// So often what was handed in at once waits at most; the next callers wait for room.
     pub queue: usize,
     /// A transaction takes no further command once those it has weigh so much.
     pub batch_weight: usize,
@@ -91,9 +91,12 @@ struct Waiting<B: Batch> {
     reply: Reply<B>,
 }
 
+/// What was handed in at once: it goes into one transaction.
+type Handed<B> = Vec<Waiting<B>>;
+
 /// Hands commands to the writer task. Cloning it is cheap.
 pub struct Writer<B: Batch> {
-    queue: mpsc::Sender<Waiting<B>>,
+    queue: mpsc::Sender<Handed<B>>,
     stop: CancellationToken,
     patience: Duration,
 }
@@ -158,20 +161,48 @@ impl<B: Batch> Writer<B> {
         &self,
         command: B::Command,
     ) -> Result<Result<B::Answer, B::Error>, StoreError> {
+        let room = self.room().await?;
+        let (reply, answer) = oneshot::channel();
+        room.send(vec![Waiting { command, reply }]);
+        answer.await.map_err(|_| StoreError::Stopped)?
+    }
+
+    /// The same for several commands of one caller, in one transaction and in their order: an answer
+    /// for each. They should be so few that they hold up nobody else for long.
+    pub async fn submit_all(
+        &self,
+        commands: impl IntoIterator<Item = B::Command>,
+    ) -> Result<Vec<Result<Result<B::Answer, B::Error>, StoreError>>, StoreError> {
+        let (handed, waiting): (Handed<B>, Vec<_>) = commands
+            .into_iter()
+            .map(|command| {
+                let (reply, answer) = oneshot::channel();
+                (Waiting { command, reply }, answer)
+            })
+            .unzip();
+        if handed.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.room().await?.send(handed);
+        let mut answers = Vec::with_capacity(waiting.len());
+        for answer in waiting {
+            answers.push(answer.await.unwrap_or(Err(StoreError::Stopped)));
+        }
+        Ok(answers)
+    }
+
+    async fn room(&self) -> Result<mpsc::Permit<'_, Handed<B>>, StoreError> {
         let room = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Err(StoreError::Stopped),
             room = tokio::time::timeout(self.patience, self.queue.reserve()) => room,
         };
-        let room = room
-            .map_err(|_| StoreError::Busy)?
-            .map_err(|_| StoreError::Stopped)?;
-        let (reply, answer) = oneshot::channel();
-        room.send(Waiting { command, reply });
-        answer.await.map_err(|_| StoreError::Stopped)?
+        room.map_err(|_| StoreError::Busy)?
+            .map_err(|_| StoreError::Stopped)
     }
 
-    /// How many commands wait for a transaction, those in the running one not counted.
+    /// How much of what was handed in waits for a transaction; what is in the running one is not
+    /// counted.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.queue.max_capacity() - self.queue.capacity()
@@ -197,7 +228,7 @@ struct Worker<B: Batch> {
 }
 
 impl<B: Batch> Worker<B> {
-    async fn run(self, mut queue: mpsc::Receiver<Waiting<B>>, stop: CancellationToken) {
+    async fn run(self, mut queue: mpsc::Receiver<Handed<B>>, stop: CancellationToken) {
         loop {
             let first = tokio::select! {
                 biased;
@@ -218,7 +249,7 @@ impl<B: Batch> Worker<B> {
     }
 
     /// Forgets kept answers step by step, for as long as nobody waits.
-    async fn tend(&self, queue: &mpsc::Receiver<Waiting<B>>) {
+    async fn tend(&self, queue: &mpsc::Receiver<Handed<B>>) {
         while queue.is_empty() {
             match self.store.tend(self.clock.as_ref()).await {
                 Ok(true) => {}
@@ -230,19 +261,22 @@ impl<B: Batch> Worker<B> {
 
     fn gather(
         &self,
-        first: Waiting<B>,
-        queue: &mut mpsc::Receiver<Waiting<B>>,
+        first: Handed<B>,
+        queue: &mut mpsc::Receiver<Handed<B>>,
     ) -> (Vec<B::Command>, Vec<Reply<B>>) {
-        let mut weight = self.batch.weight(&first.command);
-        let mut commands = vec![first.command];
-        let mut replies = vec![first.reply];
+        let weigh = |handed: &Handed<B>| -> usize {
+            let weights = handed.iter().map(|one| self.batch.weight(&one.command));
+            weights.sum()
+        };
+        let mut weight = weigh(&first);
+        let mut gathered = first;
         while weight < self.weight {
             let Ok(next) = queue.try_recv() else { break };
-            weight += self.batch.weight(&next.command);
-            commands.push(next.command);
-            replies.push(next.reply);
+            weight += weigh(&next);
+            gathered.extend(next);
         }
-        (commands, replies)
+        let parts = gathered.into_iter().map(|one| (one.command, one.reply));
+        parts.unzip()
     }
 
     async fn serve(&self, commands: &[B::Command], replies: Vec<Reply<B>>) {

@@ -1,8 +1,10 @@
 //! How does each RPC go from request to answer?
 //!
 //! The layers in front have judged the caller; what they found is the request's
-//! [`Authorization`]. Writes stand in `grpc/change.rs`, reads in `grpc/read.rs`.
+//! [`Authorization`]. Writes stand in `grpc/change.rs`, batches of them in `grpc/bulk.rs`, reads in
+//! `grpc/read.rs`.
 
+mod bulk;
 mod change;
 mod read;
 
@@ -51,13 +53,7 @@ impl FlagService for Flags {
         let authorization = Authorization::of(&request)?;
         let asked = request::add(request.into_inner()).map_err(Error::Fields)?;
         let answer = self.change(&authorization, &asked).await?;
-        Ok(Response::new(wire::AddFlagResponse {
-            entry: answer.entry,
-            changed: answer.changed,
-            replayed: answer.replayed,
-            position: answer.position,
-            advice: change::advice(),
-        }))
+        Ok(Response::new(change::added(answer)))
     }
 
     async fn remove_flag(
@@ -68,6 +64,38 @@ impl FlagService for Flags {
         let asked = request::remove(request.into_inner()).map_err(Error::Fields)?;
         let answer = self.change(&authorization, &asked).await?;
         Ok(Response::new(answer))
+    }
+
+    async fn batch_add_flags(
+        &self,
+        request: Request<wire::BatchAddFlagsRequest>,
+    ) -> Result<Response<wire::BatchAddFlagsResponse>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let requests = request.into_inner().requests;
+        let asked = request::each(requests, |one| &one.request_id, request::add);
+        let answers = self.change_all(&authorization, asked.map_err(Error::Fields)?);
+        let (answers, position) = answers.await?;
+        let answers = answers.into_iter();
+        Ok(Response::new(wire::BatchAddFlagsResponse {
+            results: answers.map(bulk::added).collect(),
+            position,
+        }))
+    }
+
+    async fn batch_remove_flags(
+        &self,
+        request: Request<wire::BatchRemoveFlagsRequest>,
+    ) -> Result<Response<wire::BatchRemoveFlagsResponse>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let requests = request.into_inner().requests;
+        let asked = request::each(requests, |one| &one.request_id, request::remove);
+        let answers = self.change_all(&authorization, asked.map_err(Error::Fields)?);
+        let (answers, position) = answers.await?;
+        let answers = answers.into_iter();
+        Ok(Response::new(wire::BatchRemoveFlagsResponse {
+            results: answers.map(bulk::removed).collect(),
+            position,
+        }))
     }
 
     async fn record_tenancy_change(

@@ -3,6 +3,7 @@
 //! | RPC | Who | Beside the refusals of the chain |
 //! |---|---|---|
 //! | AddFlag, RemoveFlag, RecordTenancyChange | the Responsible Supplier | `FAILED_PRECONDITION`, `INVALID_ARGUMENT`, `ALREADY_EXISTS`, `ABORTED`, `UNAVAILABLE`, `RESOURCE_EXHAUSTED` |
+//! | BatchAddFlags, BatchRemoveFlags | the Responsible Supplier, request by request | `INVALID_ARGUMENT`, `UNAVAILABLE`; of a request the same as of AddFlag |
 //! | NoteTenancyRestriction | the DSP | `INVALID_ARGUMENT`, `ALREADY_EXISTS` |
 //! | GetFlag, BatchGetFlags | the Responsible Supplier, internal readers | `INVALID_ARGUMENT`, `OUT_OF_RANGE` |
 //! | ListFlags | a supplier its own, internal readers all | `INVALID_ARGUMENT`, `OUT_OF_RANGE` |

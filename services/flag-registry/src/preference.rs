@@ -26,6 +26,19 @@ pub enum WishKind {
     Tenancy,
 }
 
+impl WishKind {
+    /// The RPC that asks for it. A request has it in its key wherever it came in: one of a batch is the
+    /// same request when it is sent alone.
+    #[must_use]
+    pub const fn rpc(self) -> &'static str {
+        match self {
+            Self::Add => "/mp169.flag_registry.v1.FlagService/AddFlag",
+            Self::Remove => "/mp169.flag_registry.v1.FlagService/RemoveFlag",
+            Self::Tenancy => "/mp169.flag_registry.v1.FlagService/RecordTenancyChange",
+        }
+    }
+}
+
 /// What a supplier says; all of it is recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Given {

@@ -4,6 +4,8 @@
 //! reference with a line break. What may be missing (steps, declarations) is left to the
 //! preconditions, which report it with all the others.
 
+use std::collections::HashMap;
+
 use mesh_api::convert::{FieldErrors, timestamp_from_wire};
 use mesh_api::flag_registry::v1 as wire;
 use mesh_api::flag_registry::v1::{Channel, Declaration, Preference, StepKind};
@@ -65,6 +67,41 @@ pub fn remove(request: wire::RemoveFlagRequest) -> Result<Request, FieldErrors> 
         etag: request.etag,
         validate_only: request.validate_only,
     })
+}
+
+/// Of each request of a batch at most so many violations are told: a thousand answers have to fit into
+/// one message that any client takes.
+const MOST_TOLD: usize = 12;
+
+/// Reads requests of a batch by `read`, each by itself. `id` is the one that it carries.
+pub fn each<R>(
+    requests: Vec<R>,
+    id: impl Fn(&R) -> &str,
+    read: impl Fn(R) -> Result<Request, FieldErrors>,
+) -> Result<Vec<Result<Request, FieldErrors>>, FieldErrors> {
+    if requests.is_empty() {
+        let mut errors = FieldErrors::default();
+        errors.add("requests", "is empty");
+        return Err(errors);
+    }
+    let mut first_at: HashMap<RequestId, usize> = HashMap::with_capacity(requests.len());
+    let read_one = |(place, request): (usize, R)| {
+        let id: Option<RequestId> = id(&request).parse().ok();
+        let first = id.map_or(place, |id| *first_at.entry(id).or_insert(place));
+        let read = read(request);
+        if first == place {
+            return read.map_err(shortened);
+        }
+        let mut errors = read.err().unwrap_or_default();
+        errors.add("request_id", format!("is that of requests[{first}]"));
+        Err(shortened(errors))
+    };
+    Ok(requests.into_iter().enumerate().map(read_one).collect())
+}
+
+fn shortened(mut errors: FieldErrors) -> FieldErrors {
+    errors.shorten(MOST_TOLD);
+    errors
 }
 
 /// Reads a change of tenancy, which began by `now`.

@@ -99,11 +99,17 @@ impl FlagStore {
         command: ChangeCommand,
     ) -> Result<Result<Answered, Declined>, StoreError> {
         let command = Command::Change(Box::new(command));
-        Ok(match self.writer.submit(command).await? {
-            Ok(Answer::Changed(answered)) => Ok(*answered),
-            Ok(Answer::Noted(_) | Answer::Followed(_)) => return Err(mixed_up()),
-            Err(declined) => Err(declined),
-        })
+        changed(self.writer.submit(command).await?)
+    }
+
+    /// The same for several changes, in their order and in one transaction: an answer for each.
+    pub async fn change_all(
+        &self,
+        commands: impl IntoIterator<Item = ChangeCommand>,
+    ) -> Result<Vec<Result<Result<Answered, Declined>, StoreError>>, StoreError> {
+        let commands = commands.into_iter().map(Box::new).map(Command::Change);
+        let answers = self.writer.submit_all(commands).await?;
+        Ok(answers.into_iter().map(|answer| changed(answer?)).collect())
     }
 
     /// Has a review asked for and committed, if the Device that SRV 3.2 was sent to is flagged.
@@ -127,6 +133,14 @@ impl FlagStore {
             Ok(Answer::Followed(advance)) => Ok(advance),
             Ok(Answer::Changed(_) | Answer::Noted(_)) | Err(_) => Err(mixed_up()),
         }
+    }
+}
+
+fn changed(answer: Result<Answer, Declined>) -> Result<Result<Answered, Declined>, StoreError> {
+    match answer {
+        Ok(Answer::Changed(answered)) => Ok(Ok(*answered)),
+        Ok(Answer::Noted(_) | Answer::Followed(_)) => Err(mixed_up()),
+        Err(declined) => Ok(Err(declined)),
     }
 }
 

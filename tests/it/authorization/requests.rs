@@ -160,29 +160,13 @@ fn authority_service(method: &str, about: &About) -> Option<Vec<u8>> {
 fn flag_service(method: &str, about: &About) -> Option<Vec<u8>> {
     let device_id = about.device.to_string();
     Some(match method {
-        "AddFlag" => encoded(flags::AddFlagRequest {
-            request_id: request_id(),
-            device_id,
-            choice: Some(choice(flags::Preference::Reduced, about)),
-            reasonable_steps: Some(flags::ReasonableSteps {
-                steps: vec![flags::ReasonableStep {
-                    kind: flags::StepKind::BenefitsExplained.into(),
-                    taken_time: Some(now()),
-                }],
-                contact_reference: "CONTACT-1".into(),
-            }),
-            site_declarations: Some(flags::SiteDeclarations {
-                economy_7_or_similar: flags::Declaration::Absent.into(),
-                radio_teleswitch: flags::Declaration::Absent.into(),
-                network_managed_without_wan: flags::Declaration::Absent.into(),
-            }),
-            ..Default::default()
+        "AddFlag" => encoded(add_flag(about)),
+        "RemoveFlag" => encoded(remove_flag(about)),
+        "BatchAddFlags" => encoded(flags::BatchAddFlagsRequest {
+            requests: vec![add_flag(about)],
         }),
-        "RemoveFlag" => encoded(flags::RemoveFlagRequest {
-            request_id: request_id(),
-            device_id,
-            choice: Some(choice(flags::Preference::Full, about)),
-            ..Default::default()
+        "BatchRemoveFlags" => encoded(flags::BatchRemoveFlagsRequest {
+            requests: vec![remove_flag(about)],
         }),
         "RecordTenancyChange" => encoded(flags::RecordTenancyChangeRequest {
             request_id: request_id(),
@@ -216,6 +200,36 @@ fn flag_service(method: &str, about: &About) -> Option<Vec<u8>> {
         }),
         _ => return None,
     })
+}
+
+fn add_flag(about: &About) -> flags::AddFlagRequest {
+    flags::AddFlagRequest {
+        request_id: request_id(),
+        device_id: about.device.to_string(),
+        choice: Some(choice(flags::Preference::Reduced, about)),
+        reasonable_steps: Some(flags::ReasonableSteps {
+            steps: vec![flags::ReasonableStep {
+                kind: flags::StepKind::BenefitsExplained.into(),
+                taken_time: Some(now()),
+            }],
+            contact_reference: "CONTACT-1".into(),
+        }),
+        site_declarations: Some(flags::SiteDeclarations {
+            economy_7_or_similar: flags::Declaration::Absent.into(),
+            radio_teleswitch: flags::Declaration::Absent.into(),
+            network_managed_without_wan: flags::Declaration::Absent.into(),
+        }),
+        ..Default::default()
+    }
+}
+
+fn remove_flag(about: &About) -> flags::RemoveFlagRequest {
+    flags::RemoveFlagRequest {
+        request_id: request_id(),
+        device_id: about.device.to_string(),
+        choice: Some(choice(flags::Preference::Full, about)),
+        ..Default::default()
+    }
 }
 
 fn classification_service(method: &str, about: &About) -> Option<Vec<u8>> {

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_api::common::v1::{ErrorReason, ItemStatus, Position, stream_frame::Frame};
 use mesh_api::flag_registry::v1::flag_service_client::FlagServiceClient;
-use mesh_api::flag_registry::v1::{self as flags, flag_result};
+use mesh_api::flag_registry::v1::{
+    self as flags, add_flag_result, flag_result, remove_flag_result,
+};
 use mesh_api::registration::v1 as registration;
 use mesh_api::registration::v1::authority_service_client::AuthorityServiceClient;
 use mesh_api::registration::v1::device_service_client::DeviceServiceClient;
@@ -36,6 +38,8 @@ pub(super) enum Request {
     Add(flags::AddFlagRequest),
     Remove(flags::RemoveFlagRequest),
     Tenancy(flags::RecordTenancyChangeRequest),
+    AddAll(flags::BatchAddFlagsRequest),
+    RemoveAll(flags::BatchRemoveFlagsRequest),
     Note(flags::NoteTenancyRestrictionRequest),
     Device(registration::GetDeviceRequest),
     Devices(registration::ListDevicesRequest),
@@ -63,6 +67,8 @@ pub(super) enum Reply {
     Add(flags::AddFlagResponse),
     Remove(flags::RemoveFlagResponse),
     Tenancy(flags::RecordTenancyChangeResponse),
+    /// Of a batch: what each request alone would be answered, and the position of the whole.
+    Each(Vec<Answer>, Option<Position>),
     Note(flags::NoteTenancyRestrictionResponse),
     Device(registration::GetDeviceResponse),
     Devices(registration::ListDevicesResponse),
@@ -125,10 +131,13 @@ impl Refusal {
     }
 
     fn read(status: &Status) -> Self {
-        let item = item_status(status);
+        Self::read_item(&item_status(status))
+    }
+
+    fn read_item(item: &ItemStatus) -> Self {
         let violated = item.violations.iter();
         Self {
-            code: status.code(),
+            code: Code::from(item.code),
             reason: item.reason(),
             violated: violated.map(|v| v.subject.clone()).collect(),
         }
@@ -232,6 +241,24 @@ impl Caller {
             Request::Remove(asked) => Reply::Remove(flags.remove_flag(asked).await?.into_inner()),
             Request::Tenancy(asked) => {
                 Reply::Tenancy(flags.record_tenancy_change(asked).await?.into_inner())
+            }
+            Request::AddAll(asked) => {
+                let answer = flags.batch_add_flags(asked).await?.into_inner();
+                let answers = answer.results.into_iter();
+                let answers = answers.map(|result| match result.result.unwrap() {
+                    add_flag_result::Result::Response(reply) => Ok(Reply::Add(reply)),
+                    add_flag_result::Result::Status(status) => Err(Refusal::read_item(&status)),
+                });
+                Reply::Each(answers.collect(), answer.position)
+            }
+            Request::RemoveAll(asked) => {
+                let answer = flags.batch_remove_flags(asked).await?.into_inner();
+                let answers = answer.results.into_iter();
+                let answers = answers.map(|result| match result.result.unwrap() {
+                    remove_flag_result::Result::Response(reply) => Ok(Reply::Remove(reply)),
+                    remove_flag_result::Result::Status(status) => Err(Refusal::read_item(&status)),
+                });
+                Reply::Each(answers.collect(), answer.position)
             }
             Request::Note(asked) => {
                 Reply::Note(flags.note_tenancy_restriction(asked).await?.into_inner())

@@ -117,6 +117,12 @@ impl Case {
                 wish,
                 said,
             } => self.script.flag(world, caller, device, wish, said),
+            Step::Flags {
+                caller,
+                add,
+                items,
+                one_id,
+            } => self.script.batch(world, caller, add, &items, one_id),
             Step::Note { device } => self.script.note(device),
             Step::Again {
                 which,
@@ -144,8 +150,11 @@ impl Case {
         if let Ok(Reply::Status(_)) = answered {
             self.parties_are_known().await;
         }
-        if !call.request.id().is_empty() && !self.sent.contains(&call) {
-            self.sent.push(call);
+        // A request of a batch can come again alone.
+        for again in call.parts().into_iter().chain([call]) {
+            if again.can_come_again() && !self.sent.contains(&again) {
+                self.sent.push(again);
+            }
         }
         self.flags_are_followed().await;
         Ok(())

@@ -4,6 +4,7 @@
 //! them. Nothing is fast, nothing is concurrent, and no code of the services is used.
 
 mod admission;
+mod batches;
 mod downstream;
 mod flags;
 mod inventory;
@@ -137,6 +138,7 @@ impl Reference {
                 flags::check_form(call, self.now)?;
                 self.once(call, |world| world.change_flag(call))
             }
+            Request::AddAll(_) | Request::RemoveAll(_) => Ok(self.answer_each(call)),
             Request::Note(asked) => self.once(call, |world| Ok(world.note(call, asked))),
             _ => self.read(call),
         }

@@ -178,6 +178,46 @@ impl Script {
         Call { caller, request }
     }
 
+    /// A batch of one caller's: whoever would be the caller of its first request alone.
+    pub(super) fn batch(
+        &mut self,
+        world: &Reference,
+        caller: Who,
+        add: bool,
+        items: &[(usize, Said)],
+        one_id: bool,
+    ) -> Call {
+        let (first, _) = items[0];
+        let caller = who(world, caller, first);
+        let same = PARTIES.iter().position(|id| *id == caller).unwrap();
+        let wish = if add { Wish::Add } else { Wish::Remove };
+        let (mut adds, mut removes) = (Vec::new(), Vec::new());
+        for (device, said) in items {
+            match self
+                .flag(world, Who::Party(same), *device, wish, *said)
+                .request
+            {
+                Request::Add(asked) => adds.push(asked),
+                Request::Remove(asked) => removes.push(asked),
+                other => panic!("{other:?} is in no batch"),
+            }
+        }
+        if one_id {
+            let ids = adds.iter_mut().map(|asked| &mut asked.request_id);
+            let ids = ids.chain(removes.iter_mut().map(|asked| &mut asked.request_id));
+            let mut first = None;
+            for id in ids {
+                id.clone_from(first.get_or_insert_with(|| id.clone()));
+            }
+        }
+        let request = if add {
+            Request::AddAll(api::BatchAddFlagsRequest { requests: adds })
+        } else {
+            Request::RemoveAll(api::BatchRemoveFlagsRequest { requests: removes })
+        };
+        Call { caller, request }
+    }
+
     pub(super) fn note(&mut self, number: usize) -> Call {
         Call {
             caller: "dsp",
@@ -350,6 +390,14 @@ pub(super) fn altered(call: &Call) -> Call {
         Request::Add(asked) => evidence(&mut asked.choice),
         Request::Remove(asked) => evidence(&mut asked.choice),
         Request::Tenancy(asked) => evidence(&mut asked.choice),
+        Request::AddAll(asked) => {
+            let choices = asked.requests.iter_mut().map(|one| &mut one.choice);
+            choices.step_by(2).for_each(evidence);
+        }
+        Request::RemoveAll(asked) => {
+            let choices = asked.requests.iter_mut().map(|one| &mut one.choice);
+            choices.step_by(2).for_each(evidence);
+        }
         Request::Note(asked) => asked.device_id = cast::device(0),
         other => panic!("{other:?} has no request id"),
     }

@@ -52,6 +52,15 @@ pub(super) enum Step {
         wish: Wish,
         said: Said,
     },
+    /// A supplier changes flags in a batch.
+    Flags {
+        caller: Who,
+        /// Set them, or lift them.
+        add: bool,
+        items: Vec<(usize, Said)>,
+        /// All requests have the id of the first.
+        one_id: bool,
+    },
     /// The DSP tells that SRV 3.2 was sent to a Device.
     Note { device: usize },
     /// An earlier request comes again under the same id, perhaps with another content.
@@ -246,6 +255,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..SUPPLIERS, status()).prop_map(|(party, status)| Step::Status { party, status }),
         40 => (caller(), device(), wish(), said())
             .prop_map(|(caller, device, wish, said)| Step::Flag { caller, device, wish, said }),
+        12 => batch(),
         3 => device().prop_map(|device| Step::Note { device }),
         6 => (any::<u8>(), prop::bool::weighted(0.3))
             .prop_map(|(which, altered)| Step::Again { which, altered }),
@@ -253,6 +263,19 @@ fn step() -> impl Strategy<Value = Step> {
         35 => (asker(), question(), as_of())
             .prop_map(|(who, question, as_of)| Step::Ask { who, question, as_of }),
     ]
+}
+
+fn batch() -> impl Strategy<Value = Step> {
+    let items = prop::collection::vec((device(), said()), 1..6);
+    let rarely = prop::bool::weighted(0.05);
+    (caller(), prop::bool::weighted(0.7), items, rarely).prop_map(|(caller, add, items, one_id)| {
+        Step::Flags {
+            caller,
+            add,
+            items,
+            one_id,
+        }
+    })
 }
 
 /// A metering point, and mostly one of the two suppliers of its fuel.

@@ -43,6 +43,7 @@ pub use writing::{
     a_batch_that_is_too_late_is_decided_anew, a_caller_who_leaves_changes_nothing_for_the_others,
     a_full_queue_answers_busy, a_poisoned_command_fails_alone, nothing_is_written_by_halves,
     positions_are_contiguous_under_concurrency, shutdown_finishes_what_waits,
+    what_is_handed_in_at_once_is_answered_one_by_one,
 };
 
 /// The result of a case; what it does not expect, it returns.
@@ -78,6 +79,7 @@ macro_rules! conformance {
         $crate::conformance!(@cases $fresh;
             positions_are_contiguous_under_concurrency
             nothing_is_written_by_halves
+            what_is_handed_in_at_once_is_answered_one_by_one
             a_poisoned_command_fails_alone
             a_batch_that_is_too_late_is_decided_anew
             a_caller_who_leaves_changes_nothing_for_the_others

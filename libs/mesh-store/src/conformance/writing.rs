@@ -94,6 +94,41 @@ pub async fn nothing_is_written_by_halves(database: &Database) -> Checked {
     Ok(())
 }
 
+/// What one caller hands in at once is decided in its order, and one that is poisoned fails alone.
+pub async fn what_is_handed_in_at_once_is_answered_one_by_one(database: &Database) -> Checked {
+    // However little goes into one transaction.
+    let settings = WriterSettings {
+        batch_weight: 1,
+        queue: 1,
+        ..WriterSettings::default()
+    };
+    let world = World::start(database, settings).await?;
+    let writer = world.writer.clone();
+    assert!(writer.submit_all([]).await?.is_empty());
+    for (base, poison) in [(0, Deed::Refuse), (10, Deed::BreakRule), (20, Deed::Panic)] {
+        let commands = [
+            Command::put(base),
+            Command::new(base + 1, poison),
+            Command::put(base + 2),
+            Command::put(base + 2),
+        ];
+        let answers = writer.submit_all(commands).await?;
+        let next = u64::try_from(base / 5)? + 1;
+        let [
+            Ok(Ok(first)),
+            Ok(Err(_)) | Err(_),
+            Ok(Ok(last)),
+            Ok(Ok(again)),
+        ] = answers.as_slice()
+        else {
+            panic!("{answers:?}");
+        };
+        assert_eq!([*first, *last, *again], [next, next + 1, next + 1]);
+    }
+    assert_eq!(world.told().await?, [0, 2, 10, 12, 20, 22]);
+    Ok(())
+}
+
 /// In one batch with a poisoned command, the others are committed all the same.
 pub async fn a_poisoned_command_fails_alone(database: &Database) -> Checked {
     let world = World::start(database, WriterSettings::default()).await?;

@@ -294,6 +294,8 @@ only_follows! {
     {
     add_flag(wire::AddFlagRequest) -> wire::AddFlagResponse;
     remove_flag(wire::RemoveFlagRequest) -> wire::RemoveFlagResponse;
+    batch_add_flags(wire::BatchAddFlagsRequest) -> wire::BatchAddFlagsResponse;
+    batch_remove_flags(wire::BatchRemoveFlagsRequest) -> wire::BatchRemoveFlagsResponse;
     record_tenancy_change(wire::RecordTenancyChangeRequest) -> wire::RecordTenancyChangeResponse;
     note_tenancy_restriction(wire::NoteTenancyRestrictionRequest)
         -> wire::NoteTenancyRestrictionResponse;

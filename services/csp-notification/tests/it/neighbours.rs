@@ -213,6 +213,20 @@ impl FlagService for FlagRegistry {
         Err(not_played())
     }
 
+    async fn batch_add_flags(
+        &self,
+        _request: Request<flags::BatchAddFlagsRequest>,
+    ) -> Result<Response<flags::BatchAddFlagsResponse>, Status> {
+        Err(not_played())
+    }
+
+    async fn batch_remove_flags(
+        &self,
+        _request: Request<flags::BatchRemoveFlagsRequest>,
+    ) -> Result<Response<flags::BatchRemoveFlagsResponse>, Status> {
+        Err(not_played())
+    }
+
     async fn record_tenancy_change(
         &self,
         _request: Request<flags::RecordTenancyChangeRequest>,

@@ -12,7 +12,7 @@ use crate::restriction::Restriction;
 use crate::store::{Answered, ChangeCommand, Declined, NoteCommand};
 
 /// How often authority is asked anew when facts change between check and commit.
-const RENEWALS: usize = 5;
+pub(super) const RENEWALS: usize = 5;
 
 impl Flags {
     /// Makes the change that the caller was permitted to make. If the facts behind the permit may
@@ -34,12 +34,7 @@ impl Flags {
                     authorization.notes().answered(answer.position.as_ref());
                     return Ok(answer);
                 }
-                Err(Declined::Refused(error)) => {
-                    if let Error::QuotaExhausted { used_up, .. } = &error {
-                        self.metrics.refused(used_up.quota);
-                    }
-                    return Err(error);
-                }
+                Err(Declined::Refused(error)) => return Err(self.counted(error)),
                 Err(Declined::AskAgain(position)) if renewals_left > 0 => {
                     permit = authorization.renew(&permit, &position).await?;
                 }
@@ -47,6 +42,14 @@ impl Flags {
             }
         }
         Err(Error::AuthorityChanged)
+    }
+
+    /// The refusal, counted if it is a quota's.
+    pub(super) fn counted(&self, error: Error) -> Error {
+        if let Error::QuotaExhausted { used_up, .. } = &error {
+            self.metrics.refused(used_up.quota);
+        }
+        error
     }
 
     /// Asks for a review of the flag that covers a Device which SRV 3.2 was sent to.
@@ -68,11 +71,22 @@ impl Flags {
     }
 }
 
+/// What `AddFlag` answers a change that was granted.
+pub(super) fn added(answer: wire::RemoveFlagResponse) -> wire::AddFlagResponse {
+    wire::AddFlagResponse {
+        entry: answer.entry,
+        changed: answer.changed,
+        replayed: answer.replayed,
+        position: answer.position,
+        advice: advice(),
+    }
+}
+
 /// What a supplier should know after setting a flag.
 ///
 /// Always the billing calendar: the registry does not know which calendar a meter has, and every
 /// ESME and GSME can push its registers with the critical alert 0x8F0A, which is delivered
 /// (decision 3).
-pub(super) fn advice() -> Vec<i32> {
+fn advice() -> Vec<i32> {
     vec![wire::Advice::BillingCalendarMayPushRegisters.into()]
 }

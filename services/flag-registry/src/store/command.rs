@@ -84,7 +84,7 @@ impl ChangeCommand {
             facts,
             key: RequestKey {
                 party: permit.caller().key().to_owned(),
-                rpc: permit.method().to_owned().into(),
+                rpc: request.wish.kind.rpc().into(),
                 request_id: request.request_id,
             },
             fingerprint: fingerprint([octets.as_slice()]),

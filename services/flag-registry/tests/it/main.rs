@@ -4,6 +4,7 @@
 
 mod as_of;
 mod audit;
+mod bulk;
 mod changes;
 mod follow;
 mod lifecycle;

@@ -1,5 +1,7 @@
 //! The service `AuthorityService`, and the same question asked by this service's own chain.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use mesh_api::convert::{FieldErrors, duration_to_wire, position_to_wire, timestamp_to_wire};
 use mesh_api::registration::v1 as wire;
@@ -31,9 +33,7 @@ impl AuthorityService for Registry {
         let as_of = AsOf::read(&mut errors, asked.as_of.as_ref());
         let present = as_of.is_none() && valid.is_none();
         only_of_the_present(&mut errors, party.as_ref(), present);
-        if asked.for_write && party.is_none() {
-            errors.add("for_write", "is only together with for_party_id");
-        }
+        writes_for_a_party(&mut errors, party.as_ref(), asked.for_write);
         let device = complete(device, errors)?;
         self.devices.wait_for(asked.at_least.as_ref()).await?;
         let question = Question {
@@ -76,6 +76,7 @@ impl AuthorityService for Registry {
         let as_of = AsOf::read(&mut errors, asked.as_of.as_ref());
         let present = as_of.is_none() && valid.is_none();
         only_of_the_present(&mut errors, party.as_ref(), present);
+        writes_for_a_party(&mut errors, party.as_ref(), asked.for_write);
         complete(Some(()), errors)?;
         let devices: Vec<Result<DeviceId, Error>> = asked
             .device_ids
@@ -89,11 +90,22 @@ impl AuthorityService for Registry {
         });
         let sound: Vec<Question> = sound.collect();
         self.devices.wait_for(asked.at_least.as_ref()).await?;
+        // As with one Device: before the answers are read.
+        let party = party.filter(|_| asked.for_write);
+        let open = sound.iter().map(|question| {
+            let party = party.clone()?;
+            Some(self.inventory.leases().open(question.device, party))
+        });
+        let open: Vec<Option<Open<'_>>> = open.collect();
         let (basis, valid) = self.asked_about(as_of, valid).await?;
         let answers = self.inventory.authorities(&sound, basis, valid).await;
         let (answers, position) = answers.map_err(store_failed)?;
+        let leased = answers.iter().zip(open).map(|(answer, open)| {
+            let lease = open.filter(|_| answer.may_act()).map(Open::give);
+            (answer, lease)
+        });
         Ok(Response::new(wire::BatchGetAuthorityResponse {
-            results: results(devices, &answers),
+            results: results(devices, leased),
             position: on_wire(&position),
             valid_time: Some(timestamp_to_wire(valid)),
         }))
@@ -136,29 +148,40 @@ fn only_of_the_present(errors: &mut FieldErrors, party: Option<&PartyId>, presen
     }
 }
 
+/// A lease is a party's.
+fn writes_for_a_party(errors: &mut FieldErrors, party: Option<&PartyId>, for_write: bool) {
+    if for_write && party.is_none() {
+        errors.add("for_write", "is only together with for_party_id");
+    }
+}
+
 fn read_device_id(text: &str) -> Result<DeviceId, Error> {
     let mut errors = FieldErrors::default();
     let id = Fields::of_request(&mut errors).required("device_ids", text);
     complete(id, errors)
 }
 
-/// One result for each Device that was asked for: `answers` are those of the well-formed, in order.
-fn results(
+/// One result for each Device that was asked for: `answers` are those of the well-formed with their
+/// leases, in order.
+fn results<'a>(
     devices: Vec<Result<DeviceId, Error>>,
-    answers: &[Answered],
+    mut answers: impl Iterator<Item = (&'a Answered, Option<Duration>)>,
 ) -> Vec<wire::AuthorityResult> {
     use wire::authority_result::Result as Told;
-    let mut answers = answers.iter();
-    devices
-        .into_iter()
-        .map(|device| match device {
-            Ok(_) => answers
-                .next()
-                .map(|answer| Told::Authority(answer.to_wire())),
-            Err(error) => Some(Told::Status(item_status(&error.into()))),
-        })
-        .map(|result| wire::AuthorityResult { result })
-        .collect()
+    let result = |device: Result<DeviceId, Error>| match device {
+        Ok(_) => {
+            let (answer, lease) = answers.next().unzip();
+            wire::AuthorityResult {
+                result: answer.map(|answer| Told::Authority(answer.to_wire())),
+                lease_duration: lease.flatten().map(duration_to_wire),
+            }
+        }
+        Err(error) => wire::AuthorityResult {
+            result: Some(Told::Status(item_status(&error.into()))),
+            lease_duration: None,
+        },
+    };
+    devices.into_iter().map(result).collect()
 }
 
 /// Authority asked within this service, at its own store.

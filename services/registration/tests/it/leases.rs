@@ -30,6 +30,21 @@ async fn lease(world: &World, device: &str, party: &str) -> Result<Option<Instan
     }))
 }
 
+/// For which of three Devices a party gets one when it asks for all at once.
+async fn leases(world: &World, party: &str) -> Result<Vec<bool>, Status> {
+    let question = wire::BatchGetAuthorityRequest {
+        device_ids: [ESME, GSME, "rubbish"].map(str::to_owned).into(),
+        for_party_id: party.to_owned(),
+        for_write: true,
+        ..Default::default()
+    };
+    let answer = world.authority().batch_get_authority(question).await?;
+    let results = answer.into_inner().results.into_iter();
+    Ok(results
+        .map(|result| result.lease_duration.is_some())
+        .collect())
+}
+
 #[tokio::test]
 async fn who_may_write_gets_a_lease_and_nobody_else_does() {
     let world = World::with_inventory().await;
@@ -46,6 +61,9 @@ async fn who_may_write_gets_a_lease_and_nobody_else_does() {
     assert_eq!(read.into_inner().lease_duration, None);
     world.set_status("ACME", wire::PartyStatus::Suspended).await;
     assert_eq!(lease(&world, ESME, "ACME").await.unwrap(), None);
+    assert_eq!(leases(&world, "GAS").await.unwrap(), [false, true, false]);
+    let nobody = leases(&world, "").await.unwrap_err();
+    assert_eq!(nobody.code(), Code::InvalidArgument);
     let nobody = lease(&world, ESME, "").await.unwrap_err();
     let malformed = (Code::InvalidArgument, Some(ErrorReason::FieldInvalid));
     assert_eq!(refused(&nobody), malformed);
@@ -66,7 +84,12 @@ async fn what_takes_a_device_away_is_answered_when_its_lease_has_ended() {
         ("a change of a Device", TWIN, "ACME"),
         ("a suspension", GSME, "GAS"),
     ] {
-        let asked = lease(&world, meter, party).await.unwrap().expect(name);
+        let mut asked = lease(&world, meter, party).await.unwrap().expect(name);
+        if meter == GSME {
+            // One of several that are asked for at once is as good.
+            asked = Instant::now();
+            assert_eq!(leases(&world, party).await.unwrap(), [false, true, false]);
+        }
         match name {
             "a change now" => drop(world.change(mpan(1), "BOLT", None).await.unwrap()),
             "a change in the past" => {

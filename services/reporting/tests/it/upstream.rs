@@ -222,6 +222,8 @@ only_follows! {
     {
     add_flag(flag_wire::AddFlagRequest) -> flag_wire::AddFlagResponse;
     remove_flag(flag_wire::RemoveFlagRequest) -> flag_wire::RemoveFlagResponse;
+    batch_add_flags(flag_wire::BatchAddFlagsRequest) -> flag_wire::BatchAddFlagsResponse;
+    batch_remove_flags(flag_wire::BatchRemoveFlagsRequest) -> flag_wire::BatchRemoveFlagsResponse;
     record_tenancy_change(flag_wire::RecordTenancyChangeRequest)
         -> flag_wire::RecordTenancyChangeResponse;
     note_tenancy_restriction(flag_wire::NoteTenancyRestrictionRequest)

@@ -125,6 +125,7 @@ impl Reference {
             let authority = self.authority(inventory, device, valid, &asked.as_of);
             registration::AuthorityResult {
                 result: Some(authority_result::Result::Authority(authority)),
+                lease_duration: None,
             }
         });
         Ok(Reply::Authorities(

@@ -114,6 +114,11 @@ impl Registration {
     }
 }
 
+const LEASE: prost_types::Duration = prost_types::Duration {
+    seconds: 1,
+    nanos: 0,
+};
+
 type FrameStream<R> = Pin<Box<dyn Stream<Item = Result<R, Status>> + Send>>;
 
 fn other_epoch() -> Status {
@@ -141,10 +146,7 @@ impl AuthorityService for Registration {
             authority: answers.pop(),
             position: Some(position),
             valid_time: None,
-            lease_duration: request.for_write.then_some(prost_types::Duration {
-                seconds: 1,
-                nanos: 0,
-            }),
+            lease_duration: request.for_write.then_some(LEASE),
         }))
     }
 
@@ -157,6 +159,7 @@ impl AuthorityService for Registration {
         let (answers, position) = self.answer(&request.device_ids, at_least)?;
         let results = answers.into_iter().map(|authority| wire::AuthorityResult {
             result: Some(wire::authority_result::Result::Authority(authority)),
+            lease_duration: request.for_write.then_some(LEASE),
         });
         Ok(Response::new(wire::BatchGetAuthorityResponse {
             results: results.collect(),
