@@ -2,6 +2,7 @@
 //!
 //! All of them may be sent again after a connection was lost: a change carries its request id.
 
+mod load;
 mod read;
 
 use anyhow::Result;
@@ -24,6 +25,7 @@ pub(crate) async fn run(command: FlagCommand) -> Result<()> {
         FlagCommand::Add(args) => add(args).await,
         FlagCommand::Tenancy(args) => tenancy(args).await,
         FlagCommand::Remove(args) => remove(args).await,
+        FlagCommand::Load(args) => load::run(args).await,
         FlagCommand::Get(args) => read::get(args).await,
         FlagCommand::List(args) => read::list(args).await,
         FlagCommand::History(args) => read::history(args).await,

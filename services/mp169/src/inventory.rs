@@ -1,7 +1,6 @@
 //! How are files of CSV read as rows of inventory, in an order in which they can be loaded?
 
 mod columns;
-mod table;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -15,9 +14,9 @@ use mesh_api::common::v1::DeviceType;
 use mesh_api::registration::v1::inventory_row::Row;
 
 use self::columns::KINDS;
-use self::table::{Table, quoted};
+use crate::table::{Table, quoted};
 
-pub(crate) use words::version as smets_version;
+pub(crate) use words::{named, version as smets_version};
 
 /// Where a row stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +67,7 @@ impl Inventory {
             line,
         };
         let columns = KINDS.map(|kind| kind.columns);
-        let (kind, table) = match Table::read(&octets, &columns) {
+        let (kind, table) = match Table::read(&octets, &columns, "mp169 device load --help") {
             Ok(read) => read,
             Err((line, problem)) => {
                 self.problems.push((place(line), problem));

@@ -44,6 +44,7 @@ pub mod service;
 mod session;
 mod signals;
 mod story;
+mod table;
 mod up;
 
 pub use cli::Cli;

@@ -1,5 +1,7 @@
 //! What can be asked of `mp169 flag`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 use mesh_api::flag_registry::v1::FlagState;
 use mesh_types::DeviceId;
@@ -29,6 +31,26 @@ pub enum FlagCommand {
     #[command(after_help = "Example:\n  \
         mp169 flag remove --as DRAGON 02-DC-C1-00-00-00-01-E0 --channel online --evidence WEB-10")]
     Remove(ChangeArgs),
+    /// Sets and lifts flags as a CSV file says, in batches.
+    ///
+    /// Columns, in any order; those that stay empty can be left out:
+    ///
+    /// device_id; action: add or remove; channel: telephone, online, written, in-person or
+    /// representative; captured_time: when the consumer said so, such as 2026-11-23T10:00:00Z;
+    /// evidence_reference; and to add: steps, which were taken when the choice was captured
+    /// (benefits-explained, consequences-explained, less-frequent-reads-offered, privacy-explained,
+    /// other), several separated by spaces; contact_reference; and economy_7_or_similar,
+    /// radio_teleswitch and network_managed_without_wan: absent or present. A column refused_because is
+    /// passed over. How files are written is as free as with `mp169 device load`.
+    ///
+    /// Each row is a request of its own: one that is refused keeps no other out. Rows about one Device are
+    /// carried out in their order. A row's request id is made from what the row says, so that the same
+    /// row in any file is the same request for 30 days: a load that was cut off is given again as it
+    /// was, and nothing is recorded twice. A row that was mended is another request.
+    #[command(after_help = "Examples:\n  \
+        mp169 flag load --as DRAGON examples/flags/choices.csv --validate-only\n  \
+        mp169 flag load --as DRAGON examples/flags/choices.csv --refused refused.csv")]
+    Load(LoadArgs),
     /// Shows the flag of a Device.
     #[command(after_help = "Examples:\n  \
         mp169 flag get --as DRAGON 02-DC-C1-00-00-00-01-E0\n  \
@@ -172,6 +194,24 @@ pub struct TenancyArgs {
     /// What is changed, and on the incoming tenant's choice.
     #[command(flatten)]
     pub change: ChangeArgs,
+}
+
+/// `flag load`
+#[derive(Debug, Args)]
+pub struct LoadArgs {
+    /// The file.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Write the rows that were refused to this file, with why in the column refused_because. Once
+    /// they are mended it can be loaded as it is.
+    #[arg(long, value_name = "FILE")]
+    pub refused: Option<PathBuf>,
+    /// Check everything, change nothing: each row by what is recorded now.
+    #[arg(long)]
+    pub validate_only: bool,
+    /// Where to ask.
+    #[command(flatten)]
+    pub connection: Connection,
 }
 
 /// `flag get`

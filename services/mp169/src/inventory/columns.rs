@@ -4,9 +4,9 @@ use mesh_api::authorization::v1::Role;
 use mesh_api::registration::v1::inventory_row::Row;
 use mesh_api::registration::v1::{self as wire, SiteException};
 
-use super::table::{Cells, quoted};
 use super::words;
 use crate::cli::value::{device, time};
+use crate::table::{Cells, about, optional, read, several};
 
 /// A file of one kind: its columns, the first of which only this kind has, and how a row is read.
 pub(super) struct Kind {
@@ -103,36 +103,6 @@ fn read_party(cells: &Cells<'_>) -> Result<Row, String> {
         acts_for: several(cells.text("acts_for")).map(str::to_owned).collect(),
         ..Default::default()
     }))
-}
-
-/// The values in a cell, which are separated by spaces.
-fn several(text: &str) -> impl Iterator<Item = &str> {
-    text.split_whitespace()
-}
-
-fn read<T>(
-    cells: &Cells<'_>,
-    column: &str,
-    read: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<T, String> {
-    let text = cells.text(column);
-    about(column, text, read(text))
-}
-
-fn optional<T>(
-    cells: &Cells<'_>,
-    column: &str,
-    with: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<Option<T>, String> {
-    if cells.text(column).is_empty() {
-        return Ok(None);
-    }
-    read(cells, column, with).map(Some)
-}
-
-/// Names the column and what stands in it.
-fn about<T>(column: &str, text: &str, read: Result<T, String>) -> Result<T, String> {
-    read.map_err(|problem| format!("{column} {}: {problem}", quoted(text)))
 }
 
 /// The name of a Device that another names; empty if there is none.

@@ -8,11 +8,11 @@ use mesh_api::common::v1::DeviceType;
 use mesh_api::registration::v1::{SmetsVersion, SmiStatus};
 use mesh_types::CspId;
 
-use super::table::plain;
 use crate::cli::value::enum_value;
+use crate::table::plain;
 
 /// Reads the name of an enum's value, without `prefix`.
-pub(super) fn named<E>(text: &str, prefix: &str, read: fn(&str) -> Option<E>) -> Result<E, String> {
+pub(crate) fn named<E>(text: &str, prefix: &str, read: fn(&str) -> Option<E>) -> Result<E, String> {
     enum_value(text, prefix, read).ok_or_else(|| "there is none of that name".to_owned())
 }
 

@@ -219,3 +219,125 @@ async fn rows_of_separators_only_are_passed_over() {
     assert_eq!(world.ok(line).await, "0 recorded, 1 unchanged, 0 refused\n");
     world.stop().await;
 }
+
+const CHOICES: &str = "device_id,action,channel,captured_time,evidence_reference,steps,\
+    contact_reference,economy_7_or_similar,radio_teleswitch,network_managed_without_wan";
+
+/// A row that has all that is needed.
+fn add(device: &str, evidence: &str) -> String {
+    format!(
+        "{device},add,online,2025-07-01,{evidence},privacy-explained,CRM-1,absent,absent,absent"
+    )
+}
+
+fn write_choices(world: &World, rows: &[&str]) {
+    let text = format!("{CHOICES}\n{}\n", rows.join("\n"));
+    fs::write(world.path().join("choices.csv"), text).unwrap();
+}
+
+const OWN: &str = "02-DC-C1-00-00-00-01-E0";
+const OWN_GAS: &str = "02-DC-C1-00-00-00-01-A0";
+const FOREIGN: &str = "02-DC-C1-00-00-00-03-E0";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flags_are_loaded_and_what_is_refused_can_be_mended_and_loaded() {
+    let world = World::with_examples().await;
+    let undeclared = add(OWN_GAS, "WEB-2").replace(",absent,absent,absent", ",absent,,absent");
+    let rows = [
+        &add(OWN, "WEB-1"),
+        &undeclared,
+        &add(FOREIGN, "WEB-3"),
+        "not a device,add,online,2025-07-01,WEB-4,,,,,",
+    ];
+    write_choices(&world, &rows);
+    let line = "mp169 flag load --as DRAGON choices.csv --refused refused.csv --output json";
+    let dry = world.run(&format!("{line} --validate-only")).await;
+    assert_eq!(dry.code, Some(5), "{dry:?}");
+    let first = world.run(line).await;
+    assert_eq!(first.code, Some(5), "{first:?}");
+    assert!(
+        first.stderr.contains("3 of 4 rows were refused"),
+        "{first:?}"
+    );
+    let told = lines(&first.stdout);
+    assert_eq!(told[0]["response"]["changed"], true, "{first:?}");
+    let places: Vec<_> = told[..4].iter().map(|told| &told["line"]).collect();
+    assert_eq!(places, [2, 3, 4, 5]);
+    let reasons = [&told[1], &told[2]].map(|told| told["status"]["reason"].as_str().unwrap());
+    let expected = [
+        "ERROR_REASON_PRECONDITIONS_NOT_MET",
+        "ERROR_REASON_NOT_RESPONSIBLE_SUPPLIER",
+    ];
+    assert_eq!(reasons, expected);
+    assert_eq!(
+        (&told[4]["changed"], &told[4]["refused"]),
+        (&1.into(), &3.into())
+    );
+
+    // What was refused is given as it stood, with why, and can be loaded as it is.
+    let refused = fs::read_to_string(world.path().join("refused.csv")).unwrap();
+    let kept: Vec<&str> = refused.lines().collect();
+    assert_eq!(kept[0], format!("{CHOICES},refused_because"));
+    assert!(kept[1].starts_with(&undeclared), "{refused}");
+    assert!(kept[1].contains("NO_RADIO_TELESWITCH"), "{refused}");
+    assert!(kept[3].contains("not a device"), "{refused}");
+    let mended = refused.replace(",absent,,absent", ",absent,absent,absent");
+    let mended: Vec<&str> = mended.lines().take(2).collect();
+    fs::write(world.path().join("mended.csv"), mended.join("\n")).unwrap();
+    let again = world.ok("mp169 flag load --as DRAGON mended.csv").await;
+    assert!(again.contains("mended.csv:2"), "{again}");
+    assert!(
+        again.ends_with("1 changed, 0 unchanged, 0 answered before, 0 refused\n"),
+        "{again}"
+    );
+    world.stop().await;
+}
+
+/// After a cut the same file is given again: what was recorded is answered as before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_flags_that_is_loaded_again_changes_nothing() {
+    let world = World::with_examples().await;
+    let lift = format!("{OWN},remove,written,2025-07-02,LETTER-1,,,,,");
+    write_choices(&world, &[&add(OWN, "WEB-1"), &lift, &add(OWN, "WEB-2")]);
+    let line = "mp169 flag load --as DRAGON choices.csv --refused refused.csv";
+    let first = world.ok(line).await;
+    assert!(
+        first.ends_with("3 changed, 0 unchanged, 0 answered before, 0 refused\n"),
+        "{first}"
+    );
+    // In another order and notation, with one row more.
+    let lower = add(&OWN.to_lowercase(), "WEB-1");
+    write_choices(
+        &world,
+        &[&lower, &lift, &add(OWN, "WEB-2"), &add(OWN_GAS, "WEB-3")],
+    );
+    let again = world.ok(line).await;
+    assert!(
+        again.ends_with("1 changed, 0 unchanged, 3 answered before, 0 refused\n"),
+        "{again}"
+    );
+    let history = world
+        .ok(&format!(
+            "mp169 flag history --as DRAGON {OWN} --output json"
+        ))
+        .await;
+    let events: usize = lines(&history)
+        .iter()
+        .map(|page| page["events"].as_array().map_or(0, Vec::len))
+        .sum();
+    assert_eq!(events, 3, "{history}");
+    let refused = fs::read_to_string(world.path().join("refused.csv")).unwrap();
+    assert_eq!(refused.lines().count(), 1, "{refused}");
+
+    // Not even by mistake is the file itself written over, nor another kind taken for it.
+    let over = world
+        .run("mp169 flag load --as DRAGON choices.csv --refused choices.csv")
+        .await;
+    assert_eq!(over.code, Some(2), "{over:?}");
+    let other = world
+        .run("mp169 flag load --as DRAGON examples/inventory/parties.csv")
+        .await;
+    assert_eq!(other.code, Some(5), "{other:?}");
+    assert!(other.stderr.contains("mp169 flag load --help"), "{other:?}");
+    world.stop().await;
+}

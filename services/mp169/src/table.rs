@@ -16,28 +16,29 @@ const QUOTED: usize = 60;
 
 /// A file as rows.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(crate) struct Table {
     /// The columns, by the names that were asked for.
     columns: Vec<&'static str>,
     /// The rows that hold anything, each with its line, or what keeps it from being read.
-    pub(super) rows: Vec<(u64, Result<StringRecord, String>)>,
+    pub(crate) rows: Vec<(u64, Result<StringRecord, String>)>,
 }
 
 /// One row's cells by their columns' names.
-pub(super) struct Cells<'a> {
+pub(crate) struct Cells<'a> {
     columns: &'a [&'static str],
     cells: &'a StringRecord,
 }
 
 /// Why a file is not read: the line and what is wrong there.
-pub(super) type NotRead = (u64, String);
+pub(crate) type NotRead = (u64, String);
 
 impl Table {
     /// Reads a file whose columns are those of one of `kinds`, the one whose first column it has.
-    /// Returns which that is.
-    pub(super) fn read(
+    /// Returns which that is. Whoever gives a file of another kind is told to see `help`.
+    pub(crate) fn read(
         octets: &[u8],
         kinds: &[&'static [&'static str]],
+        help: &str,
     ) -> Result<(usize, Self), NotRead> {
         let text = decoded(octets).map_err(|problem| (1, problem))?;
         let (separator, skipped) = separator(&text);
@@ -59,14 +60,19 @@ impl Table {
         }
         let mut records = records.into_iter();
         let (line, header) = records.next().ok_or((1, "the file is empty".to_owned()))?;
-        let (kind, columns) = columns(&header, kinds).map_err(|problem| (line, problem))?;
+        let (kind, columns) = columns(&header, kinds, help).map_err(|problem| (line, problem))?;
         let rows = records.map(|(line, record)| (line, fitted(record, &columns)));
         let rows = rows.collect();
         Ok((kind, Self { columns, rows }))
     }
 
+    /// The columns that the file has.
+    pub(crate) fn columns(&self) -> &[&'static str] {
+        &self.columns
+    }
+
     /// The cells of one of its rows.
-    pub(super) fn cells<'a>(&'a self, cells: &'a StringRecord) -> Cells<'a> {
+    pub(crate) fn cells<'a>(&'a self, cells: &'a StringRecord) -> Cells<'a> {
         let columns = &self.columns;
         Cells { columns, cells }
     }
@@ -74,14 +80,46 @@ impl Table {
 
 impl<'a> Cells<'a> {
     /// The text in a column; empty if there is no such column.
-    pub(super) fn text(&self, column: &str) -> &'a str {
+    pub(crate) fn text(&self, column: &str) -> &'a str {
         let at = self.columns.iter().position(|name| *name == column);
         at.and_then(|at| self.cells.get(at)).unwrap_or_default()
     }
 }
 
+/// The values in a cell, which are separated by spaces.
+pub(crate) fn several(text: &str) -> impl Iterator<Item = &str> {
+    text.split_whitespace()
+}
+
+/// Reads the cell of a column.
+pub(crate) fn read<T>(
+    cells: &Cells<'_>,
+    column: &str,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, String> {
+    let text = cells.text(column);
+    about(column, text, read(text))
+}
+
+/// The same, if anything stands there.
+pub(crate) fn optional<T>(
+    cells: &Cells<'_>,
+    column: &str,
+    with: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, String> {
+    if cells.text(column).is_empty() {
+        return Ok(None);
+    }
+    read(cells, column, with).map(Some)
+}
+
+/// Names the column and what stands in it.
+pub(crate) fn about<T>(column: &str, text: &str, read: Result<T, String>) -> Result<T, String> {
+    read.map_err(|problem| format!("{column} {}: {problem}", quoted(text)))
+}
+
 /// A cell as a problem repeats it: not all of a long one.
-pub(super) fn quoted(cell: &str) -> String {
+pub(crate) fn quoted(cell: &str) -> String {
     let short: String = cell.chars().take(QUOTED).collect();
     let more = if short.len() < cell.len() { "…" } else { "" };
     format!("\"{short}{more}\"")
@@ -89,7 +127,7 @@ pub(super) fn quoted(cell: &str) -> String {
 
 /// A name without what people and programs write differently: case, spaces, dashes, underscores,
 /// and what cannot be seen.
-pub(super) fn plain(name: &str) -> String {
+pub(crate) fn plain(name: &str) -> String {
     let letters = name.chars().filter(|c| c.is_alphanumeric());
     letters.flat_map(char::to_lowercase).collect()
 }
@@ -151,6 +189,7 @@ fn separator(text: &str) -> (u8, usize) {
 fn columns(
     header: &StringRecord,
     kinds: &[&'static [&'static str]],
+    help: &str,
 ) -> Result<(usize, Vec<&'static str>), String> {
     let mut names: Vec<&str> = header.iter().collect();
     while names.last().is_some_and(|name| name.is_empty()) {
@@ -161,9 +200,12 @@ fn columns(
     let Some(kind) = kind else {
         let firsts: Vec<&str> = kinds.iter().map(|columns| columns[0]).collect();
         return Err(format!(
-            "its header {} has neither {}; `mp169 device load --help` lists the columns",
+            "its header {} has {}; `{help}` lists the columns",
             quoted(&names.join(", ")),
-            firsts.join(" nor ")
+            match firsts.as_slice() {
+                [only] => format!("no {only}"),
+                several => format!("neither {}", several.join(" nor ")),
+            }
         ));
     };
     let known = kinds[kind];
