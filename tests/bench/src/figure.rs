@@ -12,6 +12,7 @@ use mp169::service::Service;
 
 use crate::bare::CallsAndCommits;
 use crate::beside::Quiet;
+use crate::bulk::Batches;
 use crate::classify::{Frames, Streamed, Unary};
 use crate::commits::Commits;
 use crate::deliveries::{Deliveries, From};
@@ -75,6 +76,8 @@ pub(crate) enum Figure {
     /// Flags set by 64 callers.
     #[value(name = "add-64")]
     Add64,
+    /// Flags set by one caller in batches of 1,000.
+    AddBatch,
     /// Flags set by one caller, beside rows that PostgreSQL commits for one.
     AddPgbench,
     /// The same with 8 callers.
@@ -174,6 +177,7 @@ impl Figure {
             Self::AddBare => self.adds_beside_bare(town, effort).await,
             Self::Add8 => self.adds(town, SOME, effort).await,
             Self::Add64 => self.adds(town, MANY, effort).await,
+            Self::AddBatch => self.batches(town, effort).await,
             Self::AddPgbench => return self.beside_pgbench(town, 1, effort, peers).await,
             Self::Add8Pgbench => return self.beside_pgbench(town, SOME, effort, peers).await,
             Self::Add64Pgbench => return self.beside_pgbench(town, MANY, effort, peers).await,
@@ -235,6 +239,12 @@ impl Figure {
     async fn adds(self, town: &Town, callers: usize, effort: Effort) -> Result<Comparison> {
         let mesh = Adds::new(town, callers)?;
         let commits = Commits::open(town.path(), callers).await?;
+        self.compare(mesh, commits, effort).await
+    }
+
+    async fn batches(self, town: &Town, effort: Effort) -> Result<Comparison> {
+        let mesh = Batches::new(town, BATCH)?;
+        let commits = Commits::open(town.path(), BATCH).await?;
         self.compare(mesh, commits, effort).await
     }
 
@@ -387,6 +397,7 @@ impl Figure {
             Self::ClassifyFirmware => "decisions on 15 MB of firmware for 50,000 Devices",
             Self::Stream => "decisions, 1,000 structured messages per request",
             Self::StreamRaw => "decisions, 100 DUIS and GBCS messages per request",
+            Self::AddBatch => "flags set by 1 caller, 1,000 in a batch",
             Self::Add | Self::AddBare | Self::AddPgbench | Self::AddEtcd => "flags set by 1 caller",
             Self::Add8 | Self::Add8Pgbench | Self::Add8Etcd => "flags set by 8 callers",
             Self::Add64 | Self::Add64Pgbench | Self::Add64Etcd => "flags set by 64 callers",
@@ -419,6 +430,7 @@ impl Figure {
             Self::AddBare => "two bare calls over mTLS and a commit of SQLite",
             Self::Add8 => "rows of SQLite, 8 per commit",
             Self::Add64 => "rows of SQLite, 64 per commit",
+            Self::AddBatch => "rows of SQLite, 1,000 per commit",
             Self::AddPgbench => "rows of PostgreSQL, 1 per commit, 1 client of pgbench",
             Self::Add8Pgbench => "rows of PostgreSQL, 1 per commit, 8 clients of pgbench",
             Self::Add64Pgbench => "rows of PostgreSQL, 1 per commit, 64 clients of pgbench",

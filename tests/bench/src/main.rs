@@ -11,7 +11,7 @@
 //! | which messages, and what must be decided | `messages.rs` |
 //! | one by one, and in streams | `classify.rs`, `codec.rs` |
 //! | beside which bare server | `echo.rs` |
-//! | flags, beside which commits | `flags.rs`, `commits.rs`, `bare.rs` |
+//! | flags, beside which commits | `flags.rs`, `bulk.rs`, `commits.rs`, `bare.rs` |
 //! | and beside which peers | `postgres.rs`, `etcd.rs` |
 //! | from a supplier's call to the CSP | `deliveries.rs` |
 //! | rows of an inventory | `imports.rs` |
@@ -25,6 +25,7 @@
 
 mod bare;
 mod beside;
+mod bulk;
 mod classify;
 mod codec;
 mod commits;

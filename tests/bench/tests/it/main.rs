@@ -21,6 +21,7 @@ fn every_figure_is_measured_beside_its_baseline() {
         "stream-raw",
         "add",
         "add-64",
+        "add-batch",
         "recorded",
         "recorded-past",
         "beside-50",
