@@ -102,7 +102,7 @@ pub async fn run(
     // The chain in front measures each message by the limit in the contract.
     let server = ClassificationServiceServer::new(handlers);
     let routes = Routes::new(server.max_decoding_message_size(usize::MAX));
-    let authority = RemoteAuthority::new(registration, ());
+    let authority = RemoteAuthority::new(registration, (), mesh_rpc::remaining);
     base.serve(listener, routes, authority, shutdown).await
 }
 

@@ -123,6 +123,6 @@ pub async fn run(
         disputes,
     };
     let routes = Routes::new(CspNotificationServiceServer::new(handlers));
-    let authority = RemoteAuthority::new(registration, ());
+    let authority = RemoteAuthority::new(registration, (), mesh_rpc::remaining);
     base.serve(listener, routes, authority, shutdown).await
 }

@@ -109,6 +109,6 @@ pub async fn run(
     let flags = Flags::new(store.clone(), feed, base.clock(), metrics);
     let routes = Routes::new(FlagServiceServer::new(flags));
     let followed = FollowedSuppliers::new(store, base.clock());
-    let authority = RemoteAuthority::new(registration, followed);
+    let authority = RemoteAuthority::new(registration, followed, mesh_rpc::remaining);
     base.serve(listener, routes, authority, shutdown).await
 }

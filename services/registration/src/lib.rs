@@ -6,6 +6,7 @@
 //! | `SetPartyStatus` | operator | the same, and `NOT_FOUND` |
 //! | `GetParty`, `ListParties`, `GetDevice`, `ListDevices`, `ListRegistrations` | internal readers; a party reads itself, a Responsible Supplier its Devices | `NOT_FOUND`, `INVALID_ARGUMENT` (page token, as of what is not over), `OUT_OF_RANGE` (position not reached) |
 //! | `GetAuthority`, `BatchGetAuthority` | services, operator, auditor | `OUT_OF_RANGE` (position not reached) |
+//! | `GetAuthorityForParties` | services | `INVALID_ARGUMENT` (too many) |
 //! | `FollowParties`, `FollowDevices` | services, auditor | `FAILED_PRECONDITION` (position of another epoch) |
 //!
 //! # Invariants

@@ -114,6 +114,6 @@ pub async fn run(
     );
     let routes = Routes::new(ReportingServiceServer::new(reporting));
     // No rule here is about a Device, so registration is never asked for authority.
-    let authority = RemoteAuthority::new(registration, ());
+    let authority = RemoteAuthority::new(registration, (), mesh_rpc::remaining);
     base.serve(listener, routes, authority, shutdown).await
 }

@@ -98,7 +98,7 @@ impl Reads {
             registration,
             tls.clone(),
         ));
-        let authority = RemoteAuthority::new(registration, ());
+        let authority = RemoteAuthority::new(registration, (), mesh_rpc::remaining);
         let rules = Rules::read(FILE_DESCRIPTOR_SET, &[SERVICE])?;
         let authorizer = Authorizer::new(rules, directory, Arc::new(authority));
         let options = ServeOptions::new(

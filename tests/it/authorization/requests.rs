@@ -153,6 +153,13 @@ fn authority_service(method: &str, about: &About) -> Option<Vec<u8>> {
             device_ids: vec![about.device.to_string()],
             ..Default::default()
         }),
+        "GetAuthorityForParties" => encoded(registration::GetAuthorityForPartiesRequest {
+            questions: vec![registration::AuthorityQuestion {
+                device_id: about.device.to_string(),
+                for_party_id: RIGHT.into(),
+                for_write: false,
+            }],
+        }),
         _ => return None,
     })
 }

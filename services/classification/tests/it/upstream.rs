@@ -325,7 +325,7 @@ impl Upstream {
         // Internal roles need no directory, and nobody here asks for authority.
         let nobody = listener.local_addr().unwrap().to_string();
         let nobody = connect(ClientOptions::new(role, nobody, tls.clone()));
-        let authority = Arc::new(RemoteAuthority::new(nobody, ()));
+        let authority = Arc::new(RemoteAuthority::new(nobody, (), mesh_rpc::remaining));
         let authorizer = Authorizer::new(rules, Directory::not_loaded(), authority);
         let authorize = AuthorizeLayer::new(authorizer);
         let health = Health::new(&[]);

@@ -9,6 +9,7 @@ use mesh_api::registration::v1::authority_service_server::AuthorityService;
 use mesh_api::status::item_status;
 use mesh_authz::{Authority, AuthorityError, AuthoritySource, MAX_BATCH, each_once};
 use mesh_follow::AsOf;
+use mesh_store::StoreError;
 use mesh_types::{DeviceId, PartyId, Position, Timestamp};
 use tonic::{Request, Response, Status};
 
@@ -52,13 +53,7 @@ impl AuthorityService for Registry {
             let answer = answers.pop().unwrap_or_else(|| Answered::unknown(device));
             (answer, position, valid)
         };
-        let lease = open.filter(|_| answer.may_act()).map(Open::give);
-        Ok(Response::new(wire::GetAuthorityResponse {
-            lease_duration: lease.map(duration_to_wire),
-            authority: Some(answer.to_wire()),
-            position: on_wire(&position),
-            valid_time: Some(timestamp_to_wire(valid)),
-        }))
+        Ok(Response::new(for_one(&answer, &position, valid, open)))
     }
 
     async fn batch_get_authority(
@@ -109,6 +104,92 @@ impl AuthorityService for Registry {
             position: on_wire(&position),
             valid_time: Some(timestamp_to_wire(valid)),
         }))
+    }
+
+    async fn get_authority_for_parties(
+        &self,
+        request: Request<wire::GetAuthorityForPartiesRequest>,
+    ) -> Result<Response<wire::GetAuthorityForPartiesResponse>, Status> {
+        let asked = &request.get_ref().questions;
+        if asked.len() > MAX_BATCH {
+            return Err(Error::TooManyItems(MAX_BATCH).into());
+        }
+        let asked: Vec<Result<Asked, Error>> = asked.iter().map(Asked::read).collect();
+        // As for one: before the answers are read.
+        let open = |asked: &Asked| {
+            let party = asked.question.party.clone().filter(|_| asked.for_write)?;
+            Some(self.inventory.leases().open(asked.question.device, party))
+        };
+        let sound = || asked.iter().flatten();
+        let leases: Vec<Option<Open<'_>>> = sound().map(open).collect();
+        let questions = sound().map(|asked| asked.question.clone()).collect();
+        let told = self
+            .present
+            .ask_all(questions)
+            .await
+            .map_err(store_failed)?;
+        let mut answers = told.into_iter().zip(leases).map(|(told, lease)| {
+            let (answer, position, valid) = told?;
+            Ok::<_, StoreError>(for_one(&answer, &position, valid, lease))
+        });
+        let results = asked.into_iter().map(|asked| {
+            asked?;
+            Ok(answers.next().ok_or(StoreError::Stopped)??)
+        });
+        let results = results.map(for_party).collect();
+        Ok(Response::new(wire::GetAuthorityForPartiesResponse {
+            results,
+        }))
+    }
+}
+
+/// One party's question, read.
+struct Asked {
+    question: Question,
+    for_write: bool,
+}
+
+impl Asked {
+    fn read(asked: &wire::AuthorityQuestion) -> Result<Self, Error> {
+        let mut errors = FieldErrors::default();
+        let mut fields = Fields::of_request(&mut errors);
+        let device = fields.required("device_id", &asked.device_id);
+        let party = fields.required("for_party_id", &asked.for_party_id);
+        let question = device.zip(party).map(|(device, party)| Question {
+            device,
+            party: Some(party),
+        });
+        Ok(Self {
+            question: complete(question, errors)?,
+            for_write: asked.for_write,
+        })
+    }
+}
+
+/// An answer about one Device, with its lease if it may be given.
+fn for_one(
+    answer: &Answered,
+    position: &Position,
+    valid: Timestamp,
+    open: Option<Open<'_>>,
+) -> wire::GetAuthorityResponse {
+    let lease = open.filter(|_| answer.may_act()).map(Open::give);
+    wire::GetAuthorityResponse {
+        lease_duration: lease.map(duration_to_wire),
+        authority: Some(answer.to_wire()),
+        position: on_wire(position),
+        valid_time: Some(timestamp_to_wire(valid)),
+    }
+}
+
+fn for_party(answer: Result<wire::GetAuthorityResponse, Error>) -> wire::AuthorityForPartyResult {
+    use wire::authority_for_party_result::Result as Told;
+    let result = match answer {
+        Ok(answer) => Told::Answer(answer),
+        Err(error) => Told::Status(item_status(&error.into())),
+    };
+    wire::AuthorityForPartyResult {
+        result: Some(result),
     }
 }
 

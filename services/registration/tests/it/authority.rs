@@ -233,6 +233,80 @@ async fn a_party_is_told_of_its_own_devices_alone() {
 }
 
 #[tokio::test]
+async fn questions_of_parties_are_each_answered_as_one_alone() {
+    use wire::authority_for_party_result::Result as Told;
+    let world = World::with_inventory().await;
+    let asked = [
+        (ESME, "ACME"),
+        (GPF, "GAS"),
+        (ESME, "GAS"),
+        ("rubbish", "ACME"),
+        (UNKNOWN, "BOLT"),
+        (ESME, "ACME"),
+        (GSME, ""),
+        (CHF, "NOBODY"),
+        (GSME, "GAS"),
+    ];
+    let question = |(device, party): (&str, &str)| wire::AuthorityQuestion {
+        device_id: device.to_owned(),
+        for_party_id: party.to_owned(),
+        for_write: false,
+    };
+    let several = wire::GetAuthorityForPartiesRequest {
+        questions: asked.map(question).into(),
+    };
+    let several = world
+        .authority()
+        .get_authority_for_parties(several)
+        .await
+        .unwrap();
+    let results = several.into_inner().results;
+    assert_eq!(results.len(), asked.len());
+    for ((device, party), result) in asked.into_iter().zip(results) {
+        let alone = wire::GetAuthorityRequest {
+            device_id: device.to_owned(),
+            for_party_id: party.to_owned(),
+            ..Default::default()
+        };
+        match result.result.unwrap() {
+            Told::Answer(answer) => {
+                let alone = world
+                    .authority()
+                    .get_authority(alone)
+                    .await
+                    .unwrap()
+                    .into_inner();
+                assert_eq!(answer, alone, "{device} asked for {party}");
+            }
+            Told::Status(status) => {
+                assert!(device == "rubbish" || party.is_empty(), "{device} {party}");
+                assert_eq!(status.reason(), ErrorReason::FieldInvalid);
+            }
+        }
+    }
+    let many = wire::GetAuthorityForPartiesRequest {
+        questions: vec![question((ESME, "ACME")); 1_001],
+    };
+    let many = world
+        .authority()
+        .get_authority_for_parties(many)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        refused(&many),
+        (Code::InvalidArgument, Some(ErrorReason::TooManyItems))
+    );
+    let none = wire::GetAuthorityForPartiesRequest::default();
+    let none = world
+        .authority()
+        .get_authority_for_parties(none)
+        .await
+        .unwrap();
+    assert!(none.into_inner().results.is_empty());
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn an_answer_waits_for_the_position_that_must_have_been_seen() {
     let world = World::with_inventory().await;
     let changed = world.change(mpan(1), "BOLT", None).await.unwrap();

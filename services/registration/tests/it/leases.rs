@@ -70,6 +70,53 @@ async fn who_may_write_gets_a_lease_and_nobody_else_does() {
     world.stop().await;
 }
 
+/// The same of several parties' questions in one call.
+async fn leases_together(world: &World, asked: &[(&str, &str)]) -> Vec<Option<Instant>> {
+    use wire::authority_for_party_result::Result as Told;
+    let question = |&(device, party): &(&str, &str)| wire::AuthorityQuestion {
+        device_id: device.to_owned(),
+        for_party_id: party.to_owned(),
+        for_write: true,
+    };
+    let request = wire::GetAuthorityForPartiesRequest {
+        questions: asked.iter().map(question).collect(),
+    };
+    let asked = Instant::now();
+    let told = world
+        .authority()
+        .get_authority_for_parties(request)
+        .await
+        .unwrap();
+    let results = told.into_inner().results.into_iter();
+    let leases = results.map(|result| match result.result.unwrap() {
+        Told::Answer(answer) => answer.lease_duration.map(|lease| {
+            assert_eq!(Duration::try_from(lease), Ok(LEASE));
+            asked
+        }),
+        Told::Status(status) => panic!("{status:?}"),
+    });
+    leases.collect()
+}
+
+#[tokio::test]
+async fn leases_given_together_are_waited_for_one_by_one() {
+    let world = World::with_inventory().await;
+    let none = leases_together(&world, &[(TWIN, "BOLT"), (ESME, "GAS")]).await;
+    assert_eq!(none, [None, None]);
+    world.change(mpan(1), "BOLT", None).await.unwrap();
+    let given = leases_together(&world, &[(ESME, "ACME"), (GSME, "GAS"), (ESME, "BOLT")]).await;
+    assert!(given[0].is_none() && given[1].is_some());
+    let asked = given[2].expect("BOLT is responsible now");
+    world.set_status("GAS", wire::PartyStatus::Suspended).await;
+    assert!(asked.elapsed() >= LEASE);
+    let asked = leases_together(&world, &[(GSME, "GAS"), (ESME, "BOLT")]).await;
+    assert_eq!(asked[0], None);
+    world.clock.advance(Duration::from_secs(10));
+    world.change(mpan(1), "ACME", None).await.unwrap();
+    assert!(asked[1].unwrap().elapsed() >= LEASE);
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn what_takes_a_device_away_is_answered_when_its_lease_has_ended() {
     let world = World::with_inventory().await;

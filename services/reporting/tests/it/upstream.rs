@@ -284,7 +284,7 @@ impl Upstream {
         let rules = Rules::of_services(services).unwrap();
         // Internal roles need no directory, and nobody here asks for authority.
         let nobody = connect(ClientOptions::new(role, address.to_string(), tls.clone()));
-        let authority = Arc::new(RemoteAuthority::new(nobody, ()));
+        let authority = Arc::new(RemoteAuthority::new(nobody, (), mesh_rpc::remaining));
         let authorizer = Authorizer::new(rules, Directory::not_loaded(), authority);
         let authorize = AuthorizeLayer::new(authorizer);
         let health = Health::new(&[]);

@@ -6,12 +6,13 @@ use std::pin::Pin;
 use futures::Stream;
 use mesh_api::common::v1::{self as common, follow_start::Start, stream_frame::Frame};
 use mesh_api::registration::v1 as wire;
+use mesh_api::registration::v1::authority_for_party_result::Result as Told;
 use mesh_api::registration::v1::authority_service_server::{
     AuthorityService, AuthorityServiceServer,
 };
 use mesh_api::registration::v1::device_service_server::{DeviceService, DeviceServiceServer};
 use mesh_api::registration::v1::party_service_server::{PartyService, PartyServiceServer};
-use mesh_api::status::refusal;
+use mesh_api::status::{item_status, refusal};
 use mesh_follow::FollowResponse;
 use mesh_testkit::certificates;
 use tokio::net::TcpListener;
@@ -165,6 +166,30 @@ impl AuthorityService for Registration {
             results: results.collect(),
             position: Some(position),
             valid_time: None,
+        }))
+    }
+
+    async fn get_authority_for_parties(
+        &self,
+        request: Request<wire::GetAuthorityForPartiesRequest>,
+    ) -> Result<Response<wire::GetAuthorityForPartiesResponse>, Status> {
+        let mut results = Vec::new();
+        for question in request.into_inner().questions {
+            let alone = wire::GetAuthorityRequest {
+                device_id: question.device_id,
+                for_party_id: question.for_party_id,
+                for_write: question.for_write,
+                ..Default::default()
+            };
+            let told = self.get_authority(Request::new(alone)).await;
+            let told = match told {
+                Ok(answer) => Told::Answer(answer.into_inner()),
+                Err(status) => Told::Status(item_status(&status)),
+            };
+            results.push(wire::AuthorityForPartyResult { result: Some(told) });
+        }
+        Ok(Response::new(wire::GetAuthorityForPartiesResponse {
+            results,
         }))
     }
 }
