@@ -71,8 +71,15 @@ pub trait Follower: Send + 'static {
         Err(FollowError::Malformed("a snapshot that nobody asked for"))
     }
 
-    /// Events in order; `cursor` stands after the last of them.
+    /// Events in order; `cursor` stands after the last of them. They are those that have come by
+    /// now, of several frames perhaps, but fewer than two full ones hold.
     async fn apply(&mut self, events: Vec<LogEvent>, cursor: Cursor) -> Result<(), FollowError>;
+
+    /// How long it rests after it has applied events, so that those which come quickly are applied
+    /// together. One that comes alone waits for nothing.
+    fn rest(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// The owner of the log has answered. Unless the stream gives a sign of life in every
     /// `silence`, it is lost.

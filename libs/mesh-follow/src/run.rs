@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use mesh_api::common::v1::{self as wire, ErrorReason, stream_frame::Frame};
 use mesh_api::convert::{position_from_wire, position_to_wire, timestamp_from_wire};
 use mesh_api::status::reason_of;
 use mesh_store::cursor::Cursor;
+use mesh_store::log::PageLimit;
 use mesh_types::chain::{self, Hash};
 use mesh_types::{Epoch, Position, Sequence};
 use tokio_util::sync::CancellationToken;
@@ -124,22 +126,34 @@ where
         stage: Stage::Opened,
         silence: HELLO_TIMEOUT,
         seen,
+        gathered: Gathered::default(),
     };
     loop {
-        let Some(response) = next(&mut stream, session.silence).await? else {
+        let Some(response) = session.next(&mut stream, follower, log).await? else {
             return Ok(());
         };
         // A kind of frame that this build does not know changes nothing that it relies on.
         let Some(body) = response.into_body() else {
             continue;
         };
+        let is_entries = matches!(&body, Body::Frame(Frame::Entries(_)));
+        if !is_entries {
+            session.apply(follower, log).await?;
+        }
         // The hello alone does not show that the log can be followed.
         let is_hello = matches!(&body, Body::Frame(Frame::Hello(_)));
-        if !session.take(follower, body).await? {
-            return Ok(());
+        match session.take(follower, body).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(error) => {
+                // What came before it was right.
+                session.apply(follower, log).await?;
+                return Err(error.into());
+            }
         }
         if let Stage::Tail(at) = &session.stage
             && !is_hello
+            && !is_entries
         {
             log.reached(at);
         }
@@ -213,6 +227,30 @@ struct Session<'s> {
     silence: Duration,
     /// The last event that was seen.
     seen: &'s mut Option<Cursor>,
+    gathered: Gathered,
+}
+
+/// Events that were checked and are to be handed over.
+#[derive(Default)]
+struct Gathered {
+    events: Vec<LogEvent>,
+    octets: usize,
+    /// Where the last of them stands.
+    up_to: Option<Cursor>,
+}
+
+impl Gathered {
+    /// Whether there are some, and there may be more of them.
+    fn may_grow(&self) -> bool {
+        let PageLimit { events, octets } = PageLimit::default();
+        !self.events.is_empty() && self.octets < octets && self.events.len() < events as usize
+    }
+
+    fn add(&mut self, events: Vec<LogEvent>, up_to: &Cursor) {
+        self.octets += events.iter().map(|event| event.event.len()).sum::<usize>();
+        self.events.extend(events);
+        self.up_to = Some(up_to.clone());
+    }
 }
 
 /// What may come next on a stream.
@@ -226,6 +264,47 @@ enum Stage {
 }
 
 impl Session<'_> {
+    /// The next message. Before one is waited for, what was gathered is handed over.
+    async fn next<F: Follower>(
+        &mut self,
+        stream: &mut Streaming<F::Response>,
+        follower: &mut F,
+        log: &FollowedLog,
+    ) -> Result<Option<F::Response>, Ended> {
+        let has_come = if self.gathered.may_grow() {
+            next(stream, self.silence).now_or_never()
+        } else {
+            None
+        };
+        if let Some(Ok(Some(response))) = has_come {
+            return Ok(Some(response));
+        }
+        self.apply(follower, log).await?;
+        match has_come {
+            Some(end) => end,
+            None => next(stream, self.silence).await,
+        }
+    }
+
+    /// Hands over what was gathered, and rests if the follower wants to.
+    async fn apply<F: Follower>(
+        &mut self,
+        follower: &mut F,
+        log: &FollowedLog,
+    ) -> Result<(), FollowError> {
+        // A log that fills whole frames leaves no time to rest.
+        let may_rest = self.gathered.may_grow();
+        let Gathered { events, up_to, .. } = std::mem::take(&mut self.gathered);
+        let Some(at) = up_to else { return Ok(()) };
+        follower.apply(events, at.clone()).await?;
+        log.reached(&at);
+        let rest = follower.rest();
+        if may_rest && !rest.is_zero() {
+            tokio::time::sleep(rest).await;
+        }
+        Ok(())
+    }
+
     /// Takes one frame over; `false` if it was the last.
     async fn take<F: Follower>(
         &mut self,
@@ -264,7 +343,7 @@ impl Session<'_> {
                 let events = verify(at, entries.entries)?;
                 if !events.is_empty() {
                     *self.seen = Some(at.clone());
-                    follower.apply(events, at.clone()).await?;
+                    self.gathered.add(events, at);
                 }
             }
             (Body::Frame(Frame::Checkpoint(checkpoint)), Stage::Tail(at)) => {

@@ -6,11 +6,17 @@ mod flags;
 pub use devices::follow_devices;
 pub use flags::follow_flags;
 
+use std::time::Duration;
+
 use mesh_follow::FollowError;
 use mesh_rpc::link_to;
 use tracing::Span;
 
 use crate::store::Stale;
+
+/// No report is in such a hurry that each event needs a commit of its own: with a busy log this is how
+/// late one may be.
+const REST: Duration = Duration::from_millis(50);
 
 /// The span of applying events, linked to the requests that caused them.
 fn apply_span<'a>(log: &'static str, causes: impl Iterator<Item = &'a str>) -> Span {

@@ -1,12 +1,16 @@
 //! What a follower is handed, and what it is kept from.
 
+use std::time::{Duration, Instant};
+
 use mesh_api::common::v1::{self as common, ErrorReason, stream_frame::Frame};
 use mesh_api::registration::v1 as wire;
+use mesh_api::registration::v1::party_service_client::PartyServiceClient;
 use mesh_api::status::refusal;
 use mesh_follow::{Begin, FollowerStatus};
+use mesh_testkit::wait_until;
 use tonic::{Code, Status};
 
-use crate::harness::{Chain, Following, Record, Step, place};
+use crate::harness::{Chain, Following, Record, Step, at_once, place};
 
 fn events(count: usize) -> Chain {
     Chain::new(
@@ -126,6 +130,81 @@ async fn frames_out_of_turn_are_refused() {
         (vec![1], vec![Some(0), Some(0)]),
         "no hello"
     );
+}
+
+#[tokio::test]
+async fn what_has_come_is_applied_together_up_to_a_bound() {
+    let chain = events(600);
+    let mut steps = vec![chain.hello(), chain.entries([1])];
+    steps.extend([
+        chain.checkpoint(1),
+        chain.entries([]),
+        chain.entries([2, 3]),
+    ]);
+    steps.extend((4..600).map(|sequence| chain.entries([sequence])));
+    steps.extend([chain.entries([600]), chain.checkpoint(600)]);
+    let client = PartyServiceClient::new(at_once(steps));
+    let begin = Begin::After(chain.cursors[0].clone());
+    let following = Following::of(begin, Record::default(), move || client.clone());
+    following.checkpoint(600).await;
+    let together = following.record.lock().unwrap().together.clone();
+    assert_eq!(together, [1, 256, 256, 87]);
+    let (applied, _) = following.stop().await;
+    assert_eq!(applied, (1..=600).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_came_before_a_stream_failed_is_applied() {
+    let chain = events(3);
+    for bad in [chain.entries([1]), chain.checkpoint(3), chain.hello()] {
+        let steps = vec![chain.hello(), chain.entries([1]), chain.entries([2]), bad];
+        let client = PartyServiceClient::new(at_once(steps));
+        let begin = Begin::After(chain.cursors[0].clone());
+        let following = Following::of(begin, Record::default(), move || client.clone());
+        wait_until("the second attempt", async || {
+            let starts = following.seen().len();
+            if starts > 1 { Ok(()) } else { Err(starts) }
+        })
+        .await;
+        let (applied, starts) = following.stop().await;
+        assert_eq!(
+            (applied, &starts[..2]),
+            (vec![1, 2], &[Some(0), Some(2)][..])
+        );
+    }
+}
+
+#[tokio::test]
+async fn who_rests_misses_nothing_and_does_not_rest_behind_full_frames() {
+    let chain = events(512);
+    let frames = |ends: &[usize]| {
+        let mut steps = vec![chain.hello()];
+        let mut first = 1;
+        for &end in ends {
+            steps.push(chain.entries(first..=end));
+            steps.push(chain.checkpoint(end as u64));
+            first = end + 1;
+        }
+        steps
+    };
+    let rested = async |ends: &[usize], rest: Duration| {
+        let client = PartyServiceClient::new(at_once(frames(ends)));
+        let record = Record {
+            rest,
+            ..Record::default()
+        };
+        let begin = Begin::After(chain.cursors[0].clone());
+        let following = Following::of(begin, record, move || client.clone());
+        let before = Instant::now();
+        following.checkpoint(512).await;
+        let (applied, _) = following.stop().await;
+        assert_eq!(applied, (1..=512).collect::<Vec<_>>());
+        before.elapsed()
+    };
+    let rest = Duration::from_millis(200);
+    assert!(rested(&[1, 2, 512], rest).await >= 2 * rest);
+    // It would never end.
+    rested(&[256, 512], Duration::from_hours(1)).await;
 }
 
 #[tokio::test]

@@ -8,5 +8,5 @@ mod server;
 
 pub(crate) use following::{Following, Record, place};
 pub(crate) use log::{Gate, Items, TestLog, item};
-pub(crate) use script::{Chain, Step, scripted};
+pub(crate) use script::{Chain, Step, at_once, scripted};
 pub(crate) use server::{Got, OTHER_CSP, Reader, TestServer, csp_party, pem, sequences};

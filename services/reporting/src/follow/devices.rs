@@ -1,5 +1,7 @@
 //! Following the log `devices`: a snapshot at the first start, then what changes.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use mesh_api::registration::v1 as wire;
@@ -11,7 +13,7 @@ use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::apply_span;
+use super::{REST, apply_span};
 use crate::obligation::{Meter, MeterChange};
 use crate::store::{ReportStore, Step};
 
@@ -81,6 +83,10 @@ impl Follower for DevicesFollower {
         self.at = Some(cursor);
         self.anew = false;
         Ok(())
+    }
+
+    fn rest(&self) -> Duration {
+        REST
     }
 
     async fn apply(&mut self, events: Vec<LogEvent>, cursor: Cursor) -> Result<(), FollowError> {

@@ -1,6 +1,8 @@
 //! Following the log `flags`, from its first event on: only the whole of it tells when a Device was
 //! flagged.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use mesh_api::flag_registry::v1 as wire;
@@ -12,7 +14,7 @@ use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::apply_span;
+use super::{REST, apply_span};
 use crate::flags::FlagChange;
 use crate::store::{ReportStore, Step};
 
@@ -59,6 +61,10 @@ impl Follower for FlagsFollower {
             return Ok(Begin::Start);
         }
         Ok(self.at.clone().map_or(Begin::Start, Begin::After))
+    }
+
+    fn rest(&self) -> Duration {
+        REST
     }
 
     async fn apply(&mut self, events: Vec<LogEvent>, cursor: Cursor) -> Result<(), FollowError> {

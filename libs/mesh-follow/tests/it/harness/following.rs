@@ -1,6 +1,7 @@
 //! A follower that records what reaches it.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
@@ -22,6 +23,8 @@ use super::{Step, scripted};
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     pub(crate) applied: Vec<Sequence>,
+    /// How many events came at a time.
+    pub(crate) together: Vec<usize>,
     pub(crate) cursor: Option<Cursor>,
     pub(crate) parts: usize,
     pub(crate) checkpoints: Vec<Sequence>,
@@ -29,6 +32,8 @@ pub(crate) struct Record {
     pub(crate) other_histories: usize,
     /// Answers the next so many `apply`s with an error.
     pub(crate) stale: usize,
+    /// How long it rests after each `apply`.
+    pub(crate) rest: Duration,
 }
 
 struct Recorder {
@@ -66,11 +71,16 @@ impl Follower for Recorder {
             (last.sequence, last.hash),
             (cursor.position.sequence, cursor.hash)
         );
+        record.together.push(events.len());
         record
             .applied
             .extend(events.iter().map(|event| event.sequence));
         record.cursor = Some(cursor);
         Ok(())
+    }
+
+    fn rest(&self) -> Duration {
+        self.record.lock().unwrap().rest
     }
 
     async fn checkpoint(&mut self, at: &Cursor) -> Result<(), FollowError> {

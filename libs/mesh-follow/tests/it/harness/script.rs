@@ -1,10 +1,13 @@
 //! An owner of the log `parties` that does as a test tells it, over plain TCP.
 
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
+use http_body_util::Full;
 use mesh_api::common::v1::{self as common, stream_frame::Frame};
 use mesh_api::convert::{position_to_wire, timestamp_to_wire};
 use mesh_api::registration::v1 as wire;
@@ -13,7 +16,10 @@ use mesh_follow::FollowResponse as _;
 use mesh_store::cursor::Cursor;
 use mesh_types::chain;
 use mesh_types::{Epoch, Position, Sequence, Timestamp};
+use prost::Message as _;
 use tokio::net::TcpListener;
+use tonic::body::Body;
+use tonic::client::GrpcService;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Response, Status};
 
@@ -46,6 +52,38 @@ pub(crate) async fn scripted(
     tokio::spawn(server.serve_with_incoming(incoming));
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
     (endpoint.connect_lazy(), starts)
+}
+
+/// An owner whose only stream has come as a whole when its first message is read.
+pub(crate) fn at_once(
+    steps: Vec<Step>,
+) -> impl GrpcService<Body, ResponseBody = Body, Future = impl Future + Send, Error = Infallible>
++ Clone
++ Sync
++ Send {
+    let mut octets = Vec::new();
+    for step in steps {
+        let Step::Frame(frame) = step else {
+            panic!("{step:?} is not a frame");
+        };
+        let message = wire::FollowPartiesResponse::from_frame(frame).encode_to_vec();
+        octets.push(0);
+        octets.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+        octets.extend(message);
+    }
+    let asked = Arc::new(AtomicBool::new(false));
+    tower::service_fn(move |_: http::Request<Body>| {
+        let again = asked.swap(true, Ordering::SeqCst);
+        let response = if again {
+            Status::unavailable("there was one stream").into_http()
+        } else {
+            let response = http::Response::builder().header("content-type", "application/grpc");
+            response
+                .body(Body::new(Full::from(octets.clone())))
+                .unwrap()
+        };
+        async move { Ok::<_, Infallible>(response) }
+    })
 }
 
 struct Owner {
