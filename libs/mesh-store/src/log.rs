@@ -114,6 +114,16 @@ pub async fn read(
     after: Sequence,
     limit: PageLimit,
 ) -> Result<Vec<StoredEvent>, StoreError> {
+    Ok(read_page(conn, log, after, limit).await?.0)
+}
+
+/// The same, and whether others may follow for which there was no room.
+pub async fn read_page(
+    conn: &mut Conn,
+    log: &LogName,
+    after: Sequence,
+    limit: PageLimit,
+) -> Result<(Vec<StoredEvent>, bool), StoreError> {
     let mut events = Vec::new();
     let mut octets = 0;
     let mut next = after.saturating_add(1);
@@ -124,13 +134,14 @@ pub async fn read(
             return Err(StoreError::inconsistent(EVENTS, "an event is missing"));
         }
         if !events.is_empty() && octets + event.event.len() > limit.octets {
-            break;
+            return Ok((events, true));
         }
         octets += event.event.len();
         next += 1;
         events.push(event);
     }
-    Ok(events)
+    let is_full = events.len() >= limit.events as usize;
+    Ok((events, is_full))
 }
 
 /// The chain's hash after event `sequence` of `log`, or before the first for zero; `None` if the log

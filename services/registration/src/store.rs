@@ -250,15 +250,27 @@ impl Inventory {
         let mut snapshot = self.store.snapshot().await?;
         let head = log::head(&mut snapshot, &self.logs.devices).await?;
         let head = head.ok_or_else(no_log)?.position;
+        let is_present = basis.is_none();
         let basis = basis.unwrap_or(Basis {
             devices: head.sequence,
             parties: Some(read::STANDING),
         });
         let position = head.at(basis.devices);
-        let disclosed = Disclosed::of(&mut snapshot, questions, valid).await?;
+        let mut disclosed = Disclosed::of(&mut snapshot, questions, valid).await?;
         let told = questions.iter().filter(|asked| disclosed.may_tell(asked));
-        let told: BTreeSet<&DeviceId> = told.map(|asked| &asked.device).collect();
-        let devices = read::devices(&mut snapshot, told, position.sequence).await?;
+        let mut told: BTreeSet<&DeviceId> = told.map(|asked| &asked.device).collect();
+        let mut devices = Vec::with_capacity(told.len());
+        if is_present {
+            // What stands was read by now of those that were asked about on behalf of somebody.
+            told.retain(|id| match disclosed.take(id) {
+                Some(device) => {
+                    devices.push(device);
+                    false
+                }
+                None => true,
+            });
+        }
+        devices.extend(read::devices(&mut snapshot, told, position.sequence).await?);
         let context = Context::of(&mut snapshot, &devices, position.sequence).await?;
         let mut answers: HashMap<DeviceId, Answered> = devices
             .into_iter()

@@ -183,10 +183,10 @@ impl<R: FollowResponse> Reader<R> {
                 return Ok(any);
             }
             let room = self.room().await?;
-            let mut events = {
+            let (mut events, mut more) = {
                 let readers = self.feed.store.readers();
                 let mut conn = readers.acquire().await.map_err(StoreError::from)?;
-                log::read(&mut conn, &self.feed.log, at.sequence, PAGE).await?
+                log::read_page(&mut conn, &self.feed.log, at.sequence, PAGE).await?
             };
             // Read after the events: the notice before one of them is there by now.
             if let Some(notice) = self.notice(at, *noticed).await? {
@@ -196,6 +196,7 @@ impl<R: FollowResponse> Reader<R> {
                     any = true;
                     continue;
                 }
+                more = true;
                 let before = notice.after - at.sequence;
                 events.truncate(usize::try_from(before).unwrap_or(usize::MAX));
             }
@@ -208,6 +209,10 @@ impl<R: FollowResponse> Reader<R> {
             self.put(room, R::from_frame(frame))?;
             at.sequence = reached;
             any = true;
+            // What was committed since then is a reason to look again.
+            if !more {
+                return Ok(true);
+            }
         }
     }
 

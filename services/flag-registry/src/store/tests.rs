@@ -6,6 +6,7 @@ mod cases;
 mod quotas;
 mod secrecy;
 mod state;
+mod statements;
 mod world;
 
 use mesh_store::conformance::Database;
@@ -57,6 +58,8 @@ suite!(sqlite, state;
     every_column_counts
     a_row_that_no_event_made_is_found
 );
+
+suite!(sqlite, statements; a_batch_takes_as_many_statements_as_one_change);
 
 suite!(sqlite, secrecy; what_is_followed_is_found_with_the_same_work);
 

@@ -31,14 +31,19 @@ const DEVICE_ROWS: usize = 2;
 /// What stands about the Devices that parties ask about.
 #[derive(Debug, Default)]
 struct Found {
-    devices: HashMap<DeviceId, Device>,
+    devices: HashMap<DeviceId, Recorded<Device>>,
     /// The GSMEs that GPFs mirror, by these.
     meters: HashMap<DeviceId, Device>,
     suppliers: HashMap<DeviceId, PartyId>,
 }
 
 /// Who may be told of which Device.
-pub(super) struct Disclosed(HashMap<DeviceId, PartyId>);
+#[derive(Debug, Default)]
+pub(super) struct Disclosed {
+    suppliers: HashMap<DeviceId, PartyId>,
+    /// What was read to find that out.
+    devices: HashMap<DeviceId, Recorded<Device>>,
+}
 
 impl Disclosed {
     /// Finds the suppliers at an instant, by what stands.
@@ -54,7 +59,7 @@ impl Disclosed {
             .map(|asked| asked.device)
             .collect();
         if ids.is_empty() {
-            return Ok(Self(HashMap::new()));
+            return Ok(Self::default());
         }
         let found = Found::read(conn, &ids, valid).await?;
         let told = |asked: &&Question| {
@@ -67,12 +72,20 @@ impl Disclosed {
             .collect();
         let refused: Vec<&DeviceId> = ids.difference(&told).collect();
         found.make_up(conn, &refused).await?;
-        Ok(Self(found.suppliers))
+        Ok(Self {
+            suppliers: found.suppliers,
+            devices: found.devices,
+        })
+    }
+
+    /// Takes out what stands of a Device, if it was read.
+    pub(super) fn take(&mut self, device: &DeviceId) -> Option<Recorded<Device>> {
+        self.devices.remove(device)
     }
 
     /// Whether the one who asks may know the answer.
     pub(super) fn may_tell(&self, asked: &Question) -> bool {
-        asked.party.is_none() || self.0.get(&asked.device) == asked.party.as_ref()
+        asked.party.is_none() || self.suppliers.get(&asked.device) == asked.party.as_ref()
     }
 }
 
@@ -84,8 +97,8 @@ impl Found {
         valid: Timestamp,
     ) -> Result<Self, StoreError> {
         let mut found = Self::default();
-        for Recorded { value, .. } in read::devices(conn, ids, STANDING).await? {
-            found.devices.insert(value.id, value);
+        for device in read::devices(conn, ids, STANDING).await? {
+            found.devices.insert(device.value.id, device);
         }
         for Recorded { value, .. } in read::mirrored_by(conn, ids).await? {
             if let Some(gpf) = value.gpf {
@@ -112,7 +125,8 @@ impl Found {
 
     /// The MPxN that decides who is responsible.
     fn point(&self, id: &DeviceId) -> Option<Mpxn> {
-        Points::of(self.devices.get(id)?, self.meters.get(id)).decisive
+        let device = &self.devices.get(id)?.value;
+        Points::of(device, self.meters.get(id)).decisive
     }
 
     /// Reads of other records what the refused ones have fewer.

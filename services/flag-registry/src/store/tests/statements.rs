@@ -1,0 +1,48 @@
+//! How many statements make a change? Each is a way to the thread of SQLite's connection and back, or to
+//! a server: that is most of what a change costs.
+
+use mesh_store::conformance::Database;
+use mesh_store::{Batch as _, StoreError};
+use mesh_testkit::statements;
+use mesh_types::{DeviceId, Eui64};
+
+use super::world::{World, authority, command, quotas};
+use crate::store::Command;
+use crate::store::batch::Registry;
+use crate::tests::fixtures::{NOW, add, at};
+
+/// Between BEGIN and COMMIT, which are one more each: five that read, and five that write.
+const OF_A_TRANSACTION: [&str; 9] = [
+    "UPDATE log_head SET sequence",
+    "SELECT party, rpc, request_id, …",
+    "SELECT log, epoch, sequence, …",
+    "SELECT device, from_sequence, meter, …",
+    "INSERT INTO flag_entry (device, …",
+    "INSERT INTO followed_tenure (device, …",
+    "INSERT INTO log_event (log, …",
+    "UPDATE log_head SET epoch …",
+    "INSERT INTO idempotency (party, …",
+];
+
+pub(super) async fn a_batch_takes_as_many_statements_as_one_change(database: &Database) {
+    let world = World::open(database).await;
+    let registry = Registry::new(world.store.log.clone(), quotas(1, 1));
+    for devices in [1..=1, 2..=65] {
+        let wish = |number| {
+            let device = DeviceId::new(Eui64::from_u64(number));
+            Command::Change(Box::new(command(authority(device, 1, None), add())))
+        };
+        let commands: Vec<Command> = devices.map(wish).collect();
+        let write = async {
+            let mut tx = world.store.database().begin_write(at(NOW)).await?;
+            let answers = registry.apply(&mut tx, &commands).await?;
+            tx.commit().await?;
+            Ok::<_, StoreError>(answers)
+        };
+        let (answers, taken) = statements(write).await;
+        assert!(answers.unwrap().iter().all(Result::is_ok));
+        let taken: Vec<&str> = taken.iter().map(|taken| taken.summary.as_str()).collect();
+        assert_eq!(taken, OF_A_TRANSACTION);
+    }
+    world.close().await;
+}
