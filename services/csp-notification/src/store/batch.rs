@@ -132,15 +132,17 @@ impl Work {
         if named.everybody {
             named.all.extend(rows::subscribed(tx.conn()).await?);
         }
-        for csp in &named.made {
-            tx.create_log(&log_of(csp), log::random_epoch()).await?;
-        }
         let mut logs = Vec::with_capacity(named.all.len());
         for csp in &named.all {
             let log = log_of(csp);
-            if log::head(tx.conn(), &log).await?.is_some() {
-                logs.push(log);
+            let is_there = log::head(tx.conn(), &log).await?.is_some();
+            if !is_there && named.made.contains(csp) {
+                // Another replica may be quicker: then it is locked below as that one made it.
+                tx.create_log(&log, log::random_epoch()).await?;
+            } else if !is_there {
+                continue;
             }
+            logs.push(log);
         }
         tx.lock_all(&logs).await?;
         let mut work = Self {
