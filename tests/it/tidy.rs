@@ -202,6 +202,31 @@ fn source_files_are_short() {
     );
 }
 
+/// One text of SQL runs on every engine, as long as nobody else asks which one it is. Tests may look into a
+/// file behind a service's back.
+#[test]
+fn only_the_store_knows_an_engine() {
+    let own = |path: &&String| {
+        let tests = is_test(path) || path.contains("/conformance/") || path.ends_with("testing.rs");
+        let knows = path.starts_with("libs/mesh-store/") || path.starts_with("libs/mesh-testkit/");
+        path.contains("/src/") && !path.starts_with("tests/") && !tests && !knows
+    };
+    let sources = sources();
+    let faults = sources.iter().filter(own).flat_map(|path| {
+        let source = text(path);
+        let lines = source.lines().map(|line| {
+            let line = line.replace("sqlx::migrate!", "");
+            line.replace("sqlx::FromRow", "")
+        });
+        let named: Vec<_> = lines
+            .filter(|line| line.contains("sqlx::"))
+            .map(|line| format!("{path}: {line}"))
+            .collect();
+        named
+    });
+    none(faults);
+}
+
 #[test]
 fn nothing_is_left_undone() {
     // Put together here, so that this file does not hold them.

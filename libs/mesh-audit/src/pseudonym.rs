@@ -6,7 +6,7 @@
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use mesh_store::StoreError;
-use mesh_store::sqlite::Conn;
+use mesh_store::sql::{Conn, query, query_scalar};
 use mesh_types::DeviceId;
 use sha2::Sha256;
 
@@ -27,13 +27,11 @@ impl Pseudonyms {
     /// Takes the database's secret, making it if there is none yet.
     pub(crate) async fn load(conn: &mut Conn) -> Result<Self, StoreError> {
         let fresh: [u8; 32] = rand::random();
-        sqlx::query(
-            "INSERT INTO audit_secret (id, secret) VALUES (1, $1) ON CONFLICT (id) DO NOTHING",
-        )
-        .bind(fresh.as_slice())
-        .execute(&mut *conn)
-        .await?;
-        let secret: Vec<u8> = sqlx::query_scalar("SELECT secret FROM audit_secret WHERE id = 1")
+        query("INSERT INTO audit_secret (id, secret) VALUES (1, $1) ON CONFLICT (id) DO NOTHING")
+            .bind(fresh.as_slice())
+            .execute(&mut *conn)
+            .await?;
+        let secret: Vec<u8> = query_scalar("SELECT secret FROM audit_secret WHERE id = 1")
             .fetch_one(conn)
             .await?;
         Ok(Self::new(&secret))

@@ -49,7 +49,8 @@ impl OnDisk {
         let records = records.filter_map(|record| record.record).collect();
         drop(file);
         let options = SqliteConnectOptions::new().filename(&copy);
-        let mut conn = options.connect().await.expect("a connection");
+        let conn = options.connect().await.expect("a connection");
+        let mut conn = mesh_store::sql::Conn::from(conn);
         let pseudonyms = Pseudonyms::load(&mut conn).await.expect("a secret");
         Self {
             records,

@@ -8,7 +8,6 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use mesh_types::{Epoch, LogName, Sequence, Timestamp};
-use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
 
 use crate::cursor::{self, Cursor};
@@ -18,7 +17,8 @@ use crate::history::Seen;
 use crate::log::{self, Head};
 use crate::offline::OfflineFile;
 use crate::open::LIBRARY;
-use crate::sqlite::{self, Conn, Pool, beside, lock, sync_folder};
+use crate::sql::{Begin, Conn, Pool, query, query_scalar};
+use crate::sqlite::{self, beside, lock, sync_folder};
 use crate::verify::verify;
 use crate::witness::file::{Beside, SUFFIX, WitnessFile, read};
 use crate::witness::{Identity, Remembered};
@@ -251,7 +251,7 @@ async fn begun(
     let mut library = Migrator::with_migrations(LIBRARY.iter().cloned().collect());
     // Those of the service are there, too.
     library.set_ignore_missing(true);
-    library.run_direct(None, &mut *conn, false).await?;
+    conn.migrate(&library).await?;
     drop(conn);
     let mut read = readers.acquire().await?;
     let heads = log::heads(&mut read, "").await?;
@@ -262,14 +262,14 @@ async fn begun(
             return Err(damaged(path, what));
         }
     }
-    let mut tx = writer.begin_with(sqlite::BEGIN_WRITE).await?;
+    let mut tx = writer.begin(Begin::Write).await?;
     let written = write(&mut tx, heads, before, decision).await?;
     tx.commit().await?;
     Ok(written)
 }
 
 async fn whole(conn: &mut Conn, path: &Path) -> Result<(), StoreError> {
-    let found: String = sqlx::query_scalar("PRAGMA integrity_check(1)")
+    let found: String = query_scalar("PRAGMA integrity_check(1)")
         .fetch_one(conn)
         .await?;
     match found.as_str() {
@@ -327,7 +327,7 @@ async fn write(
         }
         let (ended, last) = (head.position.epoch, head.position.sequence);
         end(conn, &head.position, ended, head, begun, decision).await?;
-        sqlx::query("UPDATE log_head SET epoch = $2 WHERE log = $1")
+        query("UPDATE log_head SET epoch = $2 WHERE log = $1")
             .bind(head.position.log.as_str())
             .bind(sequence_to_db(begun.get()))
             .execute(&mut *conn)
@@ -389,7 +389,7 @@ async fn end(
     begun: Epoch,
     decision: &Decision,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    query(
         "INSERT INTO log_history \
          (log, epoch, ended_after, seen_up_to, next_epoch, ended_time, decided_by, reason) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (log, epoch) DO UPDATE \
@@ -422,7 +422,7 @@ fn further(before: &Remembered, now: &BTreeMap<String, Cursor>) -> Vec<Cursor> {
 
 /// It is another database from now on: a copy of what it was is not taken for it.
 async fn name(conn: &mut Conn, remembered: &Remembered) -> Result<(), StoreError> {
-    sqlx::query(
+    query(
         "INSERT INTO database_identity (id, identity, pulse) VALUES (1, $1, $2) \
          ON CONFLICT (id) DO UPDATE SET identity = excluded.identity, \
          pulse = max(database_identity.pulse, excluded.pulse)",

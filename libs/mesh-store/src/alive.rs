@@ -9,7 +9,7 @@ use mesh_types::belief::History;
 use mesh_types::{Clock, Doubt, LogName, Timestamp};
 
 use crate::ahead::ahead_of;
-use crate::sqlite::Conn;
+use crate::sql::{Conn, query, query_as, query_scalar};
 use crate::{Store, StoreError, log};
 
 /// Which start of the machine this is. Linux alone says so.
@@ -104,7 +104,7 @@ impl Store {
         let seen = tx.shown();
         let boot = uptime.map_or("", |uptime| uptime.boot.as_str());
         let up = uptime.map_or(0, |uptime| uptime.up.as_micros());
-        sqlx::query(
+        query(
             "INSERT INTO last_life (id, seen, boot, uptime) VALUES (1, $1, $2, $3) \
              ON CONFLICT (id) DO UPDATE \
              SET seen = excluded.seen, boot = excluded.boot, uptime = excluded.uptime",
@@ -157,7 +157,7 @@ impl Store {
 /// counted.
 async fn last_life(conn: &mut Conn) -> Result<Option<LastLife>, StoreError> {
     let noted: Option<(i64, String, i64)> =
-        sqlx::query_as("SELECT seen, boot, uptime FROM last_life WHERE id = 1")
+        query_as("SELECT seen, boot, uptime FROM last_life WHERE id = 1")
             .fetch_optional(&mut *conn)
             .await?;
     if let Some((seen, boot, uptime)) = noted {
@@ -167,7 +167,7 @@ async fn last_life(conn: &mut Conn) -> Result<Option<LastLife>, StoreError> {
             uptime: (!boot.is_empty()).then_some(Uptime { boot, up }),
         }));
     }
-    let counted: Option<i64> = sqlx::query_scalar("SELECT seen FROM database_age WHERE id = 1")
+    let counted: Option<i64> = query_scalar("SELECT seen FROM database_age WHERE id = 1")
         .fetch_optional(&mut *conn)
         .await?;
     let recorded = last_recorded(conn).await?;
@@ -178,7 +178,7 @@ async fn last_life(conn: &mut Conn) -> Result<Option<LastLife>, StoreError> {
 /// When the last event of any log was recorded.
 async fn last_recorded(conn: &mut Conn) -> Result<Option<Timestamp>, StoreError> {
     let last: Option<i64> =
-        sqlx::query_scalar("SELECT max(recorded_time) FROM log_head WHERE sequence > 0")
+        query_scalar("SELECT max(recorded_time) FROM log_head WHERE sequence > 0")
             .fetch_one(conn)
             .await?;
     Ok(last.map(Timestamp::from_micros))

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cursor::{self, Cursor};
 use crate::guard::Guard;
-use crate::sqlite::{BEGIN_WRITE, Conn, Pool};
+use crate::sql::{Begin, Conn, Pool, query_as, query_scalar};
 use crate::trouble::Trouble;
 use crate::witness::Identity;
 use crate::{StoreError, check, log};
@@ -126,7 +126,7 @@ impl Attended {
     }
 
     async fn beat(&self) -> Result<(), StoreError> {
-        let mut tx = self.writer.begin_with(BEGIN_WRITE).await?;
+        let mut tx = self.writer.begin(Begin::Write).await?;
         let pulse = beat(&mut tx).await?;
         self.guard.before_commit()?;
         tx.commit().await?;
@@ -161,7 +161,7 @@ impl Attended {
 /// Which database this is, and its pulse, which beats once. A new one is given its name.
 pub(crate) async fn first_beat(conn: &mut Conn) -> Result<(Identity, i64), StoreError> {
     let new: Identity = rand::random();
-    let (identity, pulse): (Vec<u8>, i64) = sqlx::query_as(
+    let (identity, pulse): (Vec<u8>, i64) = query_as(
         "INSERT INTO database_identity (id, identity, pulse) VALUES (1, $1, 1) \
          ON CONFLICT (id) DO UPDATE SET pulse = database_identity.pulse + 1 \
          RETURNING identity, pulse",
@@ -175,8 +175,7 @@ pub(crate) async fn first_beat(conn: &mut Conn) -> Result<(Identity, i64), Store
 }
 
 async fn beat(conn: &mut Conn) -> Result<i64, StoreError> {
-    let pulse = sqlx::query_scalar(
-        "UPDATE database_identity SET pulse = pulse + 1 WHERE id = 1 RETURNING pulse",
-    );
+    let pulse =
+        query_scalar("UPDATE database_identity SET pulse = pulse + 1 WHERE id = 1 RETURNING pulse");
     Ok(pulse.fetch_one(conn).await?)
 }

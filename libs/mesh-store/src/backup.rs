@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::path::Path;
 
+use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::StoreError;
 use crate::offline::OfflineFile;
-use crate::sqlite::{Conn, LOCK_PATIENCE, private};
+use crate::sql::{Conn, query};
+use crate::sqlite::{LOCK_PATIENCE, private};
 
 /// Copies the database file at `from` into the new file `to`: one committed state of all its tables,
 /// in one file that needs none beside it, and on the disk when this returns. Nobody but the owner may
@@ -28,7 +29,8 @@ pub async fn backup(from: &Path, to: &Path) -> Result<(), StoreError> {
         }
         Err(StoreError::InUse) => {
             let options = SqliteConnectOptions::new().filename(from).read_only(true);
-            let mut served = options.busy_timeout(LOCK_PATIENCE).connect().await?;
+            let served = options.busy_timeout(LOCK_PATIENCE).connect().await?;
+            let mut served = Conn::from(served);
             copy(&mut served, to).await?;
             served.close().await?;
         }
@@ -43,6 +45,6 @@ pub async fn backup(from: &Path, to: &Path) -> Result<(), StoreError> {
 async fn copy(conn: &mut Conn, to: &Path) -> Result<(), StoreError> {
     // A name that is no text cannot be said in SQL.
     let to = to.to_str().ok_or(StoreError::Url("the path is no text"))?;
-    sqlx::query("VACUUM INTO $1").bind(to).execute(conn).await?;
+    query("VACUUM INTO $1").bind(to).execute(conn).await?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use mesh_types::chain::Hash;
 
 use crate::log::{Head, epoch_from_db, hash_from_db};
-use crate::sqlite::Conn;
+use crate::sql::{Conn, query, query_as};
 use crate::{StoreError, sequence_from_db, sequence_to_db};
 
 const TABLE: &str = "cursor";
@@ -45,7 +45,7 @@ pub enum Advance {
 /// Where `follower` stands; `None` if it never started.
 pub async fn get(conn: &mut Conn, follower: &str) -> Result<Option<Cursor>, StoreError> {
     let row: Option<Row> =
-        sqlx::query_as("SELECT log, epoch, sequence, hash FROM cursor WHERE follower = $1")
+        query_as("SELECT log, epoch, sequence, hash FROM cursor WHERE follower = $1")
             .bind(follower)
             .fetch_optional(conn)
             .await?;
@@ -55,7 +55,7 @@ pub async fn get(conn: &mut Conn, follower: &str) -> Result<Option<Cursor>, Stor
 /// Where all followers stand.
 pub(crate) async fn all(conn: &mut Conn) -> Result<BTreeMap<String, Cursor>, StoreError> {
     let rows: Vec<(String, String, i64, i64, Vec<u8>)> =
-        sqlx::query_as("SELECT follower, log, epoch, sequence, hash FROM cursor")
+        query_as("SELECT follower, log, epoch, sequence, hash FROM cursor")
             .fetch_all(conn)
             .await?;
     rows.into_iter()
@@ -91,14 +91,14 @@ pub async fn advance(
     from: Option<&Cursor>,
     to: &Cursor,
 ) -> Result<Advance, StoreError> {
-    let query = if from.is_some() {
+    let text = if from.is_some() {
         "UPDATE cursor SET log = $2, epoch = $3, sequence = $4, hash = $5 \
          WHERE follower = $1 AND log = $6 AND epoch = $7 AND sequence = $8"
     } else {
         "INSERT INTO cursor (follower, log, epoch, sequence, hash) \
          VALUES ($1, $2, $3, $4, $5) ON CONFLICT (follower) DO NOTHING"
     };
-    let mut query = sqlx::query(query)
+    let mut query = query(text)
         .bind(follower)
         .bind(to.position.log.as_str())
         .bind(sequence_to_db(to.position.epoch.get()))
@@ -110,7 +110,7 @@ pub async fn advance(
             .bind(sequence_to_db(from.position.epoch.get()))
             .bind(sequence_to_db(from.position.sequence));
     }
-    match query.execute(conn).await?.rows_affected() {
+    match query.execute(conn).await? {
         0 => Ok(Advance::Stale),
         _ => Ok(Advance::Moved),
     }

@@ -12,7 +12,7 @@ use crate::cursor::Cursor;
 use crate::history::Seen;
 use crate::log::{epoch_from_db, hash_from_db};
 use crate::seen::judge;
-use crate::sqlite::Conn;
+use crate::sql::{Conn, query, query_as};
 use crate::{StoreError, WriteTx, sequence_from_db, sequence_to_db};
 
 const TABLE: &str = "log_dispute";
@@ -54,7 +54,7 @@ pub async fn of(conn: &mut Conn, log: &LogName) -> Result<Option<Dispute>, Store
 
 /// What is disputed of any log, each judged anew, in the order of the logs' names.
 pub async fn all(conn: &mut Conn) -> Result<Vec<Dispute>, StoreError> {
-    let rows: Vec<Row> = sqlx::query_as(
+    let rows: Vec<Row> = query_as(
         "SELECT log, epoch, sequence, hash, said_by, since_time FROM log_dispute ORDER BY log",
     )
     .fetch_all(&mut *conn)
@@ -105,7 +105,7 @@ fn covers(kept: &Cursor, seen: &Cursor) -> bool {
 }
 
 async fn kept(conn: &mut Conn, log: &LogName) -> Result<Option<Dispute>, StoreError> {
-    let row: Option<Row> = sqlx::query_as(
+    let row: Option<Row> = query_as(
         "SELECT log, epoch, sequence, hash, said_by, since_time FROM log_dispute WHERE log = $1",
     )
     .bind(log.as_str())
@@ -117,7 +117,7 @@ async fn kept(conn: &mut Conn, log: &LogName) -> Result<Option<Dispute>, StoreEr
 /// Since when stays said while it lasts, whatever is disputed.
 async fn put(conn: &mut Conn, seen: &Cursor, by: &str, now: Timestamp) -> Result<(), StoreError> {
     let position = &seen.position;
-    sqlx::query(
+    query(
         "INSERT INTO log_dispute (log, epoch, sequence, hash, said_by, since_time) \
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (log) DO UPDATE SET epoch = excluded.epoch, \
          sequence = excluded.sequence, hash = excluded.hash, said_by = excluded.said_by",
@@ -135,7 +135,7 @@ async fn put(conn: &mut Conn, seen: &Cursor, by: &str, now: Timestamp) -> Result
 
 /// Forgets what is disputed of `log`.
 pub(crate) async fn forget(conn: &mut Conn, log: &LogName) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM log_dispute WHERE log = $1")
+    query("DELETE FROM log_dispute WHERE log = $1")
         .bind(log.as_str())
         .execute(conn)
         .await?;

@@ -10,14 +10,15 @@ use std::path::Path;
 
 use futures::TryStreamExt as _;
 use mesh_types::{LogName, Sequence, chain};
+use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::cursor;
 use crate::database::Unfit;
 use crate::log;
 use crate::seen;
-use crate::sqlite::{Conn, beside};
+use crate::sql::{Conn, query_as, query_scalar};
+use crate::sqlite::beside;
 use crate::wal::{self, Survey};
 use crate::witness::Remembered;
 use crate::witness::file::{Beside, read};
@@ -165,17 +166,16 @@ async fn untouched(path: &Path) -> Result<Conn, StoreError> {
     } else {
         options.read_only(true).immutable(true)
     };
-    Ok(options.connect().await?)
+    Ok(options.connect().await?.into())
 }
 
 async fn read_content(
     conn: &mut Conn,
     remembered: Option<&Remembered>,
 ) -> Result<Content, StoreError> {
-    let tables: Vec<String> =
-        sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type = 'table'")
-            .fetch_all(&mut *conn)
-            .await?;
+    let tables: Vec<String> = query_scalar("SELECT name FROM sqlite_master WHERE type = 'table'")
+        .fetch_all(&mut *conn)
+        .await?;
     let has = |table: &str| tables.iter().any(|name| name == table);
     if tables.is_empty() {
         return Ok(Content::Nothing);
@@ -210,7 +210,7 @@ async fn read_content(
 
 async fn identity(conn: &mut Conn) -> Result<(Option<crate::witness::Identity>, i64), StoreError> {
     let row: Option<(Vec<u8>, i64)> =
-        sqlx::query_as("SELECT identity, pulse FROM database_identity WHERE id = 1")
+        query_as("SELECT identity, pulse FROM database_identity WHERE id = 1")
             .fetch_optional(conn)
             .await?;
     Ok(row.map_or((None, 0), |(identity, pulse)| {
@@ -221,7 +221,7 @@ async fn identity(conn: &mut Conn) -> Result<(Option<crate::witness::Identity>, 
 /// The first of the last events of all logs that does not fit those before it.
 async fn last_misfit(conn: &mut Conn) -> Result<Option<String>, StoreError> {
     let heads: Vec<(String, i64, Vec<u8>)> =
-        sqlx::query_as("SELECT log, sequence, hash FROM log_head ORDER BY log")
+        query_as("SELECT log, sequence, hash FROM log_head ORDER BY log")
             .fetch_all(&mut *conn)
             .await?;
     for (log, sequence, hash) in heads {

@@ -9,10 +9,9 @@ use std::fmt;
 use std::time::Duration;
 
 use mesh_types::{LogName, Sequence};
-use sqlx::QueryBuilder;
 
 use crate::log::{self, EVENTS, Head, PageLimit};
-use crate::sqlite::{Conn, Db};
+use crate::sql::{Conn, QueryBuilder};
 use crate::{Store, StoreError, sequence_from_db, sequence_to_db};
 
 /// How many rows, or events, a page holds.
@@ -179,7 +178,7 @@ pub async fn found<const N: usize>(
     if asked.is_empty() {
         return Ok(HashSet::new());
     }
-    let mut query = QueryBuilder::<Db>::new("SELECT ");
+    let mut query = QueryBuilder::new("SELECT ");
     query.push(sequence).push(" FROM ").push(table);
     query.push(" WHERE (").push(key.join(", ")).push(", ");
     query.push(sequence).push(") IN (");

@@ -9,7 +9,7 @@ use mesh_types::{Epoch, LogName, Sequence, Timestamp};
 
 use crate::cursor::Cursor;
 use crate::log::{Head, epoch_from_db};
-use crate::sqlite::Conn;
+use crate::sql::{Conn, query_as};
 use crate::{StoreError, sequence_from_db};
 
 const TABLE: &str = "log_history";
@@ -47,7 +47,7 @@ pub enum Seen {
 
 /// The histories of `log` that are over, in no order; none if there is no such log.
 pub async fn histories(conn: &mut Conn, log: &LogName) -> Result<Vec<History>, StoreError> {
-    let rows: Vec<(i64, i64, i64, i64, i64, String, String)> = sqlx::query_as(
+    let rows: Vec<(i64, i64, i64, i64, i64, String, String)> = query_as(
         "SELECT epoch, ended_after, seen_up_to, next_epoch, ended_time, decided_by, reason \
          FROM log_history WHERE log = $1",
     )

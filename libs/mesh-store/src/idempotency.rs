@@ -9,9 +9,8 @@ use std::collections::HashMap;
 
 use mesh_types::Timestamp;
 use sha2::{Digest, Sha256};
-use sqlx::QueryBuilder;
 
-use crate::sqlite::{Conn, Db};
+use crate::sql::{Conn, QueryBuilder};
 use crate::{MAX_BINDS, StoreError, insert_rows};
 
 const TABLE: &str = "idempotency";
@@ -85,7 +84,7 @@ impl Requests {
             }
         }
         for chunk in unknown.chunks(MAX_BINDS / 3) {
-            let mut query = QueryBuilder::<Db>::new(
+            let mut query = QueryBuilder::new(
                 "SELECT party, rpc, request_id, fingerprint, answer FROM idempotency \
                  WHERE (party, rpc, request_id) IN (",
             );

@@ -11,7 +11,7 @@ use mesh_types::Timestamp;
 
 use crate::StoreError;
 use crate::life::Age;
-use crate::sqlite::Conn;
+use crate::sql::{Conn, query, query_as, query_scalar};
 
 /// The fewest answers that one transaction forgets if so many have expired.
 const STEP: usize = 256;
@@ -55,7 +55,7 @@ impl Keeper {
     /// last answer in it, or as the clock shows if that is less: either may have been ahead.
     pub(crate) async fn load(conn: &mut Conn) -> Result<Self, StoreError> {
         let stored: Option<(i64, i64)> =
-            sqlx::query_as("SELECT age, seen FROM database_age WHERE id = 1")
+            query_as("SELECT age, seen FROM database_age WHERE id = 1")
                 .fetch_optional(&mut *conn)
                 .await?;
         let age = stored.map(|(age, seen)| Age {
@@ -65,7 +65,7 @@ impl Keeper {
         let last: Option<i64> = match age {
             Some(_) => None,
             None => {
-                sqlx::query_scalar("SELECT max(recorded_time) FROM idempotency")
+                query_scalar("SELECT max(recorded_time) FROM idempotency")
                     .fetch_one(&mut *conn)
                     .await?
             }
@@ -116,7 +116,7 @@ impl Keeping {
             return Ok(None);
         }
         let most = STEP.max(kept.saturating_mul(2));
-        let done = sqlx::query(
+        let answers = query(
             "DELETE FROM idempotency WHERE (party, rpc, request_id) IN \
              (SELECT party, rpc, request_id FROM idempotency WHERE recorded_time < $1 \
              ORDER BY recorded_time LIMIT $2)",
@@ -125,7 +125,7 @@ impl Keeping {
         .bind(i64::try_from(most).unwrap_or(i64::MAX))
         .execute(&mut *conn)
         .await?;
-        sqlx::query(
+        query(
             "INSERT INTO database_age (id, age, seen) VALUES (1, $1, $2) \
              ON CONFLICT (id) DO UPDATE SET age = excluded.age, seen = excluded.seen",
         )
@@ -133,7 +133,6 @@ impl Keeping {
         .bind(self.age.seen.micros())
         .execute(conn)
         .await?;
-        let answers = done.rows_affected();
         Ok(Some(Forgotten {
             answers,
             more: usize::try_from(answers).is_ok_and(|answers| answers >= most),

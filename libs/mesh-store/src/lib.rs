@@ -7,7 +7,8 @@
 //! | How is a loss accepted, or a backup put in place? | [`accept_loss`], [`restore`] (`accept.rs`) |
 //! | Is all of the file whole? | `check.rs` |
 //! | What remembers it when it is gone? | `witness.rs` |
-//! | What is SQLite's own? | [`sqlite`] |
+//! | How does one text of SQL run on every engine? | [`sql`] |
+//! | What is SQLite's own? | `sqlite.rs` |
 //! | How do many requests become one transaction? | [`Writer`], [`Batch`] (`writer.rs`) |
 //! | What does one transaction write? | [`WriteTx`] (`tx.rs`) |
 //! | What stands in a log, and is it whole? | [`log`], [`verify`](mod@verify) |
@@ -108,7 +109,8 @@ pub mod offline;
 mod open;
 mod rows;
 mod seen;
-pub mod sqlite;
+pub mod sql;
+mod sqlite;
 mod suspicion;
 #[cfg(test)]
 mod tests;

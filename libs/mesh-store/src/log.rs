@@ -8,7 +8,7 @@ use futures::TryStreamExt as _;
 use mesh_types::chain::{self, Hash};
 use mesh_types::{Epoch, LogName, Position, Sequence, Timestamp};
 
-use crate::sqlite::Conn;
+use crate::sql::{Conn, query, query_as, query_scalar};
 use crate::{StoreError, sequence_from_db, sequence_to_db};
 
 pub(crate) const HEADS: &str = "log_head";
@@ -76,7 +76,7 @@ pub fn random_epoch() -> Epoch {
 
 /// The end of `log`; `None` if there is no such log.
 pub async fn head(conn: &mut Conn, log: &LogName) -> Result<Option<Head>, StoreError> {
-    let row: Option<HeadRow> = sqlx::query_as(HEAD_OF_LOG)
+    let row: Option<HeadRow> = query_as(HEAD_OF_LOG)
         .bind(log.as_str())
         .fetch_optional(conn)
         .await?;
@@ -85,7 +85,7 @@ pub async fn head(conn: &mut Conn, log: &LogName) -> Result<Option<Head>, StoreE
 
 /// The ends of all logs whose names begin with `prefix`, in the order of their names.
 pub async fn heads(conn: &mut Conn, prefix: &str) -> Result<Vec<Head>, StoreError> {
-    let rows: Vec<(String, i64, i64, Vec<u8>, i64, i64)> = sqlx::query_as(
+    let rows: Vec<(String, i64, i64, Vec<u8>, i64, i64)> = query_as(
         "SELECT log, epoch, sequence, hash, recorded_time, first_epoch FROM log_head \
          WHERE substr(log, 1, $2) = $1 ORDER BY log",
     )
@@ -156,7 +156,7 @@ pub async fn hash_at(
         return Ok(head.map(|head| chain::genesis(log, head.first_epoch)));
     }
     let hash: Option<Vec<u8>> =
-        sqlx::query_scalar("SELECT hash FROM log_event WHERE log = $1 AND sequence = $2")
+        query_scalar("SELECT hash FROM log_event WHERE log = $1 AND sequence = $2")
             .bind(log.as_str())
             .bind(sequence_to_db(sequence))
             .fetch_optional(conn)
@@ -172,7 +172,7 @@ pub async fn recorded_at(
     sequence: Sequence,
 ) -> Result<Option<Timestamp>, StoreError> {
     let recorded: Option<i64> =
-        sqlx::query_scalar("SELECT recorded_time FROM log_event WHERE log = $1 AND sequence = $2")
+        query_scalar("SELECT recorded_time FROM log_event WHERE log = $1 AND sequence = $2")
             .bind(log.as_str())
             .bind(sequence_to_db(sequence))
             .fetch_optional(conn)
@@ -188,7 +188,7 @@ pub(crate) async fn known_at(
     log: &LogName,
     time: Timestamp,
 ) -> Result<Sequence, StoreError> {
-    let sequence: Option<i64> = sqlx::query_scalar(
+    let sequence: Option<i64> = query_scalar(
         "SELECT sequence FROM log_event WHERE log = $1 AND recorded_time <= $2 \
          ORDER BY recorded_time DESC, sequence DESC LIMIT 1",
     )
@@ -208,8 +208,8 @@ pub(crate) fn scan<'c>(
     log: &LogName,
     after: Sequence,
     events: u32,
-) -> futures::stream::BoxStream<'c, Result<EventRow, sqlx::Error>> {
-    sqlx::query_as(
+) -> futures::stream::BoxStream<'c, Result<EventRow, StoreError>> {
+    query_as(
         "SELECT sequence, recorded_time, previous_hash, hash, event FROM log_event \
          WHERE log = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
     )
@@ -221,7 +221,7 @@ pub(crate) fn scan<'c>(
 
 /// Makes `log` if it is not there, empty and in `epoch`.
 pub(crate) async fn create(conn: &mut Conn, log: &LogName, epoch: Epoch) -> Result<(), StoreError> {
-    sqlx::query(
+    query(
         "INSERT INTO log_head (log, epoch, sequence, hash, recorded_time, first_epoch) \
          VALUES ($1, $2, 0, $3, $4, $2) ON CONFLICT (log) DO NOTHING",
     )
@@ -237,7 +237,7 @@ pub(crate) async fn create(conn: &mut Conn, log: &LogName, epoch: Epoch) -> Resu
 /// The end of `log`, which nobody else can move until the transaction ends.
 pub(crate) async fn lock(conn: &mut Conn, log: &LogName) -> Result<Head, StoreError> {
     // An update that changes nothing locks the row on every engine with the same text.
-    let row: Option<HeadRow> = sqlx::query_as(
+    let row: Option<HeadRow> = query_as(
         "UPDATE log_head SET sequence = sequence WHERE log = $1 \
          RETURNING epoch, sequence, hash, recorded_time, first_epoch",
     )
@@ -272,7 +272,7 @@ pub(crate) async fn extend(
         },
     )
     .await?;
-    let moved = sqlx::query(
+    let moved = query(
         "UPDATE log_head SET sequence = $2, hash = $3, recorded_time = $4 \
          WHERE log = $1 AND sequence = $5",
     )
@@ -283,7 +283,7 @@ pub(crate) async fn extend(
     .bind(sequence_to_db(stored))
     .execute(conn)
     .await?;
-    if moved.rows_affected() == 1 {
+    if moved == 1 {
         Ok(())
     } else {
         Err(StoreError::inconsistent(HEADS, "a locked head has moved"))

@@ -20,7 +20,8 @@ use tempfile::TempDir;
 
 use crate::history::Step;
 use crate::log::{Head, head_from_db};
-use crate::sqlite::{Conn, beside};
+use crate::sql::{Conn, query_as, query_scalar};
+use crate::sqlite::beside;
 use crate::verify::{Checker, Found, Misfit, ReadStamp, Verified, What, led_to};
 use crate::{StoreError, wal};
 
@@ -124,9 +125,9 @@ impl OfflineFile {
                 .read_only(true)
                 .immutable(true),
         };
-        let mut conn = options.connect().await?;
+        let mut conn = Conn::from(options.connect().await?);
         let tables: Vec<String> =
-            sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type = 'table'")
+            query_scalar("SELECT name FROM sqlite_master WHERE type = 'table'")
                 .fetch_all(&mut conn)
                 .await?;
         let file = Self {
@@ -159,7 +160,7 @@ impl OfflineFile {
         } else {
             HEADS_OF_ONE_HISTORY
         };
-        let rows: Vec<HeadRow> = sqlx::query_as(heads).fetch_all(&mut self.conn).await?;
+        let rows: Vec<HeadRow> = query_as(heads).fetch_all(&mut self.conn).await?;
         Ok(rows.into_iter().map(head).collect())
     }
 
@@ -167,7 +168,7 @@ impl OfflineFile {
     async fn steps(&mut self) -> Result<BTreeMap<String, Vec<Step>>, StoreError> {
         let mut steps: BTreeMap<_, Vec<_>> = BTreeMap::new();
         if self.has_histories() {
-            let rows: Vec<StepRow> = sqlx::query_as(STEPS).fetch_all(&mut self.conn).await?;
+            let rows: Vec<StepRow> = query_as(STEPS).fetch_all(&mut self.conn).await?;
             for (log, epoch, next) in rows {
                 let read = |epoch: Option<i64>| Epoch::new(epoch?.try_into().ok()?);
                 if let (Some(epoch), Some(next)) = (read(epoch), read(next)) {
@@ -180,7 +181,7 @@ impl OfflineFile {
 
     /// The events of all logs, in the order in which they were appended.
     pub fn events(&mut self) -> BoxStream<'_, Result<OfflineEvent, StoreError>> {
-        let rows = sqlx::query_as(EVENTS).fetch(&mut self.conn);
+        let rows = query_as(EVENTS).fetch(&mut self.conn);
         Box::pin(rows.map_ok(event).map_err(StoreError::from))
     }
 
@@ -233,7 +234,7 @@ impl OfflineFile {
         {
             return Ok(Some("its -wal is not what was written into it".to_owned()));
         }
-        let found = sqlx::query_scalar("PRAGMA integrity_check(1)")
+        let found = query_scalar("PRAGMA integrity_check(1)")
             .fetch_one(&mut self.conn)
             .await
             .map_err(StoreError::from);

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh_types::{Clock, ClockWatch, ManualClock, Timestamp};
 use sqlx::migrate::{Migration, Migrator};
-use sqlx::{Connection as _, Transaction};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +19,8 @@ use crate::examine::{Found, examine};
 use crate::files::Files;
 use crate::guard::Guard;
 use crate::keeping::Keeper;
-use crate::sqlite::{self, Conn, Db, Pool, beside};
+use crate::sql::{Begin, Conn, Pool, Tx};
+use crate::sqlite::{self, beside};
 use crate::trouble::Trouble;
 use crate::tx::Times;
 use crate::witness::file::WitnessFile;
@@ -87,7 +87,7 @@ impl Store {
         let remembered = remembered.transpose()?;
         let opened = sqlite::open(&path).await?;
         let mut conn = opened.writer.acquire().await?;
-        migrations.run_direct(None, &mut *conn, false).await?;
+        conn.migrate(&migrations).await?;
         let tokens = Tokens::load(&mut conn).await?;
         let keeper = Keeper::load(&mut conn).await?;
         let claims = remembered.map_or_else(Vec::new, |remembered| remembered.claims);
@@ -126,8 +126,8 @@ impl Store {
 
     /// A transaction whose reads all see one committed state. Keep it short: never across a
     /// stream.
-    pub async fn snapshot(&self) -> Result<Transaction<'static, Db>, StoreError> {
-        Ok(self.0.readers.begin_with(sqlite::BEGIN_SNAPSHOT).await?)
+    pub async fn snapshot(&self) -> Result<Tx, StoreError> {
+        self.0.readers.begin(Begin::Snapshot).await
     }
 
     /// A write transaction outside the [`Writer`](crate::Writer), for what happens once at start.
@@ -145,7 +145,7 @@ impl Store {
     ///
     /// Refused while the clock is not believed.
     pub(crate) async fn begin_write_by(&self, clock: &dyn Clock) -> Result<WriteTx, StoreError> {
-        let tx = self.0.writer.begin_with(sqlite::BEGIN_WRITE).await?;
+        let tx = self.0.writer.begin(Begin::Write).await?;
         self.0.guard.gate.check()?;
         let shown = clock.now();
         if let Some(doubt) = clock.doubt() {

@@ -4,11 +4,9 @@
 //! statement cost little more than a single one.
 
 use mesh_types::Sequence;
-use sqlx::QueryBuilder;
-use sqlx::query_builder::Separated;
 
 use crate::StoreError;
-use crate::sqlite::{Conn, Db};
+use crate::sql::{Conn, QueryBuilder, Separated};
 
 /// `to_sequence` of a row that holds still.
 ///
@@ -38,7 +36,7 @@ pub fn sequence_from_db(table: &'static str, sequence: i64) -> Result<Sequence, 
 /// Returns how many rows the database says it wrote.
 ///
 /// ```
-/// # use mesh_store::{insert_rows, StoreError, sqlite::Conn};
+/// # use mesh_store::{insert_rows, StoreError, sql::Conn};
 /// # async fn f(conn: &mut Conn, rows: &[(String, i64)]) -> Result<(), StoreError> {
 /// insert_rows(conn, "INSERT INTO flag (device, state)", rows, 2, "", |mut row, (device, state)| {
 ///     row.push_bind(device.as_str()).push_bind(*state);
@@ -51,18 +49,17 @@ pub async fn insert_rows<T>(
     rows: &[T],
     columns: usize,
     after: &'static str,
-    bind: impl Fn(Separated<'_, Db, &'static str>, &T),
+    bind: impl Fn(Separated<'_>, &T),
 ) -> Result<u64, StoreError> {
     let mut written = 0;
     for chunk in rows.chunks((MAX_BINDS / columns.max(1)).max(1)) {
-        let mut query = QueryBuilder::<Db>::new(insert);
+        let mut query = QueryBuilder::new(insert);
         query.push(" ").push_values(chunk, &bind);
         query.push(" ").push(after);
         // The text depends on the number of rows: caching the statement would push out others. That
         // of one row is always the same.
         let query = query.build().persistent(chunk.len() == 1);
-        let done = query.execute(&mut *conn).await?;
-        written += done.rows_affected();
+        written += query.execute(&mut *conn).await?;
     }
     Ok(written)
 }

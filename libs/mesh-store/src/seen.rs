@@ -2,7 +2,7 @@
 
 use crate::cursor::Cursor;
 use crate::history::{self, Seen, histories};
-use crate::sqlite::Conn;
+use crate::sql::Conn;
 use crate::{StoreError, log};
 
 /// Judges `seen` against what `conn` reads.

@@ -1,6 +1,4 @@
-//! What is SQLite's own: types, how connections are opened, and how a transaction begins?
-//!
-//! Every other file takes its engine types from here, in one `use` line.
+//! How is a file of SQLite's opened, and kept from other processes?
 //!
 //! One process per file: `PATH.lock` is locked (advisory, released by the kernel when the process
 //! ends however it ends) for as long as the store is open, and a second process gets
@@ -16,21 +14,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::StoreError;
-
-/// The engine.
-pub type Db = sqlx::Sqlite;
-/// One connection.
-pub type Conn = sqlx::SqliteConnection;
-/// Connections to lend.
-pub type Pool = sqlx::SqlitePool;
-/// One row of an answer.
-pub type Row = sqlx::sqlite::SqliteRow;
-
-/// Takes the write lock at once: a transaction that reads first and writes later could find that
-/// another has written between.
-pub(crate) const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
-/// From its first read on, a deferred transaction sees one committed state.
-pub(crate) const BEGIN_SNAPSHOT: &str = "BEGIN DEFERRED";
+use crate::sql::{Conn, Pool};
 
 /// Each is a thread; reads are short, and more of them than cores gain nothing.
 const READERS: u32 = 4;
@@ -77,9 +61,9 @@ pub(crate) async fn open(path: &Path) -> Result<Opened, StoreError> {
     let anchor = options.connect().await?;
     let readers = pool().max_connections(READERS).connect_lazy_with(options);
     Ok(Opened {
-        writer,
-        readers,
-        anchor,
+        writer: writer.into(),
+        readers: readers.into(),
+        anchor: anchor.into(),
     })
 }
 

@@ -3,9 +3,10 @@
 use std::error::Error as _;
 
 use mesh_types::Timestamp;
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::conformance::{Checked, Database};
+use crate::sql::{query, query_scalar};
 use crate::{Migrator, Store, StoreError, Unfit};
 
 fn fresh() -> Database {
@@ -115,14 +116,17 @@ async fn a_commit_is_synced_and_references_are_checked() {
         .unwrap();
     let mut tx = store.begin_write(Timestamp::from_micros(1)).await.unwrap();
     for (pragma, expected) in [
-        ("PRAGMA synchronous", "2"),
-        ("PRAGMA foreign_keys", "1"),
-        ("PRAGMA journal_mode", "wal"),
+        (
+            "SELECT CAST(synchronous AS TEXT) FROM pragma_synchronous",
+            "2",
+        ),
+        (
+            "SELECT CAST(foreign_keys AS TEXT) FROM pragma_foreign_keys",
+            "1",
+        ),
+        ("SELECT journal_mode FROM pragma_journal_mode", "wal"),
     ] {
-        let row = sqlx::query(pragma).fetch_one(tx.conn()).await.unwrap();
-        let value = row
-            .try_get::<i64, _>(0)
-            .map_or_else(|_| row.get::<String, _>(0), |number| number.to_string());
+        let value: String = query_scalar(pragma).fetch_one(tx.conn()).await.unwrap();
         assert_eq!(value, expected, "{pragma}");
     }
 }
@@ -166,7 +170,7 @@ async fn a_full_disk_fails_writes_only_while_it_is_full() -> Checked {
     let mut tx = store.begin_write(Timestamp::from_micros(1)).await?;
     // Never below the present size: the file stays as it is and cannot grow. Holds for this
     // connection.
-    sqlx::query("PRAGMA max_page_count = 1")
+    query("PRAGMA max_page_count = 1")
         .execute(tx.conn())
         .await?;
     tx.rollback().await?;
@@ -281,8 +285,7 @@ async fn what_the_driver_says_is_a_source_and_never_the_text() {
             "nothing_of_that_name",
         ),
     ] {
-        let failure = sqlx::query(statement).execute(tx.conn()).await.unwrap_err();
-        let error = StoreError::from(failure);
+        let error = query(statement).execute(tx.conn()).await.unwrap_err();
         assert!(format!("{error:?}").starts_with(variant), "{error:?}");
         let source = error.source().unwrap().to_string();
         assert!(source.contains(said), "{source}");

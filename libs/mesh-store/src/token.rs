@@ -12,7 +12,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::sqlite::Conn;
+use crate::sql::{Conn, query, query_scalar};
 use crate::{Fingerprint, StoreError};
 
 const VERSION: u8 = 1;
@@ -49,13 +49,11 @@ impl Tokens {
     /// Takes the database's secret, making it if there is none yet.
     pub(crate) async fn load(conn: &mut Conn) -> Result<Self, StoreError> {
         let fresh: [u8; 32] = rand::random();
-        sqlx::query(
-            "INSERT INTO token_key (id, secret) VALUES (1, $1) ON CONFLICT (id) DO NOTHING",
-        )
-        .bind(fresh.as_slice())
-        .execute(&mut *conn)
-        .await?;
-        let secret: Vec<u8> = sqlx::query_scalar("SELECT secret FROM token_key WHERE id = 1")
+        query("INSERT INTO token_key (id, secret) VALUES (1, $1) ON CONFLICT (id) DO NOTHING")
+            .bind(fresh.as_slice())
+            .execute(&mut *conn)
+            .await?;
+        let secret: Vec<u8> = query_scalar("SELECT secret FROM token_key WHERE id = 1")
             .fetch_one(conn)
             .await?;
         let secret = secret

@@ -9,7 +9,6 @@ use std::time::Instant;
 
 use mesh_types::chain;
 use mesh_types::{Doubt, Epoch, LogName, Position, Timestamp};
-use sqlx::Transaction;
 
 use crate::ahead::ahead_of;
 use crate::cursor::Cursor;
@@ -17,7 +16,7 @@ use crate::guard::Guard;
 use crate::idempotency::Requests;
 use crate::keeping::Keeping;
 use crate::log::{self, Head, StoredEvent};
-use crate::sqlite::{Conn, Db};
+use crate::sql::{Conn, Tx};
 use crate::{Committed, Fingerprint, Outcome, RequestKey, StoreError};
 
 /// What an event must know about itself before it is encoded.
@@ -32,7 +31,7 @@ pub struct EventStamp {
 /// One transaction that may write. Dropped without a commit, it leaves nothing behind.
 #[derive(Debug)]
 pub struct WriteTx {
-    tx: Transaction<'static, Db>,
+    tx: Tx,
     times: Times,
     tails: BTreeMap<LogName, Tail>,
     requests: Requests,
@@ -65,7 +64,7 @@ struct Tail {
 
 impl WriteTx {
     pub(crate) fn new(
-        tx: Transaction<'static, Db>,
+        tx: Tx,
         times: Times,
         keeping: Keeping,
         guard: Arc<Guard>,
@@ -268,7 +267,7 @@ impl WriteTx {
     }
 
     pub(crate) async fn rollback(self) -> Result<(), StoreError> {
-        Ok(self.tx.rollback().await?)
+        self.tx.rollback().await
     }
 }
 

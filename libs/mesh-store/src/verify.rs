@@ -9,7 +9,7 @@ use mesh_types::{Epoch, LogName, Position, Sequence, Timestamp, chain};
 use crate::StoreError;
 use crate::history::{History, Step, histories, lead_to};
 use crate::log::{self, Head, StoredEvent};
-use crate::sqlite::{Conn, Pool};
+use crate::sql::{Conn, Pool};
 
 const PAGE: u32 = 500;
 

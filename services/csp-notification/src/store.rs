@@ -17,7 +17,7 @@ use mesh_follow::{Notice, Notices, SNAPSHOT_ITEMS, SnapshotPage, SnapshotPages};
 use mesh_store::cursor::{self, Cursor};
 use mesh_store::dispute::{self, Dispute};
 use mesh_store::log::{self, Head, PageLimit};
-use mesh_store::sqlite::Conn;
+use mesh_store::sql::Conn;
 use mesh_store::{Migrator, Store, StoreError};
 use mesh_types::{CspId, Position, Sequence};
 

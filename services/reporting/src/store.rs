@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use mesh_authz::DevicePermit;
 use mesh_store::cursor::{self, Cursor};
+use mesh_store::sql::{Conn, query_scalar};
 use mesh_store::{
     Database, Migrator, Store, StoreError, Tokens, Writer, WriterSettings, WriterTask,
 };
@@ -287,10 +288,10 @@ impl ReportStore {
     }
 }
 
-async fn basis(conn: &mut mesh_store::sqlite::Conn) -> Result<Basis, StoreError> {
+async fn basis(conn: &mut Conn) -> Result<Basis, StoreError> {
     let flags = cursor::get(conn, FLAGS).await?;
     let devices = cursor::get(conn, DEVICES).await?;
-    let outcomes = sqlx::query_scalar("SELECT outcomes FROM outcome_total WHERE id = 1")
+    let outcomes = query_scalar("SELECT outcomes FROM outcome_total WHERE id = 1")
         .fetch_one(conn)
         .await?;
     Ok(Basis {

@@ -1,5 +1,6 @@
 //! How long an answer is remembered, and what becomes of it then.
 
+use crate::sql::query;
 use std::time::Duration;
 
 use mesh_types::{Clock as _, Timestamp};
@@ -140,9 +141,7 @@ pub async fn answers_from_before_ages_have_their_life_too(database: &Database) -
     let right = world.clock.now();
     assert_eq!(ask(&world, [1]).await?, [true]);
     let mut tx = world.store.begin_write(right).await?;
-    sqlx::query("DELETE FROM database_age")
-        .execute(tx.conn())
-        .await?;
+    query("DELETE FROM database_age").execute(tx.conn()).await?;
     tx.commit().await?;
     world.stop().await;
 
@@ -163,10 +162,8 @@ pub async fn an_answer_from_before_ages_ends_no_other(database: &Database) -> Ch
     assert_eq!(ask(&world, [1, 2]).await?, [true, true]);
     let ahead = right.saturating_add(365 * 24 * HOUR);
     let mut tx = world.store.begin_write(right).await?;
-    sqlx::query("DELETE FROM database_age")
-        .execute(tx.conn())
-        .await?;
-    sqlx::query("UPDATE idempotency SET recorded_time = $1 WHERE request_id = 'kept-2'")
+    query("DELETE FROM database_age").execute(tx.conn()).await?;
+    query("UPDATE idempotency SET recorded_time = $1 WHERE request_id = 'kept-2'")
         .bind(ahead.micros())
         .execute(tx.conn())
         .await?;

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::Database;
 use crate::log::StoredEvent;
+use crate::sql::query_scalar;
 use crate::{
     Answers, Batch, Fingerprint, Migrator, Outcome, RequestKey, Store, StoreError, WriteTx, Writer,
     WriterSettings, WriterTask, fingerprint, insert_rows, log, sequence_to_db,
@@ -327,16 +328,18 @@ impl World {
 
     /// The items that the service has put, in the order of their events.
     pub(super) async fn items(&self) -> Result<Vec<i64>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT id FROM item ORDER BY sequence")
-            .fetch_all(self.store.readers())
-            .await?)
+        let mut conn = self.store.readers().acquire().await?;
+        query_scalar("SELECT id FROM item ORDER BY sequence")
+            .fetch_all(&mut conn)
+            .await
     }
 
     /// How many answers are kept.
     pub(super) async fn kept(&self) -> Result<i64, StoreError> {
-        Ok(sqlx::query_scalar("SELECT count(*) FROM idempotency")
-            .fetch_one(self.store.readers())
-            .await?)
+        let mut conn = self.store.readers().acquire().await?;
+        query_scalar("SELECT count(*) FROM idempotency")
+            .fetch_one(&mut conn)
+            .await
     }
 }
 

@@ -1,5 +1,6 @@
 //! How logs are read, by whom, and when.
 
+use crate::sql::query;
 use std::sync::Arc;
 
 use mesh_types::{Clock as _, LogName, Timestamp, chain};
@@ -58,7 +59,7 @@ pub async fn events_are_read_in_pages(database: &Database) -> Checked {
     assert_eq!(log::hash_at(&mut conn, &world.log, 10).await?, None);
 
     let mut tx = world.store.begin_write(Timestamp::from_micros(1)).await?;
-    sqlx::query("DELETE FROM log_event WHERE sequence = 5")
+    query("DELETE FROM log_event WHERE sequence = 5")
         .execute(tx.conn())
         .await?;
     for after in [0, 4] {
@@ -237,10 +238,10 @@ pub async fn snapshots_stand_still_and_readers_cannot_write(database: &Database)
     drop(snapshot);
     assert_eq!(world.told().await?, [1, 2]);
 
-    let refused = sqlx::query("DELETE FROM item")
-        .execute(world.store.readers())
-        .await;
+    let mut conn = world.store.readers().acquire().await?;
+    let refused = query("DELETE FROM item").execute(&mut conn).await;
     assert!(refused.is_err());
+    drop(conn);
     assert_eq!(world.items().await?, [1, 2]);
     Ok(())
 }

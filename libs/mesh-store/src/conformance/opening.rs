@@ -8,6 +8,7 @@ use sqlx::migrate::{Migration, MigrationType};
 
 use super::ledger::{Command, MIGRATIONS, World};
 use super::{Checked, Database};
+use crate::sql::query;
 use crate::{Migrator, Scope, Store, StoreError, WriterSettings, log, verify};
 
 /// Logs keep their epoch, their events and their chain; the writer goes on where it ended.
@@ -56,9 +57,9 @@ pub async fn migrations_that_do_not_fit_are_refused(database: &Database) -> Chec
         );
     }
     let world = World::start(database, WriterSettings::default()).await?;
-    let other = sqlx::query("SELECT id FROM other")
-        .fetch_all(world.store.readers())
-        .await;
+    let mut conn = world.store.readers().acquire().await?;
+    let other = query("SELECT id FROM other").fetch_all(&mut conn).await;
+    drop(conn);
     assert!(other.is_err(), "a refused migration was applied");
     world.stop().await;
 
@@ -66,9 +67,8 @@ pub async fn migrations_that_do_not_fit_are_refused(database: &Database) -> Chec
     let mut newer: Vec<Migration> = MIGRATIONS.iter().cloned().collect();
     newer.push(migration(1001, renamed));
     let store = Store::open(&database.with_leave(), &Migrator::with_migrations(newer)).await?;
-    sqlx::query("SELECT id FROM other")
-        .fetch_all(store.readers())
-        .await?;
+    let mut conn = store.readers().acquire().await?;
+    query("SELECT id FROM other").fetch_all(&mut conn).await?;
     Ok(())
 }
 
@@ -91,9 +91,7 @@ pub async fn one_secret_makes_the_tokens(database: &Database) -> Checked {
     assert_eq!(store.tokens().open(&scope, &token)?, b"last key");
 
     let mut tx = store.begin_write(Timestamp::from_micros(1)).await?;
-    sqlx::query("DELETE FROM token_key")
-        .execute(tx.conn())
-        .await?;
+    query("DELETE FROM token_key").execute(tx.conn()).await?;
     tx.commit().await?;
     store.close().await;
     drop(store);

@@ -1,5 +1,6 @@
 //! Followers have seen more of a log than there is.
 
+use crate::sql::query;
 use mesh_types::{Epoch, LogName, Timestamp};
 
 use super::ledger::{Command, World};
@@ -12,7 +13,7 @@ use crate::{Condition, Seen, Store, StoreError, Trouble, WriterSettings, sequenc
 /// database for this one: whoever saw that history starts over.
 pub async fn accept_history(store: &Store, log: &LogName, over: Epoch) -> Checked {
     let mut tx = store.begin_write(Timestamp::from_micros(0)).await?;
-    sqlx::query(
+    query(
         "INSERT INTO log_history \
          (log, epoch, ended_after, seen_up_to, next_epoch, ended_time, decided_by, reason) \
          SELECT log, $2, 0, 0, epoch, 0, 'an operator', 'a test' FROM log_head WHERE log = $1",

@@ -1,5 +1,6 @@
 //! Logs that somebody has changed behind the store's back.
 
+use crate::sql::query;
 use mesh_types::{Sequence, Timestamp, chain};
 
 use super::ledger::{Command, World};
@@ -170,7 +171,7 @@ async fn an_edit_that_fits_itself_does_not_fit_the_next(
     let previous = stored(world, sequence).await?.previous_hash;
     let mut tx = world.store.begin_write(Timestamp::from_micros(1)).await?;
     set_event(&mut tx, sequence, b"forged").await?;
-    sqlx::query("UPDATE log_event SET hash = $2 WHERE sequence = $1")
+    query("UPDATE log_event SET hash = $2 WHERE sequence = $1")
         .bind(sequence_to_db(sequence))
         .bind(chain::link(&previous, sequence, b"forged").as_slice())
         .execute(tx.conn())
@@ -194,7 +195,7 @@ async fn stored(world: &World, sequence: Sequence) -> Result<StoredEvent, crate:
 }
 
 async fn set_event(tx: &mut WriteTx, sequence: Sequence, event: &[u8]) -> Checked {
-    sqlx::query("UPDATE log_event SET event = $2 WHERE sequence = $1")
+    query("UPDATE log_event SET event = $2 WHERE sequence = $1")
         .bind(sequence_to_db(sequence))
         .bind(event)
         .execute(tx.conn())
@@ -205,7 +206,7 @@ async fn set_event(tx: &mut WriteTx, sequence: Sequence, event: &[u8]) -> Checke
 async fn change(world: &World, statements: &[&'static str]) -> Checked {
     let mut tx = world.store.begin_write(Timestamp::from_micros(1)).await?;
     for statement in statements {
-        sqlx::query(*statement).execute(tx.conn()).await?;
+        query(*statement).execute(tx.conn()).await?;
     }
     tx.commit().await?;
     Ok(())

@@ -4,11 +4,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use mesh_types::{LogName, Timestamp};
-use sqlx::{Connection as _, Row as _};
+use sqlx::{Connection as _, Row as _, SqliteConnection};
 
 use super::OfflineFile;
 use crate::conformance::Checked;
-use crate::sqlite::{Conn, beside};
+use crate::sqlite::beside;
 use crate::verify::{Misfit, Stamp, Verified, What};
 use crate::{Migrator, Store, StoreError, log};
 
@@ -220,7 +220,7 @@ impl Cell {
     /// looks at what the check says.
     async fn flip(
         &self,
-        conn: &mut Conn,
+        conn: &mut SqliteConnection,
         path: &Path,
         found: impl Fn(&[(&str, Misfit)]),
     ) -> Checked {
@@ -258,8 +258,8 @@ impl Cell {
 }
 
 /// The file without constraints and without a journal, open for writing.
-async fn unguarded(path: &Path) -> Result<Conn, sqlx::Error> {
-    let mut conn = Conn::connect(&format!("sqlite://{}", path.display())).await?;
+async fn unguarded(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    let mut conn = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await?;
     sqlx::raw_sql(
         "PRAGMA journal_mode = DELETE; PRAGMA synchronous = OFF; \
          CREATE TABLE event AS SELECT * FROM log_event; DROP TABLE log_event; \
@@ -377,7 +377,8 @@ async fn rows_of(
     file: &[u8],
     path: &Path,
 ) -> Result<Range<usize>, Box<dyn std::error::Error + Send + Sync>> {
-    let mut conn = Conn::connect(&format!("sqlite://{}?immutable=true", path.display())).await?;
+    let mut conn =
+        SqliteConnection::connect(&format!("sqlite://{}?immutable=true", path.display())).await?;
     let root: u32 = sqlx::query_scalar("SELECT rootpage FROM sqlite_master WHERE name = $1")
         .bind(table)
         .fetch_one(&mut conn)

@@ -155,7 +155,7 @@ async fn a_database_that_went_missing_or_is_empty_is_refused_even_with_leave() -
     let refused = attacked.refused().await;
     assert!(matches!(refused, Unfit::Empty { .. }), "{refused}");
     // A database without tables, as SQLite makes it.
-    let mut conn = crate::sqlite::Conn::connect(&attacked.url()).await?;
+    let mut conn = sqlx::SqliteConnection::connect(&attacked.url()).await?;
     sqlx::raw_sql("CREATE TABLE t (c); DROP TABLE t")
         .execute(&mut conn)
         .await?;
@@ -598,7 +598,7 @@ async fn a_flipped_bit_gives_no_wrong_answer_in_silence() -> Checked {
 async fn an_index_that_contradicts_its_table_stops_the_writes() -> Checked {
     let attacked = Attacked::with_events(300).await?;
     let mut content = std::fs::read(attacked.path())?;
-    let mut conn = crate::sqlite::Conn::connect(&attacked.url()).await?;
+    let mut conn = sqlx::SqliteConnection::connect(&attacked.url()).await?;
     let root: u32 =
         sqlx::query_scalar("SELECT rootpage FROM sqlite_master WHERE name = 'log_event_by_time'")
             .fetch_one(&mut conn)

@@ -6,6 +6,7 @@ use super::{database, no_migrations};
 use crate::conformance::Checked;
 use crate::cursor::Cursor;
 use crate::dispute::{self, Word};
+use crate::sql::query_scalar;
 use crate::{Decision, Lost, Seen, Store, log};
 
 /// The history that only the one knows who disputes the log is over with the others.
@@ -47,7 +48,7 @@ async fn an_accepted_loss_answers_what_is_disputed() -> Checked {
     assert_eq!(store.judge_seen(&seen).await?, Seen::Accepted);
     let mut conn = store.readers().acquire().await?;
     assert_eq!(dispute::of(&mut conn, &north).await?, None);
-    let kept: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM log_dispute")
+    let kept: i64 = query_scalar("SELECT COUNT(*) FROM log_dispute")
         .fetch_one(&mut *conn)
         .await?;
     assert_eq!(kept, 0);

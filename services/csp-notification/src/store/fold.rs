@@ -12,7 +12,7 @@ use mesh_api::convert::{position_from_wire, timestamp_from_wire};
 use mesh_api::csp_notification::v1::{CauseClass, CspFlagChange, CspFlagState};
 use mesh_store::fold::{Folded, Folding, PAGE, Unlike, Walk, found};
 use mesh_store::log::{self, Head};
-use mesh_store::sqlite::Conn;
+use mesh_store::sql::{Conn, query_as};
 use mesh_store::{CURRENT, StoreError, sequence_from_db};
 use mesh_types::{CspId, Position, Sequence};
 use prost::Message as _;
@@ -106,7 +106,7 @@ impl CspFolding {
     /// Whether the subscription and the resyncs lie within the log.
     async fn beside(&mut self, conn: &mut Conn) -> Result<(), StoreError> {
         let log = log_of(&self.csp);
-        let (sent, reached): (Option<i64>, Option<i64>) = sqlx::query_as(
+        let (sent, reached): (Option<i64>, Option<i64>) = query_as(
             "SELECT (SELECT sent FROM subscription WHERE csp = $1), \
              (SELECT sequence FROM log_head WHERE log = $2)",
         )
@@ -146,7 +146,7 @@ impl CspFolding {
         conn: &mut Conn,
         (device, from): (String, i64),
     ) -> Result<(), StoreError> {
-        let found: Vec<FoundRow> = sqlx::query_as(ROWS)
+        let found: Vec<FoundRow> = query_as(ROWS)
             .bind(log_of(&self.csp).as_str())
             .bind(self.csp.as_str())
             .bind(device)

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use mesh_store::sqlite::{Conn, Db};
+use mesh_store::sql::{Conn, QueryBuilder, query_as, query_scalar};
 use mesh_store::{CURRENT, MAX_BINDS, StoreError, insert_rows, sequence_from_db, sequence_to_db};
 use mesh_types::{CspId, DeviceId, Epoch, Position, Sequence, Timestamp};
-use sqlx::QueryBuilder;
 
 use crate::project::Reduced;
 
@@ -70,7 +69,7 @@ pub(super) async fn subscription(
     conn: &mut Conn,
     csp: &CspId,
 ) -> Result<Option<SubscriptionRow>, StoreError> {
-    let columns: Option<SubscriptionColumns> = sqlx::query_as(
+    let columns: Option<SubscriptionColumns> = query_as(
         "SELECT csp, sent, acknowledged, acknowledged_time, applied_time FROM subscription \
          WHERE csp = $1",
     )
@@ -85,7 +84,7 @@ pub(super) async fn subscriptions(
     after: &str,
     limit: u32,
 ) -> Result<Vec<SubscriptionRow>, StoreError> {
-    let columns: Vec<SubscriptionColumns> = sqlx::query_as(
+    let columns: Vec<SubscriptionColumns> = query_as(
         "SELECT csp, sent, acknowledged, acknowledged_time, applied_time FROM subscription \
          WHERE csp > $1 ORDER BY csp LIMIT $2",
     )
@@ -98,7 +97,7 @@ pub(super) async fn subscriptions(
 
 /// Every CSP that has a subscription.
 pub(super) async fn subscribed(conn: &mut Conn) -> Result<Vec<CspId>, StoreError> {
-    let names: Vec<String> = sqlx::query_scalar("SELECT csp FROM subscription")
+    let names: Vec<String> = query_scalar("SELECT csp FROM subscription")
         .fetch_all(conn)
         .await?;
     let csps = names.iter().map(|name| parsed(SUBSCRIPTION, name));
@@ -107,7 +106,7 @@ pub(super) async fn subscribed(conn: &mut Conn) -> Result<Vec<CspId>, StoreError
 
 /// Every CSP that has a row, whichever.
 pub(super) async fn everybody(conn: &mut Conn) -> Result<BTreeSet<CspId>, StoreError> {
-    let names: Vec<String> = sqlx::query_scalar(
+    let names: Vec<String> = query_scalar(
         "SELECT csp FROM subscription UNION SELECT csp FROM reduced_device \
          UNION SELECT csp FROM resync",
     )
@@ -152,7 +151,7 @@ pub(super) async fn reduced_now(
     let mut found = Vec::new();
     let room = MAX_BINDS.saturating_sub(csps.len() + 1).max(1);
     for devices in devices.chunks(room) {
-        let mut query = QueryBuilder::<Db>::new(
+        let mut query = QueryBuilder::new(
             "SELECT csp, device, from_sequence, to_sequence, device_type, covered, hub, since_time \
              FROM reduced_device WHERE to_sequence = ",
         );
@@ -188,7 +187,7 @@ pub(super) async fn reduced_at(
     after: &str,
     limit: i64,
 ) -> Result<Vec<ReducedRow>, StoreError> {
-    let columns: Vec<ReducedColumns> = sqlx::query_as(
+    let columns: Vec<ReducedColumns> = query_as(
         "SELECT csp, device, from_sequence, to_sequence, device_type, covered, hub, since_time \
          FROM reduced_device \
          WHERE csp = $1 AND device > $2 AND from_sequence <= $3 AND $3 < to_sequence \
@@ -213,7 +212,7 @@ pub(super) async fn that_go_on_across(
     if events.is_empty() {
         return Ok(Vec::new());
     }
-    let mut query = QueryBuilder::<Db>::new("WITH event (device, sequence) AS (");
+    let mut query = QueryBuilder::new("WITH event (device, sequence) AS (");
     query.push_values(events, |mut row, (device, sequence)| {
         row.push_bind(device.to_string())
             .push_bind(sequence_to_db(*sequence));
@@ -262,7 +261,7 @@ pub(super) async fn put_reduced(conn: &mut Conn, rows: &[ReducedRow]) -> Result<
 
 /// The number of a CSP's last resync; 0 if there was none.
 pub(super) async fn last_resync(conn: &mut Conn, csp: &CspId) -> Result<u64, StoreError> {
-    let number: Option<i64> = sqlx::query_scalar("SELECT MAX(number) FROM resync WHERE csp = $1")
+    let number: Option<i64> = query_scalar("SELECT MAX(number) FROM resync WHERE csp = $1")
         .bind(csp.as_str())
         .fetch_one(conn)
         .await?;
@@ -276,7 +275,7 @@ pub(super) async fn next_resync(
     at: Sequence,
     last: u64,
 ) -> Result<Option<ResyncRow>, StoreError> {
-    let columns: Option<ResyncColumns> = sqlx::query_as(
+    let columns: Option<ResyncColumns> = query_as(
         "SELECT number, after_sequence, differences, flags_log, flags_epoch, flags_sequence, \
          recorded_time FROM resync WHERE csp = $1 AND number > $2 AND after_sequence >= $3 \
          ORDER BY number LIMIT 1",
@@ -293,7 +292,7 @@ pub(super) async fn next_resync(
 
 /// All resyncs of a CSP.
 pub(super) async fn resyncs(conn: &mut Conn, csp: &CspId) -> Result<Vec<ResyncRow>, StoreError> {
-    let columns: Vec<ResyncColumns> = sqlx::query_as(
+    let columns: Vec<ResyncColumns> = query_as(
         "SELECT number, after_sequence, differences, flags_log, flags_epoch, flags_sequence, \
          recorded_time FROM resync WHERE csp = $1 ORDER BY number",
     )

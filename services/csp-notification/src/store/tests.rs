@@ -3,6 +3,7 @@
 mod disputes;
 mod state;
 
+use mesh_store::sql::{query_as, query_scalar};
 use std::sync::Arc;
 
 use mesh_api::convert::timestamp_to_wire;
@@ -369,11 +370,12 @@ async fn a_resync_tells_the_differences_and_is_recorded_for_each_csp(fresh: Fres
     let cursor = projected(&fixture.store).await.unwrap();
     assert_eq!(cursor, Some(next_history(3)));
 
-    let rows: Vec<(String, i64, i64, i64, i64, i64)> = sqlx::query_as(
+    let mut conn = fixture.store.readers().acquire().await.unwrap();
+    let rows: Vec<(String, i64, i64, i64, i64, i64)> = query_as(
         "SELECT csp, number, after_sequence, differences, flags_epoch, flags_sequence \
          FROM resync ORDER BY csp",
     )
-    .fetch_all(fixture.store.readers())
+    .fetch_all(&mut conn)
     .await
     .unwrap();
     let row = |csp: &str, after, differences| (csp.to_owned(), 1, after, differences, 10, 3);
@@ -416,8 +418,9 @@ async fn of_two_replicas_one_resyncs(fresh: Fresh) {
     let late = fixture.write(resync(flags(1), &[])).await;
     assert!(matches!(late, Err(Error::Stale)), "{late:?}");
     assert_eq!(fixture.log("north").await.len(), 2);
-    let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM resync")
-        .fetch_one(fixture.store.readers())
+    let mut conn = fixture.store.readers().acquire().await.unwrap();
+    let count: i64 = query_scalar("SELECT COUNT(*) FROM resync")
+        .fetch_one(&mut conn)
         .await
         .unwrap();
     assert_eq!(count, 1);

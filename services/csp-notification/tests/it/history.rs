@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use mesh_api::flag_registry::v1::{FlagEntry, FlagEvent, FlagSnapshot, FlagState};
 use mesh_follow::{SNAPSHOT_ITEMS, SnapshotPage, SnapshotPages};
-use mesh_store::sqlite::Conn;
+use mesh_store::sql::{Conn, query};
 use mesh_store::{Store, StoreError, log, sequence_to_db};
 use mesh_types::{LogName, Sequence, Timestamp};
 use prost::Message as _;
@@ -106,19 +106,19 @@ async fn lose(conn: &mut Conn, log: &LogName, kept: Sequence) -> Result<(), Stor
     let head = log::head(conn, log).await?.unwrap();
     let hash = log::hash_at(conn, log, kept).await?.unwrap();
     let (old, new) = (head.position.epoch, log::random_epoch());
-    sqlx::query("DELETE FROM log_event WHERE log = $1 AND sequence > $2")
+    query("DELETE FROM log_event WHERE log = $1 AND sequence > $2")
         .bind(log.as_str())
         .bind(sequence_to_db(kept))
         .execute(&mut *conn)
         .await?;
-    sqlx::query("UPDATE log_head SET epoch = $2, sequence = $3, hash = $4 WHERE log = $1")
+    query("UPDATE log_head SET epoch = $2, sequence = $3, hash = $4 WHERE log = $1")
         .bind(log.as_str())
         .bind(sequence_to_db(new.get()))
         .bind(sequence_to_db(kept))
         .bind(hash.as_slice())
         .execute(&mut *conn)
         .await?;
-    sqlx::query(
+    query(
         "INSERT INTO log_history \
          (log, epoch, ended_after, seen_up_to, next_epoch, ended_time, decided_by, reason) \
          VALUES ($1, $2, $3, $4, $5, 1, 'an operator', 'a test')",

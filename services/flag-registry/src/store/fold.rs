@@ -10,7 +10,7 @@
 use mesh_api::flag_registry::v1::FlagEvent;
 use mesh_store::fold::{Folded, Folding, PAGE, Unlike, Walk, found};
 use mesh_store::log::{self, Head};
-use mesh_store::sqlite::Conn;
+use mesh_store::sql::{Conn, query_as};
 use mesh_store::{StoreError, sequence_from_db, sequence_to_db};
 use mesh_types::LogName;
 use prost::Message as _;
@@ -72,7 +72,7 @@ impl EntryFolding {
     }
 
     async fn versions(&mut self, conn: &mut Conn, after: (String, i64)) -> Result<(), StoreError> {
-        let rows: Vec<VersionRow> = sqlx::query_as(VERSIONS)
+        let rows: Vec<VersionRow> = query_as(VERSIONS)
             .bind(self.log.as_str())
             .bind(&after.0)
             .bind(after.1)

@@ -4,11 +4,10 @@ use std::collections::HashMap;
 
 use futures::TryStreamExt as _;
 use mesh_api::flag_registry::v1::FlagEvent;
-use mesh_store::sqlite::Db;
+use mesh_store::sql::QueryBuilder;
 use mesh_store::{MAX_BINDS, StoreError, sequence_to_db};
 use mesh_types::{DeviceId, Sequence, Timestamp};
 use prost::Message as _;
-use sqlx::QueryBuilder;
 
 use super::FlagStore;
 use crate::past::Past;
@@ -27,7 +26,7 @@ impl FlagStore {
         for chunk in devices.chunks(MAX_BINDS - 2) {
             // Every event about a Device made a version of its entry. A cross join keeps SQLite from
             // reading the whole log in search of them.
-            let mut query = QueryBuilder::<Db>::new(
+            let mut query = QueryBuilder::new(
                 "SELECT log_event.event FROM flag_entry CROSS JOIN log_event \
                  WHERE log_event.sequence = flag_entry.from_sequence AND log_event.log = ",
             );

@@ -7,11 +7,10 @@ use std::collections::HashMap;
 use mesh_api::flag_registry::v1::FlagEvent;
 use mesh_store::cursor::{self, Cursor};
 use mesh_store::log::{self, Head};
-use mesh_store::sqlite::Db;
+use mesh_store::sql::{QueryBuilder, query_as, query_scalar};
 use mesh_store::{CURRENT, StoreError, sequence_from_db, sequence_to_db};
 use mesh_types::{CspId, DeviceId, PartyId, Sequence, Timestamp};
 use prost::Message as _;
-use sqlx::QueryBuilder;
 
 use super::rows::{self, EntryRow, SELECT, TABLE};
 use super::tenure;
@@ -77,7 +76,7 @@ impl FlagStore {
         limit: u32,
     ) -> Result<Vec<Entry>, StoreError> {
         let at = sequence_to_db(at);
-        let mut query = QueryBuilder::<Db>::new(SELECT);
+        let mut query = QueryBuilder::new(SELECT);
         query.push("WHERE from_sequence <= ").push_bind(at);
         query.push(" AND to_sequence > ").push_bind(at);
         if let Some(after) = after {
@@ -118,7 +117,7 @@ impl FlagStore {
         // Every event about a Device made a version of its entry.
         let last = before.map_or(at, |before| at.min(before.saturating_sub(1)));
         let mut conn = self.database().readers().acquire().await?;
-        let mut rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+        let mut rows: Vec<(i64, Vec<u8>)> = query_as(
             "SELECT log_event.sequence, log_event.event FROM flag_entry \
              JOIN log_event ON log_event.log = $1 \
              AND log_event.sequence = flag_entry.from_sequence \
@@ -158,7 +157,7 @@ impl FlagStore {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut conn = self.database().readers().acquire().await?;
-        let found: Option<i64> = sqlx::query_scalar(tenure::IS_HELD)
+        let found: Option<i64> = query_scalar(tenure::IS_HELD)
             .bind(device.to_string())
             .bind(CURRENT)
             .bind(party.as_str())

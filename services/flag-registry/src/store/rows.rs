@@ -1,10 +1,9 @@
 //! How does an entry look as a row?
 
 use mesh_api::flag_registry::v1::{Cause, ReviewReason};
-use mesh_store::sqlite::{Conn, Db};
+use mesh_store::sql::{Conn, QueryBuilder};
 use mesh_store::{CURRENT, MAX_BINDS, StoreError, insert_rows, sequence_from_db, sequence_to_db};
 use mesh_types::{DeviceId, Epoch, LogName, Position, Timestamp};
-use sqlx::QueryBuilder;
 
 use super::spent;
 use crate::flag::{Entry, Meter, Standing};
@@ -135,7 +134,7 @@ pub(super) async fn of_devices(
 ) -> Result<Vec<Entry>, StoreError> {
     let mut entries = Vec::new();
     for chunk in devices.chunks(MAX_BINDS - 2) {
-        let mut query = QueryBuilder::<Db>::new(SELECT);
+        let mut query = QueryBuilder::new(SELECT);
         query.push("WHERE from_sequence <= ").push_bind(at);
         query.push(" AND to_sequence > ").push_bind(at);
         query.push(" AND device IN (");
@@ -179,7 +178,7 @@ async fn present(
 ) -> Result<Vec<Entry>, StoreError> {
     let mut entries = Vec::new();
     for chunk in values.chunks(MAX_BINDS - 1) {
-        let mut query = QueryBuilder::<Db>::new(SELECT);
+        let mut query = QueryBuilder::new(SELECT);
         query.push("WHERE to_sequence = ").push_bind(CURRENT);
         query.push(" AND ").push(column).push(" IN (");
         let mut keys = query.separated(", ");

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use mesh_store::sqlite::Conn;
+use mesh_store::sql::{Conn, query_as};
 use mesh_store::{StoreError, insert_rows};
 use mesh_types::{PartyId, Timestamp};
 
@@ -29,7 +29,7 @@ impl Suppliers {
     ) -> Result<&Spent, StoreError> {
         if !self.known.contains_key(party) {
             let stored: Option<(String, String)> =
-                sqlx::query_as("SELECT lifts, repeats FROM supplier_spent WHERE party = $1")
+                query_as("SELECT lifts, repeats FROM supplier_spent WHERE party = $1")
                     .bind(party.as_str())
                     .fetch_optional(conn)
                     .await?;

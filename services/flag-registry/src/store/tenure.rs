@@ -6,10 +6,9 @@
 
 use std::collections::HashMap;
 
-use mesh_store::sqlite::{Conn, Db};
+use mesh_store::sql::{Conn, QueryBuilder};
 use mesh_store::{MAX_BINDS, StoreError, insert_rows};
 use mesh_types::{DeviceId, Timestamp};
-use sqlx::QueryBuilder;
 
 use crate::lifecycle::Tenure;
 
@@ -27,7 +26,7 @@ impl Tenures {
     pub(super) async fn load(conn: &mut Conn, registrations: &[&str]) -> Result<Self, StoreError> {
         let mut tenures = Self::default();
         for chunk in registrations.chunks(MAX_BINDS) {
-            let mut query = QueryBuilder::<Db>::new(
+            let mut query = QueryBuilder::new(
                 "SELECT device, registration_id, until FROM followed_tenure \
                  WHERE registration_id IN (",
             );

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesh_store::sqlite::{Conn, Db};
+use mesh_store::sql::{Conn, QueryBuilder};
 use mesh_store::{CURRENT, MAX_BINDS, StoreError, insert_rows, sequence_to_db};
 use mesh_types::{DeviceId, EntityId, Mpxn, PartyId, Sequence, Timestamp};
-use sqlx::QueryBuilder;
 
 use super::rows::Recorded;
 use crate::device::{Device, SiteException};
@@ -133,8 +132,7 @@ impl Changes {
 /// Takes back what was due.
 async fn settle(conn: &mut Conn, settled: &[(Timestamp, Mpxn)]) -> Result<(), StoreError> {
     for chunk in settled.chunks(MAX_BINDS / 2) {
-        let mut query =
-            QueryBuilder::<Db>::new("DELETE FROM effect_due WHERE (at_time, mpxn) IN (");
+        let mut query = QueryBuilder::new("DELETE FROM effect_due WHERE (at_time, mpxn) IN (");
         query.push_values(chunk, |mut row, (at, mpxn)| {
             row.push_bind(at.micros()).push_bind(mpxn.to_string());
         });

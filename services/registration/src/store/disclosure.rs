@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use mesh_store::StoreError;
-use mesh_store::sqlite::Conn;
+use mesh_store::sql::Conn;
 use mesh_types::{DeviceId, Mpxn, PartyId, Timestamp};
 
 use super::read::{self, STANDING};

@@ -11,11 +11,10 @@ use mesh_api::registration::v1 as wire;
 use mesh_api::registration::v1::device_event::Change;
 use mesh_store::fold::{Folded, Folding, PAGE, Unlike, Walk, found};
 use mesh_store::log::{self, Head};
-use mesh_store::sqlite::{Conn, Db};
+use mesh_store::sql::{Conn, QueryBuilder};
 use mesh_store::{StoreError, sequence_from_db, sequence_to_db};
 use mesh_types::{LogName, Sequence};
 use prost::Message as _;
-use sqlx::{FromRow as _, QueryBuilder, Row as _};
 
 use super::rows::{DeviceRow, PartyRow, RegistrationRow, Row};
 use super::{Logs, no_log};
@@ -107,18 +106,18 @@ impl Table {
         })
     }
 
-    fn read(self, row: &mesh_store::sqlite::Row) -> Result<Value, StoreError> {
+    fn read(self, row: &mesh_store::sql::Row) -> Result<Value, StoreError> {
         Ok(match self {
             Self::Parties => {
-                let party = PartyRow::from_row(row)?.read()?;
+                let party = row.read::<PartyRow>()?.read()?;
                 Value::Party(party_to_wire(&party.value, party.since))
             }
             Self::Devices => {
-                let device = DeviceRow::from_row(row)?.read()?;
+                let device = row.read::<DeviceRow>()?.read()?;
                 Value::Device(Box::new(device_to_wire(&device.value, device.since)))
             }
             Self::Registrations => {
-                let registration = RegistrationRow::from_row(row)?.read()?;
+                let registration = row.read::<RegistrationRow>()?.read()?;
                 Value::Registration(registration_to_wire(&registration.value))
             }
         })
@@ -154,7 +153,7 @@ impl RowFolding {
     async fn rows(&mut self, conn: &mut Conn, after: (String, i64)) -> Result<(), StoreError> {
         let key = self.table.key();
         let event = "(SELECT event FROM log_event WHERE log = ";
-        let mut query = QueryBuilder::<Db>::new("SELECT t.*, t.");
+        let mut query = QueryBuilder::new("SELECT t.*, t.");
         query.push(key).push(" AS row_key, ");
         query.push(event).push_bind(self.log.as_str());
         query.push(" AND sequence = t.from_sequence) AS maker, ");
@@ -179,7 +178,7 @@ impl RowFolding {
     }
 
     /// Compares one row with the event that made it, and its end with the one that ended it.
-    fn row(&mut self, row: &mesh_store::sqlite::Row) -> Result<(), StoreError> {
+    fn row(&mut self, row: &mesh_store::sql::Row) -> Result<(), StoreError> {
         let table = self.table;
         let key: String = row.try_get("row_key")?;
         let from: i64 = row.try_get("from_sequence")?;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use mesh_store::StoreError;
-use mesh_store::sqlite::Conn;
+use mesh_store::sql::Conn;
 use mesh_types::{DeviceId, EntityId, Interval, Mpxn, PartyId, Sequence, Timestamp};
 
 use super::command::Needs;

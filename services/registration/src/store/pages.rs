@@ -78,7 +78,7 @@ impl DevicePages {
     /// taken effect since stands in the tail that follows it.
     async fn recorded_time(
         &self,
-        conn: &mut mesh_store::sqlite::Conn,
+        conn: &mut mesh_store::sql::Conn,
         at: Sequence,
     ) -> Result<Timestamp, StoreError> {
         if at == 0 {

@@ -4,10 +4,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use mesh_store::sqlite::{Conn, Db};
+use mesh_store::sql::{Conn, QueryBuilder, query_as, query_scalar};
 use mesh_store::{MAX_BINDS, StoreError, sequence_to_db};
 use mesh_types::{DeviceId, EntityId, Mpxn, PartyId, Sequence, Timestamp};
-use sqlx::QueryBuilder;
 
 use super::rows::{DEVICE, DeviceRow, PARTY, PartyRow, REGISTRATION, RegistrationRow, Row, point};
 use crate::device::{Device, DeviceType};
@@ -52,7 +51,7 @@ async fn among_those<R: Row>(
 ) -> Result<Vec<Recorded<R::Record>>, StoreError> {
     let mut found = Vec::new();
     for chunk in keys.chunks(MAX_BINDS - 2) {
-        let mut query = QueryBuilder::<Db>::new(select);
+        let mut query = QueryBuilder::new(select);
         query.push(" WHERE ").push(column).push(" IN (");
         let mut list = query.separated(", ");
         for key in chunk {
@@ -74,7 +73,7 @@ async fn among_those<R: Row>(
 
 /// Only what holds at a position. What stands is found by an index of its own, however often it was
 /// changed before.
-fn push_held(query: &mut QueryBuilder<Db>, at: Sequence) {
+fn push_held(query: &mut QueryBuilder, at: Sequence) {
     if at == STANDING {
         query.push(" AND to_sequence = 9223372036854775807");
     } else {
@@ -93,7 +92,7 @@ async fn page<R: Row>(
     only: Option<(&'static str, String)>,
     page: Page<'_>,
 ) -> Result<Vec<Recorded<R::Record>>, StoreError> {
-    let mut query = QueryBuilder::<Db>::new(select);
+    let mut query = QueryBuilder::new(select);
     query.push(" WHERE ").push(key).push(" > ");
     query.push_bind(page.after.unwrap_or_default());
     if let Some((column, value)) = only {
@@ -131,7 +130,7 @@ pub(crate) async fn parties_of_entities(
 ) -> Result<Vec<Recorded<Party>>, StoreError> {
     let mut holders = Vec::new();
     for chunk in texts(entities).chunks(MAX_BINDS - 2) {
-        let mut query = QueryBuilder::<Db>::new("SELECT party_id FROM party_identity");
+        let mut query = QueryBuilder::new("SELECT party_id FROM party_identity");
         query.push(" WHERE entity_id IN (");
         let mut list = query.separated(", ");
         for entity in chunk {
@@ -235,7 +234,7 @@ pub(super) async fn registered_at(
 ) -> Result<Vec<Registration>, StoreError> {
     let mut found = Vec::new();
     for chunk in mpxns.chunks(MAX_BINDS - 2) {
-        let mut query = QueryBuilder::<Db>::new(REGISTRATION);
+        let mut query = QueryBuilder::new(REGISTRATION);
         query.push(" WHERE mpxn IN (");
         let mut list = query.separated(", ");
         for mpxn in chunk {
@@ -274,7 +273,7 @@ async fn first<R: Row>(
     key: &'static str,
     count: usize,
 ) -> Result<(), StoreError> {
-    let mut query = QueryBuilder::<Db>::new(select);
+    let mut query = QueryBuilder::new(select);
     query.push(" WHERE ").push(key).push(" > ''");
     push_held(&mut query, STANDING);
     query.push(" ORDER BY ").push(key).push(" LIMIT ");
@@ -295,9 +294,8 @@ pub(super) async fn own_ends(
 ) -> Result<HashMap<RegistrationId, Timestamp>, StoreError> {
     let mut ends = HashMap::new();
     for chunk in texts(mpxns).chunks(MAX_BINDS) {
-        let mut query = QueryBuilder::<Db>::new(
-            "SELECT registration_id, end_time FROM registration WHERE mpxn IN (",
-        );
+        let mut query =
+            QueryBuilder::new("SELECT registration_id, end_time FROM registration WHERE mpxn IN (");
         let mut list = query.separated(", ");
         for mpxn in chunk {
             list.push_bind(mpxn.as_str());
@@ -337,7 +335,7 @@ pub(super) async fn due(
     limit: u32,
     points: &BTreeSet<Mpxn>,
 ) -> Result<BTreeSet<(Timestamp, Mpxn)>, StoreError> {
-    let mut rows: Vec<(i64, String)> = sqlx::query_as(
+    let mut rows: Vec<(i64, String)> = query_as(
         "SELECT at_time, mpxn FROM effect_due WHERE at_time <= $1 ORDER BY at_time, mpxn LIMIT $2",
     )
     .bind(now.micros())
@@ -362,8 +360,7 @@ async fn due_among(
     now: Timestamp,
     points: &[String],
 ) -> Result<Vec<(i64, String)>, StoreError> {
-    let mut query =
-        QueryBuilder::<Db>::new("SELECT at_time, mpxn FROM effect_due WHERE at_time <= ");
+    let mut query = QueryBuilder::new("SELECT at_time, mpxn FROM effect_due WHERE at_time <= ");
     query.push_bind(now.micros()).push(" AND mpxn IN (");
     let mut list = query.separated(", ");
     for point in points {
@@ -376,7 +373,7 @@ async fn due_among(
 
 /// The next instant at which something takes effect.
 pub(crate) async fn next_due(conn: &mut Conn) -> Result<Option<Timestamp>, StoreError> {
-    let at: Option<i64> = sqlx::query_scalar("SELECT min(at_time) FROM effect_due")
+    let at: Option<i64> = query_scalar("SELECT min(at_time) FROM effect_due")
         .fetch_one(conn)
         .await?;
     Ok(at.map(Timestamp::from_micros))

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use mesh_store::StoreError;
+use mesh_store::sql::Record;
 use mesh_types::{Interval, Mpan, Mpxn, MpxnError, Sequence, Timestamp};
 use sqlx::FromRow;
 
@@ -68,7 +69,7 @@ pub(super) struct RegistrationRow {
 }
 
 /// What can be read back from a row of its own.
-pub(super) trait Row: for<'r> FromRow<'r, mesh_store::sqlite::Row> + Send + Unpin {
+pub(super) trait Row: Record {
     /// The record.
     type Record;
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use mesh_store::StoreError;
-use mesh_store::sqlite::Conn;
+use mesh_store::sql::{Conn, query_as};
 
 use super::{Basis, FiguresKey, FiguresPage, FiguresQuery, count};
 use crate::figures::Figures;
@@ -31,7 +31,7 @@ pub(super) struct Kind {
 
 /// All requests of the report, over all its pages.
 pub(super) async fn totals(conn: &mut Conn, query: &FiguresQuery) -> Result<Vec<Kind>, StoreError> {
-    let rows: Vec<(i64, i64, i64)> = sqlx::query_as(
+    let rows: Vec<(i64, i64, i64)> = query_as(
         "SELECT origin, result, CAST(SUM(outcomes) AS BIGINT) FROM outcome_tally \
          WHERE month = $1 AND ($2 = '' OR party_id = $2) AND ($3 = '' OR variant = $3) \
          GROUP BY origin, result",
@@ -58,7 +58,7 @@ pub(super) async fn rows(
     });
     // Enough for one row more than the page has, whose presence says that it is not the last.
     let limit = (size + 1).saturating_mul(KINDS);
-    let tally: Vec<Row> = sqlx::query_as(
+    let tally: Vec<Row> = query_as(
         "SELECT party_id, variant, origin, result, outcomes FROM outcome_tally \
          WHERE month = $1 AND ($2 = '' OR party_id = $2) AND ($3 = '' OR variant = $3) \
          AND (party_id, variant) > ($4, $5) \
@@ -90,7 +90,7 @@ pub(super) async fn exceptions(
     query: &FiguresQuery,
 ) -> Result<HashMap<FiguresKey, Vec<Kind>>, StoreError> {
     let month = query.month.interval();
-    let rows: Vec<Row> = sqlx::query_as(EXCEPTIONS)
+    let rows: Vec<Row> = query_as(EXCEPTIONS)
         .bind(month.start().micros())
         .bind(month.end().micros())
         .bind(party(query))

@@ -9,9 +9,8 @@ use std::collections::BTreeMap;
 
 use mesh_store::StoreError;
 use mesh_store::fold::{Folded, Folding, Unlike};
-use mesh_store::sqlite::Conn;
+use mesh_store::sql::{Conn, query_as, query_scalar};
 use mesh_types::Timestamp;
-use sqlx::Connection as _;
 
 use super::count;
 use crate::month::Month;
@@ -147,17 +146,16 @@ impl Tallies {
             return Ok(true);
         }
         // What came meanwhile is in the tallies too: the rest is counted where they are read.
-        let mut snapshot = conn.begin().await?;
+        let mut snapshot = conn.snapshot().await?;
         while self.count(&mut snapshot).await? {}
-        let tallies: Vec<TallyRow> = sqlx::query_as(
+        let tallies: Vec<TallyRow> = query_as(
             "SELECT month, party_id, variant, origin, result, outcomes FROM outcome_tally",
         )
         .fetch_all(&mut *snapshot)
         .await?;
-        let total: Option<i64> =
-            sqlx::query_scalar("SELECT outcomes FROM outcome_total WHERE id = 1")
-                .fetch_optional(&mut *snapshot)
-                .await?;
+        let total: Option<i64> = query_scalar("SELECT outcomes FROM outcome_total WHERE id = 1")
+            .fetch_optional(&mut *snapshot)
+            .await?;
         snapshot.rollback().await?;
         self.compare(tallies, total)?;
         Ok(false)
@@ -165,7 +163,7 @@ impl Tallies {
 
     /// Counts some outcomes. Says whether there may be more.
     async fn count(&mut self, conn: &mut Conn) -> Result<bool, StoreError> {
-        let rows: Vec<OutcomeRow> = sqlx::query_as(COUNTED)
+        let rows: Vec<OutcomeRow> = query_as(COUNTED)
             .bind(self.counted)
             .bind(PAGE)
             .fetch_all(conn)
@@ -222,9 +220,9 @@ impl Tallies {
 impl Intervals {
     async fn page(&mut self, conn: &mut Conn) -> Result<bool, StoreError> {
         let (device, start, source) = &self.after;
-        let rows: Vec<IntervalRow> = sqlx::query_as(HELD)
+        let rows: Vec<IntervalRow> = query_as(HELD)
             .bind(device)
-            .bind(start)
+            .bind(*start)
             .bind(source)
             .bind(PAGE)
             .fetch_all(conn)

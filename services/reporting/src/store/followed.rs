@@ -6,10 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_store::cursor::{self, Advance};
-use mesh_store::sqlite::{Conn, Db};
+use mesh_store::sql::{Conn, QueryBuilder, Separated, query};
 use mesh_store::{MAX_BINDS, StoreError, insert_rows};
 use mesh_types::{DeviceId, Timestamp};
-use sqlx::QueryBuilder;
 
 use super::{DEVICES, FLAGS, Step};
 use crate::flags::{FlagChange, Reduced, fold};
@@ -34,7 +33,7 @@ pub(super) async fn flags(
         return Ok(Moved::Stale);
     }
     if anew {
-        sqlx::query("DELETE FROM flag_interval")
+        query("DELETE FROM flag_interval")
             .execute(&mut *conn)
             .await?;
     }
@@ -61,7 +60,7 @@ pub(super) async fn flags(
 async fn open_intervals(conn: &mut Conn, sources: &[DeviceId]) -> Result<Vec<Reduced>, StoreError> {
     let mut open = Vec::new();
     for chunk in sources.chunks(MAX_BINDS - 1) {
-        let mut query = QueryBuilder::<Db>::new(
+        let mut query = QueryBuilder::new(
             "SELECT device_id, start_time, source_id FROM flag_interval WHERE end_time = ",
         );
         query.push_bind(Timestamp::FOREVER.micros());
@@ -122,7 +121,7 @@ pub(super) async fn meters(
     }
     for (supplier, devices) in by_supplier {
         for chunk in devices.chunks(MAX_BINDS - 1) {
-            let mut query = QueryBuilder::<Db>::new("UPDATE meter SET party_id = ");
+            let mut query = QueryBuilder::new("UPDATE meter SET party_id = ");
             query.push_bind(supplier).push(" WHERE device_id IN (");
             let mut ids = query.separated(", ");
             for device in chunk {
@@ -137,7 +136,7 @@ pub(super) async fn meters(
 
 /// Forgets what has arrived for `loader`.
 pub(super) async fn drop_arrived(conn: &mut Conn, loader: i64) -> Result<Moved, StoreError> {
-    sqlx::query("DELETE FROM meter_arriving WHERE loader = $1")
+    query("DELETE FROM meter_arriving WHERE loader = $1")
         .bind(loader)
         .execute(conn)
         .await?;
@@ -176,8 +175,8 @@ pub(super) async fn load_arrived(
     if let Moved::Stale = advance(conn, DEVICES, step).await? {
         return Ok(Moved::Stale);
     }
-    sqlx::query("DELETE FROM meter").execute(&mut *conn).await?;
-    sqlx::query(
+    query("DELETE FROM meter").execute(&mut *conn).await?;
+    query(
         "INSERT INTO meter (device_id, device_type, smets_major, smi_status, party_id) \
          SELECT device_id, device_type, smets_major, smi_status, party_id \
          FROM meter_arriving WHERE loader = $1",
@@ -185,13 +184,11 @@ pub(super) async fn load_arrived(
     .bind(loader)
     .execute(&mut *conn)
     .await?;
-    sqlx::query("DELETE FROM meter_arriving")
-        .execute(conn)
-        .await?;
+    query("DELETE FROM meter_arriving").execute(conn).await?;
     Ok(Moved::Yes)
 }
 
-fn bind_meter(mut row: sqlx::query_builder::Separated<'_, Db, &'static str>, meter: &Meter) {
+fn bind_meter(mut row: Separated<'_>, meter: &Meter) {
     let kind = i32::from(meter.facts.fuel.device_type());
     let supplier = meter.supplier.as_ref();
     row.push_bind(meter.device.to_string())

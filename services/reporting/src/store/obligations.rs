@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use mesh_api::common::v1::DeviceType;
 use mesh_store::StoreError;
-use mesh_store::sqlite::Conn;
+use mesh_store::sql::{Conn, query_as};
 use mesh_types::{PartyId, Timestamp};
 
 use super::count;
@@ -25,7 +25,7 @@ pub(super) async fn rows(
 ) -> Result<Vec<(PartyId, Obligation)>, StoreError> {
     let party = party.map_or("", |party| party.as_str());
     let after = after.map_or("", |party| party.as_str());
-    let all: Vec<Group> = sqlx::query_as(
+    let all: Vec<Group> = query_as(
         "SELECT party_id, device_type, smets_major, smi_status, COUNT(*) FROM meter \
          WHERE party_id > $1 AND ($2 = '' OR party_id = $2) \
          GROUP BY party_id, device_type, smets_major, smi_status",
@@ -35,7 +35,7 @@ pub(super) async fn rows(
     .fetch_all(&mut *conn)
     .await?;
     // From the flags to the meters: few of them are flagged.
-    let reduced: Vec<Group> = sqlx::query_as(
+    let reduced: Vec<Group> = query_as(
         "SELECT m.party_id, m.device_type, m.smets_major, m.smi_status, COUNT(*) \
          FROM flag_interval f JOIN meter m ON m.device_id = f.device_id \
          WHERE f.end_time = $3 AND f.source_id = f.device_id \

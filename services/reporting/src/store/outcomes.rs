@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use mesh_store::sqlite::{Conn, Db};
+use mesh_store::sql::{Conn, QueryBuilder, query};
 use mesh_store::{MAX_BINDS, StoreError, insert_rows};
 use mesh_types::Timestamp;
-use sqlx::QueryBuilder;
 
 use super::{Disposition, Recording};
 use crate::exception::exceptable;
@@ -64,12 +63,12 @@ impl Ledger {
         let keys: Vec<Key> = recordings.iter().map(|one| key(one)).collect();
         let mut known = HashMap::new();
         if !keys.is_empty() {
-            sqlx::query("UPDATE outcome_total SET outcomes = outcomes WHERE id = 1")
+            query("UPDATE outcome_total SET outcomes = outcomes WHERE id = 1")
                 .execute(&mut *conn)
                 .await?;
         }
         for chunk in keys.chunks(MAX_BINDS / 2) {
-            let mut query = QueryBuilder::<Db>::new(
+            let mut query = QueryBuilder::new(
                 "SELECT producer, outcome_id, party_id, device_id, variant, message_class, \
                  request_time, result, origin FROM outcome WHERE (producer, outcome_id) IN (",
             );
@@ -170,7 +169,7 @@ impl Ledger {
             },
         )
         .await?;
-        sqlx::query("UPDATE outcome_total SET outcomes = outcomes + $1 WHERE id = 1")
+        query("UPDATE outcome_total SET outcomes = outcomes + $1 WHERE id = 1")
             .bind(self.tally.values().sum::<i64>())
             .execute(conn)
             .await?;
@@ -187,7 +186,7 @@ async fn smets1_among(
     let devices: Vec<_> = devices.into_iter().collect();
     let mut found = HashSet::new();
     for chunk in devices.chunks(MAX_BINDS) {
-        let mut query = QueryBuilder::<Db>::new(
+        let mut query = QueryBuilder::new(
             "SELECT device_id FROM meter WHERE smets_major = 1 AND device_id IN (",
         );
         let mut ids = query.separated(", ");

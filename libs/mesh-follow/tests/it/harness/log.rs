@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use mesh_api::csp_notification::v1::{CspFlagChange, CspSnapshot, ReducedDevice};
 use mesh_follow::{SnapshotPage, SnapshotPages};
 use mesh_store::cursor::Cursor;
+use mesh_store::sql::{query, query_as};
 use mesh_store::{CURRENT, Migrator, Store, StoreError, log, sequence_to_db};
 use mesh_testkit::TempDir;
 use mesh_types::{LogName, Position, Sequence, Timestamp};
@@ -60,7 +61,7 @@ impl TestLog {
         let folder = mesh_testkit::temp_dir();
         let url = format!("sqlite://{}", folder.path().join("copy.db").display());
         let mut conn = self.store.readers().acquire().await.unwrap();
-        sqlx::query("VACUUM INTO $1")
+        query("VACUUM INTO $1")
             .bind(folder.path().join("copy.db").display().to_string())
             .execute(&mut *conn)
             .await
@@ -125,7 +126,7 @@ impl TestLog {
         };
         let stamp = tx.append(&self.name, |_| event.encode_to_vec()).unwrap();
         let sequence = sequence_to_db(stamp.position.sequence);
-        sqlx::query("UPDATE item SET to_sequence = $1 WHERE device = $2 AND to_sequence = $3")
+        query("UPDATE item SET to_sequence = $1 WHERE device = $2 AND to_sequence = $3")
             .bind(sequence)
             .bind(item)
             .bind(CURRENT)
@@ -133,7 +134,7 @@ impl TestLog {
             .await
             .unwrap();
         if let Some(hub) = hub {
-            sqlx::query("INSERT INTO item (device, from_sequence, to_sequence, hub) VALUES ($1, $2, $3, $4)")
+            query("INSERT INTO item (device, from_sequence, to_sequence, hub) VALUES ($1, $2, $3, $4)")
                 .bind(item)
                 .bind(sequence)
                 .bind(CURRENT)
@@ -251,7 +252,7 @@ async fn rows(
     limit: i64,
 ) -> Result<Vec<(String, String)>, StoreError> {
     let mut conn = store.readers().acquire().await?;
-    let rows = sqlx::query_as(
+    let rows = query_as(
         "SELECT device, hub FROM item \
          WHERE device > $1 AND from_sequence <= $2 AND $2 < to_sequence ORDER BY device LIMIT $3",
     )

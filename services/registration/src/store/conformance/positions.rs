@@ -2,6 +2,7 @@
 
 use mesh_authz::Role;
 use mesh_follow::SnapshotPages as _;
+use mesh_store::sql::query;
 use mesh_types::{Mpxn, Timestamp};
 use tokio_util::sync::CancellationToken;
 
@@ -233,7 +234,7 @@ pub(in super::super) async fn a_damaged_record_fails_its_own_question_alone(
     let hubs = [1, 2].map(|n| put(device(n, DeviceType::Chf)));
     world.load(hubs.into()).await;
     let mut tx = world.inventory.store().begin_write(at(1_000)).await?;
-    sqlx::query("UPDATE device SET device_type = 99 WHERE device_id = $1")
+    query("UPDATE device SET device_type = 99 WHERE device_id = $1")
         .bind(id(2).to_string())
         .execute(tx.conn())
         .await?;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use mesh_store::fold::{self, Difference, Unlike};
-use mesh_store::sqlite::Conn;
 use mesh_store::{CURRENT, StoreError, Trouble};
 use mesh_types::Mpxn;
 use sqlx::Connection as _;
@@ -99,7 +98,7 @@ pub(in crate::store) async fn any_history_leaves_rows_as_its_log_has_them(
     Ok(())
 }
 
-async fn do_behind(file: &mut Conn, statement: &str) -> Result<u64, sqlx::Error> {
+async fn do_behind(file: &mut sqlx::SqliteConnection, statement: &str) -> Result<u64, sqlx::Error> {
     let statement = sqlx::query(sqlx::AssertSqlSafe(statement.to_owned()));
     Ok(statement.execute(file).await?.rows_affected())
 }

@@ -1,0 +1,272 @@
+//! What is a connection, a pool of them and a transaction, whichever engine it is?
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnection;
+use sqlx::{
+    Connection as _, Database, PgConnection, PgPool, Postgres, SqlSafeStr as _, Sqlite,
+    SqliteConnection, SqlitePool,
+};
+use sqlx_core::transaction::TransactionManager;
+
+use crate::StoreError;
+
+/// One connection, wherever it comes from.
+#[derive(Debug)]
+pub struct Conn(pub(super) Engine);
+
+/// Which engine it is.
+pub(super) enum Engine {
+    Sqlite(Held<Sqlite>),
+    Postgres(Held<Postgres>),
+}
+
+/// Whose a connection is.
+pub(super) enum Held<Db: Database> {
+    Lent(PoolConnection<Db>),
+    Owned(Db::Connection),
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite(_) => "Sqlite",
+            Self::Postgres(_) => "Postgres",
+        })
+    }
+}
+
+impl<Db: Database> Deref for Held<Db> {
+    type Target = Db::Connection;
+
+    fn deref(&self) -> &Db::Connection {
+        match self {
+            Self::Lent(conn) => conn,
+            Self::Owned(conn) => conn,
+        }
+    }
+}
+
+impl<Db: Database> DerefMut for Held<Db> {
+    fn deref_mut(&mut self) -> &mut Db::Connection {
+        match self {
+            Self::Lent(conn) => conn,
+            Self::Owned(conn) => conn,
+        }
+    }
+}
+
+impl From<SqliteConnection> for Conn {
+    fn from(conn: SqliteConnection) -> Self {
+        Self(Engine::Sqlite(Held::Owned(conn)))
+    }
+}
+
+impl From<PgConnection> for Conn {
+    fn from(conn: PgConnection) -> Self {
+        Self(Engine::Postgres(Held::Owned(conn)))
+    }
+}
+
+impl Conn {
+    /// Brings the schema up to date.
+    pub(crate) async fn migrate(&mut self, migrations: &Migrator) -> Result<(), StoreError> {
+        match &mut self.0 {
+            Engine::Sqlite(conn) => migrations.run_direct(None, &mut **conn, false).await?,
+            Engine::Postgres(conn) => migrations.run_direct(None, &mut **conn, false).await?,
+        }
+        Ok(())
+    }
+
+    /// A transaction on this connection, whose reads all see one committed state.
+    pub async fn snapshot(&mut self) -> Result<InTx<&mut Self>, StoreError> {
+        InTx::begin(self, Begin::Snapshot).await
+    }
+
+    /// Ends an own connection in good order; one that was lent goes back.
+    pub(crate) async fn close(self) -> Result<(), StoreError> {
+        match self.0 {
+            Engine::Sqlite(Held::Owned(conn)) => conn.close().await?,
+            Engine::Postgres(Held::Owned(conn)) => conn.close().await?,
+            Engine::Sqlite(_) | Engine::Postgres(_) => {}
+        }
+        Ok(())
+    }
+}
+
+/// A connection that goes back to its pool when it is dropped.
+#[derive(Debug)]
+pub struct Lent(Conn);
+
+impl Deref for Lent {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        &self.0
+    }
+}
+
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut Conn {
+        &mut self.0
+    }
+}
+
+/// Connections to lend. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Pool(Pools);
+
+#[derive(Clone)]
+enum Pools {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+impl fmt::Debug for Pools {
+    /// Without the options, which hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite(_) => "Sqlite",
+            Self::Postgres(_) => "Postgres",
+        })
+    }
+}
+
+impl From<SqlitePool> for Pool {
+    fn from(pool: SqlitePool) -> Self {
+        Self(Pools::Sqlite(pool))
+    }
+}
+
+impl From<PgPool> for Pool {
+    fn from(pool: PgPool) -> Self {
+        Self(Pools::Postgres(pool))
+    }
+}
+
+/// How a transaction begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// It holds the lock under which one transaction at a time writes: what it reads, nobody changes until
+    /// it ends.
+    Write,
+    /// All that it reads is one committed state.
+    Snapshot,
+}
+
+impl Begin {
+    const fn on_sqlite(self) -> &'static str {
+        match self {
+            // A transaction that reads first and writes later could find that another has written between.
+            Self::Write => "BEGIN IMMEDIATE",
+            Self::Snapshot => "BEGIN DEFERRED",
+        }
+    }
+
+    const fn on_postgres(self) -> &'static str {
+        match self {
+            // In one round trip. The number says nothing; every process has the same.
+            Self::Write => "BEGIN; SELECT pg_advisory_xact_lock(7076457)",
+            Self::Snapshot => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        }
+    }
+}
+
+impl Pool {
+    /// A connection, once there is one to lend.
+    pub async fn acquire(&self) -> Result<Lent, StoreError> {
+        let engine = match &self.0 {
+            Pools::Sqlite(pool) => Engine::Sqlite(Held::Lent(pool.acquire().await?)),
+            Pools::Postgres(pool) => Engine::Postgres(Held::Lent(pool.acquire().await?)),
+        };
+        Ok(Lent(Conn(engine)))
+    }
+
+    /// A transaction on a connection of its own.
+    pub(crate) async fn begin(&self, how: Begin) -> Result<Tx, StoreError> {
+        InTx::begin(self.acquire().await?, how).await
+    }
+
+    /// Waits until every connection has come back, and closes them.
+    pub(crate) async fn close(&self) {
+        match &self.0 {
+            Pools::Sqlite(pool) => pool.close().await,
+            Pools::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+/// A transaction on a connection of its own.
+pub type Tx = InTx<Lent>;
+
+type SqliteManager = <Sqlite as Database>::TransactionManager;
+type PgManager = <Postgres as Database>::TransactionManager;
+
+/// A transaction on the connection `C`. Dropped without a commit, it leaves nothing behind.
+#[derive(Debug)]
+pub struct InTx<C: DerefMut<Target = Conn>> {
+    conn: C,
+    open: bool,
+}
+
+impl<C: DerefMut<Target = Conn>> Deref for InTx<C> {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        &self.conn
+    }
+}
+
+impl<C: DerefMut<Target = Conn>> DerefMut for InTx<C> {
+    fn deref_mut(&mut self) -> &mut Conn {
+        &mut self.conn
+    }
+}
+
+impl<C: DerefMut<Target = Conn>> InTx<C> {
+    async fn begin(mut conn: C, how: Begin) -> Result<Self, StoreError> {
+        match &mut conn.0 {
+            Engine::Sqlite(conn) => {
+                let begin = how.on_sqlite().into_sql_str();
+                SqliteManager::begin(conn, Some(begin)).await?;
+            }
+            Engine::Postgres(conn) => {
+                let begin = how.on_postgres().into_sql_str();
+                PgManager::begin(conn, Some(begin)).await?;
+            }
+        }
+        Ok(Self { conn, open: true })
+    }
+
+    pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
+        match &mut self.conn.0 {
+            Engine::Sqlite(conn) => SqliteManager::commit(conn).await?,
+            Engine::Postgres(conn) => PgManager::commit(conn).await?,
+        }
+        self.open = false;
+        Ok(())
+    }
+
+    /// Ends it, and leaves nothing behind.
+    pub async fn rollback(mut self) -> Result<(), StoreError> {
+        match &mut self.conn.0 {
+            Engine::Sqlite(conn) => SqliteManager::rollback(conn).await?,
+            Engine::Postgres(conn) => PgManager::rollback(conn).await?,
+        }
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl<C: DerefMut<Target = Conn>> Drop for InTx<C> {
+    fn drop(&mut self) {
+        if self.open {
+            match &mut self.conn.0 {
+                Engine::Sqlite(conn) => SqliteManager::start_rollback(conn),
+                Engine::Postgres(conn) => PgManager::start_rollback(conn),
+            }
+        }
+    }
+}

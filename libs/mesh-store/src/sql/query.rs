@@ -1,0 +1,187 @@
+//! What is a statement before it runs?
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use futures::stream::BoxStream;
+use sqlx::FromRow as _;
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+
+use super::row::Record;
+use super::{Conn, Row, Value};
+use crate::StoreError;
+
+/// A text and its values. `S` says what a row of the answer is read as.
+#[must_use = "a statement does nothing until it is run"]
+pub struct Query<S = Row> {
+    pub(super) text: Text,
+    pub(super) values: Vec<Value>,
+    pub(super) persistent: bool,
+    shape: PhantomData<fn() -> S>,
+}
+
+/// The text of a statement.
+#[derive(Debug)]
+pub(super) enum Text {
+    /// Written as it is, with `$1` and so on.
+    Fixed(&'static str),
+    /// Put together, with a `?` at each of `marks` where a value stands. SQLite looks up every numbered
+    /// value in the list of all of them, so that thousands take it seconds; PostgreSQL knows numbers only.
+    Built { text: String, marks: Vec<usize> },
+}
+
+/// A statement whose text is `text`.
+pub fn query(text: &'static str) -> Query {
+    Query::new(Text::Fixed(text), Vec::new())
+}
+
+/// The same whose rows are read as records, or as tuples.
+pub fn query_as<T: Record>(text: &'static str) -> Query<As<T>> {
+    query(text).shaped()
+}
+
+/// The same whose rows have one column.
+pub fn query_scalar<T>(text: &'static str) -> Query<Scalar<T>>
+where
+    (T,): Record,
+{
+    query(text).shaped()
+}
+
+impl<S> fmt::Debug for Query<S> {
+    /// Without the values, which may be somebody's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = &self.text;
+        f.debug_struct("Query")
+            .field("text", text)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Query {
+    pub(super) fn new(text: Text, values: Vec<Value>) -> Self {
+        Self {
+            text,
+            values,
+            persistent: true,
+            shape: PhantomData,
+        }
+    }
+}
+
+impl<S> Query<S> {
+    pub(super) fn shaped<T>(self) -> Query<T> {
+        Query {
+            text: self.text,
+            values: self.values,
+            persistent: self.persistent,
+            shape: PhantomData,
+        }
+    }
+
+    /// Binds the next value.
+    pub fn bind(mut self, value: impl Into<Value>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+
+    /// Whether the connection keeps the statement prepared, as it does unless told otherwise. A text that
+    /// depends on the number of rows would push out others.
+    pub fn persistent(mut self, persistent: bool) -> Self {
+        self.persistent = persistent;
+        self
+    }
+}
+
+impl Query {
+    /// Runs it, and says how many rows it wrote.
+    pub async fn execute(self, conn: &mut Conn) -> Result<u64, StoreError> {
+        super::run::execute(self, conn).await
+    }
+}
+
+impl<S: Shape> Query<S> {
+    /// Runs it, and gives all rows.
+    pub async fn fetch_all(self, conn: &mut Conn) -> Result<Vec<S::Output>, StoreError> {
+        super::run::fetch_all(self, conn).await
+    }
+
+    /// Runs it, and gives the first row if there is one.
+    pub async fn fetch_optional(self, conn: &mut Conn) -> Result<Option<S::Output>, StoreError> {
+        super::run::fetch_optional(self, conn).await
+    }
+
+    /// Runs it, and gives the first row, without which it has failed.
+    pub async fn fetch_one(self, conn: &mut Conn) -> Result<S::Output, StoreError> {
+        super::run::fetch_one(self, conn).await
+    }
+
+    /// Runs it, and gives the rows as they come.
+    pub fn fetch(self, conn: &mut Conn) -> BoxStream<'_, Result<S::Output, StoreError>> {
+        super::run::fetch(self, conn)
+    }
+}
+
+/// What a row is read as.
+pub trait Shape: 'static {
+    /// What comes of a row.
+    type Output: Send + Unpin + 'static;
+
+    /// Reads a row of SQLite's.
+    #[doc(hidden)]
+    fn of_sqlite(row: SqliteRow) -> Result<Self::Output, sqlx::Error>;
+
+    /// Reads a row of PostgreSQL's.
+    #[doc(hidden)]
+    fn of_postgres(row: PgRow) -> Result<Self::Output, sqlx::Error>;
+}
+
+/// The row itself.
+impl Shape for Row {
+    type Output = Self;
+
+    fn of_sqlite(row: SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(row.into())
+    }
+
+    fn of_postgres(row: PgRow) -> Result<Self, sqlx::Error> {
+        Ok(row.into())
+    }
+}
+
+/// A record, or a tuple of the columns in their order.
+#[derive(Debug)]
+pub struct As<T>(PhantomData<fn() -> T>);
+
+impl<T: Record> Shape for As<T> {
+    type Output = T;
+
+    fn of_sqlite(row: SqliteRow) -> Result<T, sqlx::Error> {
+        T::from_row(&row)
+    }
+
+    fn of_postgres(row: PgRow) -> Result<T, sqlx::Error> {
+        T::from_row(&row)
+    }
+}
+
+/// The only column.
+#[derive(Debug)]
+pub struct Scalar<T>(PhantomData<fn() -> T>);
+
+impl<T> Shape for Scalar<T>
+where
+    (T,): Record,
+    T: Send + Unpin + 'static,
+{
+    type Output = T;
+
+    fn of_sqlite(row: SqliteRow) -> Result<T, sqlx::Error> {
+        <(T,)>::from_row(&row).map(|(column,)| column)
+    }
+
+    fn of_postgres(row: PgRow) -> Result<T, sqlx::Error> {
+        <(T,)>::from_row(&row).map(|(column,)| column)
+    }
+}
