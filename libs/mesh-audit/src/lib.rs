@@ -197,12 +197,20 @@ impl Audit {
 }
 
 /// Where the audit database is if nobody says it: beside the service's own, so that `sqlite://x/y.db`
-/// has `sqlite://x/y-audit.db`.
+/// has `sqlite://x/y-audit.db`, and `postgres://host/y?sslmode=require` has `postgres://host/y-audit?sslmode=require`.
 #[must_use]
 pub fn beside(database: &Database) -> Database {
-    let bare = database.url.strip_suffix(".db").unwrap_or(&database.url);
+    let url = &database.url;
+    let url = if url.starts_with("sqlite:") {
+        let bare = url.strip_suffix(".db").unwrap_or(url);
+        format!("{bare}-audit.db")
+    } else {
+        let name = url.find('?').unwrap_or(url.len());
+        let (name, parameters) = url.split_at(name);
+        format!("{name}-audit{parameters}")
+    };
     Database {
-        url: format!("{bare}-audit.db"),
+        url,
         create: database.create,
     }
 }

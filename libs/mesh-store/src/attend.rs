@@ -17,12 +17,16 @@ use crate::guard::Guard;
 use crate::sql::{Begin, Conn, Pool, query_as, query_scalar};
 use crate::trouble::Trouble;
 use crate::witness::Identity;
-use crate::{StoreError, check, log};
+use crate::{Committed, StoreError, check, log};
 
 /// How often it looks.
 const BEAT: Duration = Duration::from_secs(1);
 /// How many looks there are to one write.
 const BEATS_PER_PULSE: u64 = 3;
+/// How soon after the last time, at the earliest, it looks for what others have committed.
+const SOONEST: Duration = Duration::from_millis(350);
+/// Up to so much later, so that replicas do not all ask at once. Half a second is the most in all.
+const SPREAD: Duration = Duration::from_millis(100);
 /// How long the end waits for the check of a table. A connection that still reads then leaves the
 /// `-wal` where it is, for the next start.
 const CHECK_PATIENCE: Duration = Duration::from_secs(2);
@@ -30,10 +34,12 @@ const CHECK_PATIENCE: Duration = Duration::from_secs(2);
 /// What is looked after.
 #[derive(Debug)]
 pub(crate) struct Attended {
-    pub(crate) path: PathBuf,
+    /// The file, if it is one.
+    pub(crate) file: Option<PathBuf>,
     pub(crate) writer: Pool,
     pub(crate) readers: Pool,
     pub(crate) guard: Arc<Guard>,
+    pub(crate) committed: Committed,
 }
 
 /// The task that looks after an open database.
@@ -79,11 +85,42 @@ impl Attended {
         };
         let checks = async {
             tokio::select! {
-                () = check::checks(&self.path, &self.guard, &stop) => {}
+                () = self.checks(&stop) => {}
                 () = too_late => {}
             }
         };
-        futures::join!(self.beats(&stop), checks);
+        futures::join!(self.beats(&stop), self.hears(&stop), checks);
+    }
+
+    /// Has the file checked. A server checks its own.
+    async fn checks(&self, stop: &CancellationToken) {
+        match &self.file {
+            Some(file) => check::checks(file, &self.guard, stop).await,
+            None => stop.cancelled().await,
+        }
+    }
+
+    /// Has those who wait for a log know what other processes have committed. A file has no others.
+    async fn hears(&self, stop: &CancellationToken) {
+        if self.file.is_some() {
+            return;
+        }
+        loop {
+            let pause = SOONEST + rand::random_range(Duration::ZERO..SPREAD);
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            if let Err(error) = self.hear().await {
+                tracing::debug!(%error, "the logs could not be looked at");
+            }
+        }
+    }
+
+    async fn hear(&self) -> Result<(), StoreError> {
+        let mut conn = self.readers.acquire().await?;
+        self.committed.refresh(&mut conn).await
     }
 
     async fn beats(&self, stop: &CancellationToken) {
@@ -130,7 +167,7 @@ impl Attended {
         let pulse = beat(&mut tx).await?;
         self.guard.before_commit()?;
         tx.commit().await?;
-        let noted = self.guard.recorder.beat(pulse);
+        let noted = self.guard.beside.beat(pulse);
         self.guard.note(noted);
         Ok(())
     }
@@ -143,13 +180,15 @@ impl Attended {
         let cursors = cursor::all(&mut conn).await?;
         drop(conn);
         let logs = heads.iter().map(Cursor::from).collect();
-        let noted = self.guard.recorder.looked(logs, cursors);
+        let noted = self.guard.beside.looked(logs, cursors);
         self.guard.note(noted);
         Ok(())
     }
 
     async fn sync(&self) {
-        let recorder = self.guard.recorder.clone();
+        let Some(recorder) = self.guard.beside.unsynced() else {
+            return;
+        };
         let synced = tokio::task::spawn_blocking(move || recorder.sync()).await;
         // A runtime that is shutting down runs nothing more.
         if let Ok(synced) = synced {

@@ -11,6 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mesh_types::{LogName, Sequence};
 use tokio::sync::watch;
 
+use crate::sql::Conn;
+use crate::{StoreError, log};
+
 /// The latest committed sequence of each log, as far as this process knows.
 #[derive(Debug, Clone, Default)]
 pub struct Committed(Arc<Mutex<HashMap<LogName, watch::Sender<Sequence>>>>);
@@ -39,6 +42,14 @@ impl Committed {
                 news
             });
         });
+    }
+
+    /// Reads the heads of all logs, and tells the waiting what others have committed.
+    pub(crate) async fn refresh(&self, conn: &mut Conn) -> Result<(), StoreError> {
+        for head in log::heads(conn, "").await? {
+            self.publish(&head.position.log, head.position.sequence);
+        }
+        Ok(())
     }
 
     fn with<T>(&self, log: &LogName, act: impl FnOnce(&watch::Sender<Sequence>) -> T) -> T {

@@ -1,18 +1,30 @@
 //! Which database is a service to open, and why is it refused?
 
+use std::fmt;
 use std::path::PathBuf;
 
 use mesh_types::{LogName, Sequence};
 
 /// The database of a service, as whoever starts it names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Database {
-    /// Where it is: `sqlite://PATH`.
+    /// Where it is: `sqlite://PATH` or `postgres://USER@HOST:PORT/DATABASE`. The second may hold a password.
     pub url: String,
     /// Whether a new one may be made if there is none and never was one. A service that was started
     /// before has one, and goes without this: a database that is missing is then refused, not replaced
     /// by an empty one.
     pub create: bool,
+}
+
+impl fmt::Debug for Database {
+    /// Without the URL, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.url.split_once(':').map_or("", |(scheme, _)| scheme);
+        f.debug_struct("Database")
+            .field("scheme", &scheme)
+            .field("create", &self.create)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Database {
@@ -130,6 +142,14 @@ pub enum Unfit {
     Occupied {
         /// The file.
         path: PathBuf,
+    },
+    /// The server, or what is on it, cannot promise what is needed, or is not the right one.
+    #[error("the database {database} is not opened: {what}")]
+    Server {
+        /// Its name and where it is, without a user and a password.
+        database: String,
+        /// What is the matter, and what to do.
+        what: String,
     },
     /// The witness cannot be read.
     #[error(

@@ -57,7 +57,9 @@ pub enum StoreError {
     #[error("the schema of the store does not fit this program")]
     Migration(#[source] Arc<MigrateError>),
     /// The URL names no engine that this program knows.
-    #[error("no storage engine for the URL scheme {scheme:?}: use sqlite://PATH")]
+    #[error(
+        "no storage engine for the URL scheme {scheme:?}: use sqlite://PATH or postgres://USER@HOST:PORT/DATABASE"
+    )]
     UnsupportedEngine {
         /// What stands before the first `:` of the URL; the rest may hold a password.
         scheme: String,
@@ -85,6 +87,9 @@ pub enum StoreError {
     /// The database must not be written to. Nothing was written; see [`Trouble`] for how long.
     #[error("nothing is written: {0}")]
     InTrouble(Trouble),
+    /// What was asked for is done with files only, and the database is on a server.
+    #[error("{0} where the database is on a server")]
+    NotOnServer(&'static str),
     /// Another process has opened the database file.
     #[error("the database file is in use by another process")]
     InUse,

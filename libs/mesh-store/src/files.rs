@@ -39,6 +39,11 @@ impl Files {
         ]))
     }
 
+    /// The name of the database.
+    pub(crate) fn database(&self) -> &Path {
+        &self.0[0].path
+    }
+
     /// Whether the name of the database still names the file that was opened.
     pub(crate) fn database_is_there(&self) -> bool {
         self.0[0].is_there()

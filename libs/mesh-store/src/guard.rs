@@ -1,33 +1,30 @@
-//! What stands between a transaction and the file?
+//! What stands between a transaction and the database?
 //!
 //! Before it begins and before it commits: is there trouble? After it has committed: did it reach the
-//! file that the next start will open, and how far did its logs come?
+//! place that the next start will open, and how far did its logs come?
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::StoreError;
+use crate::beside::Beside;
 use crate::condition::Gate;
 use crate::cursor::Cursor;
-use crate::files::Files;
 use crate::trouble::Trouble;
-use crate::witness::recorder::Recorder;
 
 /// Shared by all that writes into a database.
 #[derive(Debug)]
 pub(crate) struct Guard {
     pub(crate) gate: Gate,
-    pub(crate) recorder: Recorder,
-    pub(crate) files: Files,
+    pub(crate) beside: Beside,
     failures: AtomicU64,
 }
 
 impl Guard {
-    pub(crate) fn new(gate: Gate, recorder: Recorder, files: Files) -> Self {
+    pub(crate) fn new(gate: Gate, beside: Beside) -> Self {
         Self {
             gate,
-            recorder,
-            files,
+            beside,
             failures: AtomicU64::new(0),
         }
     }
@@ -39,7 +36,7 @@ impl Guard {
 
     /// Refuses a transaction that is about to commit if the database is in trouble.
     pub(crate) fn before_commit(&self) -> Result<(), StoreError> {
-        if !self.files.are_there() {
+        if !self.beside.is_there() {
             self.gate.raise(Trouble::FileGone);
         }
         self.gate.check()
@@ -51,9 +48,9 @@ impl Guard {
         &self,
         moved: impl IntoIterator<Item = Cursor>,
     ) -> Result<(), StoreError> {
-        let noted = self.recorder.committed(moved);
+        let noted = self.beside.committed(moved);
         self.note(noted);
-        if self.files.are_there() {
+        if self.beside.is_there() {
             return Ok(());
         }
         self.gate.raise(Trouble::FileGone);

@@ -17,6 +17,9 @@ pub(crate) const EVENTS: &str = "log_event";
 const HEAD_OF_LOG: &str =
     "SELECT epoch, sequence, hash, recorded_time, first_epoch FROM log_head WHERE log = $1";
 
+/// On SQLite a transaction that writes has the lock of the whole file from its beginning.
+const HEAD_OF_LOG_FOR_UPDATE: &str = "SELECT epoch, sequence, hash, recorded_time, first_epoch FROM log_head WHERE log = $1 FOR UPDATE";
+
 /// The end of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
@@ -236,14 +239,9 @@ pub(crate) async fn create(conn: &mut Conn, log: &LogName, epoch: Epoch) -> Resu
 
 /// The end of `log`, which nobody else can move until the transaction ends.
 pub(crate) async fn lock(conn: &mut Conn, log: &LogName) -> Result<Head, StoreError> {
-    // An update that changes nothing locks the row on every engine with the same text.
-    let row: Option<HeadRow> = query_as(
-        "UPDATE log_head SET sequence = sequence WHERE log = $1 \
-         RETURNING epoch, sequence, hash, recorded_time, first_epoch",
-    )
-    .bind(log.as_str())
-    .fetch_optional(conn)
-    .await?;
+    let text = conn.by_engine(HEAD_OF_LOG, HEAD_OF_LOG_FOR_UPDATE);
+    let head = query_as(text).bind(log.as_str());
+    let row: Option<HeadRow> = head.fetch_optional(conn).await?;
     let row = row.ok_or_else(|| StoreError::inconsistent(HEADS, "the log does not exist"))?;
     head_from_db(log, row)
 }

@@ -1,8 +1,11 @@
 //! Which database does a URL name, and is its schema the one that this program knows?
 
+mod file;
+mod server;
+
 use std::collections::HashSet;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,21 +15,20 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::ahead::ahead_of;
-use crate::attend::{Attendant, Attended, first_beat};
+use crate::attend::{Attendant, Attended};
 use crate::check::damage;
-use crate::condition::{Condition, Gate, tell_claim};
-use crate::examine::{Found, examine};
-use crate::files::Files;
+use crate::condition::Condition;
 use crate::guard::Guard;
 use crate::keeping::Keeper;
+use crate::postgres::Server;
 use crate::sql::{Begin, Conn, Pool, Tx};
-use crate::sqlite::{self, beside};
+use crate::sqlite;
 use crate::trouble::Trouble;
 use crate::tx::Times;
-use crate::witness::file::WitnessFile;
-use crate::witness::recorder::Recorder;
-use crate::witness::{Claim, Remembered};
-use crate::{Committed, Database, Seen, StoreError, Tokens, Unfit, WriteTx, cursor, log, seen};
+use crate::{Committed, Database, StoreError, Tokens, WriteTx};
+
+#[cfg(test)]
+pub(crate) use file::without_finished_wal;
 
 /// Versions below are the library's; a service numbers its migrations from here on.
 pub(crate) const FIRST_SERVICE_VERSION: i64 = 1000;
@@ -39,10 +41,9 @@ pub struct Store(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    path: PathBuf,
+    place: Place,
     writer: Pool,
     readers: Pool,
-    anchor: Mutex<Option<Conn>>,
     guard: Arc<Guard>,
     attendant: Attendant,
     committed: Committed,
@@ -50,14 +51,35 @@ struct Inner {
     keeper: Keeper,
     /// The latest time of a write transaction, in microseconds.
     latest: AtomicI64,
-    _lock: File,
+}
+
+/// Where an open database is, and what only such a place has.
+#[derive(Debug)]
+enum Place {
+    /// In a file, which is this process's alone.
+    File {
+        path: PathBuf,
+        /// Open as long as the database is: SQLite removes the `-wal` with its last connection.
+        anchor: Mutex<Option<Conn>>,
+        _lock: File,
+    },
+    /// On a server, which other processes use, too.
+    Server,
+}
+
+/// A database that was opened, with the schema that this program knows.
+struct Opened {
+    writer: Pool,
+    readers: Pool,
+    guard: Arc<Guard>,
+    place: Place,
 }
 
 impl Drop for Inner {
     /// Before the lock is given up: the witness belongs to whoever has it.
     fn drop(&mut self) {
         self.attendant.stop();
-        self.guard.recorder.stop();
+        self.guard.beside.stop();
     }
 }
 
@@ -75,42 +97,58 @@ impl Store {
     /// `cargo:rerun-if-changed=migrations` makes cargo notice a file that is added. A database with a
     /// migration that this program does not know, or knows differently, is refused unchanged:
     /// [`StoreError::Migration`].
+    ///
+    /// `postgres://USER@HOST:PORT/DATABASE` names a database on a server, which any number of processes may
+    /// have open; `?sslmode=verify-full` and the like say how TLS is used. A server that would lose what it
+    /// has acknowledged, or that can only be read, is refused: [`Unfit::Server`].
+    ///
+    /// [`Unfit::Server`]: crate::Unfit::Server
     pub async fn open(database: &Database, migrations: &Migrator) -> Result<Self, StoreError> {
         let migrations = merged(migrations)?;
-        let path = path(&database.url)?;
-        let lock = claim(&path, database.create)?;
-        let remembered = match examine(&path, database.create).await? {
-            Found::New => None,
-            Found::Database(remembered) => remembered,
+        let create = database.create;
+        let opened = match database.url.split_once(':') {
+            Some(("sqlite", rest)) => file::open(&sqlite::path(rest)?, create, &migrations).await?,
+            Some(("postgres" | "postgresql", _)) => {
+                server::open(&Server::of(&database.url)?, create, &migrations).await?
+            }
+            Some((scheme, _)) => {
+                let scheme = scheme.to_owned();
+                return Err(StoreError::UnsupportedEngine { scheme });
+            }
+            None => return Err(StoreError::Url("a URL begins with its scheme")),
         };
-        let remembered = remembered.map(|remembered| without_finished_wal(&path, *remembered));
-        let remembered = remembered.transpose()?;
-        let opened = sqlite::open(&path).await?;
-        let mut conn = opened.writer.acquire().await?;
-        conn.migrate(&migrations).await?;
+        Self::of(opened).await
+    }
+
+    async fn of(opened: Opened) -> Result<Self, StoreError> {
+        let Opened {
+            writer,
+            readers,
+            guard,
+            place,
+        } = opened;
+        let mut conn = writer.acquire().await?;
         let tokens = Tokens::load(&mut conn).await?;
         let keeper = Keeper::load(&mut conn).await?;
-        let claims = remembered.map_or_else(Vec::new, |remembered| remembered.claims);
-        let guard = Arc::new(guard(&mut conn, &path, claims).await?);
         drop(conn);
+        let committed = Committed::default();
         let attendant = Attendant::start(Attended {
-            path: path.clone(),
-            writer: opened.writer.clone(),
-            readers: opened.readers.clone(),
+            file: place.file().cloned(),
+            writer: writer.clone(),
+            readers: readers.clone(),
             guard: Arc::clone(&guard),
+            committed: committed.clone(),
         });
         let store = Self(Arc::new(Inner {
-            path,
-            writer: opened.writer,
-            readers: opened.readers,
-            anchor: Mutex::new(Some(opened.anchor)),
+            place,
+            writer,
+            readers,
             guard,
             attendant,
-            committed: Committed::default(),
+            committed,
             tokens,
             keeper,
             latest: AtomicI64::new(i64::MIN),
-            _lock: lock,
         }));
         store.refresh().await?;
         Ok(store)
@@ -200,7 +238,10 @@ impl Store {
     /// Looks at all of the database file now, table by table until `stop` is cancelled: whether it is whole.
     /// What is found stops all writing.
     pub async fn check_file(&self, stop: &CancellationToken) -> Result<bool, StoreError> {
-        match damage(&self.0.path, stop).await? {
+        let Some(file) = self.0.place.file() else {
+            return Err(StoreError::NotOnServer("no file of a database is checked"));
+        };
+        match damage(file, stop).await? {
             None => Ok(true),
             Some(damage) => {
                 tracing::error!(damage, "the database file was checked and is damaged");
@@ -219,11 +260,7 @@ impl Store {
     /// Reads all heads and wakes those who wait for what other replicas have committed.
     pub async fn refresh(&self) -> Result<(), StoreError> {
         let mut conn = self.0.readers.acquire().await?;
-        for head in log::heads(&mut conn, "").await? {
-            let position = head.position;
-            self.0.committed.publish(&position.log, position.sequence);
-        }
-        Ok(())
+        self.0.committed.refresh(&mut conn).await
     }
 
     /// Makes and checks page tokens; all replicas on one database share their secret.
@@ -235,91 +272,30 @@ impl Store {
     /// Waits until every connection has come back, closes them, and has the last word of the witness
     /// on the disk. The file stays locked until the last clone of the store is gone.
     pub async fn close(&self) {
-        let Inner { path, guard, .. } = &*self.0;
         self.0.attendant.ended().await;
-        let anchor = self.0.anchor.lock();
-        let anchor = anchor.unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(anchor) = anchor
-            && let Err(error) = anchor.close().await
-        {
-            tracing::warn!(%error, "a connection to the database did not end well");
+        if let Place::File { anchor, .. } = &self.0.place {
+            let anchor = anchor.lock();
+            let anchor = anchor.unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(anchor) = anchor
+                && let Err(error) = anchor.close().await
+            {
+                tracing::warn!(%error, "a connection to the database did not end well");
+            }
         }
         self.0.readers.close().await;
         self.0.writer.close().await;
-        // The last connection has taken all of the -wal into the file and removed it.
-        let whole = guard.files.database_is_there() && !beside(path, "-wal").exists();
-        guard.note(guard.recorder.close(whole));
+        let guard = &self.0.guard;
+        guard.note(guard.beside.close());
     }
 }
 
-fn path(url: &str) -> Result<PathBuf, StoreError> {
-    match url.split_once(':') {
-        Some(("sqlite", rest)) => sqlite::path(rest),
-        Some((scheme, _)) => Err(StoreError::UnsupportedEngine {
-            scheme: scheme.to_owned(),
-        }),
-        None => Err(StoreError::Url("a URL begins with its scheme")),
-    }
-}
-
-/// Locks the database at `path`. Without leave to make one nothing is made beside nothing.
-fn claim(path: &Path, create: bool) -> Result<File, StoreError> {
-    if create {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-    } else if !path.parent().is_none_or(Path::is_dir) && path.parent() != Some(Path::new("")) {
-        let path = path.to_owned();
-        return Err(Unfit::Missing { path }.into());
-    }
-    sqlite::lock(path)
-}
-
-/// What watches over the database at `path`, which `conn` has open. `before` are the claims that nobody had
-/// answered.
-async fn guard(conn: &mut Conn, path: &Path, before: Vec<Claim>) -> Result<Guard, StoreError> {
-    let (identity, pulse) = first_beat(conn).await?;
-    let gate = Gate::default();
-    let mut claims = Vec::new();
-    for claim in before {
-        if seen::judge(conn, &claim.seen).await? == Seen::WentBack {
-            tell_claim(&claim.seen.position, &claim.by);
-            gate.raise(Trouble::WentBack {
-                log: claim.seen.position.log.clone(),
-            });
-            claims.push(claim);
+impl Place {
+    const fn file(&self) -> Option<&PathBuf> {
+        match self {
+            Self::File { path, .. } => Some(path),
+            Self::Server => None,
         }
     }
-    let heads = log::heads(conn, "").await?;
-    let logs = heads
-        .iter()
-        .map(|head| (head.position.log.clone(), head.into()));
-    let remembered = Remembered {
-        identity,
-        pulse,
-        wal: None,
-        logs: logs.collect(),
-        cursors: cursor::all(conn).await?,
-        claims,
-    };
-    let recorder = Recorder::start(path, remembered)?;
-    Ok(Guard::new(gate, recorder, Files::of(path)?))
-}
-
-/// Forgets how much of a `-wal` was acknowledged that is gone or empty: all of it is in the database, and
-/// the next one has salts that are drawn anew.
-pub(crate) fn without_finished_wal(
-    path: &Path,
-    mut remembered: Remembered,
-) -> Result<Remembered, StoreError> {
-    let left = beside(path, "-wal").metadata();
-    if remembered.wal.is_some() && left.is_ok_and(|wal| wal.len() > 0) {
-        return Ok(remembered);
-    }
-    if remembered.wal.take().is_some() {
-        WitnessFile::open(path, &remembered)?.turn().sync_all()?;
-    }
-    Ok(remembered)
 }
 
 /// One set out of the library's migrations and the service's, so that one check and one table

@@ -33,6 +33,7 @@ mod attacks;
 mod cut_off;
 mod disputes;
 mod full_disk;
+mod postgres;
 
 mod suite {
     crate::conformance!(super::fresh);
@@ -75,7 +76,7 @@ async fn a_database_remembers_as_many_logs_as_there_are() -> Checked {
 #[tokio::test]
 async fn urls_that_name_no_file_are_refused() {
     for (url, expected) in [
-        ("postgres://user:secret@host/db", "\"postgres\""),
+        ("postgres://user:secret@host", "DATABASE"),
         ("mysql://host/db", "\"mysql\""),
         ("store.db", "scheme"),
         ("sqlite://", "names a file"),

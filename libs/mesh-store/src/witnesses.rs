@@ -29,7 +29,7 @@ impl Store {
             log: seen.position.log.clone(),
         });
         let (seen, by) = (seen.clone(), by.to_owned());
-        let noted = guard.recorder.claim(Claim { seen, by });
+        let noted = guard.beside.claim(Claim { seen, by });
         guard.note(noted);
     }
 }

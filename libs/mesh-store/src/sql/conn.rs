@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
@@ -12,6 +13,7 @@ use sqlx::{
 use sqlx_core::transaction::TransactionManager;
 
 use crate::StoreError;
+use crate::postgres::by_octets;
 
 /// One connection, wherever it comes from.
 #[derive(Debug)]
@@ -71,11 +73,26 @@ impl From<PgConnection> for Conn {
 }
 
 impl Conn {
+    /// The text for the engine of this connection, where one alone does not do.
+    pub(crate) const fn by_engine(
+        &self,
+        sqlite: &'static str,
+        postgres: &'static str,
+    ) -> &'static str {
+        match &self.0 {
+            Engine::Sqlite(_) => sqlite,
+            Engine::Postgres(_) => postgres,
+        }
+    }
+
     /// Brings the schema up to date.
     pub(crate) async fn migrate(&mut self, migrations: &Migrator) -> Result<(), StoreError> {
         match &mut self.0 {
             Engine::Sqlite(conn) => migrations.run_direct(None, &mut **conn, false).await?,
-            Engine::Postgres(conn) => migrations.run_direct(None, &mut **conn, false).await?,
+            Engine::Postgres(conn) => {
+                let migrations = by_octets(migrations);
+                migrations.run_direct(None, &mut **conn, false).await?;
+            }
         }
         Ok(())
     }
@@ -179,7 +196,12 @@ impl Pool {
     pub async fn acquire(&self) -> Result<Lent, StoreError> {
         let engine = match &self.0 {
             Pools::Sqlite(pool) => Engine::Sqlite(Held::Lent(pool.acquire().await?)),
-            Pools::Postgres(pool) => Engine::Postgres(Held::Lent(pool.acquire().await?)),
+            Pools::Postgres(pool) => {
+                let lent = pool.acquire().await;
+                Engine::Postgres(Held::Lent(
+                    lent.map_err(|error| no_connection(pool, error))?,
+                ))
+            }
         };
         Ok(Lent(Conn(engine)))
     }
@@ -195,6 +217,17 @@ impl Pool {
             Pools::Sqlite(pool) => pool.close().await,
             Pools::Postgres(pool) => pool.close().await,
         }
+    }
+}
+
+/// Nobody has a connection while the server cannot be reached: that none came in time says so then, and else
+/// that all were in use.
+fn no_connection(pool: &PgPool, error: sqlx::Error) -> StoreError {
+    match error {
+        sqlx::Error::PoolTimedOut if pool.size() == 0 => {
+            StoreError::Unavailable(Arc::new(sqlx::Error::PoolTimedOut))
+        }
+        error => error.into(),
     }
 }
 

@@ -1,0 +1,100 @@
+//! What remembers a database beside it, and what could go away under it?
+//!
+//! A file has a witness, and names that may come to mean another file. A server has neither: who remembers
+//! its logs are those who follow them, and what becomes of its files is the server's business.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use crate::cursor::Cursor;
+use crate::files::Files;
+use crate::sqlite::beside;
+use crate::witness::Claim;
+use crate::witness::recorder::Recorder;
+
+/// What there is beside an open database.
+#[derive(Debug)]
+pub(crate) enum Beside {
+    /// Of a file.
+    File {
+        /// Writes the witness.
+        recorder: Recorder,
+        /// The names of the files that are open.
+        files: Files,
+    },
+    /// Nothing, of a database on a server.
+    Server,
+}
+
+impl Beside {
+    /// Whether what is written reaches the place that the next start will open.
+    pub(crate) fn is_there(&self) -> bool {
+        match self {
+            Self::File { files, .. } => files.are_there(),
+            Self::Server => true,
+        }
+    }
+
+    /// Notes a commit: where the logs that it moved stand now.
+    pub(crate) fn committed(&self, moved: impl IntoIterator<Item = Cursor>) -> io::Result<()> {
+        match self {
+            Self::File { recorder, .. } => recorder.committed(moved),
+            Self::Server => Ok(()),
+        }
+    }
+
+    /// Notes the pulse.
+    pub(crate) fn beat(&self, pulse: i64) -> io::Result<()> {
+        match self {
+            Self::File { recorder, .. } => recorder.beat(pulse),
+            Self::Server => Ok(()),
+        }
+    }
+
+    /// Notes what a look at the database found: its logs and where its followers stand.
+    pub(crate) fn looked(
+        &self,
+        logs: Vec<Cursor>,
+        cursors: BTreeMap<String, Cursor>,
+    ) -> io::Result<()> {
+        match self {
+            Self::File { recorder, .. } => recorder.looked(logs, cursors),
+            Self::Server => Ok(()),
+        }
+    }
+
+    /// Notes that somebody says that a log went back. On a server they say it again after a new start.
+    pub(crate) fn claim(&self, claim: Claim) -> io::Result<()> {
+        match self {
+            Self::File { recorder, .. } => recorder.claim(claim),
+            Self::Server => Ok(()),
+        }
+    }
+
+    /// What must be waited for until it is on the disk, apart from the writes.
+    pub(crate) fn unsynced(&self) -> Option<Recorder> {
+        match self {
+            Self::File { recorder, .. } => Some(recorder.clone()),
+            Self::Server => None,
+        }
+    }
+
+    /// The database was closed in good order.
+    pub(crate) fn close(&self) -> io::Result<()> {
+        match self {
+            Self::File { recorder, files } => {
+                // The last connection has taken all of the -wal into the file and removed it.
+                let left = beside(files.database(), "-wal").exists();
+                recorder.close(files.database_is_there() && !left)
+            }
+            Self::Server => Ok(()),
+        }
+    }
+
+    /// Nothing is written from now on.
+    pub(crate) fn stop(&self) {
+        if let Self::File { recorder, .. } = self {
+            recorder.stop();
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! How is a database on a PostgreSQL server opened, and which one is refused?
+//!
+//! What is acknowledged must be on the server's disk, and text must sort by its octets as it does on SQLite. A
+//! database that cannot promise that is refused as it stands, before anything in it is changed.
+
+use std::fmt;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqlSafeStr as _};
+
+use crate::StoreError;
+use crate::database::Unfit;
+use crate::sql::Pool;
+
+/// What may stand behind the `?` of a URL. One that is not known would be left out without a word: a
+/// mistyped `sslmode` would give up TLS.
+const PARAMETERS: [&str; 6] = [
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "host",
+    "application_name",
+];
+/// The oldest server whose promises are known: 15, as its number is written.
+const OLDEST: i32 = 150_000;
+
+/// How long a connection is waited for.
+const ACQUIRE: Duration = Duration::from_secs(5);
+/// How long the lock of the writers, or of a row, is waited for.
+const LOCK: &str = "5s";
+/// How long a statement may take. Reads are pages, writes are batches.
+const STATEMENT: &str = "30s";
+/// How long a transaction may do nothing: a process that hangs gives up its locks.
+const IDLE: &str = "30s";
+/// Reads of one process at a time.
+const READERS: u32 = 8;
+/// A connection that was not used for so long is asked first whether it is still there.
+const RESTED: Duration = Duration::from_secs(2);
+
+/// An open database.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) writer: Pool,
+    pub(crate) readers: Pool,
+}
+
+/// Where a database is, as a URL says. Its text names no user and no password.
+pub(crate) struct Server {
+    options: PgConnectOptions,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Server({self})")
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options = &self.options;
+        write!(f, "{}", options.get_database().unwrap_or_default())?;
+        match options.get_socket() {
+            Some(folder) => write!(f, " at {}:{}", folder.display(), options.get_port()),
+            None => write!(f, " at {}:{}", options.get_host(), options.get_port()),
+        }
+    }
+}
+
+impl Server {
+    /// The one that `url` names.
+    pub(crate) fn of(url: &str) -> Result<Self, StoreError> {
+        const FORM: StoreError =
+            StoreError::Url("postgres://USER@HOST:PORT/DATABASE, with ?sslmode=… if need be");
+        let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters);
+        let known = |parameter: &str| {
+            let name = parameter.split_once('=').map_or("", |(name, _)| name);
+            PARAMETERS.contains(&name)
+        };
+        if !parameters.is_empty() && !parameters.split('&').all(known) {
+            return Err(StoreError::Url(
+                "of a postgres:// URL these parameters are known: sslmode, sslrootcert, sslcert, \
+                 sslkey, host, application_name",
+            ));
+        }
+        // What the parser says may repeat the URL, and the password in it.
+        let options = PgConnectOptions::from_str(url).map_err(|_| FORM)?;
+        if options.get_database().is_none_or(str::is_empty) {
+            return Err(FORM);
+        }
+        let options = match options.get_application_name() {
+            None => options.application_name("mp169"),
+            Some(_) => options,
+        };
+        Ok(Self { options })
+    }
+
+    /// Opens the database and brings its schema up to date. Without the leave to `create` one, a database
+    /// without tables is refused.
+    pub(crate) async fn open(
+        &self,
+        create: bool,
+        migrations: &Migrator,
+    ) -> Result<Opened, StoreError> {
+        // Without limits: another replica may be bringing the schema up to date, and that may take long.
+        let mut conn = self.options.clone().connect().await?;
+        let prepared = self.prepare(&mut conn, create, migrations).await;
+        // Whatever it holds is given up with it.
+        conn.close().await.ok();
+        prepared?;
+        let limits = [
+            ("statement_timeout", STATEMENT),
+            ("lock_timeout", LOCK),
+            ("idle_in_transaction_session_timeout", IDLE),
+        ];
+        let options = self.options.clone().options(limits);
+        let pool = |connections| {
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE)
+                .test_before_acquire(false)
+                .before_acquire(|conn, known| {
+                    Box::pin(async move {
+                        if known.idle_for >= RESTED {
+                            conn.ping().await?;
+                        }
+                        Ok(true)
+                    })
+                })
+        };
+        let writer = pool(1).connect_lazy_with(options.clone());
+        let reading = options.options([("default_transaction_read_only", "on")]);
+        let readers = pool(READERS).connect_lazy_with(reading);
+        Ok(Opened {
+            writer: writer.into(),
+            readers: readers.into(),
+        })
+    }
+
+    async fn prepare(
+        &self,
+        conn: &mut PgConnection,
+        create: bool,
+        migrations: &Migrator,
+    ) -> Result<(), StoreError> {
+        self.promises(conn).await?;
+        let there: bool = sqlx::query_scalar("SELECT to_regclass('log_head') IS NOT NULL")
+            .fetch_one(&mut *conn)
+            .await?;
+        if !there && !create {
+            return Err(self.unfit(
+                "it holds nothing: name the right one, or restore a backup; if there never was anything \
+                 in it, start with --create",
+            ));
+        }
+        by_octets(migrations)
+            .run_direct(None, &mut *conn, false)
+            .await?;
+        let other: Option<String> = sqlx::query_scalar(
+            "SELECT a.attrelid::regclass || '.' || a.attname FROM pg_attribute AS a \
+             JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_collation AS l ON l.oid = a.attcollation \
+             WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace \
+             AND a.attnum > 0 AND NOT a.attisdropped AND c.relname <> '_sqlx_migrations' \
+             AND l.collname <> 'C' LIMIT 1",
+        )
+        .fetch_optional(conn)
+        .await?;
+        match other {
+            None => Ok(()),
+            Some(column) => Err(self.unfit(&format!("{column} does not sort by octets"))),
+        }
+    }
+
+    /// Whether what the server acknowledges is on its disk.
+    async fn promises(&self, conn: &mut PgConnection) -> Result<(), StoreError> {
+        type Promises = (i32, bool, String, String, String);
+        let (version, standby, fsync, commit, encoding): Promises = sqlx::query_as(
+            "SELECT current_setting('server_version_num')::integer, pg_is_in_recovery(), \
+             current_setting('fsync'), current_setting('synchronous_commit'), \
+             current_setting('server_encoding')",
+        )
+        .fetch_one(conn)
+        .await?;
+        if version < OLDEST {
+            let version = version / 10_000;
+            return Err(self.unfit(&format!(
+                "the server is PostgreSQL {version}, and 15 is needed"
+            )));
+        }
+        if standby {
+            return Err(
+                self.unfit("the server is a standby and can only be read: name the primary")
+            );
+        }
+        if fsync != "on" {
+            return Err(self.unfit("fsync is off: what is acknowledged could be lost"));
+        }
+        if commit == "off" {
+            return Err(self.unfit("synchronous_commit is off: what is acknowledged could be lost"));
+        }
+        if encoding != "UTF8" {
+            return Err(self.unfit(&format!("its encoding is {encoding}, and UTF8 is needed")));
+        }
+        Ok(())
+    }
+
+    fn unfit(&self, what: &str) -> StoreError {
+        Unfit::Server {
+            database: self.to_string(),
+            what: what.to_owned(),
+        }
+        .into()
+    }
+}
+
+/// The same migrations with text that sorts by its octets. They keep the checksums of what is written in
+/// the files.
+pub(crate) fn by_octets(migrations: &Migrator) -> Migrator {
+    let sorted = migrations.iter().map(|migration| Migration {
+        sql: AssertSqlSafe(text_by_octets(migration.sql.as_str())).into_sql_str(),
+        ..migration.clone()
+    });
+    Migrator::with_migrations(sorted.collect())
+}
+
+/// `sql` with `TEXT COLLATE "C"` for each type `TEXT`, which is written in capitals. Comments stay as they are.
+fn text_by_octets(sql: &str) -> String {
+    let part = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let mut sorted = String::with_capacity(sql.len() + 1024);
+    for line in sql.split_inclusive('\n') {
+        let comment = line.find("--").unwrap_or(line.len());
+        let (code, comment) = line.split_at(comment);
+        for word in code.split_inclusive(|character| !part(character)) {
+            let name = word.trim_end_matches(|character| !part(character));
+            sorted.push_str(name);
+            if name == "TEXT" {
+                sorted.push_str(" COLLATE \"C\"");
+            }
+            sorted.push_str(&word[name.len()..]);
+        }
+        sorted.push_str(comment);
+    }
+    sorted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_type_of_a_column_is_changed() {
+        let sql = "CREATE TABLE a ( -- TEXT stays TEXT\n  b TEXT NOT NULL,\n  text_c TEXT, TEXTS BYTEA\n);";
+        let sorted = "CREATE TABLE a ( -- TEXT stays TEXT\n  b TEXT COLLATE \"C\" NOT NULL,\n  \
+                      text_c TEXT COLLATE \"C\", TEXTS BYTEA\n);";
+        assert_eq!(text_by_octets(sql), sorted);
+    }
+
+    #[test]
+    fn a_url_is_told_without_its_user_and_password() {
+        let server = Server::of("postgres://clerk:secret@db.example:5433/flags?sslmode=require");
+        let server = server.unwrap();
+        assert_eq!(server.to_string(), "flags at db.example:5433");
+        assert_eq!(format!("{server:?}"), "Server(flags at db.example:5433)");
+    }
+
+    #[test]
+    fn a_url_that_could_be_misread_is_refused() {
+        for url in [
+            "postgres://host",
+            "postgres://host/",
+            "postgres://clerk:secret@host:port/flags",
+            "postgres://clerk:secret@host/flags?sslmod=verify-full",
+            "postgres://clerk:secret@host/flags?sslmode=surely",
+            "postgres://host/flags?sslmode",
+        ] {
+            let error = Server::of(url).unwrap_err();
+            let said = format!("{error} {error:?}");
+            assert!(matches!(error, StoreError::Url(_)), "{said}");
+            assert!(!said.contains("secret"), "{said}");
+        }
+    }
+}

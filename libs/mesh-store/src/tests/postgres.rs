@@ -1,0 +1,171 @@
+//! The conformance suite on PostgreSQL, and what only a server has: other clients, settings and time-outs.
+
+use std::error::Error as _;
+
+use mesh_testkit::postgres::{Server, database as on_server};
+
+use super::no_migrations;
+use crate::conformance::{Checked, Database};
+use crate::{Store, StoreError, Unfit};
+
+fn fresh() -> Option<Database> {
+    let database = on_server()?;
+    Some(Database {
+        url: database.url(),
+        keep: Box::new(database),
+    })
+}
+
+mod suite {
+    crate::conformance!(super::fresh);
+}
+
+async fn refused(url: &str, create: bool) -> String {
+    let url = url.to_owned();
+    let opened = Store::open(&crate::Database { url, create }, &no_migrations()).await;
+    match opened {
+        Err(StoreError::Unfit(unfit @ Unfit::Server { .. })) => unfit.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What would lose an acknowledged write is refused in one line that says why, and nothing is changed.
+#[tokio::test]
+async fn a_server_that_does_not_keep_its_word_is_refused_unchanged() {
+    for (setting, expected) in [
+        ("fsync = off", "fsync is off"),
+        ("synchronous_commit = off", "synchronous_commit is off"),
+    ] {
+        let Some(server) = Server::with(setting) else {
+            return;
+        };
+        let database = server.database();
+        let said = refused(&database.url(), true).await;
+        assert!(said.contains(expected), "{said}");
+        assert!(!said.contains(server.password()), "{said}");
+        assert!(!said.contains('\n'), "{said}");
+        assert_eq!(
+            database.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"),
+            "0"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_standby_is_refused() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let database = server.database();
+    let standby = server.standby();
+    let url = format!("{}/{}", standby.url(), database.name());
+    let name = database.name();
+    let there = format!("SELECT count(*) FROM pg_database WHERE datname = '{name}'");
+    mesh_testkit::wait_until("the standby has the database", async || {
+        let count = standby.sql(&there);
+        if count == "1" { Ok(()) } else { Err(count) }
+    })
+    .await;
+    let said = refused(&url, true).await;
+    assert!(said.contains("standby"), "{said}");
+}
+
+/// Without the leave to make one, nothing is made in a database that holds nothing.
+#[tokio::test]
+async fn an_empty_database_is_refused_without_leave() {
+    let Some(database) = on_server() else {
+        return;
+    };
+    let said = refused(&database.url(), false).await;
+    assert!(said.contains("--create"), "{said}");
+    assert_eq!(
+        database.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"),
+        "0"
+    );
+}
+
+#[tokio::test]
+async fn an_encoding_that_does_not_hold_every_text_is_refused() {
+    let Some(database) = on_server() else {
+        return;
+    };
+    let server = database.server();
+    let name = format!("{}_latin", database.name());
+    server.sql(&format!(
+        "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'"
+    ));
+    let said = refused(&format!("{}/{name}", server.url()), true).await;
+    assert!(said.contains("LATIN1"), "{said}");
+    server.sql(&format!("DROP DATABASE {name} WITH (FORCE)"));
+}
+
+/// Nothing that is said of a failure holds the password.
+#[tokio::test]
+async fn a_password_is_never_told() {
+    let Some(database) = on_server() else {
+        return;
+    };
+    let wrong = database
+        .url()
+        .replace(database.server().password(), "s3cret-word");
+    for url in [
+        wrong.clone(),
+        wrong.replace("/test_", "/nothing_"),
+        wrong.replace("postgres:s3cret", "nobody:s3cret"),
+        "postgres://u:s3cret-word@127.0.0.1:1/x".to_owned(),
+    ] {
+        let named = crate::Database::existing_or_new(&url);
+        assert!(!format!("{named:?}").contains("s3cret"));
+        let error = Store::open(&named, &no_migrations()).await.unwrap_err();
+        let mut told = format!("{error} {error:?}");
+        let mut source = error.source();
+        while let Some(error) = source {
+            told += &format!(" {error} {error:?}");
+            source = error.source();
+        }
+        assert!(!told.contains("s3cret"), "{told}");
+    }
+}
+
+/// Text sorts by its octets whatever the database's own order is.
+#[tokio::test]
+async fn every_text_sorts_by_octets() -> Checked {
+    let Some(database) = on_server() else {
+        return Ok(());
+    };
+    let named = crate::Database::existing_or_new(database.url());
+    let store = Store::open(&named, &no_migrations()).await?;
+    let other = "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'public' \
+                 AND data_type = 'text' AND table_name <> '_sqlx_migrations' \
+                 AND collation_name IS DISTINCT FROM 'C'";
+    assert_eq!(database.sql(other), "0");
+    store.close().await;
+    drop(store);
+    // Somebody has made a table otherwise: keys would come in another order than they are asked for.
+    database.sql("ALTER TABLE cursor ALTER COLUMN follower TYPE text COLLATE \"default\"");
+    let said = refused(&database.url(), false).await;
+    assert!(said.contains("cursor.follower"), "{said}");
+    Ok(())
+}
+
+/// Replicas start at once on an empty database.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_start_together() -> Checked {
+    let Some(database) = on_server() else {
+        return Ok(());
+    };
+    let named = crate::Database::existing_or_new(database.url());
+    let migrations = no_migrations();
+    let starts = (0..4).map(|_| Store::open(&named, &migrations));
+    let stores = futures::future::try_join_all(starts).await?;
+    let scope = crate::Scope {
+        rpc: "List",
+        caller: "A",
+        filter: &[1; 32],
+    };
+    let token = stores[0].tokens().seal(&scope, b"key");
+    for store in &stores {
+        assert_eq!(store.tokens().open(&scope, &token)?, b"key");
+    }
+    Ok(())
+}
