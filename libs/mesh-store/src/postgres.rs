@@ -98,6 +98,12 @@ impl Server {
         Ok(Self { options })
     }
 
+    /// A connection of its own, without what a service is sure of.
+    #[cfg(any(test, feature = "conformance"))]
+    pub(crate) async fn connect(&self) -> Result<crate::sql::Conn, StoreError> {
+        Ok(self.options.clone().connect().await?.into())
+    }
+
     /// Opens the database and brings its schema up to date. Without the leave to `create` one, a database
     /// without tables is refused.
     pub(crate) async fn open(

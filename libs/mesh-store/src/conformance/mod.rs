@@ -16,6 +16,12 @@ mod writing;
 use std::any::Any;
 use std::error::Error;
 
+use sqlx::Connection as _;
+
+use crate::StoreError;
+use crate::postgres::Server;
+use crate::sql::{Conn, QueryBuilder};
+
 pub use disputes::what_somebody_disputes_lasts_until_the_log_has_it;
 pub use idempotency::{
     a_request_is_answered_once, a_store_remembers_thousands_of_requests,
@@ -63,6 +69,21 @@ impl Database {
     pub fn with_leave(&self) -> crate::Database {
         crate::Database::existing_or_new(&self.url)
     }
+}
+
+/// A connection to the database at `url` behind its service's back.
+pub async fn behind(url: &str) -> Result<Conn, StoreError> {
+    if url.starts_with("sqlite:") {
+        Ok(sqlx::SqliteConnection::connect(url).await?.into())
+    } else {
+        Server::of(url)?.connect().await
+    }
+}
+
+/// Carries out a statement that a test has put together, and says how many rows it wrote.
+pub async fn carry_out(conn: &mut Conn, statement: &str) -> Result<u64, StoreError> {
+    let statement = QueryBuilder::new(statement).build();
+    statement.persistent(false).execute(conn).await
 }
 
 impl std::fmt::Debug for Database {

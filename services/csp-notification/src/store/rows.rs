@@ -63,7 +63,7 @@ pub(super) struct ResyncRow {
 
 type SubscriptionColumns = (String, i64, i64, Option<i64>, Option<i64>);
 type ResyncColumns = (i64, i64, i64, String, i64, i64, i64);
-pub(super) type ReducedColumns = (String, String, i64, i64, i32, String, String, i64);
+pub(super) type ReducedColumns = (String, String, i64, i64, i64, String, String, i64);
 
 pub(super) async fn subscription(
     conn: &mut Conn,
@@ -365,7 +365,9 @@ pub(super) fn reduced_from_db(columns: ReducedColumns) -> Result<ReducedRow, Sto
         csp: parsed(REDUCED, &csp)?,
         device: parsed(REDUCED, &device)?,
         known: Reduced {
-            device_type,
+            device_type: device_type
+                .try_into()
+                .map_err(|_| StoreError::inconsistent(REDUCED, "a device type is out of range"))?,
             covered: covered.collect::<Result<_, _>>()?,
             hub: parsed(REDUCED, &hub)?,
             since: Timestamp::from_micros(since),

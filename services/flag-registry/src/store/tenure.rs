@@ -102,7 +102,7 @@ impl Tenures {
 }
 
 /// Whether a Device's entry that stands, `to_sequence` $2, is of a supplier whose tenure lasts.
-pub(super) const IS_HELD: &str = "SELECT 1 FROM flag_entry \
+pub(super) const IS_HELD: &str = "SELECT CAST(1 AS BIGINT) FROM flag_entry \
      JOIN followed_tenure ON followed_tenure.device = flag_entry.device \
      WHERE flag_entry.device = $1 AND flag_entry.to_sequence = $2 AND flag_entry.supplier = $3 \
      AND followed_tenure.until > $4";

@@ -1,6 +1,6 @@
 //! What must the store of flags do on every engine?
 //!
-//! An engine is plugged in by one line: `suite!` and a function that makes an empty database.
+//! An engine is plugged in by a line of `suite!` and a function that makes an empty database.
 
 mod cases;
 mod quotas;
@@ -11,19 +11,28 @@ mod world;
 
 use mesh_store::conformance::Database;
 
-/// Makes a test out of every case, for the engine whose empty databases `$fresh` makes.
+/// Makes a test out of every case, for each engine.
 macro_rules! suite {
-    ($fresh:path, $cases:ident; $($case:ident)*) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-            async fn $case() {
-                $cases::$case(&$fresh()).await;
-            }
-        )*
+    ($($cases:ident: $($case:ident)*;)*) => {
+        suite!(@engine sqlite; $($($cases $case)*)*);
+        suite!(@engine postgres; $($($cases $case)*)*);
+    };
+    (@engine $engine:ident; $($cases:ident $case:ident)*) => {
+        mod $engine {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $case() {
+                    if let Some(database) = super::$engine() {
+                        super::$cases::$case(&database).await;
+                    }
+                }
+            )*
+        }
     };
 }
 
-suite!(sqlite, cases;
+suite! {
+    cases:
     commands_of_a_batch_see_each_other
     every_version_is_the_fold_of_the_log_so_far
     what_held_is_read_from_the_events_up_to_a_position
@@ -41,32 +50,37 @@ suite!(sqlite, cases;
     thousands_of_events_fit_in_a_batch
     one_prompt_is_written_however_often_it_is_told
     a_role_alone_writes_nothing_but_prompts
-);
-
-suite!(sqlite, quotas;
+    ;
+    quotas:
     no_two_writers_take_the_last_one
     a_loop_keeps_nobody_from_what_is_needed
     what_was_spent_survives_and_comes_back
     a_clock_that_was_wrong_holds_no_quota_up
     a_used_up_quota_changes_no_answer
-);
-
-suite!(sqlite, state;
+    ;
+    state:
     an_untouched_database_is_what_its_log_says
     a_flag_that_vanished_is_found
     a_flag_that_was_lifted_behind_the_back_is_found
     every_column_counts
     a_row_that_no_event_made_is_found
-);
+    ;
+    secrecy: what_is_followed_is_found_with_the_same_work;
+    statements: a_batch_takes_as_many_statements_as_one_change;
+}
 
-suite!(sqlite, statements; a_batch_takes_as_many_statements_as_one_change);
-
-suite!(sqlite, secrecy; what_is_followed_is_found_with_the_same_work);
-
-fn sqlite() -> Database {
+fn sqlite() -> Option<Database> {
     let folder = mesh_testkit::temp_dir();
-    Database {
+    Some(Database {
         url: format!("sqlite://{}", folder.path().join("flags.db").display()),
         keep: Box::new(folder),
-    }
+    })
+}
+
+fn postgres() -> Option<Database> {
+    let database = mesh_testkit::postgres::database()?;
+    Some(Database {
+        url: database.url(),
+        keep: Box::new(database),
+    })
 }

@@ -98,8 +98,10 @@ macro_rules! suite {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $case() -> $crate::store::conformance::Checked {
-                    let database = $fresh();
-                    $crate::store::conformance::$case(&database).await
+                    match $fresh() {
+                        Some(database) => $crate::store::conformance::$case(&database).await,
+                        None => Ok(()),
+                    }
                 }
             )*
         }

@@ -25,8 +25,8 @@ const PAGE: i64 = 2_000;
 
 /// Rows are only ever added, so that their numbers are in the order in which they were. (A `VACUUM`, which
 /// could give them others, would need the file for itself.)
-const COUNTED: &str = "SELECT rowid AS number, party_id, variant, request_time, origin, result \
-     FROM outcome WHERE rowid > $1 ORDER BY rowid LIMIT $2";
+const COUNTED: &str = "SELECT number, party_id, variant, request_time, origin, result \
+     FROM outcome WHERE number > $1 ORDER BY number LIMIT $2";
 
 /// Each with whether another one of its flag begins within it, and whether the flag held that covers it.
 const HELD: &str = "SELECT device_id, start_time, source_id, end_time, \

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use mesh_store::sql::{Conn, QueryBuilder, query};
+use mesh_store::sql::{Conn, QueryBuilder, query, query_scalar};
 use mesh_store::{MAX_BINDS, StoreError, insert_rows};
 use mesh_types::Timestamp;
 
@@ -30,6 +30,7 @@ struct Row {
     key: Key,
     content: Content,
     exceptable: bool,
+    number: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -50,6 +51,8 @@ pub(super) struct Ledger {
     outside: HashSet<String>,
     rows: Vec<Row>,
     tally: BTreeMap<TallyKey, i64>,
+    /// How many outcomes there are, which is the number of the last one.
+    total: i64,
 }
 
 impl Ledger {
@@ -61,11 +64,13 @@ impl Ledger {
     ) -> Result<Self, StoreError> {
         let recordings: Vec<&Recording> = recordings.flatten().collect();
         let keys: Vec<Key> = recordings.iter().map(|one| key(one)).collect();
-        let mut known = HashMap::new();
+        let (mut known, mut total) = (HashMap::new(), 0_i64);
         if !keys.is_empty() {
-            query("UPDATE outcome_total SET outcomes = outcomes WHERE id = 1")
-                .execute(&mut *conn)
-                .await?;
+            total = query_scalar(
+                "UPDATE outcome_total SET outcomes = outcomes WHERE id = 1 RETURNING outcomes",
+            )
+            .fetch_one(&mut *conn)
+            .await?;
         }
         for chunk in keys.chunks(MAX_BINDS / 2) {
             let mut query = QueryBuilder::new(
@@ -89,6 +94,7 @@ impl Ledger {
             outside: smets1_among(conn, &recordings).await?,
             rows: Vec::new(),
             tally: BTreeMap::new(),
+            total,
         })
     }
 
@@ -114,10 +120,12 @@ impl Ledger {
         );
         *self.tally.entry(tally_key).or_default() += 1;
         self.known.insert(key.clone(), content.clone());
+        self.total += 1;
         self.rows.push(Row {
             key,
             content,
             exceptable: exceptable(recording.outcome.class),
+            number: self.total,
         });
         Disposition::Recorded
     }
@@ -130,9 +138,9 @@ impl Ledger {
         insert_rows(
             conn,
             "INSERT INTO outcome (producer, outcome_id, party_id, device_id, variant, \
-             message_class, exceptable, request_time, result, origin, recorded_time)",
+             message_class, exceptable, request_time, result, origin, recorded_time, number)",
             &self.rows,
-            11,
+            12,
             "",
             |mut values, row| {
                 values
@@ -146,7 +154,8 @@ impl Ledger {
                     .push_bind(row.content.request_time)
                     .push_bind(row.content.result)
                     .push_bind(row.content.origin)
-                    .push_bind(now.micros());
+                    .push_bind(now.micros())
+                    .push_bind(row.number);
             },
         )
         .await?;

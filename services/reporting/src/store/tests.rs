@@ -1,4 +1,4 @@
-//! The conformance suite on SQLite, and what its planner does with a large month.
+//! The conformance suite on each engine, and what its planner does with a large month.
 
 use mesh_store::sql::QueryBuilder;
 
@@ -15,8 +15,30 @@ fn fresh() -> Database {
     }
 }
 
-mod suite {
-    super::super::conformance::suite!(super::fresh);
+fn sqlite() -> Option<Database> {
+    Some(fresh())
+}
+
+fn postgres() -> Option<Database> {
+    let database = mesh_testkit::postgres::database()?;
+    Some(Database {
+        url: database.url(),
+        keep: Box::new(database),
+    })
+}
+
+mod on_sqlite {
+    super::super::conformance::suite!(super::sqlite);
+}
+
+mod on_postgres {
+    super::super::conformance::suite!(super::postgres);
+}
+
+/// Each change needs a database of its own, which is a file.
+#[tokio::test]
+async fn what_changes_behind_the_back_is_found() -> Checked {
+    super::conformance::state::what_changes_behind_the_back_is_found(&fresh()).await
 }
 
 /// The cost of a report must grow with what is flagged and not with all outcomes: no part of it

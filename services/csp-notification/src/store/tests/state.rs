@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use mesh_store::conformance::{behind, carry_out};
 use mesh_store::fold::{self, Difference, Folding, Unlike};
 use mesh_store::{CURRENT, Trouble};
 use sqlx::Connection as _;
@@ -125,9 +126,8 @@ pub(super) async fn more_rows_than_a_page_holds_are_compared(fresh: Fresh) {
     tell(&fixture, 0..1_200, 0xC1, SET).await;
     assert_eq!(compared(&fixture).await, (1_201, vec![]));
     let last = "DELETE FROM reduced_device WHERE from_sequence = 1200";
-    let mut conn = sqlx::SqliteConnection::connect(&fixture.url).await.unwrap();
-    sqlx::query(last).execute(&mut conn).await.unwrap();
-    conn.close().await.unwrap();
+    let mut conn = behind(&fixture.url).await.unwrap();
+    carry_out(&mut conn, last).await.unwrap();
     let (fit, differences) = compared(&fixture).await;
     assert_eq!((fit, differences.len()), (1_200, 1));
     assert_eq!(differences[0].unlike, Unlike::Missing);
@@ -247,11 +247,12 @@ async fn is_found(fresh: Fresh, statement: &str, expected: &Difference) {
     let fixture = Fixture::open(fresh).await;
     history(&fixture).await;
     assert_eq!(compared(&fixture).await.1, []);
-    let mut conn = sqlx::SqliteConnection::connect(&fixture.url).await.unwrap();
-    let done = sqlx::query(sqlx::AssertSqlSafe(statement.to_owned()));
-    let done = done.execute(&mut conn).await.unwrap();
-    assert_eq!(done.rows_affected(), 1, "{statement}");
-    conn.close().await.unwrap();
+    let mut conn = behind(&fixture.url).await.unwrap();
+    assert_eq!(
+        carry_out(&mut conn, statement).await.unwrap(),
+        1,
+        "{statement}"
+    );
     let (_, found) = compared(&fixture).await;
     assert!(found.contains(expected), "{statement}: {found:?}");
     let trouble = fixture.store.condition().borrow().trouble().cloned();

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use mesh_store::conformance::Database;
+use mesh_store::conformance::{Database, behind, carry_out};
 use mesh_store::cursor::Advance;
 use mesh_store::fold::{self, Difference, Folded, Unlike};
 use mesh_store::{CURRENT, Trouble};
-use sqlx::Connection as _;
 
 use super::world::{World, authority, command, cursor, moved};
 use crate::store::EntryFolding;
@@ -44,12 +43,9 @@ async fn compared(world: &World) -> Folded {
 async fn after(database: &Database, statement: &str) -> Vec<Difference> {
     let world = World::open(database).await;
     history(&world).await;
-    let mut conn = sqlx::SqliteConnection::connect(&database.url)
-        .await
-        .unwrap();
-    let done = sqlx::query(sqlx::AssertSqlSafe(statement.to_owned()));
-    let done = done.execute(&mut conn).await.unwrap();
-    assert_eq!(done.rows_affected(), 1, "{statement}");
+    let mut conn = behind(&database.url).await.unwrap();
+    let done = carry_out(&mut conn, statement).await.unwrap();
+    assert_eq!(done, 1, "{statement}");
     let mut condition = world.store.database().condition();
     let folded = compared(&world).await;
     assert_eq!((folded.log.as_str(), folded.up_to), ("flags", 7));
@@ -89,7 +85,7 @@ pub(super) async fn a_flag_that_vanished_is_found(database: &Database) {
 
 pub(super) async fn a_flag_that_was_lifted_behind_the_back_is_found(database: &Database) {
     let statement = format!(
-        "UPDATE flag_entry SET flagged = 0 WHERE device = '{ESME}' AND to_sequence = {CURRENT}"
+        "UPDATE flag_entry SET flagged = FALSE WHERE device = '{ESME}' AND to_sequence = {CURRENT}"
     );
     let found = after(database, &statement).await;
     assert_eq!(found, [difference(6, Unlike::Column("flagged"))]);
@@ -98,9 +94,7 @@ pub(super) async fn a_flag_that_was_lifted_behind_the_back_is_found(database: &D
 pub(super) async fn every_column_counts(database: &Database) {
     let world = World::open(database).await;
     history(&world).await;
-    let mut conn = sqlx::SqliteConnection::connect(&database.url)
-        .await
-        .unwrap();
+    let mut conn = behind(&database.url).await.unwrap();
     for (column, value) in [
         ("meter", "'GSME'"),
         ("covered", "'00-DB-12-34-56-78-90-FF'"),
@@ -122,14 +116,12 @@ pub(super) async fn every_column_counts(database: &Database) {
         let restore = "INSERT INTO flag_entry SELECT * FROM kept".to_owned();
         let forget = "DROP TABLE kept".to_owned();
         for statement in [kept, spoil] {
-            let done = sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut conn);
-            done.await.unwrap();
+            carry_out(&mut conn, &statement).await.unwrap();
         }
         let found = compared(&world).await.differences;
         assert_eq!(found, [difference(6, Unlike::Column(column))]);
         for statement in [remove, restore, forget] {
-            let done = sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut conn);
-            done.await.unwrap();
+            carry_out(&mut conn, &statement).await.unwrap();
         }
     }
     assert!(compared(&world).await.is_sound());

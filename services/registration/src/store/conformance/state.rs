@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use mesh_store::conformance::{behind, carry_out};
 use mesh_store::fold::{self, Difference, Unlike};
 use mesh_store::{CURRENT, StoreError, Trouble};
 use mesh_types::Mpxn;
-use sqlx::Connection as _;
 
 use super::world::{World, device, id, mpan, put, registered, withdrawal};
 use super::{Checked, Database};
@@ -98,11 +98,6 @@ pub(in crate::store) async fn any_history_leaves_rows_as_its_log_has_them(
     Ok(())
 }
 
-async fn do_behind(file: &mut sqlx::SqliteConnection, statement: &str) -> Result<u64, sqlx::Error> {
-    let statement = sqlx::query(sqlx::AssertSqlSafe(statement.to_owned()));
-    Ok(statement.execute(file).await?.rows_affected())
-}
-
 pub(in crate::store) async fn what_changes_behind_the_back_is_found(
     database: &Database,
 ) -> Checked {
@@ -116,7 +111,7 @@ pub(in crate::store) async fn what_changes_behind_the_back_is_found(
     world.change(point, "B", Some(2_000)).await?;
     world.withdraw(point, "B", 2_000).await?;
     assert_eq!(differences(&world).await?, []);
-    let mut file = sqlx::SqliteConnection::connect(&database.url).await?;
+    let mut file = behind(&database.url).await?;
     let meter = id(1).to_string();
     let standing = format!("to_sequence = {CURRENT}");
     let cases = [
@@ -160,8 +155,8 @@ pub(in crate::store) async fn what_changes_behind_the_back_is_found(
     for (table, row, change, column) in cases {
         let kept =
             format!("CREATE TEMP TABLE kept AS SELECT rowid AS place, * FROM {table} WHERE {row}");
-        do_behind(&mut file, &kept).await?;
-        let changed = do_behind(
+        carry_out(&mut file, &kept).await?;
+        let changed = carry_out(
             &mut file,
             &format!("UPDATE {table} SET {change} WHERE {row}"),
         )
@@ -175,7 +170,7 @@ pub(in crate::store) async fn what_changes_behind_the_back_is_found(
             named.is_some_and(|found| found.table == table),
             "{change}: {found:?}"
         );
-        do_behind(
+        carry_out(
             &mut file,
             &format!("DELETE FROM {table} WHERE rowid = (SELECT place FROM kept)"),
         )
@@ -187,20 +182,20 @@ pub(in crate::store) async fn what_changes_behind_the_back_is_found(
             Some(Unlike::Missing),
             "{table}"
         );
-        do_behind(&mut file, "ALTER TABLE kept DROP COLUMN place").await?;
-        do_behind(
+        carry_out(&mut file, "ALTER TABLE kept DROP COLUMN place").await?;
+        carry_out(
             &mut file,
             &format!("INSERT INTO {table} SELECT * FROM kept"),
         )
         .await?;
-        do_behind(&mut file, "DROP TABLE kept").await?;
+        carry_out(&mut file, "DROP TABLE kept").await?;
         assert_eq!(differences(&world).await?, [], "{table}");
     }
     let another = format!(
         "INSERT INTO registration SELECT 'none', from_sequence, to_sequence, '1000000000008', party_id, \
          start_time, end_time FROM registration WHERE {standing}"
     );
-    do_behind(&mut file, &another).await?;
+    carry_out(&mut file, &another).await?;
     let found = differences(&world).await?;
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!((&*found[0].key, found[0].unlike), ("none", Unlike::Surplus));
