@@ -50,20 +50,30 @@ pub struct ProcessSettings {
 }
 
 /// The settings of a service that keeps a database.
-#[derive(Debug, Clone, Args)]
+#[derive(Clone, Args)]
 pub struct DatabaseSettings {
-    /// The database: `sqlite://PATH`. It must be there, unless --create is given.
-    #[arg(long, env = "MP169_DATABASE_URL")]
+    /// The database: `sqlite://PATH`, or `postgres://USER@HOST:PORT/DATABASE` with `?sslmode=verify-full` for TLS. It
+    /// must be there, unless --create is given; a database on a server must be there, and may be empty then.
+    #[arg(long, env = "MP169_DATABASE_URL", hide_env_values = true)]
     pub database_url: String,
     /// The database of the audit, which is the record of all calls. Beside the other, with `-audit`
     /// before its ending, if not given.
-    #[arg(long, env = "MP169_AUDIT_DATABASE_URL")]
+    #[arg(long, env = "MP169_AUDIT_DATABASE_URL", hide_env_values = true)]
     pub audit_database_url: Option<String>,
     /// Make both databases if there are none and never were: for the first start of a service. Later it
     /// changes nothing: a database that went missing is refused all the same, because the file
     /// PATH.witness remembers it.
     #[arg(long, env = "MP169_CREATE")]
     pub create: bool,
+}
+
+impl std::fmt::Debug for DatabaseSettings {
+    /// Without the URLs, which may hold passwords.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DatabaseSettings")
+            .field("create", &self.create)
+            .finish_non_exhaustive()
+    }
 }
 
 impl DatabaseSettings {

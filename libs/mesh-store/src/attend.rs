@@ -216,5 +216,5 @@ pub(crate) async fn first_beat(conn: &mut Conn) -> Result<(Identity, i64), Store
 async fn beat(conn: &mut Conn) -> Result<i64, StoreError> {
     let pulse =
         query_scalar("UPDATE database_identity SET pulse = pulse + 1 WHERE id = 1 RETURNING pulse");
-    Ok(pulse.fetch_one(conn).await?)
+    pulse.fetch_one(conn).await
 }

@@ -182,7 +182,7 @@ impl OfflineFile {
     /// The events of all logs, in the order in which they were appended.
     pub fn events(&mut self) -> BoxStream<'_, Result<OfflineEvent, StoreError>> {
         let rows = query_as(EVENTS).fetch(&mut self.conn);
-        Box::pin(rows.map_ok(event).map_err(StoreError::from))
+        Box::pin(rows.map_ok(event))
     }
 
     /// Checks every log from its first event to its head. `seen` hears of each event.
@@ -236,8 +236,7 @@ impl OfflineFile {
         }
         let found = query_scalar("PRAGMA integrity_check(1)")
             .fetch_one(&mut self.conn)
-            .await
-            .map_err(StoreError::from);
+            .await;
         match found {
             Ok(found) => Ok(Some(found).filter(|found| found != "ok")),
             Err(StoreError::Inconsistent { what, .. }) => Ok(Some(what.into_owned())),

@@ -250,7 +250,6 @@ async fn page(
 ) -> Result<Vec<StoredEvent>, StoreError> {
     let conn: &mut Conn = &mut *readers.acquire().await?;
     log::scan(conn, log, after, PAGE)
-        .map_err(StoreError::from)
         .and_then(async |row| log::event_from_db(row))
         .try_collect()
         .await

@@ -185,7 +185,7 @@ impl<R: FollowResponse> Reader<R> {
             let room = self.room().await?;
             let (mut events, mut more) = {
                 let readers = self.feed.store.readers();
-                let mut conn = readers.acquire().await.map_err(StoreError::from)?;
+                let mut conn = readers.acquire().await?;
                 log::read_page(&mut conn, &self.feed.log, at.sequence, PAGE).await?
             };
             // Read after the events: the notice before one of them is there by now.

@@ -206,7 +206,7 @@ async fn set_event(tx: &mut WriteTx, sequence: Sequence, event: &[u8]) -> Checke
 async fn change(world: &World, statements: &[&'static str]) -> Checked {
     let mut tx = world.store.begin_write(Timestamp::from_micros(1)).await?;
     for statement in statements {
-        query(*statement).execute(tx.conn()).await?;
+        query(statement).execute(tx.conn()).await?;
     }
     tx.commit().await?;
     Ok(())

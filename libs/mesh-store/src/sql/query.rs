@@ -27,7 +27,8 @@ pub(super) enum Text {
     /// Written as it is, with `$1` and so on.
     Fixed(&'static str),
     /// Put together, with a `?` at each of `marks` where a value stands. SQLite looks up every numbered
-    /// value in the list of all of them, so that thousands take it seconds; PostgreSQL knows numbers only.
+    /// value in the list of all of them, in a time that grows with the square of their number; PostgreSQL knows
+    /// numbers only.
     Built { text: String, marks: Vec<usize> },
 }
 

@@ -49,7 +49,7 @@ async fn an_accepted_loss_answers_what_is_disputed() -> Checked {
     let mut conn = store.readers().acquire().await?;
     assert_eq!(dispute::of(&mut conn, &north).await?, None);
     let kept: i64 = query_scalar("SELECT COUNT(*) FROM log_dispute")
-        .fetch_one(&mut *conn)
+        .fetch_one(&mut conn)
         .await?;
     assert_eq!(kept, 0);
     Ok(())

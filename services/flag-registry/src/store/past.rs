@@ -40,7 +40,7 @@ impl FlagStore {
             }
             query.push(") ORDER BY flag_entry.device, flag_entry.from_sequence");
             let query = query.build_query_scalar().persistent(false);
-            let mut events = query.fetch(&mut *conn);
+            let mut events = query.fetch(&mut conn);
             while let Some(event) = events.try_next().await? {
                 let event: Vec<u8> = event;
                 let (device, told) = read(&event).ok_or_else(|| {

@@ -101,7 +101,7 @@ impl FlagStore {
         query.push(" ORDER BY device LIMIT ");
         query.push_bind(i64::from(limit));
         let mut conn = self.database().readers().acquire().await?;
-        let rows: Vec<EntryRow> = query.build_query_as().fetch_all(&mut *conn).await?;
+        let rows: Vec<EntryRow> = query.build_query_as().fetch_all(&mut conn).await?;
         rows.into_iter().map(EntryRow::read).collect()
     }
 
@@ -128,7 +128,7 @@ impl FlagStore {
         .bind(device.to_string())
         .bind(sequence_to_db(last))
         .bind(i64::from(limit) + 1)
-        .fetch_all(&mut *conn)
+        .fetch_all(&mut conn)
         .await?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
@@ -162,7 +162,7 @@ impl FlagStore {
             .bind(CURRENT)
             .bind(party.as_str())
             .bind(now.micros())
-            .fetch_optional(&mut *conn)
+            .fetch_optional(&mut conn)
             .await?;
         Ok(found.is_some())
     }

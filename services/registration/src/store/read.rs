@@ -368,7 +368,7 @@ async fn due_among(
     }
     query.push(")");
     let rows = query.build_query_as().persistent(false);
-    Ok(rows.fetch_all(conn).await?)
+    rows.fetch_all(conn).await
 }
 
 /// The next instant at which something takes effect.

@@ -3,8 +3,6 @@
 //! The rules are those by which the writer decides; only what is known comes from a read, and what
 //! the rows would change is kept here and not written.
 
-use mesh_store::StoreError;
-
 use super::Inventory;
 use super::command::{Needs, Outcome, Row};
 use super::known::Known;
@@ -46,7 +44,7 @@ impl Rehearsal {
         rows.iter().for_each(|row| row.note(&mut needs));
         let mut snapshot = self.inventory.store().snapshot().await?;
         self.known.learn(&mut snapshot, needs).await?;
-        snapshot.rollback().await.map_err(StoreError::from)?;
+        snapshot.rollback().await?;
         Ok(rows.into_iter().map(|row| self.judge_one(row)).collect())
     }
 

@@ -151,10 +151,10 @@ impl Tallies {
         let tallies: Vec<TallyRow> = query_as(
             "SELECT month, party_id, variant, origin, result, outcomes FROM outcome_tally",
         )
-        .fetch_all(&mut *snapshot)
+        .fetch_all(&mut snapshot)
         .await?;
         let total: Option<i64> = query_scalar("SELECT outcomes FROM outcome_total WHERE id = 1")
-            .fetch_optional(&mut *snapshot)
+            .fetch_optional(&mut snapshot)
             .await?;
         snapshot.rollback().await?;
         self.compare(tallies, total)?;

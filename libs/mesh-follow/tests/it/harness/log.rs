@@ -63,7 +63,7 @@ impl TestLog {
         let mut conn = self.store.readers().acquire().await.unwrap();
         query("VACUUM INTO $1")
             .bind(folder.path().join("copy.db").display().to_string())
-            .execute(&mut *conn)
+            .execute(&mut conn)
             .await
             .unwrap();
         if !change.is_empty() {
@@ -259,7 +259,7 @@ async fn rows(
     .bind(after)
     .bind(sequence_to_db(at))
     .bind(limit)
-    .fetch_all(&mut *conn)
+    .fetch_all(&mut conn)
     .await?;
     Ok(rows)
 }
