@@ -36,7 +36,7 @@ async fn a_server_that_does_not_keep_its_word_is_refused_unchanged() {
         ("fsync = off", "fsync is off"),
         ("synchronous_commit = off", "synchronous_commit is off"),
     ] {
-        let Some(server) = Server::with(setting) else {
+        let Some(server) = Server::start_in(&std::env::temp_dir(), setting) else {
             return;
         };
         let database = server.database();

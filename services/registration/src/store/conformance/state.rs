@@ -153,8 +153,7 @@ pub(in crate::store) async fn what_changes_behind_the_back_is_found(
         ),
     ];
     for (table, row, change, column) in cases {
-        let kept =
-            format!("CREATE TEMP TABLE kept AS SELECT rowid AS place, * FROM {table} WHERE {row}");
+        let kept = format!("CREATE TEMP TABLE kept AS SELECT * FROM {table} WHERE {row}");
         carry_out(&mut file, &kept).await?;
         let changed = carry_out(
             &mut file,
@@ -172,7 +171,10 @@ pub(in crate::store) async fn what_changes_behind_the_back_is_found(
         );
         carry_out(
             &mut file,
-            &format!("DELETE FROM {table} WHERE rowid = (SELECT place FROM kept)"),
+            &format!(
+                "DELETE FROM {table} WHERE ({table}_id, from_sequence) = \
+                 (SELECT {table}_id, from_sequence FROM kept)"
+            ),
         )
         .await?;
         let missing = differences(&world).await?;
@@ -182,7 +184,6 @@ pub(in crate::store) async fn what_changes_behind_the_back_is_found(
             Some(Unlike::Missing),
             "{table}"
         );
-        carry_out(&mut file, "ALTER TABLE kept DROP COLUMN place").await?;
         carry_out(
             &mut file,
             &format!("INSERT INTO {table} SELECT * FROM kept"),
