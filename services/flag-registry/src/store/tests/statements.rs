@@ -13,7 +13,7 @@ use crate::tests::fixtures::{NOW, add, at};
 
 /// Between BEGIN and COMMIT, which are one more each: four that lock and read, and five that write.
 const OF_A_TRANSACTION: [&str; 9] = [
-    "UPDATE log_head SET sequence …",
+    "SELECT epoch, sequence, hash, …",
     "SELECT party, rpc, request_id, …",
     "SELECT log, epoch, sequence, …",
     "SELECT device, from_sequence, meter, …",
@@ -43,7 +43,9 @@ pub(super) async fn a_batch_takes_as_many_statements_as_one_change(database: &Da
         for answer in answers.unwrap() {
             assert!(answer.is_ok(), "{answer:?}");
         }
-        let taken: Vec<&str> = taken.iter().map(|taken| taken.summary.as_str()).collect();
+        let taken = taken.iter().map(|taken| taken.summary.as_str());
+        // Only PostgreSQL's driver tells of this one.
+        let taken: Vec<&str> = taken.filter(|taken| *taken != "COMMIT").collect();
         assert_eq!(taken, OF_A_TRANSACTION);
     }
     world.close().await;
