@@ -7,13 +7,13 @@ use std::fmt;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::migrate::{Migration, Migrator};
+use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqlSafeStr as _};
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::StoreError;
 use crate::database::Unfit;
-use crate::sql::Pool;
+use crate::sql::{Pool, by_octets};
 
 /// What may stand behind the `?` of a URL. One that is not known would be left out without a word: a
 /// mistyped `sslmode` would give up TLS.
@@ -222,47 +222,9 @@ impl Server {
     }
 }
 
-/// The same migrations with text that sorts by its octets. They keep the checksums of what is written in
-/// the files.
-pub(crate) fn by_octets(migrations: &Migrator) -> Migrator {
-    let sorted = migrations.iter().map(|migration| Migration {
-        sql: AssertSqlSafe(text_by_octets(migration.sql.as_str())).into_sql_str(),
-        ..migration.clone()
-    });
-    Migrator::with_migrations(sorted.collect())
-}
-
-/// `sql` with `TEXT COLLATE "C"` for each type `TEXT`, which is written in capitals. Comments stay as they are.
-fn text_by_octets(sql: &str) -> String {
-    let part = |character: char| character.is_ascii_alphanumeric() || character == '_';
-    let mut sorted = String::with_capacity(sql.len() + 1024);
-    for line in sql.split_inclusive('\n') {
-        let comment = line.find("--").unwrap_or(line.len());
-        let (code, comment) = line.split_at(comment);
-        for word in code.split_inclusive(|character| !part(character)) {
-            let name = word.trim_end_matches(|character| !part(character));
-            sorted.push_str(name);
-            if name == "TEXT" {
-                sorted.push_str(" COLLATE \"C\"");
-            }
-            sorted.push_str(&word[name.len()..]);
-        }
-        sorted.push_str(comment);
-    }
-    sorted
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_type_of_a_column_is_changed() {
-        let sql = "CREATE TABLE a ( -- TEXT stays TEXT\n  b TEXT NOT NULL,\n  text_c TEXT, TEXTS BYTEA\n);";
-        let sorted = "CREATE TABLE a ( -- TEXT stays TEXT\n  b TEXT COLLATE \"C\" NOT NULL,\n  \
-                      text_c TEXT COLLATE \"C\", TEXTS BYTEA\n);";
-        assert_eq!(text_by_octets(sql), sorted);
-    }
 
     #[test]
     fn a_url_is_told_without_its_user_and_password() {

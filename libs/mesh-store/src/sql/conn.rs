@@ -12,8 +12,8 @@ use sqlx::{
 };
 use sqlx_core::transaction::TransactionManager;
 
+use super::octets::by_octets;
 use crate::StoreError;
-use crate::postgres::by_octets;
 
 /// One connection, wherever it comes from.
 #[derive(Debug)]

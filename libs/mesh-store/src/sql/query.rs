@@ -3,14 +3,12 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use futures::stream::BoxStream;
 use sqlx::FromRow as _;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
 use super::row::Record;
-use super::{Conn, Row, Value};
-use crate::StoreError;
+use super::{Row, Value};
 
 /// A text and its values. `S` says what a row of the answer is read as.
 #[must_use = "a statement does nothing until it is run"]
@@ -92,35 +90,6 @@ impl<S> Query<S> {
     pub fn persistent(mut self, persistent: bool) -> Self {
         self.persistent = persistent;
         self
-    }
-}
-
-impl Query {
-    /// Runs it, and says how many rows it wrote.
-    pub async fn execute(self, conn: &mut Conn) -> Result<u64, StoreError> {
-        super::run::execute(self, conn).await
-    }
-}
-
-impl<S: Shape> Query<S> {
-    /// Runs it, and gives all rows.
-    pub async fn fetch_all(self, conn: &mut Conn) -> Result<Vec<S::Output>, StoreError> {
-        super::run::fetch_all(self, conn).await
-    }
-
-    /// Runs it, and gives the first row if there is one.
-    pub async fn fetch_optional(self, conn: &mut Conn) -> Result<Option<S::Output>, StoreError> {
-        super::run::fetch_optional(self, conn).await
-    }
-
-    /// Runs it, and gives the first row, without which it has failed.
-    pub async fn fetch_one(self, conn: &mut Conn) -> Result<S::Output, StoreError> {
-        super::run::fetch_one(self, conn).await
-    }
-
-    /// Runs it, and gives the rows as they come.
-    pub fn fetch(self, conn: &mut Conn) -> BoxStream<'_, Result<S::Output, StoreError>> {
-        super::run::fetch(self, conn)
     }
 }
 

@@ -9,13 +9,13 @@ use sqlx::{Arguments, AssertSqlSafe, Encode, SqlSafeStr as _, SqlStr, Type};
 
 use super::conn::Engine;
 use super::query::{Query, Shape, Text};
-use super::{Conn, Value};
+use super::{Conn, Row, Value};
 use crate::StoreError;
 
 /// Makes a statement of sqlx's out of `$query`, for the engine of `$conn`, and goes on with `$run`: `$held` is
 /// the connection, and `$read` reads a row of that engine's as `S` says.
 macro_rules! on {
-    ($query:ident, $conn:ident, |$ready:ident, $held:ident, $read:ident| $run:expr) => {{
+    ($query:expr, $conn:ident, |$ready:ident, $held:ident, $read:ident| $run:expr) => {{
         let Query {
             text,
             values,
@@ -39,57 +39,59 @@ macro_rules! on {
     }};
 }
 
-pub(super) async fn execute<S: Shape>(query: Query<S>, conn: &mut Conn) -> Result<u64, StoreError> {
-    on!(query, conn, |ready, held, _read| {
-        Ok(ready.execute(held).await?.rows_affected())
-    })
+impl Query {
+    /// Runs it, and says how many rows it wrote.
+    pub async fn execute(self, conn: &mut Conn) -> Result<u64, StoreError> {
+        type S = Row;
+        on!(self, conn, |ready, held, _read| {
+            Ok(ready.execute(held).await?.rows_affected())
+        })
+    }
 }
 
-pub(super) async fn fetch_all<S: Shape>(
-    query: Query<S>,
-    conn: &mut Conn,
-) -> Result<Vec<S::Output>, StoreError> {
-    on!(query, conn, |ready, held, read| {
-        let mut rows = ready.fetch(held);
-        let mut all = Vec::new();
-        while let Some(row) = rows.try_next().await? {
-            all.push(read(row)?);
-        }
-        Ok(all)
-    })
-}
+impl<S: Shape> Query<S> {
+    /// Runs it, and gives all rows.
+    pub async fn fetch_all(self, conn: &mut Conn) -> Result<Vec<S::Output>, StoreError> {
+        on!(self, conn, |ready, held, read| {
+            let mut rows = ready.fetch(held);
+            let mut all = Vec::new();
+            while let Some(row) = rows.try_next().await? {
+                all.push(read(row)?);
+            }
+            Ok(all)
+        })
+    }
 
-pub(super) async fn fetch_optional<S: Shape>(
-    query: Query<S>,
-    conn: &mut Conn,
-) -> Result<Option<S::Output>, StoreError> {
-    on!(query, conn, |ready, held, read| {
-        let row = ready.fetch_optional(held).await?;
-        Ok(row.map(read).transpose()?)
-    })
-}
+    /// Runs it, and gives the first row if there is one.
+    pub async fn fetch_optional(self, conn: &mut Conn) -> Result<Option<S::Output>, StoreError> {
+        on!(self, conn, |ready, held, read| {
+            let row = ready.fetch_optional(held).await?;
+            Ok(row.map(read).transpose()?)
+        })
+    }
 
-pub(super) async fn fetch_one<S: Shape>(
-    query: Query<S>,
-    conn: &mut Conn,
-) -> Result<S::Output, StoreError> {
-    on!(query, conn, |ready, held, read| {
-        Ok(read(ready.fetch_one(held).await?)?)
-    })
+    /// Runs it, and gives the first row, without which it has failed.
+    pub async fn fetch_one(self, conn: &mut Conn) -> Result<S::Output, StoreError> {
+        on!(self, conn, |ready, held, read| {
+            Ok(read(ready.fetch_one(held).await?)?)
+        })
+    }
+
+    /// Runs it, and gives the rows as they come.
+    pub fn fetch(self, conn: &mut Conn) -> BoxStream<'_, Result<S::Output, StoreError>> {
+        self.begun(conn)
+            .unwrap_or_else(|error| stream::once(async { Err(error) }).boxed())
+    }
+
+    fn begun(self, conn: &mut Conn) -> Result<Rows<'_, S>, StoreError> {
+        on!(self, conn, |ready, held, read| {
+            let rows = ready.fetch(held);
+            Ok(rows.map(move |row| Ok(read(row?)?)).boxed())
+        })
+    }
 }
 
 type Rows<'c, S> = BoxStream<'c, Result<<S as Shape>::Output, StoreError>>;
-
-pub(super) fn fetch<S: Shape>(query: Query<S>, conn: &mut Conn) -> Rows<'_, S> {
-    begun(query, conn).unwrap_or_else(|error| stream::once(async { Err(error) }).boxed())
-}
-
-fn begun<S: Shape>(query: Query<S>, conn: &mut Conn) -> Result<Rows<'_, S>, StoreError> {
-    on!(query, conn, |ready, held, read| {
-        let rows = ready.fetch(held);
-        Ok(rows.map(move |row| Ok(read(row?)?)).boxed())
-    })
-}
 
 impl Text {
     fn on_sqlite(self) -> SqlStr {
