@@ -8,12 +8,12 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::StoreError;
 use crate::database::Unfit;
-use crate::sql::{Pool, by_octets};
+use crate::sql::{Conn, Pool, query_as, query_scalar};
 
 /// What may stand behind the `?` of a URL. One that is not known would be left out without a word: a
 /// mistyped `sslmode` would give up TLS.
@@ -98,9 +98,8 @@ impl Server {
         Ok(Self { options })
     }
 
-    /// A connection of its own, without what a service is sure of.
-    #[cfg(any(test, feature = "conformance"))]
-    pub(crate) async fn connect(&self) -> Result<crate::sql::Conn, StoreError> {
+    /// A connection of its own, without limits.
+    pub(crate) async fn connect(&self) -> Result<Conn, StoreError> {
         Ok(self.options.clone().connect().await?.into())
     }
 
@@ -111,8 +110,8 @@ impl Server {
         create: bool,
         migrations: &Migrator,
     ) -> Result<Opened, StoreError> {
-        // Without limits: another replica may be bringing the schema up to date, and that may take long.
-        let mut conn = self.options.clone().connect().await?;
+        // Another replica may be bringing the schema up to date, and that may take long.
+        let mut conn = self.connect().await?;
         let prepared = self.prepare(&mut conn, create, migrations).await;
         // Whatever it holds is given up with it.
         conn.close().await.ok();
@@ -148,13 +147,13 @@ impl Server {
 
     async fn prepare(
         &self,
-        conn: &mut PgConnection,
+        conn: &mut Conn,
         create: bool,
         migrations: &Migrator,
     ) -> Result<(), StoreError> {
         self.promises(conn).await?;
-        let there: bool = sqlx::query_scalar("SELECT to_regclass('log_head') IS NOT NULL")
-            .fetch_one(&mut *conn)
+        let there: bool = query_scalar("SELECT to_regclass('log_head') IS NOT NULL")
+            .fetch_one(conn)
             .await?;
         if !there && !create {
             return Err(self.unfit(
@@ -162,10 +161,8 @@ impl Server {
                  in it, start with --create",
             ));
         }
-        by_octets(migrations)
-            .run_direct(None, &mut *conn, false)
-            .await?;
-        let other: Option<String> = sqlx::query_scalar(
+        conn.migrate(migrations).await?;
+        let other: Option<String> = query_scalar(
             "SELECT a.attrelid::regclass || '.' || a.attname FROM pg_attribute AS a \
              JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_collation AS l ON l.oid = a.attcollation \
              WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace \
@@ -181,9 +178,9 @@ impl Server {
     }
 
     /// Whether what the server acknowledges is on its disk.
-    async fn promises(&self, conn: &mut PgConnection) -> Result<(), StoreError> {
+    async fn promises(&self, conn: &mut Conn) -> Result<(), StoreError> {
         type Promises = (i32, bool, String, String, String);
-        let (version, standby, fsync, commit, encoding): Promises = sqlx::query_as(
+        let (version, standby, fsync, commit, encoding): Promises = query_as(
             "SELECT current_setting('server_version_num')::integer, pg_is_in_recovery(), \
              current_setting('fsync'), current_setting('synchronous_commit'), \
              current_setting('server_encoding')",

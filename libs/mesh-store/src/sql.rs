@@ -36,7 +36,6 @@ mod value;
 pub use builder::{QueryBuilder, Separated};
 pub(crate) use conn::Begin;
 pub use conn::{Conn, InTx, Lent, Pool, Tx};
-pub(crate) use octets::by_octets;
 pub use query::{As, Query, Scalar, Shape, query, query_as, query_scalar};
 pub use row::{Column, Record, Row};
 pub use value::Value;

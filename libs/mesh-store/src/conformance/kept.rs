@@ -1,12 +1,12 @@
 //! How long an answer is remembered, and what becomes of it then.
 
-use crate::sql::query;
 use std::time::Duration;
 
 use mesh_types::{Clock as _, Timestamp};
 
 use super::ledger::{Command, Deed, No, World};
 use super::{Checked, Database};
+use crate::sql::query;
 use crate::{Outcome, RequestKey, StoreError, WriterSettings, fingerprint};
 
 const HOUR: Duration = Duration::from_hours(1);

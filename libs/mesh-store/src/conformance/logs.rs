@@ -1,6 +1,5 @@
 //! How logs are read, by whom, and when.
 
-use crate::sql::query;
 use std::sync::Arc;
 
 use mesh_types::{Clock as _, LogName, Timestamp, chain};
@@ -8,6 +7,7 @@ use mesh_types::{Clock as _, LogName, Timestamp, chain};
 use super::ledger::{Command, Deed, Gate, World};
 use super::{Checked, Database};
 use crate::log::{self, PageLimit};
+use crate::sql::query;
 use crate::{StoreError, WriterSettings, verify};
 
 /// Pages end at their limits, go on where the last one ended, and are empty at the end. A hole is

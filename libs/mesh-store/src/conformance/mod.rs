@@ -64,6 +64,26 @@ pub struct Database {
 }
 
 impl Database {
+    /// One in a file of its own.
+    #[must_use]
+    pub fn sqlite() -> Self {
+        let folder = mesh_testkit::temp_dir();
+        Self {
+            url: format!("sqlite://{}", folder.path().join("store.db").display()),
+            keep: Box::new(folder),
+        }
+    }
+
+    /// One on the server that the tests share; `None` where PostgreSQL is not installed.
+    #[must_use]
+    pub fn postgres() -> Option<Self> {
+        let database = mesh_testkit::postgres::database()?;
+        Some(Self {
+            url: database.url(),
+            keep: Box::new(database),
+        })
+    }
+
     /// With leave to make it, and to open it again.
     #[must_use]
     pub fn with_leave(&self) -> crate::Database {

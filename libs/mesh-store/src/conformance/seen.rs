@@ -1,12 +1,12 @@
 //! Followers have seen more of a log than there is.
 
-use crate::sql::query;
 use mesh_types::{Epoch, LogName, Timestamp};
 
 use super::ledger::{Command, World};
 use super::{Checked, Database};
 use crate::cursor::Cursor;
 use crate::log::{self, Head};
+use crate::sql::query;
 use crate::{Condition, Seen, Store, StoreError, Trouble, WriterSettings, sequence_to_db};
 
 /// Has a log accept that a history is over whose epoch is `over`, as if an operator had given up another

@@ -1,11 +1,11 @@
 //! Logs that somebody has changed behind the store's back.
 
-use crate::sql::query;
 use mesh_types::{Sequence, Timestamp, chain};
 
 use super::ledger::{Command, World};
 use super::{Checked, Database};
 use crate::log::{self, PageLimit, StoredEvent};
+use crate::sql::query;
 use crate::verify::{Misfit, What, verify};
 use crate::{WriteTx, WriterSettings, sequence_to_db};
 

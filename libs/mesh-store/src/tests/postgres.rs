@@ -8,16 +8,8 @@ use super::no_migrations;
 use crate::conformance::{Checked, Database};
 use crate::{Store, StoreError, Unfit};
 
-fn fresh() -> Option<Database> {
-    let database = on_server()?;
-    Some(Database {
-        url: database.url(),
-        keep: Box::new(database),
-    })
-}
-
 mod suite {
-    crate::conformance!(super::fresh);
+    crate::conformance!(super::Database::postgres);
 }
 
 async fn refused(url: &str, create: bool) -> String {

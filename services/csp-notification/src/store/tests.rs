@@ -1,17 +1,18 @@
-//! What every engine must do for this service; SQLite is plugged in at the end.
+//! What every engine must do for this service; the engines are plugged in at the end.
 
 mod disputes;
 mod state;
 
-use mesh_store::sql::{query_as, query_scalar};
 use std::sync::Arc;
 
 use mesh_api::convert::timestamp_to_wire;
 use mesh_api::csp_notification::v1::{CauseClass, CspFlagChange, CspFlagState};
 use mesh_api::flag_registry::v1::{FlagEntry, FlagState};
 use mesh_follow::SnapshotPages as _;
+use mesh_store::conformance::Database;
 use mesh_store::cursor::Cursor;
-use mesh_store::{Database, Store, Writer, WriterSettings, WriterTask, log, verify};
+use mesh_store::sql::{query_as, query_scalar};
+use mesh_store::{Store, Writer, WriterSettings, WriterTask, log, verify};
 use mesh_types::{CspId, DeviceId, Epoch, ManualClock, Position, Sequence, Timestamp, chain};
 use prost::Message as _;
 
@@ -31,28 +32,25 @@ use state::{
     what_is_written_meanwhile_is_no_difference,
 };
 
-/// An empty database for one case: its URL, and what removes it.
-type Fresh = fn() -> (String, Box<dyn Send>);
+/// Makes an empty database for one case.
+type Fresh = fn() -> Database;
 
 struct Fixture {
     store: Store,
     writer: Writer<CspLogs>,
     task: WriterTask,
     clock: Arc<ManualClock>,
-    url: String,
-    keep: Box<dyn Send>,
+    database: Database,
 }
 
 impl Fixture {
     async fn open(fresh: Fresh) -> Self {
-        let (url, keep) = fresh();
-        Self::open_at(url, keep).await
+        Self::open_at(fresh()).await
     }
 
-    async fn open_at(url: String, keep: Box<dyn Send>) -> Self {
-        let store = Store::open(&Database::existing_or_new(&url), &MIGRATIONS)
-            .await
-            .unwrap();
+    async fn open_at(database: Database) -> Self {
+        let store = Store::open(&database.with_leave(), &MIGRATIONS).await;
+        let store = store.unwrap();
         let clock = Arc::new(ManualClock::new(Timestamp::from_micros(5_000)));
         let (writer, task) = Writer::start(
             store.clone(),
@@ -65,8 +63,7 @@ impl Fixture {
             writer,
             task,
             clock,
-            url,
-            keep,
+            database,
         }
     }
 
@@ -74,7 +71,7 @@ impl Fixture {
         self.task.shutdown().await;
         self.store.close().await;
         drop((self.writer, self.store));
-        Self::open_at(self.url, self.keep).await
+        Self::open_at(self.database).await
     }
 
     async fn write(&self, command: Command) -> Result<(), Error> {
@@ -563,15 +560,12 @@ macro_rules! conformance {
     };
 }
 
-fn sqlite() -> Option<(String, Box<dyn Send>)> {
-    let folder = mesh_testkit::temp_dir();
-    let url = format!("sqlite://{}", folder.path().join("csp.db").display());
-    Some((url, Box::new(folder)))
+fn sqlite() -> Option<Database> {
+    Some(Database::sqlite())
 }
 
-fn postgres() -> Option<(String, Box<dyn Send>)> {
-    let database = mesh_testkit::postgres::database()?;
-    Some((database.url(), Box::new(database)))
+fn postgres() -> Option<Database> {
+    Database::postgres()
 }
 
 conformance! {
@@ -596,5 +590,5 @@ conformance! {
 /// Only SQLite is told so easily to look past what its tables refer to.
 #[tokio::test]
 async fn rows_of_nobody_are_found() {
-    state::rows_of_nobody_are_found(|| sqlite().expect("it is built in")).await;
+    state::rows_of_nobody_are_found(Database::sqlite).await;
 }

@@ -70,17 +70,9 @@ suite! {
 }
 
 fn sqlite() -> Option<Database> {
-    let folder = mesh_testkit::temp_dir();
-    Some(Database {
-        url: format!("sqlite://{}", folder.path().join("flags.db").display()),
-        keep: Box::new(folder),
-    })
+    Some(Database::sqlite())
 }
 
 fn postgres() -> Option<Database> {
-    let database = mesh_testkit::postgres::database()?;
-    Some(Database {
-        url: database.url(),
-        keep: Box::new(database),
-    })
+    Database::postgres()
 }

@@ -11,8 +11,7 @@ mod withdrawals;
 mod world;
 mod writes;
 
-use std::any::Any;
-use std::error::Error;
+pub(super) use mesh_store::conformance::{Checked, Database};
 
 pub(super) use effects::{
     a_replica_logs_an_effect_once, a_supplier_that_went_on_is_told_late,
@@ -41,18 +40,6 @@ pub(super) use writes::{
     concurrent_changes_never_overlap, etags_guard_what_was_read, import_order_counts,
     one_bad_row_never_spoils_the_others, what_is_recorded_just_so_is_unchanged,
 };
-
-/// The result of a case.
-pub(super) type Checked = Result<(), Box<dyn Error + Send + Sync>>;
-
-/// An empty database made for one case.
-pub(super) struct Database {
-    /// Where it is.
-    pub(super) url: String,
-    /// Removes it when the case is over.
-    #[expect(dead_code, reason = "kept for what its drop does")]
-    pub(super) keep: Box<dyn Any + Send + Sync>,
-}
 
 /// Makes a test out of every case, for the engine whose empty databases `$fresh` makes.
 macro_rules! suite {

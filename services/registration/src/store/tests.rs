@@ -3,22 +3,7 @@
 use super::conformance::Database;
 
 fn sqlite() -> Option<Database> {
-    let folder = mesh_testkit::temp_dir();
-    Some(Database {
-        url: format!(
-            "sqlite://{}",
-            folder.path().join("registration.db").display()
-        ),
-        keep: Box::new(folder),
-    })
-}
-
-fn postgres() -> Option<Database> {
-    let database = mesh_testkit::postgres::database()?;
-    Some(Database {
-        url: database.url(),
-        keep: Box::new(database),
-    })
+    Some(Database::sqlite())
 }
 
 mod on_sqlite {
@@ -26,5 +11,5 @@ mod on_sqlite {
 }
 
 mod on_postgres {
-    super::super::conformance::suite!(super::super::postgres);
+    super::super::conformance::suite!(super::super::Database::postgres);
 }

@@ -1,30 +1,14 @@
 //! The conformance suite on each engine, and what its planner does with a large month.
 
+use mesh_store::conformance::Database;
 use mesh_store::sql::QueryBuilder;
 
 use super::conformance::Checked;
 use super::conformance::world::World;
 use super::figures;
-use mesh_store::conformance::Database;
-
-fn fresh() -> Database {
-    let folder = mesh_testkit::temp_dir();
-    Database {
-        url: format!("sqlite://{}", folder.path().join("reporting.db").display()),
-        keep: Box::new(folder),
-    }
-}
 
 fn sqlite() -> Option<Database> {
-    Some(fresh())
-}
-
-fn postgres() -> Option<Database> {
-    let database = mesh_testkit::postgres::database()?;
-    Some(Database {
-        url: database.url(),
-        keep: Box::new(database),
-    })
+    Some(Database::sqlite())
 }
 
 mod on_sqlite {
@@ -32,20 +16,20 @@ mod on_sqlite {
 }
 
 mod on_postgres {
-    super::super::conformance::suite!(super::postgres);
+    super::super::conformance::suite!(super::Database::postgres);
 }
 
 /// Each change needs a database of its own, which is a file.
 #[tokio::test]
 async fn what_changes_behind_the_back_is_found() -> Checked {
-    super::conformance::state::what_changes_behind_the_back_is_found(&fresh()).await
+    super::conformance::state::what_changes_behind_the_back_is_found(&Database::sqlite()).await
 }
 
 /// The cost of a report must grow with what is flagged and not with all outcomes: no part of it
 /// reads the table of outcomes, or that of meters, from one end to the other.
 #[tokio::test]
 async fn exceptions_are_found_from_the_flags() -> Checked {
-    let database = fresh();
+    let database = Database::sqlite();
     let world = World::open(&database).await?;
     let plan = format!("EXPLAIN QUERY PLAN {}", figures::EXCEPTIONS);
     let mut conn = world.store.store.readers().acquire().await?;

@@ -126,7 +126,7 @@ pub(super) async fn more_rows_than_a_page_holds_are_compared(fresh: Fresh) {
     tell(&fixture, 0..1_200, 0xC1, SET).await;
     assert_eq!(compared(&fixture).await, (1_201, vec![]));
     let last = "DELETE FROM reduced_device WHERE from_sequence = 1200";
-    let mut conn = behind(&fixture.url).await.unwrap();
+    let mut conn = behind(&fixture.database.url).await.unwrap();
     carry_out(&mut conn, last).await.unwrap();
     let (fit, differences) = compared(&fixture).await;
     assert_eq!((fit, differences.len()), (1_200, 1));
@@ -247,7 +247,7 @@ async fn is_found(fresh: Fresh, statement: &str, expected: &Difference) {
     let fixture = Fixture::open(fresh).await;
     history(&fixture).await;
     assert_eq!(compared(&fixture).await.1, []);
-    let mut conn = behind(&fixture.url).await.unwrap();
+    let mut conn = behind(&fixture.database.url).await.unwrap();
     assert_eq!(
         carry_out(&mut conn, statement).await.unwrap(),
         1,
@@ -266,7 +266,9 @@ async fn is_found(fresh: Fresh, statement: &str, expected: &Difference) {
 pub(super) async fn rows_of_nobody_are_found(fresh: Fresh) {
     let fixture = Fixture::open(fresh).await;
     history(&fixture).await;
-    let mut conn = sqlx::SqliteConnection::connect(&fixture.url).await.unwrap();
+    let mut conn = sqlx::SqliteConnection::connect(&fixture.database.url)
+        .await
+        .unwrap();
     for statement in [
         "PRAGMA foreign_keys = 0",
         "UPDATE reduced_device SET csp = 'nobody' WHERE from_sequence = 7",
