@@ -17,7 +17,7 @@ use mesh_api::common::v1::{ErrorReason, Position};
 use mesh_api::convert::timestamp_from_wire;
 use mesh_api::flag_registry::v1 as flags;
 use mesh_api::status::reason_of;
-use mesh_store::offline::OfflineFile;
+use mesh_store::offline::Offline;
 use mesh_store::verify::Stamp;
 use mesh_testkit::{temp_dir, wait_until};
 use mp169::clients::Clients;
@@ -129,7 +129,7 @@ async fn load_all(folder: &Folder) {
 
 /// Fails unless every log in a database that nobody has open is whole.
 async fn whole(database: &Path) {
-    let mut file = OfflineFile::open(database).await.unwrap();
+    let mut file = Offline::open(database).await.unwrap();
     for log in file.verify(stamp, || {}).await.unwrap() {
         assert!(log.found.is_ok(), "{log:?}");
     }

@@ -62,6 +62,7 @@ use store::AuditStore;
 pub use recording::{RecordingError, Recordings};
 pub use serve::SERVICE;
 pub use settings::Settings;
+pub use store::MIGRATIONS;
 
 /// The record of one service. Cheap to clone.
 #[derive(Clone)]

@@ -17,7 +17,8 @@ use prost::Message as _;
 
 use crate::pseudonym::Pseudonyms;
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
+/// What makes the tables.
+pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// The audit database of one service. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use mesh_api::audit::v1 as wire;
 use mesh_api::audit::v1::audit_record::Record;
 use mesh_api::common::v1::EventStamp;
 use mesh_api::convert::timestamp_from_wire;
-use mesh_store::offline::OfflineFile;
+use mesh_store::offline::Offline;
 use mesh_store::verify::Stamp;
 use mesh_types::DeviceId;
 use prost::Message as _;
@@ -36,7 +36,7 @@ impl OnDisk {
                 std::fs::copy(beside(path), beside(&copy)).expect("a copy");
             }
         }
-        let mut file = OfflineFile::open(&copy).await.expect("a database");
+        let mut file = Offline::open(&copy).await.expect("a database");
         let verified = file.verify(read_stamp, || ()).await.expect("a log");
         for log in &verified {
             assert!(log.found.is_ok(), "{log:?}");

@@ -1,28 +1,31 @@
 //! How does an operator accept that a log went back, or put a backup in place?
 //!
 //! Both begin a new history of every log: a new epoch, with sequences and the hash chain going on after
-//! the last event that is there. Whoever saw what is lost starts over with a snapshot.
+//! the last event that is there. Whoever saw what is lost starts over with a snapshot. Here is what an
+//! operator decides and what of it stands in the database; what is done with files is in `file.rs`, with
+//! databases on a server in `server.rs`.
+
+mod file;
+mod server;
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use mesh_types::{Epoch, LogName, Sequence, Timestamp};
 use sqlx::migrate::Migrator;
 
 use crate::cursor::{self, Cursor};
-use crate::database::Unfit;
-use crate::dispute::{self, Dispute};
+use crate::dispute;
 use crate::history::Seen;
+use crate::location::{Location, Place};
 use crate::log::{self, Head};
-use crate::offline::OfflineFile;
-use crate::open::LIBRARY;
-use crate::sql::{Begin, Conn, Pool, query, query_scalar};
-use crate::sqlite::{self, beside, lock, sync_folder};
-use crate::verify::verify;
-use crate::witness::file::{Beside, SUFFIX, WitnessFile, read};
-use crate::witness::{Identity, Remembered};
-use crate::{StoreError, seen, sequence_to_db};
+use crate::sql::{Conn, query};
+use crate::verify::verify_still;
+use crate::witness::{Claim, Identity, Remembered};
+use crate::{StoreError, claim, seen, sequence_to_db};
+
+#[cfg(test)]
+pub(crate) use file::prepare;
 
 /// Who has seen what the operator says.
 const ASKED: &str = "whoever was asked";
@@ -47,7 +50,8 @@ pub struct Lost {
     pub epoch: Epoch,
     /// The last event of it that was seen.
     pub seen_up_to: Sequence,
-    /// By whom: `the witness`, a follower, whoever disputes the log, or whom the operator has asked.
+    /// By whom: `the witness`, a follower, whoever disputes the log, whom the operator has asked, or the
+    /// database that was replaced.
     pub by: String,
 }
 
@@ -75,239 +79,101 @@ pub struct Accepted {
     pub gone: Vec<Cursor>,
     /// Followers that stood further than the database says.
     pub cursors: Vec<Cursor>,
-    /// Where files are kept as they were before.
-    pub kept: Vec<PathBuf>,
+    /// Where what was there is kept as it was before: files, or a database on the same server.
+    pub kept: Vec<String>,
 }
 
-/// Accepts that what the database file at `path` does not have is lost, and begins a new history of each
-/// of its logs. The service must be stopped: [`StoreError::InUse`]. A database that is missing or does
-/// not fit itself is refused. All its files are first copied beside it as they are: SQLite plays a `-wal` in
-/// when it opens the file, whether the two belong together or not.
-pub async fn accept_loss(path: &Path, decision: &Decision) -> Result<Accepted, StoreError> {
-    if !path.exists() {
-        let path = path.to_owned();
-        return Err(Unfit::Missing { path }.into());
-    }
-    let _lock = lock(path)?;
-    let before = remembered(path)?;
-    let mut kept = Vec::new();
-    for suffix in ["", "-wal", SUFFIX] {
-        let (from, to) = (beside(path, suffix), kept_as(path, suffix, decision));
-        if from.exists() {
-            std::fs::copy(from, &to)?;
-            kept.push(to);
-        }
-    }
-    let accepted = begin_anew(path, before.as_ref(), decision).await?;
-    Ok(Accepted { kept, ..accepted })
+/// Whether a decision is carried out, or only tried, to see what would come of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolve {
+    /// For good.
+    CarryOut,
+    /// Nothing is changed.
+    Try,
 }
 
-/// Puts the backup file at `backup` in place of the database file at `path`, and begins a new history of
-/// each of its logs. The service must be stopped. What stands at `path` is refused
-/// ([`Unfit::Occupied`]) unless `replace` is given; then it is kept beside it under another name.
+/// What is known of the database that was here before, and by whom.
+#[derive(Debug)]
+struct Before {
+    remembered: Remembered,
+    by: &'static str,
+}
+
+/// Accepts that what the database at `at` does not have is lost, and begins a new history of each
+/// of its logs. The service must be stopped: [`StoreError::InUse`], or [`Unfit::Server`]. A database that is
+/// missing or does not fit itself is refused. All files of one are first copied beside it as they are: SQLite
+/// plays a `-wal` in when it opens the file, whether the two belong together or not. On a server nothing is
+/// taken away by it, and nothing is copied.
+///
+/// [`Unfit::Server`]: crate::Unfit::Server
+pub async fn accept_loss(
+    at: impl Into<Location>,
+    decision: &Decision,
+    resolve: Resolve,
+) -> Result<Accepted, StoreError> {
+    match at.into().0 {
+        Place::File(path) => file::accept_loss(&path, decision, resolve).await,
+        Place::Server(server) => server::accept_loss(&server, decision, resolve).await,
+    }
+}
+
+/// Puts the backup file at `backup` in place of the database at `at`, and begins a new history of
+/// each of its logs. The service must be stopped. What stands at `at` is refused ([`Unfit::Occupied`]) unless
+/// `replace` is given; then it is kept beside it under another name. `schemas` are the migrations of services:
+/// one of them must have made what goes to a server.
+///
+/// [`Unfit::Occupied`]: crate::Unfit::Occupied
 pub async fn restore(
     backup: &Path,
-    path: &Path,
+    at: impl Into<Location>,
     replace: bool,
+    schemas: &[&Migrator],
     decision: &Decision,
+    resolve: Resolve,
 ) -> Result<Accepted, StoreError> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let _lock = lock(path)?;
-    if path.exists() && !replace {
-        let path = path.to_owned();
-        return Err(Unfit::Occupied { path }.into());
-    }
-    let (accepted, moves) = prepare(backup, path, decision).await?;
-    for one in &moves {
-        one.make()?;
-    }
-    sync_folder(path)?;
-    Ok(accepted)
-}
-
-/// Makes the new database beside the one at `path`, whose files are as they were, and says what puts it
-/// in place. Whoever is killed in the middle of that starts over.
-pub(crate) async fn prepare(
-    backup: &Path,
-    path: &Path,
-    decision: &Decision,
-) -> Result<(Accepted, Vec<Move>), StoreError> {
-    let new = beside(path, ".restoring");
-    for suffix in ["", "-wal", "-shm", SUFFIX] {
-        remove(&beside(&new, suffix))?;
-    }
-    // Refuses a backup that is damaged, and has its -wal in it.
-    OfflineFile::open(backup).await?;
-    crate::backup(backup, &new).await?;
-    let before = remembered(path)?;
-    let accepted = begin_anew(&new, before.as_ref(), decision).await?;
-    let there = |suffix: &&str| beside(path, suffix).exists();
-    let there: Vec<_> = [SUFFIX, "", "-wal"].into_iter().filter(there).collect();
-    let (mut moves, mut kept) = (Vec::new(), Vec::new());
-    for suffix in &there {
-        let to = match *suffix {
-            "-wal" => moved_away(path)?.map(|database| beside(&database, "-wal")),
-            _ => None,
-        };
-        let to = to.unwrap_or_else(|| kept_as(path, suffix, decision));
-        let from = beside(path, suffix);
-        kept.push(to.clone());
-        // The witness stays until the last moment: until then it says that there was a database here.
-        moves.push(match *suffix {
-            SUFFIX => Move::Copy(from, to),
-            _ => Move::Rename(from, to),
-        });
-    }
-    moves.push(Move::Remove(beside(path, "-shm")));
-    moves.push(Move::Rename(new.clone(), path.to_owned()));
-    moves.push(Move::Rename(beside(&new, SUFFIX), beside(path, SUFFIX)));
-    Ok((Accepted { kept, ..accepted }, moves))
-}
-
-/// What is done with a file.
-#[derive(Debug)]
-pub(crate) enum Move {
-    Copy(PathBuf, PathBuf),
-    Rename(PathBuf, PathBuf),
-    Remove(PathBuf),
-}
-
-impl Move {
-    pub(crate) fn make(&self) -> std::io::Result<()> {
-        match self {
-            Self::Copy(from, to) => std::fs::copy(from, to).map(drop),
-            Self::Rename(from, to) => std::fs::rename(from, to),
-            Self::Remove(path) => remove(path),
+    match at.into().0 {
+        Place::File(path) => file::restore(backup, &path, replace, decision, resolve).await,
+        Place::Server(server) => {
+            server::restore(backup, &server, replace, schemas, decision, resolve).await
         }
     }
 }
 
-fn remembered(path: &Path) -> Result<Option<Remembered>, StoreError> {
-    Ok(match read(path)? {
-        Beside::Witness(remembered) => Some(*remembered),
-        Beside::Nothing | Beside::Damaged => None,
-    })
-}
-
-/// The name under which a file beside `path` is kept: with the time of the decision.
-fn kept_as(path: &Path, suffix: &str, decision: &Decision) -> PathBuf {
-    beside(path, &format!(".before-{}{suffix}", decision.at.micros()))
-}
-
-/// The database that an attempt which was cut off has moved away without its -wal.
-fn moved_away(path: &Path) -> std::io::Result<Option<PathBuf>> {
-    if path.exists() {
-        return Ok(None);
-    }
-    let stem = beside(path, ".before-");
-    let mut newest = None;
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    for entry in std::fs::read_dir(folder.unwrap_or(Path::new(".")))? {
-        let name = entry?.file_name();
-        let at = name.to_str().zip(stem.file_name().and_then(OsStr::to_str));
-        let at = at.and_then(|(name, stem)| name.strip_prefix(stem)?.parse::<i64>().ok());
-        newest = newest.max(at);
-    }
-    let database = newest.map(|at| beside(path, &format!(".before-{at}")));
-    Ok(database.filter(|database| !beside(database, "-wal").exists()))
-}
-
-fn remove(path: &Path) -> std::io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Begins new histories in the file at `path`, and writes its witness. `before` is what is remembered of
-/// the database that was here.
+/// Begins a new history of every log of the database that `conn` writes to. What it finds to contradict itself
+/// is said by `damaged`.
 async fn begin_anew(
-    path: &Path,
-    before: Option<&Remembered>,
+    conn: &mut Conn,
+    before: Option<&Before>,
     decision: &Decision,
-) -> Result<Accepted, StoreError> {
-    let opened = sqlite::open(path).await?;
-    let begun = begun(&opened.writer, &opened.readers, path, before, decision).await;
-    opened.anchor.close().await?;
-    opened.readers.close().await;
-    opened.writer.close().await;
-    let (accepted, remembered) = begun?;
-    remove(&beside(path, SUFFIX))?;
-    WitnessFile::open(path, &remembered)?.turn().sync_all()?;
-    Ok(accepted)
-}
-
-async fn begun(
-    writer: &Pool,
-    readers: &Pool,
-    path: &Path,
-    before: Option<&Remembered>,
-    decision: &Decision,
+    damaged: impl Fn(String) -> StoreError,
 ) -> Result<(Accepted, Remembered), StoreError> {
-    let mut conn = writer.acquire().await?;
-    whole(&mut conn, path).await?;
-    let mut library = Migrator::with_migrations(LIBRARY.iter().cloned().collect());
-    // Those of the service are there, too.
-    library.set_ignore_missing(true);
-    conn.migrate(&library).await?;
-    drop(conn);
-    let mut read = readers.acquire().await?;
-    let heads = log::heads(&mut read, "").await?;
-    drop(read);
+    let heads = log::heads(conn, "").await?;
     for head in &heads {
-        if let Err(misfit) = verify(readers, &head.position.log).await? {
-            let what = format!("the log {}: {misfit}", head.position.log);
-            return Err(damaged(path, what));
+        let log = &head.position.log;
+        if let Err(misfit) = verify_still(conn, log).await? {
+            return Err(damaged(format!("the log {log}: {misfit}")));
         }
     }
-    let mut tx = writer.begin(Begin::Write).await?;
-    let written = write(&mut tx, heads, before, decision).await?;
-    tx.commit().await?;
-    Ok(written)
-}
-
-async fn whole(conn: &mut Conn, path: &Path) -> Result<(), StoreError> {
-    let found: String = query_scalar("PRAGMA integrity_check(1)")
-        .fetch_one(conn)
-        .await?;
-    match found.as_str() {
-        "ok" => Ok(()),
-        _ => Err(damaged(path, found)),
-    }
-}
-
-fn damaged(path: &Path, what: String) -> StoreError {
-    let path = path.to_owned();
-    Unfit::Damaged { path, what }.into()
+    write(conn, heads, before, decision).await
 }
 
 async fn write(
     conn: &mut Conn,
     heads: Vec<Head>,
-    before: Option<&Remembered>,
+    before: Option<&Before>,
     decision: &Decision,
 ) -> Result<(Accepted, Remembered), StoreError> {
+    let was = before.map(|before| &before.remembered);
     let mut accepted = Accepted::default();
     let mut remembered = Remembered {
         identity: rand::random::<Identity>(),
-        pulse: 1 + before.map_or(0, |before| before.pulse),
+        pulse: 1 + was.map_or(0, |before| before.pulse),
         wal: None,
         logs: BTreeMap::new(),
         cursors: cursor::all(conn).await?,
         claims: Vec::new(),
     };
-    let mut claims = dispute::all(conn).await?;
-    for seen in &decision.seen {
-        if seen::judge(conn, seen).await? == Seen::WentBack {
-            claims.push(Dispute {
-                seen: seen.clone(),
-                by: ASKED.to_owned(),
-                since: decision.at,
-            });
-        }
-    }
+    let claims = claims(conn, was, decision).await?;
     for head in &heads {
         let begun = log::random_epoch();
         let lost = lost(head, before, &claims);
@@ -345,7 +211,8 @@ async fn write(
             lost,
         });
     }
-    if let Some(before) = before {
+    claim::forget_all(conn).await?;
+    if let Some(before) = was {
         let has = |log: &LogName| heads.iter().any(|head| head.position.log == *log);
         let gone = before.logs.values().filter(|seen| !has(&seen.position.log));
         accepted.gone = gone.cloned().collect();
@@ -355,23 +222,46 @@ async fn write(
     Ok((accepted, remembered))
 }
 
-/// What of the log at `head` the witness, followers and whoever disputes it have seen that is not there, by
-/// history.
-fn lost(head: &Head, before: Option<&Remembered>, disputes: &[Dispute]) -> Vec<Lost> {
-    let witness = before.and_then(|before| before.logs.get(&head.position.log));
-    let witness = witness.map(|seen| (seen, "the witness"));
-    let claims = before.into_iter().flat_map(|before| &before.claims);
-    let claims = claims.map(|claim| (&claim.seen, claim.by.as_str()));
-    let disputes = disputes.iter();
-    let claims = claims.chain(disputes.map(|dispute| (&dispute.seen, dispute.by.as_str())));
-    let mine = |(seen, _): &(&Cursor, _)| seen.position.log == head.position.log;
+/// What followers, whoever disputes a log, and whom the operator has asked have seen that is not there.
+async fn claims(
+    conn: &mut Conn,
+    before: Option<&Remembered>,
+    decision: &Decision,
+) -> Result<Vec<Claim>, StoreError> {
+    let mut claims: Vec<_> = before
+        .into_iter()
+        .flat_map(|it| it.claims.clone())
+        .collect();
+    let kept = claim::all(conn).await?;
+    claims.extend(claim::standing(conn, kept).await?);
+    let disputes = dispute::all(conn).await?.into_iter();
+    claims.extend(disputes.map(|dispute| Claim {
+        seen: dispute.seen,
+        by: dispute.by,
+    }));
+    for seen in &decision.seen {
+        if seen::judge(conn, seen).await? == Seen::WentBack {
+            claims.push(Claim {
+                seen: seen.clone(),
+                by: ASKED.to_owned(),
+            });
+        }
+    }
+    Ok(claims)
+}
+
+/// What of the log at `head` anybody has seen that is not there, by history.
+fn lost(head: &Head, before: Option<&Before>, claims: &[Claim]) -> Vec<Lost> {
+    let log = &head.position.log;
+    let known = before.and_then(|before| Some((before.remembered.logs.get(log)?, before.by)));
     let missed = |(seen, _): &(&Cursor, _)| {
         let (seen, at) = (&seen.position, &head.position);
         // The same event with another hash is one that was replaced.
         !seen.comparable(at) || seen.sequence > at.sequence
     };
-    let by_witness = witness.into_iter().filter(missed);
-    let all = by_witness.chain(claims.filter(mine));
+    let claims = claims.iter().map(|claim| (&claim.seen, claim.by.as_str()));
+    let mine = claims.filter(|(seen, _)| seen.position.log == *log);
+    let all = known.into_iter().filter(missed).chain(mine);
     all.map(|(seen, by)| Lost {
         epoch: seen.position.epoch,
         seen_up_to: seen.position.sequence,
@@ -393,7 +283,8 @@ async fn end(
         "INSERT INTO log_history \
          (log, epoch, ended_after, seen_up_to, next_epoch, ended_time, decided_by, reason) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (log, epoch) DO UPDATE \
-         SET seen_up_to = max(log_history.seen_up_to, excluded.seen_up_to)",
+         SET seen_up_to = CASE WHEN log_history.seen_up_to > excluded.seen_up_to \
+         THEN log_history.seen_up_to ELSE excluded.seen_up_to END",
     )
     .bind(seen.log.as_str())
     .bind(sequence_to_db(epoch.get()))
@@ -425,7 +316,8 @@ async fn name(conn: &mut Conn, remembered: &Remembered) -> Result<(), StoreError
     query(
         "INSERT INTO database_identity (id, identity, pulse) VALUES (1, $1, $2) \
          ON CONFLICT (id) DO UPDATE SET identity = excluded.identity, \
-         pulse = max(database_identity.pulse, excluded.pulse)",
+         pulse = CASE WHEN database_identity.pulse > excluded.pulse \
+         THEN database_identity.pulse ELSE excluded.pulse END",
     )
     .bind(remembered.identity.as_slice())
     .bind(remembered.pulse)

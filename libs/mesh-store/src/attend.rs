@@ -133,6 +133,9 @@ impl Attended {
                 () = stop.cancelled() => return,
                 _ = beats.tick() => {}
             }
+            if let Err(error) = self.recall().await {
+                tracing::debug!(%error, "what is known of the logs could not be compared");
+            }
             // A failure is told by the writes that fail, too.
             if let Err(error) = self.look().await {
                 tracing::debug!(%error, "the database could not be looked at");
@@ -183,6 +186,11 @@ impl Attended {
         let noted = self.guard.beside.looked(logs, cursors);
         self.guard.note(noted);
         Ok(())
+    }
+
+    /// Compares a database on a server with what is known of it.
+    async fn recall(&self) -> Result<(), StoreError> {
+        self.guard.recall_all(&self.readers, &self.writer).await
     }
 
     async fn sync(&self) {

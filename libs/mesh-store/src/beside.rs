@@ -1,13 +1,15 @@
 //! What remembers a database beside it, and what could go away under it?
 //!
 //! A file has a witness, and names that may come to mean another file. A server has neither: who remembers
-//! its logs are those who follow them, and what becomes of its files is the server's business.
+//! its logs are those who follow them and the processes that write to it, and what becomes of its files is
+//! the server's business.
 
 use std::collections::BTreeMap;
 use std::io;
 
 use crate::cursor::Cursor;
 use crate::files::Files;
+use crate::memory::Memory;
 use crate::sqlite::beside;
 use crate::witness::Claim;
 use crate::witness::recorder::Recorder;
@@ -22,8 +24,8 @@ pub(crate) enum Beside {
         /// The names of the files that are open.
         files: Files,
     },
-    /// Nothing, of a database on a server.
-    Server,
+    /// Of a database on a server: nothing but what this process remembers.
+    Server(Memory),
 }
 
 impl Beside {
@@ -31,7 +33,7 @@ impl Beside {
     pub(crate) fn is_there(&self) -> bool {
         match self {
             Self::File { files, .. } => files.are_there(),
-            Self::Server => true,
+            Self::Server(_) => true,
         }
     }
 
@@ -39,7 +41,10 @@ impl Beside {
     pub(crate) fn committed(&self, moved: impl IntoIterator<Item = Cursor>) -> io::Result<()> {
         match self {
             Self::File { recorder, .. } => recorder.committed(moved),
-            Self::Server => Ok(()),
+            Self::Server(memory) => {
+                memory.reached(moved);
+                Ok(())
+            }
         }
     }
 
@@ -47,7 +52,7 @@ impl Beside {
     pub(crate) fn beat(&self, pulse: i64) -> io::Result<()> {
         match self {
             Self::File { recorder, .. } => recorder.beat(pulse),
-            Self::Server => Ok(()),
+            Self::Server(_) => Ok(()),
         }
     }
 
@@ -59,15 +64,18 @@ impl Beside {
     ) -> io::Result<()> {
         match self {
             Self::File { recorder, .. } => recorder.looked(logs, cursors),
-            Self::Server => Ok(()),
+            Self::Server(_) => Ok(()),
         }
     }
 
-    /// Notes that somebody says that a log went back. On a server they say it again after a new start.
+    /// Notes that somebody says that a log went back. On a server it is written down within a second.
     pub(crate) fn claim(&self, claim: Claim) -> io::Result<()> {
         match self {
             Self::File { recorder, .. } => recorder.claim(claim),
-            Self::Server => Ok(()),
+            Self::Server(memory) => {
+                memory.claim(claim);
+                Ok(())
+            }
         }
     }
 
@@ -75,7 +83,7 @@ impl Beside {
     pub(crate) fn unsynced(&self) -> Option<Recorder> {
         match self {
             Self::File { recorder, .. } => Some(recorder.clone()),
-            Self::Server => None,
+            Self::Server(_) => None,
         }
     }
 
@@ -87,7 +95,7 @@ impl Beside {
                 let left = beside(files.database(), "-wal").exists();
                 recorder.close(files.database_is_there() && !left)
             }
-            Self::Server => Ok(()),
+            Self::Server(_) => Ok(()),
         }
     }
 

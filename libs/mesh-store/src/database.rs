@@ -143,6 +143,14 @@ pub enum Unfit {
         /// The file.
         path: PathBuf,
     },
+    /// A copy is to be put where there is something already.
+    #[error(
+        "{database} is not empty: name an empty database, or a file that is not there; nothing was changed"
+    )]
+    NotEmpty {
+        /// What it is, without a user and a password.
+        database: String,
+    },
     /// The server, or what is on it, cannot promise what is needed, or is not the right one.
     #[error("the database {database} is not opened: {what}")]
     Server {

@@ -208,7 +208,10 @@ async fn read_content(
     Ok(Content::Standing(standing))
 }
 
-async fn identity(conn: &mut Conn) -> Result<(Option<crate::witness::Identity>, i64), StoreError> {
+/// Which database it is, and how often its heart has beaten.
+pub(crate) async fn identity(
+    conn: &mut Conn,
+) -> Result<(Option<crate::witness::Identity>, i64), StoreError> {
     let row: Option<(Vec<u8>, i64)> =
         query_as("SELECT identity, pulse FROM database_identity WHERE id = 1")
             .fetch_optional(conn)

@@ -12,7 +12,8 @@
 //! | How do many requests become one transaction? | [`Writer`], [`Batch`] (`writer.rs`) |
 //! | What does one transaction write? | [`WriteTx`] (`tx.rs`) |
 //! | What stands in a log, and is it whole? | [`log`], [`verify`](mod@verify) |
-//! | And in a copy of a database file? | [`offline`] |
+//! | And in a copy of a database, or behind its service's back? | [`offline`], named by a [`Location`] |
+//! | How does a database move to another place? | [`copy()`](copy()) (`copy.rs`), `catalogue.rs` |
 //! | What was known at a time, for good? | [`Store::known_at`] (`known.rs`) |
 //! | Was this request answered before? | [`RequestKey`], [`Outcome`] (`idempotency.rs`) |
 //! | How long is that remembered? | `life.rs`, `keeping.rs` |
@@ -21,6 +22,7 @@
 //! | Who hears of a commit? | [`Committed`] (`committed.rs`) |
 //! | Do a service's rows say what its log says? | [`fold`] (`fold.rs`) |
 //! | Can it be written to, and why not? | [`Condition`] (`condition.rs`), `guard.rs`, `files.rs` |
+//! | Does a server still have what was written to it? | `memory.rs`, `recall.rs`, `claim.rs` |
 //! | Did a log go back behind what was seen of it? | [`Store::judge_seen`] (`seen.rs`), [`history`] |
 //! | And what if somebody from outside says so? | [`dispute`] |
 //!
@@ -85,11 +87,14 @@ mod alive;
 mod attend;
 mod backup;
 mod beside;
+mod catalogue;
 mod check;
+mod claim;
 mod committed;
 mod condition;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod copy;
 pub mod cursor;
 mod database;
 pub mod dispute;
@@ -105,10 +110,13 @@ mod idempotency;
 mod keeping;
 mod known;
 mod life;
+mod location;
 pub mod log;
+mod memory;
 pub mod offline;
 mod open;
 mod postgres;
+mod recall;
 mod rows;
 mod seen;
 pub mod sql;
@@ -125,17 +133,20 @@ mod witness;
 mod witnesses;
 mod writer;
 
-pub use accept::{Accepted, Decision, Lost, NewHistory, accept_loss, restore};
+pub use accept::{Accepted, Decision, Lost, NewHistory, Resolve, accept_loss, restore};
 pub use alive::Uptime;
 pub use backup::backup;
 pub use committed::Committed;
 pub use condition::Condition;
+pub use copy::{Copied, CopiedTable, Kept, copy, kept};
 pub use database::{Database, Unfit};
 pub use error::StoreError;
 pub use history::Seen;
 pub use idempotency::{Fingerprint, Outcome, RequestKey, fingerprint};
+pub use location::Location;
 pub use open::Store;
-pub use rows::{CURRENT, MAX_BINDS, insert_rows, sequence_from_db, sequence_to_db};
+pub use rows::{CURRENT, insert_rows, sequence_from_db, sequence_to_db};
+pub use sql::MAX_BINDS;
 pub use token::{Scope, TokenError, Tokens};
 pub use trouble::Trouble;
 pub use tx::{EventStamp, WriteTx};

@@ -1,8 +1,9 @@
-//! How are the logs read in a database file that no service has open: a backup, an auditor's copy?
+//! How are the logs read in a database behind its service's back: a backup, an auditor's copy, a standby?
 //!
-//! Nothing is believed of the file: not that its schema is the present one, not that its indexes
+//! Nothing is believed of a file: not that its schema is the present one, not that its indexes
 //! say what its tables say, not that a column holds its type. Nothing is written into the file or
-//! beside it.
+//! beside it. A server is believed to keep what its tables say; all that is read there is one committed
+//! state, whoever goes on writing.
 
 #[cfg(test)]
 mod tests;
@@ -19,13 +20,15 @@ use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 
 use crate::history::Step;
+use crate::location::{Location, Place};
 use crate::log::{Head, head_from_db};
-use crate::sql::{Conn, query_as, query_scalar};
+use crate::postgres::Server;
+use crate::sql::{Conn, query, query_as, query_scalar};
 use crate::sqlite::beside;
 use crate::verify::{Checker, Found, Misfit, ReadStamp, Verified, What, led_to};
 use crate::{StoreError, wal};
 
-const FILE: &str = "the database file";
+const DATABASE: &str = "the database";
 // What SQLite keeps beside a file whose last transactions are not in it yet.
 const WAL: &str = "-wal";
 const JOURNAL: &str = "-journal";
@@ -55,6 +58,16 @@ const EVENTS: &str = "SELECT CAST(log AS BLOB), CAST(sequence AS INTEGER), \
      || typeof(hash) || typeof(event) = 'textintegerintegerblobblobblob' AS sound \
      FROM log_event NOT INDEXED ORDER BY rowid";
 
+// The columns of a server hold their types, and its indexes lead to its rows.
+const HEADS_ON_SERVER: &str = "SELECT convert_to(log, 'UTF8'), epoch, sequence, hash, recorded_time, \
+     first_epoch, TRUE FROM log_head ORDER BY log";
+const STEPS_ON_SERVER: &str = "SELECT convert_to(log, 'UTF8'), epoch, next_epoch FROM log_history";
+const EVENTS_ON_SERVER: &str = "SELECT convert_to(log, 'UTF8'), sequence, recorded_time, previous_hash, \
+     hash, event, TRUE FROM log_event ORDER BY log, sequence";
+const TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table'";
+const TABLES_ON_SERVER: &str = "SELECT relname::text FROM pg_class \
+     WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace";
+
 type Octets = Option<Vec<u8>>;
 type HeadRow = (
     Octets,
@@ -76,9 +89,9 @@ type EventRow = (
     bool,
 );
 
-/// A database file that is only read.
+/// A database that is only read.
 #[derive(Debug)]
-pub struct OfflineFile {
+pub struct Offline {
     conn: Conn,
     tables: Vec<String>,
     /// Keeps a service from opening the file meanwhile.
@@ -105,12 +118,34 @@ pub struct OfflineEvent {
     pub sound: bool,
 }
 
-impl OfflineFile {
-    /// Opens the file at `path`, with what SQLite keeps beside it if that is there.
+impl Offline {
+    /// Opens the database at `at`: a file with what SQLite keeps beside it if that is there, or a database
+    /// on a server as it is now.
     ///
     /// A file that a service has open is [`StoreError::InUse`]; one that is no database, is damaged
     /// at its beginning or has no tables of logs is [`StoreError::Inconsistent`].
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+    pub async fn open(at: impl Into<Location>) -> Result<Self, StoreError> {
+        match at.into().0 {
+            Place::File(path) => Self::of_file(&path).await,
+            Place::Server(server) => Self::still(server.connect().await?).await,
+        }
+    }
+
+    /// The same on a server where nobody else has it open, and nobody can write to it meanwhile.
+    pub(crate) async fn stopped(server: &Server) -> Result<Self, StoreError> {
+        Self::still(server.alone_to_read().await?).await
+    }
+
+    /// All that is read by `conn` is what is committed now.
+    async fn still(mut conn: Conn) -> Result<Self, StoreError> {
+        // It ends with the connection.
+        query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .execute(&mut conn)
+            .await?;
+        Self::of(conn, None, None).await
+    }
+
+    async fn of_file(path: &Path) -> Result<Self, StoreError> {
         // SQLite's own error would not say which of the two it is: missing or not permitted.
         File::open(path)?;
         let claim = claim(path)?;
@@ -125,21 +160,29 @@ impl OfflineFile {
                 .read_only(true)
                 .immutable(true),
         };
-        let mut conn = Conn::from(options.connect().await?);
-        let tables: Vec<String> =
-            query_scalar("SELECT name FROM sqlite_master WHERE type = 'table'")
-                .fetch_all(&mut conn)
-                .await?;
-        let file = Self {
+        Self::of(options.connect().await?.into(), claim, copied).await
+    }
+
+    async fn of(
+        mut conn: Conn,
+        claim: Option<File>,
+        copied: Option<Copied>,
+    ) -> Result<Self, StoreError> {
+        let text = conn.by_engine(TABLES, TABLES_ON_SERVER);
+        let tables: Vec<String> = query_scalar(text).fetch_all(&mut conn).await?;
+        let database = Self {
             conn,
             tables,
             _claim: claim,
             copied,
         };
-        if !file.has_table("log_head") || !file.has_table("log_event") {
-            return Err(StoreError::inconsistent(FILE, "it has no tables of logs"));
+        if !database.has_table("log_head") || !database.has_table("log_event") {
+            return Err(StoreError::inconsistent(
+                DATABASE,
+                "it has no tables of logs",
+            ));
         }
-        Ok(file)
+        Ok(database)
     }
 
     /// Whether there is a table of this name, which tells whose database it is.
@@ -160,28 +203,31 @@ impl OfflineFile {
         } else {
             HEADS_OF_ONE_HISTORY
         };
+        let heads = self.conn.by_engine(heads, HEADS_ON_SERVER);
         let rows: Vec<HeadRow> = query_as(heads).fetch_all(&mut self.conn).await?;
         Ok(rows.into_iter().map(head).collect())
     }
 
     /// Which history followed which, for each log. A row that cannot be read leads nowhere.
     async fn steps(&mut self) -> Result<BTreeMap<String, Vec<Step>>, StoreError> {
-        let mut steps: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut led: BTreeMap<_, Vec<_>> = BTreeMap::new();
         if self.has_histories() {
-            let rows: Vec<StepRow> = query_as(STEPS).fetch_all(&mut self.conn).await?;
+            let steps = self.conn.by_engine(STEPS, STEPS_ON_SERVER);
+            let rows: Vec<StepRow> = query_as(steps).fetch_all(&mut self.conn).await?;
             for (log, epoch, next) in rows {
                 let read = |epoch: Option<i64>| Epoch::new(epoch?.try_into().ok()?);
                 if let (Some(epoch), Some(next)) = (read(epoch), read(next)) {
-                    steps.entry(text(log)).or_default().push((epoch, next));
+                    led.entry(text(log)).or_default().push((epoch, next));
                 }
             }
         }
-        Ok(steps)
+        Ok(led)
     }
 
     /// The events of all logs, in the order in which they were appended.
     pub fn events(&mut self) -> BoxStream<'_, Result<OfflineEvent, StoreError>> {
-        let rows = query_as(EVENTS).fetch(&mut self.conn);
+        let events = self.conn.by_engine(EVENTS, EVENTS_ON_SERVER);
+        let rows = query_as(events).fetch(&mut self.conn);
         Box::pin(rows.map_ok(event))
     }
 
@@ -225,7 +271,7 @@ impl OfflineFile {
     }
 
     /// What is wrong with the file beyond the events that could be read, such as an index that
-    /// contradicts its table; `None` if nothing is found.
+    /// contradicts its table; `None` if nothing is found, and on a server, which checks its own files.
     pub async fn damage(&mut self) -> Result<Option<String>, StoreError> {
         if self
             .copied
@@ -234,9 +280,10 @@ impl OfflineFile {
         {
             return Ok(Some("its -wal is not what was written into it".to_owned()));
         }
-        let found = query_scalar("PRAGMA integrity_check(1)")
-            .fetch_one(&mut self.conn)
-            .await;
+        let check = self
+            .conn
+            .by_engine("PRAGMA integrity_check(1)", "SELECT 'ok'");
+        let found = query_scalar(check).fetch_one(&mut self.conn).await;
         match found {
             Ok(found) => Ok(Some(found).filter(|found| found != "ok")),
             Err(StoreError::Inconsistent { what, .. }) => Ok(Some(what.into_owned())),

@@ -282,6 +282,9 @@ impl Store {
                 tracing::warn!(%error, "a connection to the database did not end well");
             }
         }
+        if let Err(error) = self.0.guard.write_down(&self.0.writer).await {
+            tracing::warn!(%error, "what was said of a log could not be written down");
+        }
         self.0.readers.close().await;
         self.0.writer.close().await;
         let guard = &self.0.guard;
@@ -300,7 +303,7 @@ impl Place {
 
 /// One set out of the library's migrations and the service's, so that one check and one table
 /// decide about both (see `docs/adr/2026-11-23-library-migrations.md`).
-fn merged(service: &Migrator) -> Result<Migrator, StoreError> {
+pub(crate) fn merged(service: &Migrator) -> Result<Migrator, StoreError> {
     let all: Vec<Migration> = LIBRARY.iter().chain(service.iter()).cloned().collect();
     let mut versions = HashSet::new();
     let distinct = all

@@ -3,6 +3,9 @@
 //! What is acknowledged must be on the server's disk, and text must sort by its octets as it does on SQLite. A
 //! database that cannot promise that is refused as it stands, before anything in it is changed.
 
+mod alone;
+mod named;
+
 use std::fmt;
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -49,6 +52,7 @@ pub(crate) struct Opened {
 }
 
 /// Where a database is, as a URL says. Its text names no user and no password.
+#[derive(Clone)]
 pub(crate) struct Server {
     options: PgConnectOptions,
 }
@@ -210,7 +214,7 @@ impl Server {
         Ok(())
     }
 
-    fn unfit(&self, what: &str) -> StoreError {
+    pub(crate) fn unfit(&self, what: &str) -> StoreError {
         Unfit::Server {
             database: self.to_string(),
             what: what.to_owned(),

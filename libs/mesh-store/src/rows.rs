@@ -6,17 +6,12 @@
 use mesh_types::Sequence;
 
 use crate::StoreError;
-use crate::sql::{Conn, QueryBuilder, Separated};
+use crate::sql::{Conn, MAX_BINDS, QueryBuilder, Separated};
 
 /// `to_sequence` of a row that holds still.
 ///
 /// A state row holds at position P if `from_sequence <= P AND P < to_sequence`.
 pub const CURRENT: i64 = i64::MAX;
-
-/// How many values may be bound to one statement: SQLite takes 32,766, PostgreSQL 65,535.
-///
-/// A query over many keys goes through `keys.chunks(MAX_BINDS / binds_per_key)`.
-pub const MAX_BINDS: usize = 32_000;
 
 /// The sequence as databases hold it; one beyond their range becomes the greatest they hold.
 #[must_use]

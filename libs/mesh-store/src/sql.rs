@@ -26,6 +26,7 @@
 //! ```
 
 mod builder;
+mod bulk;
 mod conn;
 mod octets;
 mod query;
@@ -33,9 +34,11 @@ mod row;
 mod run;
 mod value;
 
-pub use builder::{QueryBuilder, Separated};
+pub use builder::{MAX_BINDS, QueryBuilder, Separated};
+pub(crate) use bulk::{Page, quoted};
 pub(crate) use conn::Begin;
 pub use conn::{Conn, InTx, Lent, Pool, Tx};
 pub use query::{As, Query, Scalar, Shape, query, query_as, query_scalar};
 pub use row::{Column, Record, Row};
+pub(crate) use value::Kind;
 pub use value::Value;

@@ -107,6 +107,14 @@ pub(crate) fn private(path: &Path) -> Result<File, std::io::Error> {
     options.open(path)
 }
 
+/// Removes a file if it is there.
+pub(crate) fn remove(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Has the names in the folder of `path` on the disk.
 pub(crate) fn sync_folder(path: &Path) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));

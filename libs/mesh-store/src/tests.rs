@@ -30,9 +30,11 @@ fn no_migrations() -> Migrator {
 }
 
 mod attacks;
+mod copying;
 mod cut_off;
 mod disputes;
 mod full_disk;
+mod other_server;
 mod postgres;
 
 mod suite {
@@ -237,10 +239,7 @@ async fn an_older_database_is_in_its_first_history() -> Checked {
         .await?;
     conn.close().await?;
 
-    let before = crate::offline::OfflineFile::open(&path)
-        .await?
-        .heads()
-        .await?;
+    let before = crate::offline::Offline::open(&path).await?.heads().await?;
     let before = before["kept"].clone().ok_or("no head")?;
     let store = Store::open(&database(&folder), &no_migrations()).await?;
     let head = crate::verify::verify(store.readers(), &log).await??;

@@ -115,6 +115,7 @@ impl WriteTx {
     pub async fn lock(&mut self, log: &LogName) -> Result<(), StoreError> {
         if !self.tails.contains_key(log) {
             let head = log::lock(&mut self.tx, log).await?;
+            self.guard.recall(&mut self.tx, &head).await?;
             let ahead = self.ahead(&head);
             if let Some(doubt) = ahead.filter(|_| !self.times.may_be_ahead) {
                 return Err(StoreError::ClockNotBelieved(doubt));

@@ -228,13 +228,38 @@ pub async fn verify(readers: &Pool, log: &LogName) -> Result<Result<Head, Misfit
         }
         if events.is_empty() {
             let ends = checker.ends_at(&promised);
-            let histories = histories(&mut *readers.acquire().await?, log).await?;
-            let step = |history: &History| (history.epoch, history.next_epoch);
-            let steps: Vec<_> = histories.iter().map(step).collect();
+            let steps = steps(&mut *readers.acquire().await?, log).await?;
             return Ok(ends.and_then(|()| led_to(promised, &steps)));
         }
         promised = head(readers, log).await?;
     }
+}
+
+/// The same on one connection, which sees one committed state all the time.
+pub(crate) async fn verify_still(
+    conn: &mut Conn,
+    log: &LogName,
+) -> Result<Result<Head, Misfit>, StoreError> {
+    let missing = || StoreError::inconsistent(log::HEADS, "the log does not exist");
+    let head = log::head(conn, log).await?.ok_or_else(missing)?;
+    let mut checker = Checker::new(&head.position, head.first_epoch, None);
+    {
+        let mut rows = log::scan(conn, log, 0, u32::MAX);
+        while let Some(row) = rows.try_next().await? {
+            let event = log::event_from_db(row)?;
+            if let Err(misfit) = checker.take((&event).into()) {
+                return Ok(Err(misfit));
+            }
+        }
+    }
+    let steps = steps(conn, log).await?;
+    Ok(checker.ends_at(&head).and_then(|()| led_to(head, &steps)))
+}
+
+async fn steps(conn: &mut Conn, log: &LogName) -> Result<Vec<Step>, StoreError> {
+    let histories = histories(conn, log).await?;
+    let step = |history: &History| (history.epoch, history.next_epoch);
+    Ok(histories.iter().map(step).collect())
 }
 
 async fn head(readers: &Pool, log: &LogName) -> Result<Head, StoreError> {

@@ -1,11 +1,8 @@
 //! What does a store do when somebody has seen more of a log than there is?
 
-use crate::condition::tell_claim;
 use crate::cursor::Cursor;
 use crate::history::Seen;
 use crate::seen::judge;
-use crate::trouble::Trouble;
-use crate::witness::Claim;
 use crate::{Store, StoreError};
 
 impl Store {
@@ -23,13 +20,6 @@ impl Store {
     /// for [`Seen::WentBack`] only. Writes are refused with [`StoreError::WentBack`] from now on, and
     /// after a new start unless the log has by then what was seen, or an operator has accepted the loss.
     pub fn went_back(&self, seen: &Cursor, by: &str) {
-        tell_claim(&seen.position, by);
-        let guard = self.guard();
-        guard.gate.raise(Trouble::WentBack {
-            log: seen.position.log.clone(),
-        });
-        let (seen, by) = (seen.clone(), by.to_owned());
-        let noted = guard.beside.claim(Claim { seen, by });
-        guard.note(noted);
+        self.guard().went_back(seen, by);
     }
 }

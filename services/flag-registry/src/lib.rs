@@ -49,4 +49,4 @@ pub mod wire;
 pub use mesh_service::RunError;
 pub use quota::Quotas;
 pub use serve::{Deps, SERVICE, run};
-pub use store::foldings;
+pub use store::{MIGRATIONS, foldings};

@@ -46,7 +46,8 @@ use crate::error::Error;
 use crate::quota::Quotas;
 use batch::{Answer, Registry};
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
+/// What makes the tables.
+pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// The log that this service owns.
 pub const FLAGS: &str = "flags";

@@ -4,19 +4,21 @@ pub(crate) mod manifest;
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use mesh_store::StoreError;
+use mesh_store::{Location, StoreError, kept};
 use mesh_types::{Clock as _, SystemClock};
 
 use crate::cli::backup::BackupArgs;
 use crate::cli::connection::Output;
+
 use crate::denied::DENIED_FILE;
 use crate::exit::NotWhole;
 use crate::home::Folder;
 use crate::output::{complain, print_line, print_table};
 use crate::replace::replace;
+use crate::schemas::{self, SCHEMAS};
 use crate::service::Service;
 use manifest::{Copied, MANIFEST, Manifest};
 
@@ -25,19 +27,27 @@ const MODE: u32 = 0o700;
 /// What holds the private keys of a mesh.
 pub(crate) const KEYS: [&str; 2] = ["authority", "certificates"];
 
+/// A database, the name of its copy, and when its turn is: followers come before those that they follow.
+struct Turn {
+    at: Location,
+    file: String,
+    rank: usize,
+}
+
 /// Carries out the command.
 pub(crate) async fn run(args: BackupArgs) -> Result<()> {
-    let databases = if args.database.is_empty() {
+    let mut turns = if args.database.is_empty() {
         Folder::open(&args.home)?;
-        followers_first(&args.home)?
+        of_home(&args.home)?
     } else {
-        args.database.clone()
+        named(&args.database).await?
     };
+    turns.sort_by_key(|turn| turn.rank);
     make(&args.to)?;
     let made_time = SystemClock.now();
     let mut copies = Vec::new();
-    for database in &databases {
-        copies.push(copy(database, &args.to).await?);
+    for turn in &turns {
+        copies.push(copy(turn, &args.to).await?);
     }
     if args.keys {
         for folder in KEYS {
@@ -64,28 +74,60 @@ pub(crate) async fn run(args: BackupArgs) -> Result<()> {
     Ok(())
 }
 
-/// The databases of a home: each follower before the services that it follows.
-fn followers_first(home: &Path) -> Result<Vec<PathBuf>> {
-    let rank = |path: &PathBuf| {
-        let name = path.file_stem().unwrap_or_default();
-        let service = Service::ALL
-            .iter()
-            .position(|service| name == service.name());
-        // An audit's follows nobody and is followed by nobody.
-        std::cmp::Reverse(service.unwrap_or(Service::ALL.len()))
-    };
-    let mut databases = Vec::new();
+/// The databases of a home.
+fn of_home(home: &Path) -> Result<Vec<Turn>> {
+    let mut turns = Vec::new();
     for entry in fs::read_dir(home).with_context(|| format!("cannot read {}", home.display()))? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "db") {
-            databases.push(path);
+            turns.push(of_file(&path)?);
         }
     }
-    databases.sort_by_key(|path| (rank(path), path.clone()));
-    if databases.is_empty() {
+    turns.sort_by(|one, other| one.file.cmp(&other.file));
+    if turns.is_empty() {
         bail!("there is no database in {}", home.display());
     }
-    Ok(databases)
+    Ok(turns)
+}
+
+/// The databases that somebody names.
+async fn named(databases: &[Location]) -> Result<Vec<Turn>> {
+    let mut turns = Vec::new();
+    for at in databases {
+        turns.push(match at.file() {
+            Some(path) => of_file(path)?,
+            None => on_server(at).await?,
+        });
+    }
+    Ok(turns)
+}
+
+fn of_file(path: &Path) -> Result<Turn> {
+    let file = path.file_name().context("--database names a file")?;
+    let stem = path.file_stem().unwrap_or_default();
+    // An audit's follows nobody and is followed by nobody.
+    let rank = SCHEMAS.iter().position(|(service, _)| stem == *service);
+    Ok(Turn {
+        at: path.into(),
+        file: file.to_string_lossy().into_owned(),
+        rank: rank.unwrap_or(0),
+    })
+}
+
+/// One on a server has a copy of the name that it would have in a home.
+async fn on_server(at: &Location) -> Result<Turn> {
+    let kept = kept(at, &schemas::all()).await;
+    let kept = kept.with_context(|| format!("cannot read {at}"))?;
+    let named = kept
+        .logs
+        .first()
+        .and_then(|log| Service::database_of(log.as_str()));
+    let (service, _) = SCHEMAS[kept.schema];
+    Ok(Turn {
+        at: at.clone(),
+        file: named.unwrap_or_else(|| format!("{service}.db")),
+        rank: kept.schema,
+    })
 }
 
 /// Makes the folder, or takes one that is empty.
@@ -101,21 +143,22 @@ fn make(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-async fn copy(database: &Path, to: &Path) -> Result<Copied> {
-    let name = database.file_name().context("--database names a file")?;
-    let to = to.join(name);
+async fn copy(turn: &Turn, to: &Path) -> Result<Copied> {
+    let Turn { at, file, .. } = turn;
+    let to = to.join(file);
     if to.exists() {
-        bail!("two databases have the name {}", name.display());
+        bail!("two databases have the name {file}");
     }
     let explain = |error| match error {
         StoreError::Inconsistent { table, what } => {
-            anyhow::Error::new(NotWhole(format!("{}: {table}: {what}", database.display())))
+            anyhow::Error::new(NotWhole(format!("{at}: {table}: {what}")))
         }
-        other => anyhow::Error::new(other).context(format!("cannot copy {}", database.display())),
+        other => anyhow::Error::new(other).context(format!("cannot copy {at}")),
     };
-    mesh_store::backup(database, &to).await.map_err(explain)?;
+    let copied = mesh_store::backup(at, &to, &schemas::all()).await;
+    copied.map_err(explain)?;
     let copied = Copied::read(&to).await;
-    copied.with_context(|| format!("{} was copied to {}", database.display(), to.display()))
+    copied.with_context(|| format!("{at} was copied to {}", to.display()))
 }
 
 pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<()> {

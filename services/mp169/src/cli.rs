@@ -9,6 +9,7 @@ pub(crate) mod certificate;
 pub(crate) mod classify;
 pub(crate) mod connection;
 pub(crate) mod csp;
+pub(crate) mod db;
 pub(crate) mod device;
 pub(crate) mod flag;
 pub(crate) mod log;
@@ -29,6 +30,7 @@ use backup::{BACKUP, BackupArgs};
 use certificate::CertificateCommand;
 use classify::ClassifyArgs;
 use csp::CspCommand;
+use db::DbCommand;
 use device::DeviceCommand;
 use flag::FlagCommand;
 use log::LogCommand;
@@ -98,6 +100,9 @@ pub enum Command {
     /// Puts copies that `mp169 backup` made in place of databases that are lost.
     #[command(after_help = RESTORE)]
     Restore(RestoreArgs),
+    /// Moves the database of a service that is stopped to another place.
+    #[command(subcommand)]
+    Db(DbCommand),
     /// Checks that the logs, which record every change, are whole, and exports their events.
     #[command(subcommand)]
     Log(LogCommand),

@@ -6,6 +6,7 @@
 //! | `mp169 up`: the five services until Ctrl-C | `mesh.rs`, `up.rs` |
 //! | `mp169 backup`: copies of the databases | `backup.rs` and `backup/` |
 //! | `mp169 restore`: copies put in place, and what is lost | `restore.rs`, `loss.rs` |
+//! | `mp169 db`: a database moves to another place | `db.rs` and `db/` |
 //! | the client: `mp169 flag`, `mp169 party` and so on | the file of that name; its arguments in `cli/` |
 //!
 //! This is the one crate besides the tests that depends on the services' code.
@@ -19,6 +20,7 @@ mod cli;
 pub mod clients;
 pub mod clock;
 mod csp;
+mod db;
 mod denied;
 mod device;
 mod exit;
@@ -40,6 +42,7 @@ mod replace;
 mod report;
 mod restore;
 pub mod sample;
+pub mod schemas;
 pub mod service;
 mod session;
 mod signals;
@@ -74,6 +77,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         cli::Command::Audit(command) => traced(otlp, audit::run(command)).await,
         cli::Command::Backup(args) => backup::run(args).await,
         cli::Command::Restore(args) => restore::run(args).await,
+        cli::Command::Db(command) => db::run(command).await,
         cli::Command::Completions { shell } => completions(shell),
     };
     match ended {

@@ -38,7 +38,7 @@ pub(crate) async fn run(command: LogCommand) -> Result<()> {
 /// `log export`
 pub(crate) async fn export(args: ExportArgs) -> Result<()> {
     match &args.logs.database {
-        Some(path) => file::export(path, &args).await,
+        Some(at) => file::export(at, &args).await,
         None => served::export(&clients(&args.logs)?, &args).await,
     }
 }
@@ -49,10 +49,10 @@ pub(crate) async fn verify(args: VerifyArgs) -> Result<()> {
     let mut followers = Followers::default();
     let mut states = States::default();
     let findings = match &args.logs.database {
-        Some(path) => {
-            let findings = file::verify(path, asked, args.state).await?;
+        Some(at) => {
+            let findings = file::verify(at, asked, args.state).await?;
             if args.state {
-                states = state::of_file(path).await?;
+                states = state::of_copy(at).await?;
             }
             findings
         }

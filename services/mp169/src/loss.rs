@@ -1,14 +1,12 @@
 //! What is lost of a database, and how is it shown before an operator accepts it?
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use mesh_store::cursor::Cursor;
-use mesh_store::{Accepted, Decision, NewHistory, StoreError};
+use mesh_store::{Accepted, Decision, Location, NewHistory, Resolve, StoreError};
 use mesh_types::{Clock as _, SystemClock};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::cli::connection::Output;
 use crate::cli::restore::Consent;
@@ -17,8 +15,6 @@ use crate::output::{complain, print_line, print_table};
 
 /// Who decides, as the history of a log keeps it: whoever may write the file.
 const BY: &str = "operator";
-/// What remembers a database that is lost, and what is not in its file yet.
-const BESIDE: [&str; 2] = [".witness", "-wal"];
 
 /// What an operator decides now.
 pub(crate) fn decision(reason: &str, seen: &[Cursor]) -> Decision {
@@ -30,31 +26,18 @@ pub(crate) fn decision(reason: &str, seen: &[Cursor]) -> Decision {
     }
 }
 
-/// A copy of a database, if it is there, and of what lies beside it: a decision is tried out on it.
-pub(crate) fn rehearsal(database: &Path) -> Result<(TempDir, PathBuf)> {
-    let folder = tempfile::tempdir()?;
-    let copy = folder
-        .path()
-        .join(database.file_name().context("a database is a file")?);
-    for suffix in [""].iter().chain(&BESIDE) {
-        let from = with_suffix(database, suffix);
-        if from.exists() {
-            fs::copy(&from, with_suffix(&copy, suffix))
-                .with_context(|| format!("cannot copy {}", from.display()))?;
-        }
+/// Whether it is carried out.
+pub(crate) const fn resolve(consent: Consent) -> Resolve {
+    if consent.yes {
+        Resolve::CarryOut
+    } else {
+        Resolve::Try
     }
-    Ok((folder, copy))
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 /// Shows what came of a decision about each database, or would; an error unless it was asked for.
 pub(crate) fn show(
-    all: &[(PathBuf, Accepted)],
+    all: &[(Location, Accepted)],
     output: Output,
     consent: Consent,
     done: &str,
@@ -62,22 +45,20 @@ pub(crate) fn show(
     match output {
         Output::Json => all
             .iter()
-            .flat_map(|(path, accepted)| accepted.logs.iter().map(|new| line(path, new)))
+            .flat_map(|(at, accepted)| accepted.logs.iter().map(|new| line(at, new)))
             .try_for_each(|line| print_line(&line))?,
         Output::Table => print_table(&HEADER, all.iter().flat_map(rows).collect())?,
     }
-    for (path, accepted) in all {
+    for (at, accepted) in all {
         for cursor in &accepted.gone {
             complain(&format_args!(
                 "{}: the log {} is gone, all {} events of it",
-                path.display(),
-                cursor.position.log,
-                cursor.position.sequence
+                at, cursor.position.log, cursor.position.sequence
             ));
         }
         if consent.yes {
             for kept in &accepted.kept {
-                complain(&format_args!("Kept as it was: {}", kept.display()));
+                complain(&format_args!("Kept as it was: {kept}"));
             }
         }
     }
@@ -91,8 +72,12 @@ pub(crate) fn show(
 
 const HEADER: [&str; 5] = ["database", "log", "goes on after", "lost", "says"];
 
-fn rows((path, accepted): &(PathBuf, Accepted)) -> Vec<Vec<String>> {
-    let file = path.file_name().unwrap_or_default().to_string_lossy();
+fn rows((at, accepted): &(Location, Accepted)) -> Vec<Vec<String>> {
+    let name = at.file().and_then(Path::file_name);
+    let file = name.map_or_else(
+        || at.to_string(),
+        |name| name.to_string_lossy().into_owned(),
+    );
     let mut rows: Vec<_> = accepted
         .logs
         .iter()
@@ -138,7 +123,7 @@ fn what(new: &NewHistory) -> String {
 }
 
 /// The same for programs.
-fn line(path: &Path, new: &NewHistory) -> Value {
+fn line(at: &Location, new: &NewHistory) -> Value {
     let lost = new.lost.iter().map(|lost| {
         json!({
             "by": lost.by,
@@ -147,7 +132,7 @@ fn line(path: &Path, new: &NewHistory) -> Value {
         })
     });
     json!({
-        "database": path.display().to_string(),
+        "database": at.to_string(),
         "log": new.log.as_str(),
         "ended_epoch": new.ended.get().to_string(),
         "epoch": new.begun.get().to_string(),
@@ -157,12 +142,11 @@ fn line(path: &Path, new: &NewHistory) -> Value {
 }
 
 /// Says what can be done.
-pub(crate) fn explain(path: &Path, error: StoreError) -> anyhow::Error {
-    let path = path.display();
+pub(crate) fn explain(at: &Location, error: StoreError) -> anyhow::Error {
     match error {
-        StoreError::File(error) => anyhow!("cannot read {path}: {error}"),
-        StoreError::InUse => anyhow!("a service has {path} open: stop it first"),
+        StoreError::File(error) => anyhow!("cannot read {at}: {error}"),
+        StoreError::InUse => anyhow!("a service has {at} open: stop it first"),
         error @ StoreError::Unfit(_) => anyhow::Error::new(error),
-        other => anyhow::Error::new(other).context(path.to_string()),
+        other => anyhow::Error::new(other).context(at.to_string()),
     }
 }

@@ -4,16 +4,18 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use mesh_store::restore;
+use mesh_store::{Location, restore};
 use serde_json::Value;
 
 use crate::backup::manifest::{MANIFEST, digest};
 use crate::backup::{KEYS, copy_folder};
 use crate::cli::restore::RestoreArgs;
+
 use crate::denied::DENIED_FILE;
 use crate::exit::{NotWhole, Usage};
 use crate::home::Folder;
-use crate::loss::{decision, explain, rehearsal, show};
+use crate::loss::{decision, explain, resolve, show};
+use crate::schemas;
 use crate::service::Service;
 
 /// Carries out the command.
@@ -26,26 +28,30 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<()> {
             return Err(Usage(format!("no database that is restored has the log {log}")).into());
         }
     }
-    let _claim = if args.consent.yes {
+    // What goes to a server has no home.
+    let _claim = if args.consent.yes && args.into.is_empty() {
         put_keys_back(&args)?;
         Some(Folder::open(&args.home)?.claim()?)
     } else {
         None
     };
     let decision = decision(&args.reason, &args.seen);
+    let resolve = resolve(args.consent);
     let mut all = Vec::new();
     for file in files {
-        let (backup, database) = (args.from.join(&file), args.home.join(&file));
-        let explain = |error| explain(&database, error);
-        let accepted = if args.consent.yes {
-            let restored = restore(&backup, &database, args.replace, &decision).await;
-            restored.map_err(explain)?
-        } else {
-            let (_folder, copy) = rehearsal(&database)?;
-            let tried = restore(&backup, &copy, args.replace, &decision).await;
-            tried.map_err(explain)?
-        };
-        all.push((database, accepted));
+        let backup = args.from.join(&file);
+        let at = place(&args, &file);
+        let accepted = restore(
+            &backup,
+            &at,
+            args.replace,
+            &schemas::all(),
+            &decision,
+            resolve,
+        )
+        .await;
+        let accepted = accepted.map_err(|error| explain(&at, error))?;
+        all.push((at, accepted));
     }
     show(
         &all,
@@ -53,6 +59,27 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<()> {
         args.consent,
         "Restored. Start the services again (`mp169 up`); followers make everything anew. Tell the suppliers whose flags are lost.",
     )
+}
+
+/// Where a file of the backup goes.
+fn place(args: &RestoreArgs, file: &str) -> Location {
+    let named = args.into.iter().find(|into| into.file == file);
+    named.map_or_else(
+        || Location::from(&args.home.join(file)),
+        |into| into.at.clone(),
+    )
+}
+
+/// Whether a file of the backup is asked for.
+fn is_asked(args: &RestoreArgs, file: &str) -> bool {
+    let all = args.database.is_empty() && args.into.is_empty();
+    all || asked(args).any(|asked| asked == file)
+}
+
+/// The files that are named.
+fn asked(args: &RestoreArgs) -> impl Iterator<Item = &str> {
+    let files = args.database.iter().map(String::as_str);
+    files.chain(args.into.iter().map(|into| into.file.as_str()))
 }
 
 /// The files of the backup that are asked for, each as the manifest says.
@@ -70,7 +97,7 @@ fn checked(args: &RestoreArgs) -> Result<Vec<String>> {
         if Path::new(file).file_name() != Some(file.as_ref()) {
             bail!("{} names {file}, which is no file's name", path.display());
         }
-        if !args.database.is_empty() && !args.database.iter().any(|asked| asked == file) {
+        if !is_asked(args, file) {
             continue;
         }
         let (_, sha256) = digest(&args.from.join(file))
@@ -81,7 +108,7 @@ fn checked(args: &RestoreArgs) -> Result<Vec<String>> {
         }
         files.push(file.to_owned());
     }
-    if let Some(missing) = args.database.iter().find(|asked| !files.contains(asked)) {
+    if let Some(missing) = asked(args).find(|asked| files.iter().all(|file| file != asked)) {
         bail!("{} has no {missing}", path.display());
     }
     Ok(files)

@@ -42,5 +42,5 @@ mod wire;
 
 pub use mesh_service::RunError;
 pub use serve::{Deps, SERVICES, run};
-pub use store::foldings;
+pub use store::{MIGRATIONS, foldings};
 pub use wire::refusal_of_row;

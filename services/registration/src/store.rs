@@ -46,7 +46,8 @@ pub use fold::foldings;
 pub(crate) use pages::{DevicePages, PartyPages};
 pub(crate) use rehearsal::Rehearsal;
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
+/// What makes the tables.
+pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// How many instants that have come one transaction deals with; the next takes the rest, but for
 /// those of the MPxNs that its commands are about.

@@ -38,3 +38,4 @@ pub mod wire;
 
 pub use mesh_service::RunError;
 pub use serve::{Deps, SERVICE, run};
+pub use store::MIGRATIONS;

@@ -38,7 +38,8 @@ use batch::{Answer, Command, Reports};
 
 pub use fold::ReportFolding;
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
+/// What makes the tables.
+pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// The follower of the log `flags`, as its cursor is named.
 const FLAGS: &str = "flags";

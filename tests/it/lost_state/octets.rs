@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mesh_store::Lost;
+use mesh_store::{Lost, Resolve};
 use mesh_testkit::{temp_dir, wait_until};
 use mp169::sample::{CSP_NORTH, CSP_SOUTH, Home};
 use mp169::service::Service;
@@ -29,7 +29,9 @@ async fn a_flipped_octet_of_the_wal_after_a_kill_is_told_and_a_backup_goes_on() 
     let backup = temp_dir();
     let backup = backup.path().join("flag-registry.db");
     let database = town.database(Service::FlagRegistry);
-    mesh_store::backup(database.path(), &backup).await.unwrap();
+    mesh_store::backup(database.path(), &backup, &[])
+        .await
+        .unwrap();
     town.set(17..22).await;
     town.stop_all().await;
     let mut mesh = process::start(TEST, town.home(), false);
@@ -65,7 +67,15 @@ async fn a_flipped_octet_of_the_wal_after_a_kill_is_told_and_a_backup_goes_on() 
     }
     database.write("-wal", &flipped);
 
-    let restored = mesh_store::restore(&backup, database.path(), true, &decision()).await;
+    let restored = mesh_store::restore(
+        &backup,
+        database.path(),
+        true,
+        &[],
+        &decision(),
+        Resolve::CarryOut,
+    )
+    .await;
     let restored = restored.unwrap();
     assert_eq!(restored.logs[0].goes_on_after, 10);
     let [Lost { seen_up_to: 30, .. }] = &restored.logs[0].lost[..] else {

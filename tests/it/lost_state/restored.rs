@@ -1,5 +1,6 @@
 //! Nothing is left but backups: the mesh goes on from them on another disk.
 
+use mesh_store::Resolve;
 use mesh_testkit::temp_dir;
 use mp169::sample::{CSP_NORTH, CSP_SOUTH, Home};
 use mp169::service::Service;
@@ -26,7 +27,7 @@ async fn a_mesh_that_lost_its_disk_goes_on_from_backups_of_different_moments() {
     let backup = |service: Service| backups.path().join(service.name());
     for (service, home) in KEEPING.into_iter().zip(17..) {
         let from = town.database(service);
-        let made = mesh_store::backup(from.path(), &backup(service)).await;
+        let made = mesh_store::backup(from.path(), &backup(service), &[]).await;
         made.unwrap();
         // The next one has seen more.
         town.set([home]).await;
@@ -41,7 +42,15 @@ async fn a_mesh_that_lost_its_disk_goes_on_from_backups_of_different_moments() {
         lost.remove("");
         lost.remove(".witness");
         let (backup, decision) = (backup(service), decision());
-        let restored = mesh_store::restore(&backup, lost.path(), false, &decision).await;
+        let restored = mesh_store::restore(
+            &backup,
+            lost.path(),
+            false,
+            &[],
+            &decision,
+            Resolve::CarryOut,
+        )
+        .await;
         assert!(restored.unwrap().kept.is_empty());
     }
     town.start_all().await;

@@ -14,7 +14,7 @@ use mesh_api::operations::v1::operations_service_client::OperationsServiceClient
 use mesh_api::operations::v1::{DatabaseCondition, GetStatusRequest};
 use mesh_api::registration::v1::{ChangeSupplierRequest, PartyStatus, SetPartyStatusRequest};
 use mesh_api::status::reason_of;
-use mesh_store::{Accepted, Decision};
+use mesh_store::{Accepted, Decision, Resolve};
 use mesh_testkit::{LIMIT, TempDir, temp_dir, wait_until};
 use mesh_types::{Clock as _, SystemClock};
 use mp169::clients::Clients;
@@ -266,7 +266,8 @@ impl Town {
     /// stopped.
     pub(super) async fn accept_loss(&self, service: Service) -> Accepted {
         let database = self.database(service);
-        let accepted = mesh_store::accept_loss(database.path(), &decision()).await;
+        let accepted =
+            mesh_store::accept_loss(database.path(), &decision(), Resolve::CarryOut).await;
         accepted.unwrap()
     }
 

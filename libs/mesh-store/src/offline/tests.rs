@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use mesh_types::{LogName, Timestamp};
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 
-use super::OfflineFile;
+use super::Offline;
 use crate::conformance::Checked;
 use crate::sqlite::beside;
 use crate::verify::{Misfit, Stamp, Verified, What};
@@ -56,7 +56,7 @@ async fn file(folder: &Path) -> Result<PathBuf, Box<dyn std::error::Error + Send
 }
 
 async fn verify(path: &Path) -> Result<Vec<Verified>, StoreError> {
-    let mut file = OfflineFile::open(path).await?;
+    let mut file = Offline::open(path).await?;
     file.verify(read_stamp, || ()).await
 }
 
@@ -89,7 +89,7 @@ async fn a_file_is_read_without_a_trace() -> Checked {
         (log.log.as_str(), head.unwrap_or(u64::MAX))
     });
     assert_eq!(whole.collect::<Vec<_>>(), LOGS);
-    assert_eq!(OfflineFile::open(&path).await?.damage().await?, None);
+    assert_eq!(Offline::open(&path).await?.damage().await?, None);
     assert_eq!((names(folder.path()), std::fs::read(&path)?), before);
     Ok(())
 }
@@ -99,7 +99,7 @@ async fn a_copy_is_read_with_its_wal_and_a_file_in_use_is_not() -> Checked {
     let folder = tempfile::tempdir()?;
     let (store, path) = open(folder.path()).await?;
     append(&store, "kept", 5).await?;
-    let used = OfflineFile::open(&path).await;
+    let used = Offline::open(&path).await;
     assert!(matches!(used, Err(StoreError::InUse)), "{used:?}");
 
     let other = tempfile::tempdir()?;
@@ -111,7 +111,7 @@ async fn a_copy_is_read_with_its_wal_and_a_file_in_use_is_not() -> Checked {
     assert!(!wal.is_empty());
     let verified = verify(&copy).await?;
     assert_eq!(verified[0].found.clone()?.position.sequence, 5);
-    assert_eq!(OfflineFile::open(&copy).await?.damage().await?, None);
+    assert_eq!(Offline::open(&copy).await?.damage().await?, None);
     assert_eq!(names(other.path()), ["copy.db", "copy.db-wal"]);
     assert_eq!(std::fs::read(beside(&copy, "-wal"))?, wal);
     Ok(())
@@ -154,7 +154,7 @@ async fn a_flipped_bit_in_a_wal_is_found_at_its_event() -> Checked {
         let mut damaged = wal.clone();
         damaged[octet] ^= 1;
         std::fs::write(beside(&copy, "-wal"), damaged)?;
-        let mut file = match OfflineFile::open(&copy).await {
+        let mut file = match Offline::open(&copy).await {
             Ok(file) => file,
             Err(StoreError::Inconsistent { .. }) => continue,
             Err(error) => return Err(error.into()),
@@ -173,7 +173,7 @@ async fn a_flipped_bit_in_a_wal_is_found_at_its_event() -> Checked {
 async fn a_service_waits_until_its_file_has_been_read() -> Checked {
     let folder = tempfile::tempdir()?;
     let path = file(folder.path()).await?;
-    let reading = OfflineFile::open(&path).await?;
+    let reading = Offline::open(&path).await?;
     let service = open(folder.path()).await;
     assert!(matches!(service, Err(StoreError::InUse)), "{service:?}");
     drop(reading);
@@ -185,14 +185,14 @@ async fn a_service_waits_until_its_file_has_been_read() -> Checked {
 async fn what_is_no_database_of_a_service_is_refused() -> Checked {
     let folder = tempfile::tempdir()?;
     let missing = folder.path().join("missing.db");
-    let refused = OfflineFile::open(&missing).await;
+    let refused = Offline::open(&missing).await;
     assert!(matches!(refused, Err(StoreError::File(_))), "{refused:?}");
     assert!(!missing.exists());
     let whole = std::fs::read(file(folder.path()).await?)?;
     for content in [&b""[..], b"a letter", &[7; 8192], &whole[..2_000]] {
         let path = folder.path().join("other.db");
         std::fs::write(&path, content)?;
-        let refused = OfflineFile::open(&path).await;
+        let refused = Offline::open(&path).await;
         let inconsistent = matches!(refused, Err(StoreError::Inconsistent { .. }));
         assert!(inconsistent, "{refused:?}");
     }
@@ -355,7 +355,7 @@ async fn every_bit_of_the_pages_that_hold_the_logs_counts() -> Checked {
                 let mut damaged = whole.clone();
                 damaged[octet] ^= 1 << bit;
                 std::fs::write(&path, damaged)?;
-                let mut file = OfflineFile::open(&path).await?;
+                let mut file = Offline::open(&path).await?;
                 let found = match file.verify(read_stamp, || ()).await {
                     Ok(verified) => !misfits(&verified).is_empty(),
                     Err(StoreError::Inconsistent { .. }) => true,

@@ -19,7 +19,7 @@ use crate::trouble::Trouble;
 use crate::witness::file::WitnessFile;
 use crate::witness::recorder::Recorder;
 use crate::witness::{Claim, Remembered};
-use crate::{Seen, StoreError, Unfit, cursor, log, seen};
+use crate::{StoreError, Unfit, claim, cursor, log};
 
 /// Opens the file at `path` and brings its schema up to date.
 pub(super) async fn open(
@@ -70,15 +70,11 @@ fn claim(path: &Path, create: bool) -> Result<File, StoreError> {
 async fn guard(conn: &mut Conn, path: &Path, before: Vec<Claim>) -> Result<Guard, StoreError> {
     let (identity, pulse) = first_beat(conn).await?;
     let gate = Gate::default();
-    let mut claims = Vec::new();
-    for claim in before {
-        if seen::judge(conn, &claim.seen).await? == Seen::WentBack {
-            tell_claim(&claim.seen.position, &claim.by);
-            gate.raise(Trouble::WentBack {
-                log: claim.seen.position.log.clone(),
-            });
-            claims.push(claim);
-        }
+    let claims = claim::standing(conn, before).await?;
+    for Claim { seen, by } in &claims {
+        tell_claim(&seen.position, by);
+        let log = seen.position.log.clone();
+        gate.raise(Trouble::WentBack { log });
     }
     let heads = log::heads(conn, "").await?;
     let logs = heads

@@ -6,6 +6,11 @@ use super::query::{As, Query, Scalar, Text};
 use super::row::Record;
 use super::{Row, Value};
 
+/// How many values may be bound to one statement: SQLite takes 32,766, PostgreSQL 65,535.
+///
+/// A query over many keys goes through `keys.chunks(MAX_BINDS / binds_per_key)`.
+pub const MAX_BINDS: usize = 32_000;
+
 /// A text and its values, in the making.
 #[derive(Debug, Default)]
 pub struct QueryBuilder {

@@ -102,6 +102,11 @@ impl Conn {
         InTx::begin(self, Begin::Snapshot).await
     }
 
+    /// A transaction on this connection that holds the lock of the writers.
+    pub(crate) async fn write(&mut self) -> Result<InTx<&mut Self>, StoreError> {
+        InTx::begin(self, Begin::Write).await
+    }
+
     /// Ends an own connection in good order; one that was lent goes back.
     pub(crate) async fn close(self) -> Result<(), StoreError> {
         match self.0 {

@@ -4,6 +4,8 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, FromRow, Postgres, Row as _, Sqlite, Type};
 
+use super::Value;
+use super::value::Kind;
 use crate::StoreError;
 
 /// What a row of either engine can be read as: one `#[derive(sqlx::FromRow)]` is enough, and tuples are.
@@ -64,6 +66,19 @@ impl Row {
         })
     }
 
+    /// The values of all columns, which are of these kinds.
+    pub(crate) fn values(
+        &self,
+        kinds: impl IntoIterator<Item = Kind>,
+        into: &mut Vec<Value>,
+    ) -> Result<(), StoreError> {
+        match &self.0 {
+            Of::Sqlite(row) => values(row, kinds, into)?,
+            Of::Postgres(row) => values(row, kinds, into)?,
+        }
+        Ok(())
+    }
+
     /// The record that stands in the columns of its names.
     pub fn read<T: Record>(&self) -> Result<T, StoreError> {
         Ok(match &self.0 {
@@ -71,4 +86,28 @@ impl Row {
             Of::Postgres(row) => T::from_row(row)?,
         })
     }
+}
+
+fn values<'r, R>(
+    row: &'r R,
+    kinds: impl IntoIterator<Item = Kind>,
+    into: &mut Vec<Value>,
+) -> Result<(), sqlx::Error>
+where
+    R: sqlx::Row,
+    usize: sqlx::ColumnIndex<R>,
+    Option<i64>: Decode<'r, R::Database> + Type<R::Database>,
+    Option<bool>: Decode<'r, R::Database> + Type<R::Database>,
+    Option<String>: Decode<'r, R::Database> + Type<R::Database>,
+    Option<Vec<u8>>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    for (index, kind) in kinds.into_iter().enumerate() {
+        into.push(match kind {
+            Kind::Number => Value::I64(row.try_get(index)?),
+            Kind::Flag => Value::Bool(row.try_get(index)?),
+            Kind::Text => Value::Text(row.try_get(index)?),
+            Kind::Octets => Value::Bytes(row.try_get(index)?),
+        });
+    }
+    Ok(())
 }

@@ -15,6 +15,32 @@ pub enum Value {
     Bytes(Option<Vec<u8>>),
 }
 
+/// What a column holds. Tables have no others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `BIGINT`
+    Number,
+    /// `BOOLEAN`
+    Flag,
+    /// `TEXT`
+    Text,
+    /// `BYTEA`
+    Octets,
+}
+
+impl Kind {
+    /// The one that a schema names so.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "BIGINT" => Self::Number,
+            "BOOLEAN" => Self::Flag,
+            "TEXT" => Self::Text,
+            "BYTEA" => Self::Octets,
+            _ => return None,
+        })
+    }
+}
+
 /// `$from` and `Option<$from>` as the variant that `$make` makes.
 macro_rules! from {
     ($($from:ty => $variant:ident($make:expr);)*) => {

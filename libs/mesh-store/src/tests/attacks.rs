@@ -8,7 +8,7 @@ use sqlx::Connection as _;
 use crate::conformance::Checked;
 use crate::cursor::{self, Cursor};
 use crate::sqlite::beside;
-use crate::{Database, Migrator, Seen, Store, StoreError, Trouble, Unfit, log};
+use crate::{Database, Migrator, Resolve, Seen, Store, StoreError, Trouble, Unfit, log};
 
 /// A database, and what stands beside it.
 const FILES: [&str; 3] = ["", "-wal", ".witness"];
@@ -407,7 +407,7 @@ async fn an_accepted_loss_begins_a_new_history() -> Checked {
     let older = attacked.killed();
     let store = attacked.open().await?;
     append(&store, 254).await?;
-    let in_use = crate::accept_loss(&attacked.path(), &decision()).await;
+    let in_use = crate::accept_loss(&attacked.path(), &decision(), Resolve::CarryOut).await;
     assert!(matches!(in_use, Err(StoreError::InUse)), "{in_use:?}");
     let seen = reached(&store).await?;
     store.close().await;
@@ -420,7 +420,7 @@ async fn an_accepted_loss_begins_a_new_history() -> Checked {
     )?;
     attacked.refused().await;
 
-    let accepted = crate::accept_loss(&attacked.path(), &decision()).await?;
+    let accepted = crate::accept_loss(&attacked.path(), &decision(), Resolve::CarryOut).await?;
     let [history] = &accepted.logs[..] else {
         panic!("{accepted:?}");
     };
@@ -454,20 +454,36 @@ async fn a_backup_is_put_in_place_and_what_is_lost_is_said() -> Checked {
     let attacked = Attacked::with_events(30).await?;
     let store = attacked.open().await?;
     let backup = attacked.folder.path().join("backup.db");
-    crate::backup(&attacked.path(), &backup).await?;
+    crate::backup(&attacked.path(), &backup, &[]).await?;
     append(&store, 5).await?;
     let seen = reached(&store).await?;
     store.close().await;
     drop(store);
 
-    let occupied = crate::restore(&backup, &attacked.path(), false, &decision()).await;
+    let occupied = crate::restore(
+        &backup,
+        &attacked.path(),
+        false,
+        &[],
+        &decision(),
+        Resolve::CarryOut,
+    )
+    .await;
     let occupied = occupied.unwrap_err();
     assert!(
         matches!(occupied, StoreError::Unfit(Unfit::Occupied { .. })),
         "{occupied:?}"
     );
     std::fs::remove_file(attacked.path())?;
-    let restored = crate::restore(&backup, &attacked.path(), false, &decision()).await?;
+    let restored = crate::restore(
+        &backup,
+        &attacked.path(),
+        false,
+        &[],
+        &decision(),
+        Resolve::CarryOut,
+    )
+    .await?;
     assert_eq!(restored.logs[0].goes_on_after, 30);
     assert_eq!(restored.logs[0].lost[0].seen_up_to, 35);
     assert_eq!(restored.kept.len(), 1);
@@ -478,8 +494,16 @@ async fn a_backup_is_put_in_place_and_what_is_lost_is_said() -> Checked {
     store.close().await;
     drop(store);
     // Once more, over what is there, which is kept.
-    let restored = crate::restore(&backup, &attacked.path(), true, &decision()).await?;
-    assert!(restored.kept.iter().all(|kept| kept.exists()));
+    let restored = crate::restore(
+        &backup,
+        &attacked.path(),
+        true,
+        &[],
+        &decision(),
+        Resolve::CarryOut,
+    )
+    .await?;
+    assert!(restored.kept.iter().all(|kept| Path::new(kept).exists()));
     assert_eq!(restored.logs[0].lost[0].seen_up_to, 31);
     attacked.open().await?;
     Ok(())
@@ -491,7 +515,7 @@ async fn what_somebody_has_seen_is_lost_though_the_witness_is_gone() -> Checked 
     let attacked = Attacked::with_events(30).await?;
     let store = attacked.open().await?;
     let backup = attacked.folder.path().join("backup.db");
-    crate::backup(&attacked.path(), &backup).await?;
+    crate::backup(&attacked.path(), &backup, &[]).await?;
     let known = reached(&store).await?;
     append(&store, 5).await?;
     let seen = reached(&store).await?;
@@ -505,7 +529,15 @@ async fn what_somebody_has_seen_is_lost_though_the_witness_is_gone() -> Checked 
         seen: vec![known, seen.clone()],
         ..decision()
     };
-    let restored = crate::restore(&backup, &attacked.path(), false, &decision).await?;
+    let restored = crate::restore(
+        &backup,
+        &attacked.path(),
+        false,
+        &[],
+        &decision,
+        Resolve::CarryOut,
+    )
+    .await?;
     let [lost] = &restored.logs[0].lost[..] else {
         panic!("{restored:?}");
     };

@@ -11,7 +11,7 @@ use crate::conformance::Checked;
 use crate::open::without_finished_wal;
 use crate::sqlite::beside;
 use crate::witness::file::{Beside, read};
-use crate::{Database, Decision, Store, StoreError, log};
+use crate::{Database, Decision, Resolve, Store, StoreError, log};
 
 const AT: Timestamp = Timestamp::from_micros(7);
 
@@ -88,7 +88,7 @@ async fn a_restore_that_is_cut_off_anywhere_is_done_again() -> Checked {
     let folder = tempfile::tempdir()?;
     let at = |name: &str| folder.path().join(name);
     append(&at("first.db"), 20).await?;
-    crate::backup(&at("first.db"), &at("backup.db")).await?;
+    crate::backup(&at("first.db"), &at("backup.db"), &[]).await?;
     append(&at("first.db"), 9).await?;
     let alive = open(&at("first.db")).await?;
     append_to(&alive, 1).await?;
@@ -113,7 +113,15 @@ async fn a_restore_that_is_cut_off_anywhere_is_done_again() -> Checked {
             Err(StoreError::Unfit(_)) => {}
             Err(other) => panic!("after {cut} moves: {other:?}"),
         }
-        crate::restore(&at("backup.db"), &path, true, &decision(2)).await?;
+        crate::restore(
+            &at("backup.db"),
+            &path,
+            true,
+            &[],
+            &decision(2),
+            Resolve::CarryOut,
+        )
+        .await?;
         let store = open(&path).await?;
         assert_eq!(reached(&store).await?, 20, "after {cut} moves");
         store.close().await;

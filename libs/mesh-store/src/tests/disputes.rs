@@ -7,7 +7,7 @@ use crate::conformance::Checked;
 use crate::cursor::Cursor;
 use crate::dispute::{self, Word};
 use crate::sql::query_scalar;
-use crate::{Decision, Lost, Seen, Store, log};
+use crate::{Decision, Lost, Resolve, Seen, Store, log};
 
 /// The history that only the one knows who disputes the log is over with the others.
 #[tokio::test]
@@ -36,7 +36,12 @@ async fn an_accepted_loss_answers_what_is_disputed() -> Checked {
         at: Timestamp::from_micros(9),
         seen: Vec::new(),
     };
-    let accepted = crate::accept_loss(&folder.path().join("store.db"), &decision).await?;
+    let accepted = crate::accept_loss(
+        &folder.path().join("store.db"),
+        &decision,
+        Resolve::CarryOut,
+    )
+    .await?;
     let lost: Vec<_> = accepted.logs.iter().map(|log| log.lost.clone()).collect();
     let expected = Lost {
         epoch: seen.position.epoch,

@@ -6,7 +6,7 @@ use mesh_api::common::v1::{ErrorReason, Position, Seen};
 use mesh_api::csp_notification::v1 as wire;
 use mesh_api::csp_notification::v1::follow_flag_changes_request::Start;
 use mesh_api::status::reason_of;
-use mesh_store::{Decision, accept_loss};
+use mesh_store::{Decision, Resolve, accept_loss};
 use mesh_testkit::TempDir;
 use mesh_types::Timestamp;
 use tonic::Status;
@@ -181,7 +181,9 @@ async fn an_accepted_loss_has_the_csp_start_over_with_the_registrys_table() {
                 at: Timestamp::from_micros(1),
                 seen: Vec::new(),
             };
-            let accepted = accept_loss(database, &decision).await.unwrap();
+            let accepted = accept_loss(database, &decision, Resolve::CarryOut)
+                .await
+                .unwrap();
             let lost = accepted.logs.iter().flat_map(|log| &log.lost);
             let lost: Vec<_> = lost
                 .map(|lost| (lost.by.as_str(), lost.seen_up_to))

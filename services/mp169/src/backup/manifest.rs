@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use mesh_api::convert::timestamp_to_wire;
 use mesh_store::log::Head;
-use mesh_store::offline::OfflineFile;
+use mesh_store::offline::Offline;
 use mesh_types::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -76,7 +76,7 @@ impl Manifest {
 impl Copied {
     /// Checks the copy at `path` as an auditor would: every event of every log, and the file.
     pub(super) async fn read(path: &Path) -> Result<Self> {
-        let mut file = OfflineFile::open(path).await?;
+        let mut file = Offline::open(path).await?;
         let name = path.file_name().context("a copy is a file")?;
         let name = name.to_string_lossy().into_owned();
         let mut heads = Vec::new();

@@ -1,12 +1,14 @@
 //! What can be asked of `mp169 audit`.
 
 use std::path::PathBuf;
+use std::str::FromStr as _;
 
 use clap::{Args, Subcommand};
+use mesh_store::Location;
 use mesh_types::{DeviceId, LogName};
 
 use super::connection::{Connection, Limit, Output};
-use super::log::{ExportArgs, LogsArgs, VerifyArgs, database};
+use super::log::{ExportArgs, LogsArgs, VerifyArgs};
 use super::value::{device, time};
 use crate::service::Service;
 
@@ -81,10 +83,10 @@ pub struct WhereArgs {
     /// The service. Give it once for each; otherwise all five are asked.
     #[arg(long = "service", value_name = "SERVICE", value_parser = service)]
     pub services: Vec<Service>,
-    /// Read this database file instead of asking the services: a copy, or the file of a service that is
-    /// stopped. It is not changed.
-    #[arg(long, value_name = "FILE", value_parser = database, conflicts_with = "services")]
-    pub database: Option<PathBuf>,
+    /// Read this database instead of asking the services: a copy, the file of a service that is stopped, or
+    /// postgres://USER@HOST:PORT/DATABASE as it is now. It is not changed.
+    #[arg(long, value_name = "FILE|URL", value_parser = Location::from_str, conflicts_with = "services")]
+    pub database: Option<Location>,
     /// Where to ask; usually as the auditor.
     #[arg(long, env = "MP169_HOME", default_value = "mp169-data")]
     pub home: PathBuf,

@@ -1,16 +1,20 @@
 //! What can be asked of `mp169 backup`.
 
 use std::path::PathBuf;
+use std::str::FromStr as _;
 
 use clap::Args;
+use mesh_store::Location;
 
 use super::connection::Output;
-use super::log::database;
 
 pub(super) const BACKUP: &str = "Each copy is one committed state of its database, in one file, and on the disk when the command ends. \
     Followers are copied before the services that they follow: csp-notification and reporting before \
     flag-registry, and that before registration. So no copy has seen more of a log than the copy of the \
     log's owner holds, and all of them put back together fit.\n\n\
+    A database on a server is copied into a file of the same kind, from one committed state, while its services \
+    go on; the file has the service's name. It can be put back into a file, or on a server. On a server:\n  \
+    mp169 backup --to backup --database postgres://mp169@db/registration --database postgres://mp169@db/reporting\n\n\
     manifest.json is written last: a folder without it is no backup. It names each file with its SHA-256 \
     and, of each log, epoch, last event, that event's hash and its time. Each copy was checked as by \
     `mp169 log verify --database`, which checks it again later.\n\n\
@@ -32,9 +36,10 @@ pub struct BackupArgs {
     /// The folder to fill: one that is empty, or is not there yet.
     #[arg(long, value_name = "FOLDER")]
     pub to: PathBuf,
-    /// Copy this database only; give it once for each.
-    #[arg(long, value_name = "FILE", value_parser = database, conflicts_with = "keys")]
-    pub database: Vec<PathBuf>,
+    /// Copy this database only: a file, or postgres://USER@HOST:PORT/DATABASE. Give it once for each. Those on a
+    /// server are copied in the right order, followers first.
+    #[arg(long, value_name = "FILE|URL", value_parser = Location::from_str, conflicts_with = "keys")]
+    pub database: Vec<Location>,
     /// Copy the authority, the certificates with their keys, and what is denied, too.
     #[arg(long)]
     pub keys: bool,

@@ -1,8 +1,10 @@
 //! What can be asked of `mp169 log`.
 
 use std::path::PathBuf;
+use std::str::FromStr as _;
 
 use clap::{Args, Subcommand};
+use mesh_store::Location;
 use mesh_types::LogName;
 
 use super::connection::Output;
@@ -11,7 +13,8 @@ use super::restore::Consent;
 const VERIFY: &str = "Every event is checked, from the first to the log's head: that none is missing, \
     added or moved, that its octets give its hash, that its hash rests on the one before it, and that \
     number and time beside it are those in it. Of a database file all columns of the logs are checked, \
-    and then the file's own form.\n\n\
+    and then the file's own form; a server checks its own files, and its logs are read as they are when the \
+    command begins.\n\n\
     With --state each service compares its other tables with its log as well, row by row (reporting, which \
     has no log, with each other), and checks its database file; a service in which something does not fit \
     takes no writes from then on. A copy tells by its tables whose it is.\n\n\
@@ -20,6 +23,8 @@ const VERIFY: &str = "Every event is checked, from the first to the log's head: 
     Of a mesh that runs it is also shown where each service stands with each log that it follows, held against \
     what the owner of the log has there; which losses operators have accepted; and who does not serve, and why \
     not. (Not with --log.)\n\n\
+    On a server, or on its standby:\n  \
+    mp169 log verify --database postgres://auditor@db/flag-registry --state\n\n\
     Exit codes: 0 everything fits; 7 something does not, or a service says so of its own database; 6 a service \
     cannot be asked, does not serve for another reason, or has not followed a log for more than 10 seconds; \
     others as for every command.\n\n\
@@ -47,9 +52,11 @@ const ACCEPT_LOSS: &str = "For a database that is older than it was, or of which
     right file will not come back. Its service must be stopped.\n\n\
     Every log of the database begins a new history, with a new epoch: its events, sequences and hash chain \
     go on after the last event that is there. What was lost, by whose word, when and why is kept in \
-    the database; the witness and the -wal are kept beside it as they were. When the service starts again \
+    the database; of a file, the witness and the -wal are kept beside it as they were. When the service starts again \
     its followers make everything anew from a snapshot, and a CSP is told the differences as events of its \
     own log. A flag whose event is lost is not set any more: tell its supplier, who sets it again.\n\n\
+    On a server:\n  \
+    mp169 log accept-loss --database postgres://mp169@db/flag-registry --reason 'standby promoted, ticket 118'\n\n\
     Without --yes nothing is changed: what would be accepted is shown, and the exit code is 4, or 0 with \
     --dry-run.\n\n\
     Example:\n  \
@@ -72,10 +79,11 @@ pub enum LogCommand {
 /// Which logs, and where they are.
 #[derive(Debug, Args)]
 pub struct LogsArgs {
-    /// Read this database file instead of asking the services: a copy, or the file of a service
-    /// that is stopped. It is not changed, and nothing is written beside it.
-    #[arg(long, value_name = "FILE", value_parser = database)]
-    pub database: Option<PathBuf>,
+    /// Read this database instead of asking the services: a copy, the file of a service that is stopped, or
+    /// postgres://USER@HOST:PORT/DATABASE as it is now, also on a standby. It is not changed, and nothing is
+    /// written beside it.
+    #[arg(long, value_name = "FILE|URL", value_parser = Location::from_str)]
+    pub database: Option<Location>,
     /// The log: parties, devices, flags, or csp/ and a CSP's name (as that CSP, whose stream is taken
     /// over meanwhile). Give it once for each; otherwise all that the file or an auditor has.
     #[arg(long = "log", value_name = "NAME")]
@@ -119,9 +127,9 @@ pub struct ExportArgs {
 /// `log accept-loss`
 #[derive(Debug, Args)]
 pub struct AcceptLossArgs {
-    /// The database of the service that is stopped.
-    #[arg(long, value_name = "FILE", value_parser = database, required_unless_present = "log", conflicts_with = "log")]
-    pub database: Option<PathBuf>,
+    /// The database of the service that is stopped: a path, or postgres://USER@HOST:PORT/DATABASE.
+    #[arg(long, value_name = "FILE|URL", value_parser = Location::from_str, required_unless_present = "log", conflicts_with = "log")]
+    pub database: Option<Location>,
     /// Instead: a log of that database, such as flags, in the folder of a mesh.
     #[arg(long, value_name = "NAME")]
     pub log: Option<LogName>,
@@ -137,13 +145,4 @@ pub struct AcceptLossArgs {
     /// How to show the answer.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
-}
-
-/// Reads a path, or the URL by which a service names the same file.
-pub(super) fn database(text: &str) -> Result<PathBuf, String> {
-    match text.split_once("://") {
-        None => Ok(text.into()),
-        Some(("sqlite", path)) => Ok(path.into()),
-        Some((scheme, _)) => Err(format!("a {scheme} database cannot be read: name a file")),
-    }
 }

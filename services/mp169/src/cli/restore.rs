@@ -1,9 +1,11 @@
 //! What can be asked of `mp169 restore`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::Args;
 use mesh_store::cursor::Cursor;
+use mesh_store::{Location, StoreError};
 use mesh_types::Position;
 
 use super::connection::Output;
@@ -17,6 +19,11 @@ pub(super) const RESTORE: &str = "The mesh must be stopped. Each file is checked
     remembers it. When the services start again, followers make everything anew from snapshots, and a \
     CSP is told the differences as events of its own log. Of a backup that was made with --keys the keys are \
     put back where there are none.\n\n\
+    With --into a file goes to a database on a server: one that is empty, or that is not there yet and is made. With \
+    --replace it also takes the place of one that is there, to which nobody may be connected; that one is renamed, \
+    to its name with _before_ and the time. Making and renaming databases needs the right to (CREATEDB). What is lost is \
+    said as far as the database remembers it that is replaced. On a server:\n  \
+    mp169 restore --from backup --into reporting.db=postgres://mp169@db/reporting --replace --reason 'ticket 117'\n\n\
     Without --yes nothing is changed: what would be lost is shown, and the exit code is 4, or 0 with \
     --dry-run.\n\n\
     Examples:\n  \
@@ -32,6 +39,10 @@ pub struct RestoreArgs {
     /// Put this file of it in place only, such as flag-registry.db; give it once for each.
     #[arg(long, value_name = "NAME")]
     pub database: Vec<String>,
+    /// Put this file of it into a database on a server instead, and no others that are not named:
+    /// flag-registry.db=postgres://USER@HOST:PORT/DATABASE. Give it once for each.
+    #[arg(long, value_name = "NAME=URL", conflicts_with = "database")]
+    pub into: Vec<Destination>,
     /// The folder of the mesh.
     #[arg(long, env = "MP169_HOME", default_value = "mp169-data")]
     pub home: PathBuf,
@@ -52,6 +63,27 @@ pub struct RestoreArgs {
     /// How to show the answer.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
+}
+
+/// Where a file of a backup goes.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    /// The file's name.
+    pub file: String,
+    /// The database.
+    pub at: Location,
+}
+
+impl FromStr for Destination {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (file, at) = text.split_once('=').ok_or("it is NAME=URL")?;
+        Ok(Self {
+            file: file.to_owned(),
+            at: at.parse().map_err(|error: StoreError| error.to_string())?,
+        })
+    }
 }
 
 /// For a change that cannot be taken back.

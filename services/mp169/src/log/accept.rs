@@ -1,40 +1,30 @@
 //! `mp169 log accept-loss`: what is lost of a database's logs, and the operator's decision.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
-use mesh_store::accept_loss;
-use mesh_store::offline::OfflineFile;
+use mesh_store::{Location, accept_loss};
 use mesh_types::LogName;
 
 use crate::cli::log::AcceptLossArgs;
 use crate::exit::Usage;
-use crate::loss::{decision, explain, rehearsal, show};
+use crate::loss::{decision, explain, resolve, show};
 use crate::service::Service;
 
 /// Carries out the command.
 pub(super) async fn run(args: AcceptLossArgs) -> Result<()> {
-    let database = &database(&args)?;
-    let explain = |error| explain(database, error);
+    let at = database(&args)?;
     let decision = decision(&args.reason, &[]);
-    let accepted = if args.consent.yes {
-        accept_loss(database, &decision).await.map_err(explain)?
-    } else {
-        // Refuses one that a service has open.
-        drop(OfflineFile::open(database).await.map_err(explain)?);
-        let (_folder, copy) = rehearsal(database)?;
-        accept_loss(&copy, &decision).await.map_err(explain)?
-    };
+    let accepted = accept_loss(&at, &decision, resolve(args.consent)).await;
+    let accepted = accepted.map_err(|error| explain(&at, error))?;
     show(
-        &[(database.clone(), accepted)],
+        &[(at, accepted)],
         args.output,
         args.consent,
         "Accepted. Start the service again; its followers make everything anew.",
     )
 }
 
-/// The file that is named, or the one that has the log that is named.
-fn database(args: &AcceptLossArgs) -> Result<PathBuf> {
+/// The database that is named, or the one that has the log that is named.
+fn database(args: &AcceptLossArgs) -> Result<Location> {
     if let Some(database) = &args.database {
         return Ok(database.clone());
     }
@@ -44,5 +34,5 @@ fn database(args: &AcceptLossArgs) -> Result<PathBuf> {
             "no service has a log {log}; there are parties, devices, flags, csp/NAME, and audit/SERVICE"
         ))
     })?;
-    Ok(args.home.join(file))
+    Ok(Location::from(&args.home.join(file)))
 }

@@ -1,11 +1,9 @@
-//! How are the logs of a database file read, and what can be done if they cannot?
-
-use std::path::Path;
+//! How are the logs of a database read behind its service's back, and what can be done if they cannot?
 
 use anyhow::{Result, anyhow, bail};
 use futures::TryStreamExt as _;
-use mesh_store::StoreError;
-use mesh_store::offline::OfflineFile;
+use mesh_store::offline::Offline;
+use mesh_store::{Location, StoreError};
 use mesh_types::{LogName, Sequence};
 
 use super::line::Line;
@@ -14,11 +12,11 @@ use crate::cli::log::ExportArgs;
 use crate::output::print_line;
 use crate::progress::Progress;
 
-/// Checks the logs of the file at `path` that are asked for, and the file. One without logs is refused,
+/// Checks the logs of the database at `at` that are asked for, and its file. One without logs is refused,
 /// unless there is `more` to check in it.
-pub(super) async fn verify(path: &Path, asked: &[LogName], more: bool) -> Result<Findings> {
-    let explain = |error| explain(path, error);
-    let mut file = OfflineFile::open(path).await.map_err(explain)?;
+pub(super) async fn verify(at: &Location, asked: &[LogName], more: bool) -> Result<Findings> {
+    let explain = |error| explain(at, error);
+    let mut file = Offline::open(at).await.map_err(explain)?;
     let heads = file.heads().await.map_err(explain)?;
     let events: Sequence = heads
         .values()
@@ -34,7 +32,7 @@ pub(super) async fn verify(path: &Path, asked: &[LogName], more: bool) -> Result
     drop(progress);
     let names: Vec<_> = logs.iter().map(|log| log.log.as_str()).collect();
     if !more || !names.is_empty() {
-        all_are_there(path, asked, &names)?;
+        all_are_there(at, asked, &names)?;
     }
     Ok(Findings {
         logs: logs
@@ -46,14 +44,14 @@ pub(super) async fn verify(path: &Path, asked: &[LogName], more: bool) -> Result
     })
 }
 
-/// Prints the events of the file at `path` that are asked for.
-pub(super) async fn export(path: &Path, args: &ExportArgs) -> Result<()> {
-    let explain = |error| explain(path, error);
+/// Prints the events of the database at `at` that are asked for.
+pub(super) async fn export(at: &Location, args: &ExportArgs) -> Result<()> {
+    let explain = |error| explain(at, error);
     let asked = &args.logs.logs;
-    let mut file = OfflineFile::open(path).await.map_err(explain)?;
+    let mut file = Offline::open(at).await.map_err(explain)?;
     let heads = file.heads().await.map_err(explain)?;
     let names: Vec<_> = heads.keys().map(String::as_str).collect();
-    all_are_there(path, asked, &names)?;
+    all_are_there(at, asked, &names)?;
     let mut events = file.events();
     while let Some(event) = events.try_next().await.map_err(explain)? {
         let epoch = heads.get(&event.log).and_then(Option::as_ref);
@@ -76,33 +74,28 @@ pub(super) async fn export(path: &Path, args: &ExportArgs) -> Result<()> {
     Ok(())
 }
 
-fn all_are_there(path: &Path, asked: &[LogName], names: &[&str]) -> Result<()> {
-    let path = path.display();
+fn all_are_there(at: &Location, asked: &[LogName], names: &[&str]) -> Result<()> {
     if names.is_empty() {
-        bail!("no service has written a log into {path}");
+        bail!("no service has written a log into {at}");
     }
     if let Some(missing) = asked.iter().find(|log| !names.contains(&log.as_str())) {
-        bail!(
-            "{path} has no log {missing}; there are: {}",
-            names.join(", ")
-        );
+        bail!("{at} has no log {missing}; there are: {}", names.join(", "));
     }
     Ok(())
 }
 
 /// Says what can be done.
-pub(super) fn explain(path: &Path, error: StoreError) -> anyhow::Error {
-    let path = path.display();
+pub(super) fn explain(at: &Location, error: StoreError) -> anyhow::Error {
     match error {
-        StoreError::File(error) => anyhow!("cannot read {path}: {error}"),
+        StoreError::File(error) => anyhow!("cannot read {at}: {error}"),
         StoreError::InUse => anyhow!(
-            "a service has {path} open: ask the service, without --database; or stop it; or take a \
-             copy with `mp169 backup --to FOLDER --database {path}`"
+            "a service has {at} open: ask the service, without --database; or stop it; or take a \
+             copy with `mp169 backup --to FOLDER --database {at}`"
         ),
         StoreError::Inconsistent { .. } | StoreError::Statement(_) => anyhow!(
-            "{path} is damaged, or no database of registration, flag-registry or csp-notification: \
+            "{at} is damaged, or no database of registration, flag-registry or csp-notification: \
              take the copy again, or another one"
         ),
-        other => anyhow::Error::new(other).context(format!("cannot read {path}")),
+        other => anyhow::Error::new(other).context(format!("cannot read {at}")),
     }
 }

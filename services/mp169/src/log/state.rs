@@ -6,9 +6,9 @@ use anyhow::Result;
 use mesh_api::operations::v1 as wire;
 use mesh_api::operations::v1::check_state_response::Part;
 use mesh_service::comparison_to_wire;
-use mesh_store::StoreError;
 use mesh_store::fold::{Folded, compare_copy};
-use mesh_store::offline::OfflineFile;
+use mesh_store::offline::Offline;
+use mesh_store::{Location, StoreError};
 use serde_json::json;
 use tonic::Status;
 
@@ -93,19 +93,22 @@ async fn ask(clients: &Clients, service: Service) -> Result<State> {
     Ok(state)
 }
 
-/// Compares the rows of the file at `path`, which tells by its tables whose it is.
-pub(super) async fn of_file(path: &Path) -> Result<States> {
-    let explain = |error| explain(path, error);
-    let mut file = OfflineFile::open(path)
+/// Compares the rows of the database at `at`, which tells by its tables whose it is.
+pub(super) async fn of_copy(at: &Location) -> Result<States> {
+    let explain = |error| explain(at, error);
+    let mut copy = Offline::open(at)
         .await
-        .map_err(|error| file::explain(path, error))?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+        .map_err(|error| file::explain(at, error))?;
+    let name = at.file().and_then(Path::file_name);
     let mut state = State {
-        of: name.into_owned(),
+        of: name.map_or_else(
+            || at.to_string(),
+            |name| name.to_string_lossy().into_owned(),
+        ),
         ..State::default()
     };
     let mut unanswered = None;
-    match compare(&mut file).await {
+    match compare(&mut copy).await {
         Ok(Some(all)) => state.comparisons.extend(all.iter().map(comparison_to_wire)),
         Ok(None) => state.remark = Some("its rows are not compared with anything"),
         Err(error @ StoreError::Inconsistent { .. }) => {
@@ -125,12 +128,12 @@ pub(super) async fn of_file(path: &Path) -> Result<States> {
     })
 }
 
-/// Each service folds its own log; the file tells by its tables whose it is.
-async fn compare(file: &mut OfflineFile) -> Result<Option<Vec<Folded>>, StoreError> {
-    let is_of = |table| file.has_table(table);
+/// Each service folds its own log; the copy tells by its tables whose it is.
+async fn compare(copy: &mut Offline) -> Result<Option<Vec<Folded>>, StoreError> {
+    let is_of = |table| copy.has_table(table);
     let [registration, flags, csps, outcomes] =
         ["registration", "flag_entry", "reduced_device", "outcome"].map(is_of);
-    let conn = file.conn();
+    let conn = copy.conn();
     let folded = if registration {
         let foldings = registration::foldings(conn).await?;
         compare_copy(conn, foldings).await?
@@ -148,7 +151,7 @@ async fn compare(file: &mut OfflineFile) -> Result<Option<Vec<Folded>>, StoreErr
     Ok(Some(folded))
 }
 
-fn explain(path: &Path, error: StoreError) -> anyhow::Error {
+fn explain(at: &Location, error: StoreError) -> anyhow::Error {
     let advice = match error {
         StoreError::Statement(_) => {
             "its tables are not those of this version: put a copy into another home with \
@@ -156,7 +159,7 @@ fn explain(path: &Path, error: StoreError) -> anyhow::Error {
         }
         _ => "its rows cannot be read",
     };
-    anyhow::Error::new(error).context(format!("{}: {advice}", path.display()))
+    anyhow::Error::new(error).context(format!("{at}: {advice}"))
 }
 
 impl States {
