@@ -11,11 +11,13 @@ mod cut_off;
 mod files;
 mod followers;
 mod full_disk;
+mod gate;
 mod missing;
 mod octets;
 mod older;
 mod restored;
 mod running;
+mod servers;
 mod silence;
 mod town;
 

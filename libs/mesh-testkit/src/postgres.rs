@@ -11,6 +11,7 @@
 //! ```
 
 mod keeper;
+mod losses;
 mod programs;
 mod signals;
 
@@ -28,6 +29,7 @@ use uuid::Uuid;
 
 use crate::certificates;
 use keeper::Keeper;
+pub use losses::{ARCHIVING, Files};
 use programs::command;
 pub use signals::Paused;
 use signals::with_children;

@@ -9,12 +9,15 @@ use std::time::Instant;
 
 use anyhow::Result;
 use flag_registry::Quotas;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use mesh_api::common::v1::{ErrorReason, Position};
 use mesh_api::operations::v1::operations_service_client::OperationsServiceClient;
 use mesh_api::operations::v1::{DatabaseCondition, GetStatusRequest};
 use mesh_api::registration::v1::{ChangeSupplierRequest, PartyStatus, SetPartyStatusRequest};
 use mesh_api::status::reason_of;
-use mesh_store::{Accepted, Decision, Resolve};
+use mesh_rpc::Tls;
+use mesh_store::{Accepted, Decision, Location, Resolve};
 use mesh_testkit::{LIMIT, TempDir, temp_dir, wait_until};
 use mesh_types::{Clock as _, SystemClock};
 use mp169::clients::Clients;
@@ -43,6 +46,8 @@ pub(super) struct Town {
     site: Site,
     ports: BTreeMap<Service, Port>,
     running: BTreeMap<Service, Running>,
+    /// Where the registry's database is, if it is on a server.
+    registry_at: Option<String>,
     /// What the registry has acknowledged of the flags, in order.
     changes: Mutex<Vec<Change>>,
     home: PathBuf,
@@ -66,9 +71,25 @@ impl Town {
         }
     }
 
+    /// The same with the registry's database on a server.
+    pub(super) async fn with_registry_at(url: &str) -> Self {
+        let home = temp_dir();
+        let mut town = Self::at(home.path());
+        town.registry_at = Some(url.to_owned());
+        let town = town.begin().await;
+        Self {
+            _home: Some(home),
+            ..town
+        }
+    }
+
     /// The same in a folder that is there.
     pub(super) async fn start_in(home: &Path) -> Self {
-        let mut town = Self::at(home);
+        Self::at(home).begin().await
+    }
+
+    async fn begin(mut self) -> Self {
+        let town = &mut self;
         town.start_all().await;
         let inventory = rows(HOMES);
         let all = u64::try_from(inventory.len()).unwrap();
@@ -76,8 +97,8 @@ impl Town {
         assert_eq!(loaded.recorded, all, "{loaded}");
         town.everybody_knows_the_parties().await;
         // From now on a database that is not there is missed.
-        town.site.folder = Folder::open(home).unwrap();
-        town
+        town.site.folder = Folder::open(&town.home).unwrap();
+        self
     }
 
     /// Waits until every service knows the parties.
@@ -112,6 +133,7 @@ impl Town {
             site,
             ports,
             running: BTreeMap::new(),
+            registry_at: None,
             changes: Mutex::default(),
             home: home.to_owned(),
             _home: None,
@@ -221,7 +243,12 @@ impl Town {
         let listener = self.ports[&service].listen();
         let tls = self.folder().tls(service.name()).unwrap();
         let stop = CancellationToken::new();
-        let run = site.run(service, tls, listener, stop.clone());
+        let run = match &self.registry_at {
+            Some(url) if service == Service::FlagRegistry => {
+                run_registry(site, url, tls, listener, stop.clone())
+            }
+            _ => site.run(service, tls, listener, stop.clone()),
+        };
         let task = tokio::spawn(run);
         let before = self.running.insert(service, Running { stop, task });
         assert!(before.is_none(), "{} runs already", service.name());
@@ -265,9 +292,11 @@ impl Town {
     /// Accepts what a service's database has lost, as `mp169 log accept-loss` does. The service must be
     /// stopped.
     pub(super) async fn accept_loss(&self, service: Service) -> Accepted {
-        let database = self.database(service);
-        let accepted =
-            mesh_store::accept_loss(database.path(), &decision(), Resolve::CarryOut).await;
+        let at = match &self.registry_at {
+            Some(url) if service == Service::FlagRegistry => url.parse().unwrap(),
+            _ => Location::from(self.database(service).path()),
+        };
+        let accepted = mesh_store::accept_loss(at, &decision(), Resolve::CarryOut).await;
         accepted.unwrap()
     }
 
@@ -420,6 +449,24 @@ impl Town {
     pub(super) fn changes(&self) -> Vec<Change> {
         self.changes.lock().unwrap().clone()
     }
+}
+
+/// Runs the registry with its database on a server, and its audit's in a file.
+fn run_registry(
+    site: &Site,
+    url: &str,
+    tls: Tls,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> BoxFuture<'static, Result<bool>> {
+    let database = mesh_store::Database::existing_or_new(url);
+    let registration = &site.addresses[&Service::Registration];
+    let mut deps = flag_registry::Deps::new(database, registration, tls);
+    deps.audit_database = site.folder.audit_database(Service::FlagRegistry);
+    deps.clock = Arc::clone(&site.clock);
+    deps.quotas = site.quotas;
+    let run = flag_registry::run(deps, listener, stop.cancelled_owned());
+    async { Ok(run.await?.clean) }.boxed()
 }
 
 /// An operator's word.

@@ -12,6 +12,7 @@ mod exit_codes;
 mod hostile;
 mod load;
 mod log;
+mod moving;
 mod revoke;
 mod watch;
 mod world;
