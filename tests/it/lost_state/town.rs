@@ -9,14 +9,11 @@ use std::time::Instant;
 
 use anyhow::Result;
 use flag_registry::Quotas;
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
 use mesh_api::common::v1::{ErrorReason, Position};
 use mesh_api::operations::v1::operations_service_client::OperationsServiceClient;
 use mesh_api::operations::v1::{DatabaseCondition, GetStatusRequest};
 use mesh_api::registration::v1::{ChangeSupplierRequest, PartyStatus, SetPartyStatusRequest};
 use mesh_api::status::reason_of;
-use mesh_rpc::Tls;
 use mesh_store::{Accepted, Decision, Location, Resolve};
 use mesh_testkit::{LIMIT, TempDir, temp_dir, wait_until};
 use mesh_types::{Clock as _, SystemClock};
@@ -33,6 +30,7 @@ use tonic::Status;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 
+use super::elsewhere::Elsewhere;
 use super::files::{Copy, Database};
 use super::silence::Change;
 use crate::mesh::everybody_knows;
@@ -46,8 +44,8 @@ pub(super) struct Town {
     site: Site,
     ports: BTreeMap<Service, Port>,
     running: BTreeMap<Service, Running>,
-    /// Where the registry's database is, if it is on a server.
-    registry_at: Option<String>,
+    /// Whose databases are not in the folder.
+    elsewhere: BTreeMap<Service, Elsewhere>,
     /// What the registry has acknowledged of the flags, in order.
     changes: Mutex<Vec<Change>>,
     home: PathBuf,
@@ -75,7 +73,8 @@ impl Town {
     pub(super) async fn with_registry_at(url: &str) -> Self {
         let home = temp_dir();
         let mut town = Self::at(home.path());
-        town.registry_at = Some(url.to_owned());
+        let audit = town.folder().audit_database(Service::FlagRegistry);
+        town.moves(Service::FlagRegistry, url, &audit.url);
         let town = town.begin().await;
         Self {
             _home: Some(home),
@@ -86,6 +85,17 @@ impl Town {
     /// The same in a folder that is there.
     pub(super) async fn start_in(home: &Path) -> Self {
         Self::at(home).begin().await
+    }
+
+    /// Has a service find its own database and its audit's at these URLs.
+    pub(super) fn moves(&mut self, service: Service, own: &str, audit: &str) {
+        let [own, audit] = [own, audit].map(mesh_store::Database::existing_or_new);
+        self.elsewhere.insert(service, Elsewhere { own, audit });
+    }
+
+    /// Has all services find their databases in the folder again.
+    pub(super) fn comes_back(&mut self) {
+        self.elsewhere.clear();
     }
 
     async fn begin(mut self) -> Self {
@@ -133,7 +143,7 @@ impl Town {
             site,
             ports,
             running: BTreeMap::new(),
-            registry_at: None,
+            elsewhere: BTreeMap::new(),
             changes: Mutex::default(),
             home: home.to_owned(),
             _home: None,
@@ -243,11 +253,9 @@ impl Town {
         let listener = self.ports[&service].listen();
         let tls = self.folder().tls(service.name()).unwrap();
         let stop = CancellationToken::new();
-        let run = match &self.registry_at {
-            Some(url) if service == Service::FlagRegistry => {
-                run_registry(site, url, tls, listener, stop.clone())
-            }
-            _ => site.run(service, tls, listener, stop.clone()),
+        let run = match self.elsewhere.get(&service) {
+            Some(elsewhere) => elsewhere.run(site, service, tls, listener, stop.clone()),
+            None => site.run(service, tls, listener, stop.clone()),
         };
         let task = tokio::spawn(run);
         let before = self.running.insert(service, Running { stop, task });
@@ -292,9 +300,9 @@ impl Town {
     /// Accepts what a service's database has lost, as `mp169 log accept-loss` does. The service must be
     /// stopped.
     pub(super) async fn accept_loss(&self, service: Service) -> Accepted {
-        let at = match &self.registry_at {
-            Some(url) if service == Service::FlagRegistry => url.parse().unwrap(),
-            _ => Location::from(self.database(service).path()),
+        let at = match self.elsewhere.get(&service) {
+            Some(elsewhere) => elsewhere.own.url.parse().unwrap(),
+            None => Location::from(self.database(service).path()),
         };
         let accepted = mesh_store::accept_loss(at, &decision(), Resolve::CarryOut).await;
         accepted.unwrap()
@@ -449,24 +457,6 @@ impl Town {
     pub(super) fn changes(&self) -> Vec<Change> {
         self.changes.lock().unwrap().clone()
     }
-}
-
-/// Runs the registry with its database on a server, and its audit's in a file.
-fn run_registry(
-    site: &Site,
-    url: &str,
-    tls: Tls,
-    listener: TcpListener,
-    stop: CancellationToken,
-) -> BoxFuture<'static, Result<bool>> {
-    let database = mesh_store::Database::existing_or_new(url);
-    let registration = &site.addresses[&Service::Registration];
-    let mut deps = flag_registry::Deps::new(database, registration, tls);
-    deps.audit_database = site.folder.audit_database(Service::FlagRegistry);
-    deps.clock = Arc::clone(&site.clock);
-    deps.quotas = site.quotas;
-    let run = flag_registry::run(deps, listener, stop.cancelled_owned());
-    async { Ok(run.await?.clean) }.boxed()
 }
 
 /// An operator's word.
