@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cursor::{self, Cursor};
 use crate::guard::Guard;
+use crate::replicas::Replica;
 use crate::sql::{Begin, Conn, Pool, query_as, query_scalar};
 use crate::trouble::Trouble;
 use crate::witness::Identity;
@@ -40,6 +41,7 @@ pub(crate) struct Attended {
     pub(crate) readers: Pool,
     pub(crate) guard: Arc<Guard>,
     pub(crate) committed: Committed,
+    pub(crate) replica: Replica,
 }
 
 /// The task that looks after an open database.
@@ -89,7 +91,8 @@ impl Attended {
                 () = too_late => {}
             }
         };
-        futures::join!(self.beats(&stop), self.hears(&stop), checks);
+        let replica = self.replica.attend(&self.writer, &stop);
+        futures::join!(self.beats(&stop), self.hears(&stop), replica, checks);
     }
 
     /// Has the file checked. A server checks its own.

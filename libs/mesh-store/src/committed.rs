@@ -16,7 +16,14 @@ use crate::{StoreError, log};
 
 /// The latest committed sequence of each log, as far as this process knows.
 #[derive(Debug, Clone, Default)]
-pub struct Committed(Arc<Mutex<HashMap<LogName, watch::Sender<Sequence>>>>);
+pub struct Committed(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    logs: Mutex<HashMap<LogName, watch::Sender<Sequence>>>,
+    /// Counts the looks at what others have committed.
+    heard: watch::Sender<u64>,
+}
 
 impl Committed {
     /// Wakes whenever something was committed to `log`. Zero as long as nothing is known of it.
@@ -49,11 +56,17 @@ impl Committed {
         for head in log::heads(conn, "").await? {
             self.publish(&head.position.log, head.position.sequence);
         }
+        self.0.heard.send_modify(|looks| *looks += 1);
         Ok(())
     }
 
+    /// Wakes after each look at what others have committed.
+    pub(crate) fn heard(&self) -> watch::Receiver<u64> {
+        self.0.heard.subscribe()
+    }
+
     fn with<T>(&self, log: &LogName, act: impl FnOnce(&watch::Sender<Sequence>) -> T) -> T {
-        let mut logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logs = self.0.logs.lock().unwrap_or_else(PoisonError::into_inner);
         act(logs
             .entry(log.clone())
             .or_insert_with(|| watch::Sender::new(0)))

@@ -20,6 +20,7 @@
 //! | How far has a follower come? | [`cursor`] |
 //! | Is this page token ours? | [`Tokens`] (`token.rs`) |
 //! | Who hears of a commit? | [`Committed`] (`committed.rs`) |
+//! | Which processes have it open? | [`replicas`] |
 //! | Do a service's rows say what its log says? | [`fold`] (`fold.rs`) |
 //! | Can it be written to, and why not? | [`Condition`] (`condition.rs`), `guard.rs`, `files.rs` |
 //! | Does a server still have what was written to it? | `memory.rs`, `recall.rs`, `claim.rs` |
@@ -117,6 +118,7 @@ pub mod offline;
 mod open;
 mod postgres;
 mod recall;
+pub mod replicas;
 mod rows;
 mod seen;
 pub mod sql;
@@ -147,6 +149,7 @@ pub use location::Location;
 pub use open::Store;
 pub use rows::{CURRENT, insert_rows, sequence_from_db, sequence_to_db};
 pub use sql::MAX_BINDS;
+pub use replicas::ReplicaId;
 pub use token::{Scope, TokenError, Tokens};
 pub use trouble::Trouble;
 pub use tx::{EventStamp, WriteTx};

@@ -21,6 +21,7 @@ use crate::condition::Condition;
 use crate::guard::Guard;
 use crate::keeping::Keeper;
 use crate::postgres::Server;
+use crate::replicas::Replica;
 use crate::sql::{Begin, Conn, Pool, Tx};
 use crate::sqlite;
 use crate::trouble::Trouble;
@@ -49,6 +50,7 @@ struct Inner {
     committed: Committed,
     tokens: Tokens,
     keeper: Keeper,
+    replica: Replica,
     /// The latest time of a write transaction, in microseconds.
     latest: AtomicI64,
 }
@@ -130,6 +132,7 @@ impl Store {
         let mut conn = writer.acquire().await?;
         let tokens = Tokens::load(&mut conn).await?;
         let keeper = Keeper::load(&mut conn).await?;
+        let replica = Replica::enter(&mut conn, place.is_shared()).await?;
         drop(conn);
         let committed = Committed::default();
         let attendant = Attendant::start(Attended {
@@ -138,6 +141,7 @@ impl Store {
             readers: readers.clone(),
             guard: Arc::clone(&guard),
             committed: committed.clone(),
+            replica: replica.clone(),
         });
         let store = Self(Arc::new(Inner {
             place,
@@ -148,6 +152,7 @@ impl Store {
             committed,
             tokens,
             keeper,
+            replica,
             latest: AtomicI64::new(i64::MIN),
         }));
         store.refresh().await?;
@@ -225,6 +230,10 @@ impl Store {
         self.0.guard.gate.watch()
     }
 
+    pub(crate) fn own_replica(&self) -> &Replica {
+        &self.0.replica
+    }
+
     pub(crate) fn guard(&self) -> &Guard {
         &self.0.guard
     }
@@ -263,6 +272,12 @@ impl Store {
         self.0.committed.refresh(&mut conn).await
     }
 
+    /// Wakes when other processes may have written, within half a second. Of a file there are no others.
+    #[must_use]
+    pub fn heard(&self) -> watch::Receiver<u64> {
+        self.0.committed.heard()
+    }
+
     /// Makes and checks page tokens; all replicas on one database share their secret.
     #[must_use]
     pub fn tokens(&self) -> &Tokens {
@@ -273,6 +288,10 @@ impl Store {
     /// on the disk. The file stays locked until the last clone of the store is gone.
     pub async fn close(&self) {
         self.0.attendant.ended().await;
+        if let Err(error) = self.0.replica.leave(&self.0.writer).await {
+            // The others notice after a while.
+            tracing::debug!(%error, "nobody can be told that this process leaves");
+        }
         if let Place::File { anchor, .. } = &self.0.place {
             let anchor = anchor.lock();
             let anchor = anchor.unwrap_or_else(PoisonError::into_inner).take();
@@ -293,6 +312,10 @@ impl Store {
 }
 
 impl Place {
+    const fn is_shared(&self) -> bool {
+        matches!(self, Self::Server)
+    }
+
     const fn file(&self) -> Option<&PathBuf> {
         match self {
             Self::File { path, .. } => Some(path),

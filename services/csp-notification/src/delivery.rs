@@ -1,7 +1,4 @@
-//! Which stream is a CSP's own now, and what is done with each frame that leaves on it?
-
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+//! What is done with each frame that leaves on a CSP's own stream?
 
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
@@ -10,105 +7,18 @@ use mesh_api::csp_notification::v1::follow_flag_changes_response::Body;
 use mesh_api::csp_notification::v1::{CspFlagChange, FollowFlagChangesResponse};
 use mesh_follow::FrameStream;
 use mesh_rpc::{Work, link_to};
-use mesh_store::Writer;
-use mesh_types::{CspId, Sequence};
+use mesh_types::Sequence;
 use prost::Message as _;
-use tokio::sync::watch;
 use tonic::Status;
 use tracing::Span;
 
-use crate::error::Error;
-use crate::store::{Command, CspLogs};
-use crate::subscription::OwnCsp;
-
-/// The streams that are attached to this replica, at most one of each CSP.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Attachments(Arc<Mutex<Streams>>);
-
-#[derive(Debug, Default)]
-struct Streams {
-    /// How many there have been: the number of the newest.
-    count: u64,
-    /// By which each is told why it ends.
-    attached: HashMap<CspId, (u64, watch::Sender<Option<Error>>)>,
-}
-
-/// A stream's place as its CSP's own, given up when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Attached {
-    csp: CspId,
-    number: u64,
-    ended: watch::Receiver<Option<Error>>,
-    all: Attachments,
-}
-
-impl Attachments {
-    /// Makes a new stream the CSP's own; an older one is told that it no longer is.
-    pub(crate) fn take_over(&self, csp: &CspId) -> Attached {
-        let (tell, ended) = watch::channel(None);
-        let mut streams = self.lock();
-        streams.count += 1;
-        let number = streams.count;
-        let older = streams.attached.insert(csp.clone(), (number, tell));
-        drop(streams);
-        if let Some((_, older)) = older {
-            older.send_replace(Some(Error::Superseded));
-        }
-        Attached {
-            csp: csp.clone(),
-            number,
-            ended,
-            all: self.clone(),
-        }
-    }
-
-    /// Ends the CSP's stream, if there is one.
-    pub(crate) fn end(&self, csp: &CspId, why: Error) {
-        let attached = self.lock().attached.remove(csp);
-        if let Some((_, stream)) = attached {
-            stream.send_replace(Some(why));
-        }
-    }
-
-    /// Whether a stream of the CSP is attached.
-    pub(crate) fn is_attached(&self, csp: &CspId) -> bool {
-        self.lock().attached.contains_key(csp)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Streams> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Attached {
-    /// Resolves when the stream is no longer the CSP's own.
-    async fn ended(&mut self) -> Error {
-        let why = self.ended.wait_for(Option::is_some).await;
-        let why = why.ok().and_then(|why| why.clone());
-        match why {
-            Some(why) => why,
-            None => std::future::pending().await,
-        }
-    }
-}
-
-impl Drop for Attached {
-    fn drop(&mut self) {
-        let mut streams = self.all.lock();
-        let own = streams.attached.get(&self.csp);
-        if own.is_some_and(|(number, _)| *number == self.number) {
-            streams.attached.remove(&self.csp);
-        }
-    }
-}
+use crate::attachments::Attached;
 
 /// What a stream needs to hand frames over to the transport.
 pub(crate) struct Delivery {
-    pub(crate) csp: OwnCsp,
     pub(crate) attached: Attached,
     /// By which what is delivered counts as work of the CSP.
     pub(crate) work: Option<Work>,
-    pub(crate) writer: Writer<CspLogs>,
     /// Up to where the store knows that events were sent.
     pub(crate) sent: Sequence,
 }
@@ -151,8 +61,7 @@ impl Delivery {
                 Some(work) => Some(work.turn(entries(&frame).len()).await),
                 None => None,
             };
-            let sent = Command::Sent(self.csp.clone(), up_to);
-            self.writer.submit(sent).await.map_err(Error::from)??;
+            self.attached.sends(up_to).await?;
             self.sent = up_to;
         }
         Ok(frame)
@@ -165,7 +74,7 @@ impl Delivery {
             "deliver flag change",
             otel.kind = "producer",
             mp169.service = "csp-notification",
-            mp169.csp = %self.csp.csp(),
+            mp169.csp = %self.attached.csp().csp(),
             mp169.log.sequence = entry.position.as_ref().map(|position| position.sequence),
         );
         // Our own event: it can be read unless the store is damaged, and then it goes out as it is.

@@ -152,7 +152,7 @@ impl Projector {
     /// Writes what moves the store's cursor to `to`.
     async fn write(&mut self, command: Command, to: Cursor) -> Result<(), FollowError> {
         match self.writer.submit(command).await? {
-            Ok(()) => {
+            Ok(_) => {
                 self.at = Some(to);
                 self.source.heard();
                 Ok(())

@@ -15,11 +15,12 @@ use mesh_types::{Bounds, Clock, CspId, Position, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use crate::delivery::{Attachments, Delivery, deliver};
+use crate::attachments::Attachments;
+use crate::delivery::{Delivery, deliver};
 use crate::disputes::Disputes;
 use crate::error::Error;
 use crate::source::Source;
-use crate::store::{self, Command, CspLogs, ReducedDevices, Resyncs};
+use crate::store::{self, Command, CspLogs, Done, ReducedDevices, Resyncs};
 use crate::subscription::{OwnCsp, Subscription, log_of};
 
 /// The handlers, and what they need.
@@ -46,7 +47,7 @@ impl CspNotificationService for CspNotification {
         let authorization = Authorization::of(&request).map_err(Error::from)?;
         let csp = own_csp(&authorization)?;
         let work = Work::of(&request);
-        let subscription = self.attach(&csp).await?;
+        let subscription = self.subscribed(&csp).await?;
         let asked = asked(request.into_inner(), &subscription)?;
         self.hear(&csp, asked.seen.as_ref()).await?;
         let snapshot = ReducedDevices {
@@ -57,14 +58,12 @@ impl CspNotificationService for CspNotification {
         let frames = feed.serve(asked, authorization, snapshot).await?;
         // Only a stream that was begun takes over.
         let delivery = Delivery {
-            attached: self.attachments.take_over(csp.csp()),
-            csp,
+            attached: self.attachments.attach(csp).await?,
             work,
-            writer: self.writer.clone(),
             sent: subscription.sent,
         };
         // Whoever disputed the log meanwhile has not found this stream among the attached.
-        self.hear(&delivery.csp, None).await?;
+        self.hear(delivery.attached.csp(), None).await?;
         Ok(Response::new(deliver(frames, delivery)))
     }
 
@@ -89,7 +88,7 @@ impl CspNotificationService for CspNotification {
         let authorization = Authorization::of(&request).map_err(Error::from)?;
         let subscription = match OwnCsp::of(&authorization) {
             // A CSP always has one, from the first time that it asks.
-            Some(csp) => self.attach(&csp).await?,
+            Some(csp) => self.subscribed(&csp).await?,
             None => {
                 let csp = request.get_ref().csp_id.parse::<CspId>();
                 let csp = csp.map_err(|error| Error::field("csp_id", error.to_string()))?;
@@ -142,16 +141,16 @@ impl CspNotification {
             }))
     }
 
-    async fn write(&self, command: Command) -> Result<(), Error> {
+    async fn write(&self, command: Command) -> Result<Done, Error> {
         self.writer.submit(command).await?
     }
 
     /// The CSP's subscription, made if there is none.
-    async fn attach(&self, csp: &OwnCsp) -> Result<Subscription, Error> {
+    async fn subscribed(&self, csp: &OwnCsp) -> Result<Subscription, Error> {
         if let Some(subscription) = store::subscription(&self.store, csp.csp()).await? {
             return Ok(subscription);
         }
-        self.write(Command::Attach(csp.clone())).await?;
+        self.write(Command::Subscribe(csp.clone())).await?;
         self.subscription(csp.csp()).await
     }
 
@@ -174,7 +173,7 @@ impl CspNotification {
     }
 
     fn to_wire(&self, subscription: &Subscription) -> wire::Subscription {
-        let mut wire = subscription.to_wire(self.attachments.is_attached(&subscription.csp));
+        let mut wire = subscription.to_wire();
         if let Some((since, trouble)) = self.source.stale() {
             wire.source_stale_since = Some(timestamp_to_wire(since));
             wire.set_source_trouble(trouble);

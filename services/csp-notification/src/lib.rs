@@ -29,8 +29,10 @@
 //! | does flag-registry still tell us everything? | `source.rs` |
 //! | how do events get here? | `follower.rs` |
 //! | what does an operator learn of CSPs whose logs went back? | `disputes.rs` |
+//! | which stream is a CSP's own? | `attachments.rs` |
 //! | what happens to a frame on its way out? | `delivery.rs` |
 
+mod attachments;
 pub mod config;
 mod delivery;
 mod disputes;

@@ -12,7 +12,7 @@ use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 
-use crate::delivery::Attachments;
+use crate::attachments::Attachments;
 use crate::disputes::Disputes;
 use crate::follower::follow_flags;
 use crate::grpc::CspNotification;
@@ -112,13 +112,15 @@ pub async fn run(
         async move { usable(&store, projected(&store).await).map(drop) }
     });
 
+    let attachments = Attachments::new(store.clone(), writer.clone());
+    base.spawn(attachments.clone().watch(base.stop()));
     let handlers = CspNotification {
         store,
         writer,
         clock: base.clock(),
         draining: base.draining().token(),
         feed_settings: deps.feed_settings,
-        attachments: Attachments::default(),
+        attachments,
         source,
         disputes,
     };

@@ -9,6 +9,8 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeSet, HashMap};
+
 use async_trait::async_trait;
 use mesh_api::common::v1::{Resync, stream_frame::Frame};
 use mesh_api::convert::{position_to_wire, timestamp_to_wire};
@@ -18,15 +20,15 @@ use mesh_store::cursor::{self, Cursor};
 use mesh_store::dispute::{self, Dispute};
 use mesh_store::log::{self, Head, PageLimit};
 use mesh_store::sql::Conn;
-use mesh_store::{Migrator, Store, StoreError};
+use mesh_store::{Migrator, ReplicaId, Store, StoreError, replicas};
 use mesh_types::{CspId, Position, Sequence};
 
-use crate::subscription::{Subscription, log_of};
+use crate::subscription::{StreamNumber, Subscription, log_of};
 use rows::{ReducedRow, SubscriptionRow};
 
 pub use fold::foldings;
 
-pub(crate) use batch::{Command, CspLogs, FlagChange, Followed, SnapshotOfFlags};
+pub(crate) use batch::{Command, CspLogs, Done, FlagChange, Followed, SnapshotOfFlags};
 
 /// The service's tables.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -48,7 +50,8 @@ pub(crate) async fn subscription(
     let Some(row) = rows::subscription(&mut tx, csp).await? else {
         return Ok(None);
     };
-    Ok(Some(with_log(&mut tx, row).await?))
+    let present = replicas::present(&mut tx).await?;
+    Ok(Some(with_log(&mut tx, row, &present).await?))
 }
 
 /// How far the CSPs with names after `after` are, in the order of their names.
@@ -59,9 +62,10 @@ pub(crate) async fn subscriptions(
 ) -> Result<Vec<Subscription>, StoreError> {
     let mut tx = store.snapshot().await?;
     let rows = rows::subscriptions(&mut tx, after, limit).await?;
+    let present = replicas::present(&mut tx).await?;
     let mut subscriptions = Vec::with_capacity(rows.len());
     for row in rows {
-        subscriptions.push(with_log(&mut tx, row).await?);
+        subscriptions.push(with_log(&mut tx, row, &present).await?);
     }
     Ok(subscriptions)
 }
@@ -72,13 +76,23 @@ pub(crate) async fn is_news(store: &Store, csp: &CspId, seen: &Cursor) -> Result
     dispute::is_news(&mut tx, seen, csp.as_str()).await
 }
 
+/// The number of the stream that is each CSP's own.
+pub(crate) async fn streams(store: &Store) -> Result<HashMap<CspId, StreamNumber>, StoreError> {
+    rows::streams(&mut *store.readers().acquire().await?).await
+}
+
 /// What CSPs have seen of their logs and these lack.
 pub(crate) async fn disputes(store: &Store) -> Result<Vec<Dispute>, StoreError> {
     let mut tx = store.snapshot().await?;
     dispute::all(&mut tx).await
 }
 
-async fn with_log(conn: &mut Conn, row: SubscriptionRow) -> Result<Subscription, StoreError> {
+/// `present` are the processes of which a stream can be.
+async fn with_log(
+    conn: &mut Conn,
+    row: SubscriptionRow,
+    present: &BTreeSet<ReplicaId>,
+) -> Result<Subscription, StoreError> {
     let log = log_of(&row.csp);
     let Head { position: head, .. } = log::head(conn, &log)
         .await?
@@ -91,6 +105,8 @@ async fn with_log(conn: &mut Conn, row: SubscriptionRow) -> Result<Subscription,
     Ok(Subscription {
         oldest_unacknowledged: next.first().map(|event| event.recorded_time),
         disputed: dispute::of(conn, &log).await?,
+        is_attached: row.attached_by.is_some_and(|by| present.contains(&by)),
+        stream: row.stream,
         csp: row.csp,
         head,
         acknowledged: row.acknowledged,

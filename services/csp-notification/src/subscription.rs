@@ -31,6 +31,9 @@ impl OwnCsp {
     }
 }
 
+/// Which of a CSP's streams it is: each that takes the subscription over has the next number.
+pub(crate) type StreamNumber = u64;
+
 /// The log of a CSP.
 pub(crate) fn log_of(csp: &CspId) -> LogName {
     let name = format!("csp/{csp}");
@@ -52,6 +55,10 @@ pub(crate) struct Subscription {
     pub(crate) sent: Sequence,
     /// When the first event that is not acknowledged was recorded.
     pub(crate) oldest_unacknowledged: Option<Timestamp>,
+    /// The number of the stream that is the CSP's own.
+    pub(crate) stream: StreamNumber,
+    /// Whether a stream is attached, to whichever process.
+    pub(crate) is_attached: bool,
     /// What the CSP has seen of its log, if the log lacks it.
     pub(crate) disputed: Option<Dispute>,
 }
@@ -73,7 +80,7 @@ impl Subscription {
         }
     }
 
-    pub(crate) fn to_wire(&self, attached: bool) -> wire::Subscription {
+    pub(crate) fn to_wire(&self) -> wire::Subscription {
         let disputed = self.disputed.as_ref();
         wire::Subscription {
             csp_id: self.csp.to_string(),
@@ -83,7 +90,7 @@ impl Subscription {
             lag: self.head.sequence.saturating_sub(self.acknowledged),
             oldest_unacknowledged_time: self.oldest_unacknowledged.map(timestamp_to_wire),
             acknowledged_time: self.acknowledged_time.map(timestamp_to_wire),
-            attached,
+            attached: self.is_attached,
             went_back_seen: disputed.map(|disputed| position_to_wire(&disputed.seen.position)),
             went_back_since: disputed.map(|disputed| timestamp_to_wire(disputed.since)),
             ..wire::Subscription::default()

@@ -8,7 +8,7 @@ use mesh_api::convert::{position_to_wire, timestamp_to_wire};
 use mesh_api::csp_notification::v1::{CspFlagChange, CspFlagState};
 use mesh_store::cursor::{self, Advance, Cursor};
 use mesh_store::dispute;
-use mesh_store::{Answers, Batch, EventStamp, StoreError, WriteTx, log};
+use mesh_store::{Answers, Batch, EventStamp, ReplicaId, StoreError, WriteTx, log};
 use mesh_types::{CspId, DeviceId, Position, Sequence, Timestamp};
 use prost::Message as _;
 
@@ -17,7 +17,7 @@ use super::rows::{self, ReducedRow, ResyncRow, SubscriptionRow};
 use crate::error::Error;
 use crate::project::{Reduced, Told};
 use crate::resync::FlagsByCsp;
-use crate::subscription::{OwnCsp, log_of};
+use crate::subscription::{OwnCsp, StreamNumber, log_of};
 
 /// Weighs so much that no other command follows in the same transaction.
 const WHOLE_TRANSACTION: usize = 1 << 20;
@@ -29,12 +29,16 @@ pub(crate) enum Command {
     Project(Followed),
     /// The CSPs' logs are corrected after a snapshot of a new history of `flags`.
     Resync(SnapshotOfFlags),
-    /// A CSP attaches: it has a subscription from now on.
-    Attach(OwnCsp),
+    /// A CSP asks: it has a subscription from now on.
+    Subscribe(OwnCsp),
+    /// A stream becomes the CSP's own, and its older one is no longer. The process that serves it.
+    Attach(OwnCsp, ReplicaId),
+    /// The stream with this number has ended.
+    Detach(OwnCsp, StreamNumber),
     /// A CSP says what it has seen of its log.
     Seen(OwnCsp, Cursor),
-    /// Everything up to this event is about to be put on a stream.
-    Sent(OwnCsp, Sequence),
+    /// Everything up to this event is about to be put on the stream with this number.
+    Sent(OwnCsp, StreamNumber, Sequence),
     /// A CSP acknowledges everything up to a position.
     Acknowledge {
         /// Which CSP.
@@ -79,20 +83,29 @@ pub(crate) struct SnapshotOfFlags {
     pub(crate) flags: FlagsByCsp,
 }
 
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// What was asked for.
+    Written,
+    /// The stream with this number is the CSP's own.
+    Attached(StreamNumber),
+}
+
 /// The writer's part of this service.
 #[derive(Debug)]
 pub(crate) struct CspLogs;
 
 impl Batch for CspLogs {
     type Command = Command;
-    type Answer = ();
+    type Answer = Done;
     type Error = Error;
 
     async fn apply(
         &self,
         tx: &mut WriteTx,
         commands: &[Command],
-    ) -> Result<Answers<(), Error>, StoreError> {
+    ) -> Result<Answers<Done, Error>, StoreError> {
         let mut work = Work::begin(tx, commands).await?;
         let mut answers = Vec::with_capacity(commands.len());
         for command in commands {
@@ -106,7 +119,9 @@ impl Batch for CspLogs {
         match command {
             Command::Project(followed) => followed.changes.len().max(1),
             Command::Resync(_) => WHOLE_TRANSACTION,
-            Command::Attach(_)
+            Command::Subscribe(_)
+            | Command::Attach(..)
+            | Command::Detach(..)
             | Command::Seen(..)
             | Command::Sent(..)
             | Command::Acknowledge { .. } => 1,
@@ -169,20 +184,28 @@ impl Work {
         &mut self,
         tx: &mut WriteTx,
         command: &Command,
-    ) -> Result<Result<(), Error>, StoreError> {
-        match command {
+    ) -> Result<Result<Done, Error>, StoreError> {
+        let done = match command {
+            Command::Attach(csp, by) => {
+                let number = self.attach(csp.csp(), *by);
+                return Ok(number.map(Done::Attached));
+            }
             Command::Project(followed) => self.project(tx, followed).await,
             Command::Resync(resync) => self.resync(tx, resync).await,
-            Command::Attach(csp) => {
+            Command::Subscribe(csp) => {
                 self.make(csp.csp());
+                Ok(Ok(()))
+            }
+            Command::Detach(csp, stream) => {
+                self.detach(csp.csp(), *stream);
                 Ok(Ok(()))
             }
             Command::Seen(csp, seen) => {
                 dispute::hear(tx, seen, csp.csp().as_str()).await?;
                 Ok(Ok(()))
             }
-            Command::Sent(csp, up_to) => match undisputed(tx, csp.csp()).await? {
-                Ok(()) => self.sent(tx, csp.csp(), *up_to),
+            Command::Sent(csp, stream, up_to) => match undisputed(tx, csp.csp()).await? {
+                Ok(()) => self.sent(tx, csp.csp(), *stream, *up_to),
                 refused => Ok(refused),
             },
             Command::Acknowledge {
@@ -193,6 +216,25 @@ impl Work {
                 Ok(()) => self.acknowledge(tx, csp.csp(), up_to, *applied_time),
                 refused => Ok(refused),
             },
+        };
+        done.map(|done| done.map(|()| Done::Written))
+    }
+
+    /// Makes a new stream the CSP's own, and says its number.
+    fn attach(&mut self, csp: &CspId, by: ReplicaId) -> Result<StreamNumber, Error> {
+        let subscription = self.subscriptions.get_mut(csp).ok_or(Error::NotFound)?;
+        subscription.stream += 1;
+        subscription.attached_by = Some(by);
+        self.touched.insert(csp.clone());
+        Ok(subscription.stream)
+    }
+
+    fn detach(&mut self, csp: &CspId, stream: StreamNumber) {
+        if let Some(subscription) = self.subscriptions.get_mut(csp)
+            && subscription.stream == stream
+        {
+            subscription.attached_by = None;
+            self.touched.insert(csp.clone());
         }
     }
 
@@ -256,11 +298,15 @@ impl Work {
         &mut self,
         tx: &WriteTx,
         csp: &CspId,
+        stream: StreamNumber,
         up_to: Sequence,
     ) -> Result<Result<(), Error>, StoreError> {
         let Some(subscription) = self.subscriptions.get_mut(csp) else {
             return Ok(Err(Error::NotFound));
         };
+        if subscription.stream != stream {
+            return Ok(Err(Error::Superseded));
+        }
         let up_to = up_to.min(tx.head(&log_of(csp))?.position.sequence);
         if up_to > subscription.sent {
             subscription.sent = up_to;
@@ -352,11 +398,13 @@ impl Named {
                     named.everybody = true;
                     named.made.extend(resync.flags.csps().cloned());
                 }
-                Command::Attach(csp) => {
+                Command::Subscribe(csp) => {
                     named.made.insert(csp.csp().clone());
                 }
-                Command::Seen(csp, _)
-                | Command::Sent(csp, _)
+                Command::Attach(csp, _)
+                | Command::Detach(csp, _)
+                | Command::Seen(csp, _)
+                | Command::Sent(csp, ..)
                 | Command::Acknowledge { csp, .. } => {
                     named.all.insert(csp.csp().clone());
                 }

@@ -1,12 +1,15 @@
 //! What stands in the service's tables, read and written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use mesh_store::sql::{Conn, QueryBuilder, query_as, query_scalar};
-use mesh_store::{CURRENT, MAX_BINDS, StoreError, insert_rows, sequence_from_db, sequence_to_db};
+use mesh_store::{
+    CURRENT, MAX_BINDS, ReplicaId, StoreError, insert_rows, sequence_from_db, sequence_to_db,
+};
 use mesh_types::{CspId, DeviceId, Epoch, Position, Sequence, Timestamp};
 
 use crate::project::Reduced;
+use crate::subscription::StreamNumber;
 
 pub(super) const SUBSCRIPTION: &str = "subscription";
 pub(super) const REDUCED: &str = "reduced_device";
@@ -20,10 +23,14 @@ pub(super) struct SubscriptionRow {
     pub(super) acknowledged: Sequence,
     pub(super) acknowledged_time: Option<Timestamp>,
     pub(super) applied_time: Option<Timestamp>,
+    /// The number of the stream that is the CSP's own.
+    pub(super) stream: StreamNumber,
+    /// Who serves it, until it ends.
+    pub(super) attached_by: Option<ReplicaId>,
 }
 
 impl SubscriptionRow {
-    /// Nothing sent, nothing acknowledged.
+    /// Nothing sent, nothing acknowledged, no stream.
     pub(super) const fn new(csp: CspId) -> Self {
         Self {
             csp,
@@ -31,6 +38,8 @@ impl SubscriptionRow {
             acknowledged: 0,
             acknowledged_time: None,
             applied_time: None,
+            stream: 0,
+            attached_by: None,
         }
     }
 }
@@ -61,7 +70,7 @@ pub(super) struct ResyncRow {
     pub(super) recorded_time: Timestamp,
 }
 
-type SubscriptionColumns = (String, i64, i64, Option<i64>, Option<i64>);
+type SubscriptionColumns = (String, i64, i64, Option<i64>, Option<i64>, i64, Option<i64>);
 type ResyncColumns = (i64, i64, i64, String, i64, i64, i64);
 pub(super) type ReducedColumns = (String, String, i64, i64, i64, String, String, i64);
 
@@ -70,7 +79,8 @@ pub(super) async fn subscription(
     csp: &CspId,
 ) -> Result<Option<SubscriptionRow>, StoreError> {
     let columns: Option<SubscriptionColumns> = query_as(
-        "SELECT csp, sent, acknowledged, acknowledged_time, applied_time FROM subscription \
+        "SELECT csp, sent, acknowledged, acknowledged_time, applied_time, stream, attached_by \
+         FROM subscription \
          WHERE csp = $1",
     )
     .bind(csp.as_str())
@@ -85,7 +95,8 @@ pub(super) async fn subscriptions(
     limit: u32,
 ) -> Result<Vec<SubscriptionRow>, StoreError> {
     let columns: Vec<SubscriptionColumns> = query_as(
-        "SELECT csp, sent, acknowledged, acknowledged_time, applied_time FROM subscription \
+        "SELECT csp, sent, acknowledged, acknowledged_time, applied_time, stream, attached_by \
+         FROM subscription \
          WHERE csp > $1 ORDER BY csp LIMIT $2",
     )
     .bind(after)
@@ -93,6 +104,18 @@ pub(super) async fn subscriptions(
     .fetch_all(conn)
     .await?;
     columns.into_iter().map(subscription_from_db).collect()
+}
+
+/// The number of the stream that is each CSP's own.
+pub(super) async fn streams(conn: &mut Conn) -> Result<HashMap<CspId, StreamNumber>, StoreError> {
+    let rows: Vec<(String, i64)> = query_as("SELECT csp, stream FROM subscription")
+        .fetch_all(conn)
+        .await?;
+    let read = |(csp, stream): (String, i64)| {
+        let number = sequence_from_db(SUBSCRIPTION, stream)?;
+        Ok((parsed(SUBSCRIPTION, &csp)?, number))
+    };
+    rows.into_iter().map(read).collect()
 }
 
 /// Every CSP that has a subscription.
@@ -123,19 +146,23 @@ pub(super) async fn put_subscriptions(
 ) -> Result<(), StoreError> {
     insert_rows(
         conn,
-        "INSERT INTO subscription (csp, sent, acknowledged, acknowledged_time, applied_time)",
+        "INSERT INTO subscription \
+         (csp, sent, acknowledged, acknowledged_time, applied_time, stream, attached_by)",
         rows,
-        5,
+        7,
         "ON CONFLICT (csp) DO UPDATE SET sent = excluded.sent, \
          acknowledged = excluded.acknowledged, \
-         acknowledged_time = excluded.acknowledged_time, applied_time = excluded.applied_time",
+         acknowledged_time = excluded.acknowledged_time, applied_time = excluded.applied_time, \
+         stream = excluded.stream, attached_by = excluded.attached_by",
         |mut columns, row| {
             columns
                 .push_bind(row.csp.as_str())
                 .push_bind(sequence_to_db(row.sent))
                 .push_bind(sequence_to_db(row.acknowledged))
                 .push_bind(row.acknowledged_time.map(Timestamp::micros))
-                .push_bind(row.applied_time.map(Timestamp::micros));
+                .push_bind(row.applied_time.map(Timestamp::micros))
+                .push_bind(sequence_to_db(row.stream))
+                .push_bind(row.attached_by.map(ReplicaId::to_db));
         },
     )
     .await?;
@@ -347,13 +374,15 @@ pub(super) async fn put_resyncs(conn: &mut Conn, rows: &[ResyncRow]) -> Result<(
 }
 
 fn subscription_from_db(columns: SubscriptionColumns) -> Result<SubscriptionRow, StoreError> {
-    let (csp, sent, acknowledged, acknowledged_time, applied_time) = columns;
+    let (csp, sent, acknowledged, acknowledged_time, applied_time, stream, attached_by) = columns;
     Ok(SubscriptionRow {
         csp: parsed(SUBSCRIPTION, &csp)?,
         sent: sequence_from_db(SUBSCRIPTION, sent)?,
         acknowledged: sequence_from_db(SUBSCRIPTION, acknowledged)?,
         acknowledged_time: acknowledged_time.map(Timestamp::from_micros),
         applied_time: applied_time.map(Timestamp::from_micros),
+        stream: sequence_from_db(SUBSCRIPTION, stream)?,
+        attached_by: attached_by.map(ReplicaId::from_db),
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod disputes;
 mod state;
+mod streams;
 
 use std::sync::Arc;
 
@@ -30,6 +31,9 @@ use state::{
     a_row_that_vanished_or_was_added_is_found, any_history_leaves_rows_as_its_logs_have_them,
     every_column_counts, more_rows_than_a_page_holds_are_compared,
     what_is_written_meanwhile_is_no_difference,
+};
+use streams::{
+    a_stream_is_attached_while_its_process_is_there, an_older_stream_records_nothing_more,
 };
 
 /// Makes an empty database for one case.
@@ -75,7 +79,7 @@ impl Fixture {
     }
 
     async fn write(&self, command: Command) -> Result<(), Error> {
-        self.writer.submit(command).await.unwrap()
+        self.writer.submit(command).await.unwrap().map(|_| ())
     }
 
     /// Projects one event of `flags` for each of `told`, from where the store stands.
@@ -324,7 +328,7 @@ fn resync(from: Cursor, flagged: &[(&str, u8, u8)]) -> Command {
 async fn a_resync_tells_the_differences_and_is_recorded_for_each_csp(fresh: Fresh) {
     let fixture = Fixture::open(fresh).await;
     let quiet = OwnCsp::unchecked("quiet");
-    fixture.write(Command::Attach(quiet)).await.unwrap();
+    fixture.write(Command::Subscribe(quiet)).await.unwrap();
     fixture
         .project(vec![
             vec![told("north", 1, 0xC1, SET, 10)],
@@ -471,8 +475,14 @@ async fn acknowledgements_are_cumulative_and_only_of_what_was_sent(fresh: Fresh)
         "{early:?}"
     );
 
-    fixture.write(Command::Sent(csp.clone(), 3)).await.unwrap();
-    fixture.write(Command::Sent(csp.clone(), 2)).await.unwrap();
+    fixture
+        .write(Command::Sent(csp.clone(), 0, 3))
+        .await
+        .unwrap();
+    fixture
+        .write(Command::Sent(csp.clone(), 0, 2))
+        .await
+        .unwrap();
     fixture.clock.set(Timestamp::from_micros(6_000));
     fixture.write(acknowledge(at.at(2))).await.unwrap();
     fixture.clock.set(Timestamp::from_micros(7_000));
@@ -490,7 +500,10 @@ async fn acknowledgements_are_cumulative_and_only_of_what_was_sent(fresh: Fresh)
     let then = now().await;
     assert_eq!((then.sent, then.acknowledged), (3, 2));
     assert_eq!(then.acknowledged_time, Some(Timestamp::from_micros(6_000)));
-    fixture.write(Command::Sent(csp.clone(), 99)).await.unwrap();
+    fixture
+        .write(Command::Sent(csp.clone(), 0, 99))
+        .await
+        .unwrap();
     fixture.write(acknowledge(at.at(4))).await.unwrap();
     let last = now().await;
     assert_eq!((last.sent, last.acknowledged), (4, 4));
@@ -500,11 +513,17 @@ async fn acknowledgements_are_cumulative_and_only_of_what_was_sent(fresh: Fresh)
 async fn attaching_makes_a_subscription_once(fresh: Fresh) {
     let fixture = Fixture::open(fresh).await;
     let csp = OwnCsp::unchecked("south");
-    let sent = fixture.write(Command::Sent(csp.clone(), 1)).await;
+    let sent = fixture.write(Command::Sent(csp.clone(), 0, 1)).await;
     assert!(matches!(sent, Err(Error::NotFound)), "{sent:?}");
-    fixture.write(Command::Attach(csp.clone())).await.unwrap();
+    fixture
+        .write(Command::Subscribe(csp.clone()))
+        .await
+        .unwrap();
     let first = subscription(&fixture.store, csp.csp()).await.unwrap();
-    fixture.write(Command::Attach(csp.clone())).await.unwrap();
+    fixture
+        .write(Command::Subscribe(csp.clone()))
+        .await
+        .unwrap();
     let second = subscription(&fixture.store, csp.csp()).await.unwrap();
     assert!(first.is_some());
     assert_eq!(first, second);
@@ -517,10 +536,13 @@ async fn everything_is_there_after_opening_again(fresh: Fresh) {
         .project(vec![vec![told("north", 1, 0xC1, SET, 10)]])
         .await;
     fixture
-        .write(Command::Attach(OwnCsp::unchecked("4g")))
+        .write(Command::Subscribe(OwnCsp::unchecked("4g")))
         .await
         .unwrap();
-    fixture.write(Command::Sent(csp.clone(), 1)).await.unwrap();
+    fixture
+        .write(Command::Sent(csp.clone(), 0, 1))
+        .await
+        .unwrap();
     let before = subscriptions(&fixture.store, "", 10).await.unwrap();
     let names: Vec<_> = before.iter().map(|found| found.csp.as_str()).collect();
     assert_eq!(names, ["4g", "north"]);
@@ -578,6 +600,8 @@ conformance! {
     a_resync_of_more_rows_than_are_read_at_once_is_whole
     acknowledgements_are_cumulative_and_only_of_what_was_sent
     attaching_makes_a_subscription_once
+    an_older_stream_records_nothing_more
+    a_stream_is_attached_while_its_process_is_there
     everything_is_there_after_opening_again
     any_history_leaves_rows_as_its_logs_have_them
     a_row_that_vanished_or_was_added_is_found

@@ -14,7 +14,7 @@ use mesh_api::registration::v1::{Party, PartyEvent, PartyIdentity, PartyStatus};
 use mesh_authz::Role;
 use mesh_pki::Issued;
 use mesh_rpc::{ClientOptions, Drained, MeshChannel, connect};
-use mesh_testkit::{LIMIT, TempDir, certificates, wait_until};
+use mesh_testkit::{LIMIT, TempDir, certificates, postgres, wait_until};
 use mesh_types::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -39,6 +39,9 @@ pub(crate) struct World {
     pub(crate) flags: Neighbour,
     pub(crate) registration: Neighbour,
     service: Running,
+    /// Another replica on the same database.
+    other: Option<Running>,
+    database: String,
     folder: TempDir,
 }
 
@@ -50,6 +53,23 @@ struct Running {
 
 impl World {
     pub(crate) async fn start() -> Self {
+        let folder = mesh_testkit::temp_dir();
+        let url = format!("sqlite://{}", folder.path().join("csp.db").display());
+        Self::start_on(url, folder).await
+    }
+
+    /// Two replicas on a server's database; the first is asked until they [swap](Self::swap).
+    pub(crate) async fn start_two(database: &postgres::Database) -> Self {
+        let folder = mesh_testkit::temp_dir();
+        let mut world = Self::start_on(database.url(), folder).await;
+        world.other = Some(world.serve("second").await);
+        world.swap();
+        world.knows_its_callers().await;
+        world.swap();
+        world
+    }
+
+    async fn start_on(database: String, folder: TempDir) -> Self {
         let (flags, registration) = (
             Neighbour::flag_registry().await,
             Neighbour::registration().await,
@@ -61,35 +81,49 @@ impl World {
         ] {
             registration.append(&party).await;
         }
-        let folder = mesh_testkit::temp_dir();
-        let service = serve(&flags, &registration, &folder).await;
+        let service = serve(&flags, &registration, &database, &folder, "first").await;
         let world = Self {
             flags,
             registration,
             service,
+            other: None,
+            database,
             folder,
         };
         world.knows_its_callers().await;
         world
     }
 
-    /// Stops the service and starts it again on the same database.
-    pub(crate) async fn restart(self, between: impl AsyncFnOnce(&Neighbour)) -> Self {
+    async fn serve(&self, name: &str) -> Running {
         let Self {
             flags,
             registration,
-            service,
+            database,
             folder,
+            ..
         } = self;
-        assert!(service.end().await.clean);
-        between(&flags).await;
-        let service = serve(&flags, &registration, &folder).await;
-        let world = Self {
-            flags,
-            registration,
-            service,
-            folder,
-        };
+        serve(flags, registration, database, folder, name).await
+    }
+
+    /// Has the other replica asked from now on.
+    pub(crate) fn swap(&mut self) {
+        let other = self.other.as_mut().expect("another replica");
+        std::mem::swap(other, &mut self.service);
+    }
+
+    /// Stops the service and starts it again on the same database.
+    pub(crate) async fn restart(self, between: impl AsyncFnOnce(&Neighbour)) -> Self {
+        assert!(self.service.end().await.clean);
+        between(&self.flags).await;
+        let service = serve(
+            &self.flags,
+            &self.registration,
+            &self.database,
+            &self.folder,
+            "first",
+        )
+        .await;
+        let world = Self { service, ..self };
         world.knows_its_callers().await;
         world
     }
@@ -229,16 +263,24 @@ impl Running {
     }
 }
 
-async fn serve(flags: &Neighbour, registration: &Neighbour, folder: &TempDir) -> Running {
+async fn serve(
+    flags: &Neighbour,
+    registration: &Neighbour,
+    database: &str,
+    folder: &TempDir,
+    name: &str,
+) -> Running {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let url = format!("sqlite://{}", folder.path().join("csp.db").display());
-    let deps = Deps::new(
-        mesh_store::Database::existing_or_new(&url),
+    let mut deps = Deps::new(
+        mesh_store::Database::existing_or_new(database),
         &registration.address.to_string(),
         &flags.address.to_string(),
         tls(&certificates().internal("csp-notification")),
     );
+    let audit = folder.path().join(format!("{name}-audit.db"));
+    let audit = format!("sqlite://{}", audit.display());
+    deps.audit_database = mesh_store::Database::existing_or_new(audit);
     let (stop, stopped) = oneshot::channel();
     let ended = tokio::spawn(async move {
         let shutdown = async {

@@ -24,7 +24,7 @@ pub(super) async fn a_disputed_log_is_neither_sent_nor_acknowledged_and_grows(fr
         up_to,
         applied_time: None,
     };
-    let sent = |csp: &OwnCsp| Command::Sent(csp.clone(), 1);
+    let sent = |csp: &OwnCsp| Command::Sent(csp.clone(), 0, 1);
     let seen = Cursor {
         position: at().await.at(7),
         hash: [7; 32],

@@ -118,7 +118,7 @@ async fn history(fixture: &Fixture) {
     let shown = [("north", 1, 0xC1), ("north", 3, 0xC3)];
     fixture.write(resync(flags(5), &shown)).await.unwrap();
     let north = OwnCsp::unchecked("north");
-    fixture.write(Command::Sent(north, 7)).await.unwrap();
+    fixture.write(Command::Sent(north, 0, 7)).await.unwrap();
 }
 
 pub(super) async fn more_rows_than_a_page_holds_are_compared(fresh: Fresh) {
@@ -258,7 +258,7 @@ async fn is_found(fresh: Fresh, statement: &str, expected: &Difference) {
     let trouble = fixture.store.condition().borrow().trouble().cloned();
     assert_eq!(trouble, Some(Trouble::Damaged), "{statement}");
     let north = OwnCsp::unchecked("north");
-    let refused = fixture.writer.submit(Command::Attach(north)).await;
+    let refused = fixture.writer.submit(Command::Subscribe(north)).await;
     assert!(refused.is_err(), "{refused:?}");
 }
 
