@@ -8,12 +8,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::cursor::{self, Cursor};
 use crate::guard::Guard;
+use crate::hints::Hints;
 use crate::replicas::Replica;
 use crate::sql::{Begin, Conn, Pool, query_as, query_scalar};
 use crate::trouble::Trouble;
@@ -42,6 +44,8 @@ pub(crate) struct Attended {
     pub(crate) guard: Arc<Guard>,
     pub(crate) committed: Committed,
     pub(crate) replica: Replica,
+    /// If there can be others.
+    pub(crate) hints: Option<Hints>,
 }
 
 /// The task that looks after an open database.
@@ -105,20 +109,27 @@ impl Attended {
 
     /// Has those who wait for a log know what other processes have committed. A file has no others.
     async fn hears(&self, stop: &CancellationToken) {
-        if self.file.is_some() {
+        let Some(hints) = &self.hints else {
             return;
-        }
-        loop {
-            let pause = SOONEST + rand::random_range(Duration::ZERO..SPREAD);
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
+        };
+        let hint = Notify::new();
+        let looking = async {
+            loop {
+                let pause = SOONEST + rand::random_range(Duration::ZERO..SPREAD);
+                // Whichever comes first.
+                let _ = tokio::time::timeout(pause, hint.notified()).await;
+                if let Err(error) = self.hear().await {
+                    tracing::debug!(%error, "the logs could not be looked at");
+                }
             }
-            if let Err(error) = self.hear().await {
-                tracing::debug!(%error, "the logs could not be looked at");
-            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = looking => {}
+            () = hints.hear_all(&hint) => {}
+            () = hints.tell_all(&self.committed) => {}
         }
+        hints.close().await;
     }
 
     async fn hear(&self) -> Result<(), StoreError> {

@@ -23,6 +23,8 @@ struct Shared {
     logs: Mutex<HashMap<LogName, watch::Sender<Sequence>>>,
     /// Counts the looks at what others have committed.
     heard: watch::Sender<u64>,
+    /// Counts the commits of this process.
+    own: watch::Sender<u64>,
 }
 
 impl Committed {
@@ -58,6 +60,16 @@ impl Committed {
         }
         self.0.heard.send_modify(|looks| *looks += 1);
         Ok(())
+    }
+
+    /// Notes that this process has committed something, to whichever tables.
+    pub(crate) fn note(&self) {
+        self.0.own.send_modify(|commits| *commits += 1);
+    }
+
+    /// Wakes after each commit of this process.
+    pub(crate) fn own(&self) -> watch::Receiver<u64> {
+        self.0.own.subscribe()
     }
 
     /// Wakes after each look at what others have committed.

@@ -20,7 +20,8 @@
 //! | How far has a follower come? | [`cursor`] |
 //! | Is this page token ours? | [`Tokens`] (`token.rs`) |
 //! | Who hears of a commit? | [`Committed`] (`committed.rs`) |
-//! | Which processes have it open? | [`replicas`] |
+//! | And of another process's? | `hints.rs`, `attend.rs` |
+//! | Which processes have it open? | [`replicas`], [`Store::has_others`] (`others.rs`) |
 //! | Do a service's rows say what its log says? | [`fold`] (`fold.rs`) |
 //! | Can it be written to, and why not? | [`Condition`] (`condition.rs`), `guard.rs`, `files.rs` |
 //! | Does a server still have what was written to it? | `memory.rs`, `recall.rs`, `claim.rs` |
@@ -106,6 +107,7 @@ pub mod faults;
 mod files;
 pub mod fold;
 mod guard;
+mod hints;
 pub mod history;
 mod idempotency;
 mod keeping;
@@ -116,6 +118,7 @@ pub mod log;
 mod memory;
 pub mod offline;
 mod open;
+mod others;
 mod postgres;
 mod recall;
 pub mod replicas;

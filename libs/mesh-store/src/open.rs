@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh_types::{Clock, ClockWatch, ManualClock, Timestamp};
+use sqlx::PgPool;
 use sqlx::migrate::{Migration, Migrator};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ use crate::attend::{Attendant, Attended};
 use crate::check::damage;
 use crate::condition::Condition;
 use crate::guard::Guard;
+use crate::hints::Hints;
 use crate::keeping::Keeper;
 use crate::postgres::Server;
 use crate::replicas::Replica;
@@ -75,6 +77,8 @@ struct Opened {
     readers: Pool,
     guard: Arc<Guard>,
     place: Place,
+    /// For what processes on one server tell one another.
+    hints: Option<PgPool>,
 }
 
 impl Drop for Inner {
@@ -128,6 +132,7 @@ impl Store {
             readers,
             guard,
             place,
+            hints,
         } = opened;
         let mut conn = writer.acquire().await?;
         let tokens = Tokens::load(&mut conn).await?;
@@ -142,6 +147,7 @@ impl Store {
             guard: Arc::clone(&guard),
             committed: committed.clone(),
             replica: replica.clone(),
+            hints: hints.map(|pool| Hints::new(pool, replica.clone())),
         });
         let store = Self(Arc::new(Inner {
             place,
@@ -270,12 +276,6 @@ impl Store {
     pub async fn refresh(&self) -> Result<(), StoreError> {
         let mut conn = self.0.readers.acquire().await?;
         self.0.committed.refresh(&mut conn).await
-    }
-
-    /// Wakes when other processes may have written, within half a second. Of a file there are no others.
-    #[must_use]
-    pub fn heard(&self) -> watch::Receiver<u64> {
-        self.0.committed.heard()
     }
 
     /// Makes and checks page tokens; all replicas on one database share their secret.

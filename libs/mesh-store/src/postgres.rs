@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
 use crate::StoreError;
 use crate::database::Unfit;
@@ -49,6 +49,8 @@ const RESTED: Duration = Duration::from_secs(2);
 pub(crate) struct Opened {
     pub(crate) writer: Pool,
     pub(crate) readers: Pool,
+    /// For what processes tell one another.
+    pub(crate) hints: PgPool,
 }
 
 /// Where a database is, as a URL says. Its text names no user and no password.
@@ -141,11 +143,15 @@ impl Server {
                 })
         };
         let writer = pool(1).connect_lazy_with(options.clone());
+        // One that listens is never at rest.
+        let hints = pool(2).idle_timeout(None).max_lifetime(None);
+        let hints = hints.connect_lazy_with(options.clone());
         let reading = options.options([("default_transaction_read_only", "on")]);
         let readers = pool(READERS).connect_lazy_with(reading);
         Ok(Opened {
             writer: writer.into(),
             readers: readers.into(),
+            hints,
         })
     }
 

@@ -8,11 +8,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::StoreError;
 use crate::sql::{Conn, Pool, query, query_as, query_scalar};
-use crate::{Store, StoreError};
 
 /// How long a pulse must stand still. A process that pauses for longer finds its row gone and makes it anew.
 const LIFE: Duration = Duration::from_secs(10);
@@ -47,6 +48,8 @@ struct Inner {
     /// Whether there can be others.
     is_shared: bool,
     known: Mutex<Known>,
+    /// Whether there were others when it was looked last.
+    others: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -76,6 +79,7 @@ impl Replica {
             id: ReplicaId(rand::random()),
             is_shared,
             known: Mutex::new(known),
+            others: watch::Sender::new(false),
         }));
         replica.renew(conn).await?;
         Ok(replica)
@@ -89,9 +93,15 @@ impl Replica {
         self.0.is_shared
     }
 
-    /// Whether another process was seen when it was looked last: a hint.
+    /// Whether there were others when it was looked last.
     pub(crate) fn has_seen_others(&self) -> bool {
-        !self.known().pulses.is_empty()
+        *self.0.others.borrow()
+    }
+
+    /// Resolves while there are others.
+    pub(crate) async fn others(&self) {
+        // It lives as long as this.
+        let _ = self.0.others.subscribe().wait_for(|others| *others).await;
     }
 
     /// Says again and again that this process is there, and removes those that are gone, until `stop` is cancelled.
@@ -120,7 +130,13 @@ impl Replica {
             .bind(self.id().to_db())
             .fetch_all(&mut conn)
             .await?;
-        for (id, pulse) in self.known().gone(&others, Instant::now()) {
+        self.0.others.send_if_modified(|known| {
+            let news = *known == others.is_empty();
+            *known = !others.is_empty();
+            news
+        });
+        let gone = self.known().gone(&others, Instant::now());
+        for (id, pulse) in gone {
             tracing::info!("a process that had the database open is gone");
             query("DELETE FROM replica WHERE id = $1 AND pulse = $2")
                 .bind(id)
@@ -156,7 +172,8 @@ impl Replica {
         Ok(())
     }
 
-    fn promise(&self, lasts: Duration) -> bool {
+    /// See [`Store::promise`](crate::Store::promise).
+    pub(crate) fn promise(&self, lasts: Duration) -> bool {
         if !self.is_shared() {
             return true;
         }
@@ -188,41 +205,6 @@ impl Known {
         let pulses = self.pulses.iter();
         let still = pulses.filter(|(_, (_, since))| now.duration_since(*since) >= LIFE);
         still.map(|(id, (pulse, _))| (*id, *pulse)).collect()
-    }
-}
-
-impl Store {
-    /// Which process this is, among those that have the database open.
-    #[must_use]
-    pub fn replica(&self) -> ReplicaId {
-        self.own_replica().id()
-    }
-
-    /// Whether other processes can have the database open.
-    #[must_use]
-    pub fn is_shared(&self) -> bool {
-        self.own_replica().is_shared()
-    }
-
-    /// Whether another process may have [promised](Self::promise) something that rests on what held before the
-    /// last commit. One that enters after the answer "no" promises nothing but on what is committed by then.
-    pub async fn has_others(&self) -> Result<bool, StoreError> {
-        if !self.is_shared() {
-            return Ok(false);
-        }
-        let mut conn = self.readers().acquire().await?;
-        let others: i64 = query_scalar("SELECT count(*) FROM replica WHERE id <> $1")
-            .bind(self.replica().to_db())
-            .fetch_one(&mut conn)
-            .await?;
-        Ok(others > 0)
-    }
-
-    /// Whether the others take this process to be there for so long from now, however it ends: then they wait
-    /// for what it promises. To be asked before what the promise rests on is read.
-    #[must_use]
-    pub fn promise(&self, lasts: Duration) -> bool {
-        self.own_replica().promise(lasts)
     }
 }
 
@@ -267,6 +249,7 @@ mod tests {
                 id: ReplicaId(1),
                 is_shared,
                 known: Mutex::new(known),
+                others: watch::Sender::new(false),
             }))
         };
         let Some(long_ago) = now.checked_sub(LIFE) else {

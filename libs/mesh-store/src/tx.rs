@@ -264,6 +264,7 @@ impl WriteTx {
         for (log, tail) in tails {
             committed.publish(&log, tail.head.position.sequence);
         }
+        committed.note();
         Ok(())
     }
 

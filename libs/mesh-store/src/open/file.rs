@@ -49,6 +49,7 @@ pub(super) async fn open(
             anchor: Mutex::new(Some(opened.anchor)),
             _lock: lock,
         },
+        hints: None,
     })
 }
 

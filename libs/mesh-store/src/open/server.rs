@@ -43,5 +43,6 @@ pub(super) async fn open(
         readers: opened.readers,
         guard: Arc::new(guard),
         place: Place::Server,
+        hints: Some(opened.hints),
     })
 }
