@@ -48,6 +48,8 @@ pub(crate) struct Keeping {
 pub(crate) struct Forgotten {
     answers: u64,
     more: bool,
+    /// How old the database is by whichever process has counted most.
+    age: Timestamp,
 }
 
 impl Keeper {
@@ -125,27 +127,33 @@ impl Keeping {
         .bind(i64::try_from(most).unwrap_or(i64::MAX))
         .execute(&mut *conn)
         .await?;
-        query(
-            "INSERT INTO database_age (id, age, seen) VALUES (1, $1, $2) \
-             ON CONFLICT (id) DO UPDATE SET age = excluded.age, seen = excluded.seen",
+        let age: i64 = query_scalar(
+            "INSERT INTO database_age (id, age, seen) VALUES (1, $1, $2) ON CONFLICT (id) DO UPDATE SET \
+             seen = CASE WHEN excluded.age < database_age.age THEN database_age.seen ELSE excluded.seen END, \
+             age = CASE WHEN excluded.age < database_age.age THEN database_age.age ELSE excluded.age END \
+             RETURNING age",
         )
         .bind(self.age.now.micros())
         .bind(self.age.seen.micros())
-        .execute(conn)
+        .fetch_one(conn)
         .await?;
         Ok(Some(Forgotten {
             answers,
             more: usize::try_from(answers).is_ok_and(|answers| answers >= most),
+            age: Timestamp::from_micros(age),
         }))
     }
 
     /// The transaction was committed.
     pub(crate) fn committed(&self, forgotten: Option<Forgotten>) {
-        let Some(Forgotten { answers, more }) = forgotten else {
+        let Some(Forgotten { answers, more, age }) = forgotten else {
             return;
         };
         let mut state = self.keeper.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.asked = Some(self.age.now);
+        if let Some(own) = &mut state.age {
+            own.now = own.now.max(age);
+        }
         state.more = more;
         state.forgotten += answers;
         if !more && state.forgotten > 0 {

@@ -2,13 +2,14 @@
 //!
 //! A transaction takes its time when it has the write lock and commits later: what is there now may
 //! not be all that will have been recorded by now. Once the lock was had by somebody else after a time
-//! was over, nothing can be recorded at that time any more (see
+//! was over, nothing can be recorded at that time any more; on a server that is written down, as other processes
+//! have other clocks (see
 //! `docs/adr/2026-11-24-what-was-known-at-a-time-is-final.md`).
 
 use mesh_types::{Clock, LogName, Position, Timestamp};
 
 use crate::ahead::ahead_of;
-use crate::{Store, StoreError, log};
+use crate::{Store, StoreError, last_time, log};
 
 impl Store {
     /// The last event of `log` that was recorded at `time` or before; sequence zero if there was none
@@ -37,6 +38,14 @@ impl Store {
             }
             return Ok(Some(head.position.at(sequence)));
         }
+        if self.is_shared() && last_time::is_over(&mut conn, time).await? {
+            // Read after it was over: whoever had an earlier time has committed or gone.
+            let sequence = log::known_at(&mut conn, log, time).await?;
+            let head = log::head(&mut conn, log).await?;
+            let head =
+                head.ok_or_else(|| StoreError::inconsistent(log::HEADS, "a log is missing"))?;
+            return Ok(Some(head.position.at(sequence)));
+        }
         drop(conn);
         let mut tx = self.begin_write_by(clock).await?;
         tx.lock(log).await?;
@@ -46,7 +55,12 @@ impl Store {
         } else {
             None
         };
-        tx.rollback().await?;
+        if self.is_shared() {
+            // Nobody else records at an earlier time from now on.
+            tx.commit().await?;
+        } else {
+            tx.rollback().await?;
+        }
         Ok(known)
     }
 }

@@ -15,6 +15,7 @@
 //! | And in a copy of a database, or behind its service's back? | [`offline`], named by a [`Location`] |
 //! | How does a database move to another place? | [`copy()`](copy()) (`copy.rs`), `catalogue.rs` |
 //! | What was known at a time, for good? | [`Store::known_at`] (`known.rs`) |
+//! | What is the latest time of all processes' transactions? | `last_time.rs` |
 //! | Was this request answered before? | [`RequestKey`], [`Outcome`] (`idempotency.rs`) |
 //! | How long is that remembered? | `life.rs`, `keeping.rs` |
 //! | How far has a follower come? | [`cursor`] |
@@ -112,6 +113,7 @@ pub mod history;
 mod idempotency;
 mod keeping;
 mod known;
+mod last_time;
 mod life;
 mod location;
 pub mod log;

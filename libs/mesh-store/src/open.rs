@@ -15,7 +15,7 @@ use sqlx::migrate::{Migration, Migrator};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::ahead::ahead_of;
+use crate::ahead::most_ahead;
 use crate::attend::{Attendant, Attended};
 use crate::check::damage;
 use crate::condition::Condition;
@@ -28,7 +28,7 @@ use crate::sql::{Begin, Conn, Pool, Tx};
 use crate::sqlite;
 use crate::trouble::Trouble;
 use crate::tx::Times;
-use crate::{Committed, Database, StoreError, Tokens, WriteTx};
+use crate::{Committed, Database, StoreError, Tokens, WriteTx, last_time};
 
 #[cfg(test)]
 pub(crate) use file::without_finished_wal;
@@ -53,7 +53,7 @@ struct Inner {
     tokens: Tokens,
     keeper: Keeper,
     replica: Replica,
-    /// The latest time of a write transaction, in microseconds.
+    /// The latest time of a write transaction, in microseconds. On a server the database has it.
     latest: AtomicI64,
 }
 
@@ -186,29 +186,31 @@ impl Store {
         self.begin_write_by(&ManualClock::new(now)).await
     }
 
-    /// A write transaction with the time that `clock` shows once it has the write lock. In one
-    /// process that time never goes back, whatever the clock does: what was known at a time that is
+    /// A write transaction with the time that `clock` shows once it has the write lock. That time never goes
+    /// back, whatever the clock does and whichever process on a server it is: what was known at a time that is
     /// over stays as it is (see `docs/adr/2026-11-24-what-was-known-at-a-time-is-final.md`). Only a
     /// watched clock that was far ahead takes its time back: the logs go on after their last events all
     /// the same.
     ///
     /// Refused while the clock is not believed.
     pub(crate) async fn begin_write_by(&self, clock: &dyn Clock) -> Result<WriteTx, StoreError> {
-        let tx = self.0.writer.begin(Begin::Write).await?;
+        let mut tx = self.0.writer.begin(Begin::Write).await?;
         self.0.guard.gate.check()?;
         let shown = clock.now();
         if let Some(doubt) = clock.doubt() {
             return Err(StoreError::ClockNotBelieved(doubt));
         }
         let keeping = self.0.keeper.keeping(shown);
-        let latest = self.0.latest.fetch_max(shown.micros(), Ordering::SeqCst);
-        let latest = Timestamp::from_micros(latest);
-        let mut now = shown.max(latest);
-        if clock.watch().is_some() && ahead_of(shown, latest).is_some() {
-            // It was believed before others were heard, and has been put right.
-            self.0.latest.store(shown.micros(), Ordering::SeqCst);
-            now = shown;
-        }
+        // What is further ahead of a watched clock was believed before others were heard, and has been put right.
+        let most = match clock.watch() {
+            Some(_) => most_ahead(shown),
+            None => Timestamp::FOREVER,
+        };
+        let now = if self.is_shared() {
+            last_time::reach(&mut tx, shown, most).await?
+        } else {
+            self.reach(shown, most)
+        };
         let may_be_ahead = clock.watch().is_none_or(ClockWatch::is_accepted);
         let times = Times {
             shown,
@@ -222,6 +224,17 @@ impl Store {
             Arc::clone(&self.0.guard),
             self.0.committed.clone(),
         ))
+    }
+
+    /// The time of a transaction of the only process, which has the write lock.
+    fn reach(&self, shown: Timestamp, most: Timestamp) -> Timestamp {
+        let latest = self.0.latest.fetch_max(shown.micros(), Ordering::SeqCst);
+        let latest = Timestamp::from_micros(latest);
+        if latest > most {
+            self.0.latest.store(shown.micros(), Ordering::SeqCst);
+            return shown;
+        }
+        shown.max(latest)
     }
 
     /// Forgets some of the answers that have expired. Says whether there are more.

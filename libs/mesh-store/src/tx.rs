@@ -88,7 +88,7 @@ impl WriteTx {
     }
 
     /// The clock's time when the transaction had got the write lock, but never before that of an
-    /// earlier transaction of this process: for all that is recorded and must not go back.
+    /// earlier transaction, of whichever process: for all that is recorded and must not go back.
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.times.now
