@@ -31,7 +31,7 @@ pub(crate) struct Recorder {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Settings,
     pub(crate) stop: CancellationToken,
-    /// The last event in the log.
+    /// The last event that this process wrote into the log; at first the last one in it.
     pub(crate) head: Sequence,
 }
 
@@ -97,20 +97,21 @@ impl Recorder {
         if records.0.is_empty() {
             return true;
         }
-        let events = Events {
-            after: self.head,
+        let mut events = Events {
             records: Arc::new(records.0),
+            again_after: None,
         };
-        let since = match self.store.write(events.clone()).await {
-            Ok(()) => None,
-            Err(error) => Some(self.fail(&error)),
+        let mut since = None;
+        let written = match self.store.write(events.clone()).await {
+            Ok(last) => Some(last),
+            Err(error) => {
+                let failing = *since.insert(self.fail(&error));
+                events.again_after = Some(self.head);
+                self.try_again(&events, failing).await
+            }
         };
-        if let Some(since) = since
-            && !self.try_again(&events, since).await
-        {
-            return false;
-        }
-        self.head += Sequence::try_from(events.records.len()).unwrap_or(Sequence::MAX);
+        let Some(last) = written else { return false };
+        self.head = last;
         self.queue.tell(Progress {
             written: next,
             failing_since: None,
@@ -133,18 +134,18 @@ impl Recorder {
         since
     }
 
-    /// Tries until it works. Says whether it did: after the signal to stop it is tried once more.
-    async fn try_again(&self, events: &Events, since: Timestamp) -> bool {
+    /// Tries until it works, and says which event is the last then: after the signal to stop it is tried once more.
+    async fn try_again(&self, events: &Events, since: Timestamp) -> Option<Sequence> {
         loop {
             let stopping = tokio::select! {
                 () = self.stop.cancelled() => true,
                 () = sleep(self.settings.retry_every) => false,
             };
             match self.store.write(events.clone()).await {
-                Ok(()) => return true,
+                Ok(last) => return Some(last),
                 Err(error) if stopping => {
                     tracing::error!(%error, ?since, "the service stops with calls that are not on record");
-                    return false;
+                    return None;
                 }
                 Err(error) => tracing::warn!(%error, ?since, "calls cannot be put on record yet"),
             }

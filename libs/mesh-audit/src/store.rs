@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use mesh_api::common::v1::EventStamp;
 use mesh_api::convert::timestamp_to_wire;
+use mesh_store::log::{PageLimit, StoredEvent};
+use mesh_store::sql::Conn;
 use mesh_store::{
     Answers, Batch, Database, Migrator, Store, StoreError, WriteTx, Writer, WriterSettings,
     WriterTask, log,
 };
-use mesh_types::{Clock, LikelyClock, LogName, Sequence};
+use mesh_types::{Clock, LikelyClock, LogName, Sequence, Timestamp};
 use prost::Message as _;
 
 use crate::pseudonym::Pseudonyms;
@@ -28,13 +30,14 @@ pub(crate) struct AuditStore {
     writer: Writer<Keeper>,
 }
 
-/// Events that follow one another, and where they belong: asked for twice, they are written once.
+/// Events that follow one another. On a server other processes write into the log, too.
 #[derive(Debug, Clone)]
 pub(crate) struct Events {
-    /// What the log's head is before them.
-    pub(crate) after: Sequence,
     /// The encoded records of each event, in the form in which they stand in an `AuditEvent`.
     pub(crate) records: Arc<Vec<Vec<u8>>>,
+    /// If they may have been written before, by a commit of which it is not known whether it took effect: after
+    /// which event of the log. Then they are looked for first.
+    pub(crate) again_after: Option<Sequence>,
 }
 
 impl AuditStore {
@@ -80,10 +83,10 @@ impl AuditStore {
         Ok(head.position.sequence)
     }
 
-    /// Has events written, unless they are there.
-    pub(crate) async fn write(&self, events: Events) -> Result<(), StoreError> {
+    /// Has events written, unless they are there. Says which event of the log is the last of them.
+    pub(crate) async fn write(&self, events: Events) -> Result<Sequence, StoreError> {
         match self.writer.submit(events).await? {
-            Ok(()) => Ok(()),
+            Ok(last) => Ok(last),
         }
     }
 
@@ -100,39 +103,69 @@ struct Keeper {
 
 impl Batch for Keeper {
     type Command = Events;
-    type Answer = ();
+    type Answer = Sequence;
     type Error = Infallible;
 
     async fn apply(
         &self,
         tx: &mut WriteTx,
         commands: &[Events],
-    ) -> Result<Answers<(), Infallible>, StoreError> {
+    ) -> Result<Answers<Sequence, Infallible>, StoreError> {
         tx.lock(&self.log).await?;
-        for Events { after, records } in commands {
+        let mut answers = Vec::with_capacity(commands.len());
+        for events in commands {
+            let found = match events.again_after {
+                Some(after) => find(tx.conn(), &self.log, after, &events.records).await?,
+                None => None,
+            };
+            if found.is_none() {
+                for records in events.records.iter() {
+                    tx.append(&self.log, |stamp| {
+                        event(stamp.position.sequence, stamp.recorded_time, records)
+                    })?;
+                }
+            }
             let head = tx.head(&self.log)?.position.sequence;
-            let count = Sequence::try_from(records.len()).unwrap_or(Sequence::MAX);
-            if head == after.saturating_add(count) {
-                // Written before, by a commit of which it was not known whether it took effect.
-                continue;
-            }
-            if head != *after {
-                let what = "somebody else writes into the log of the audit";
-                return Err(StoreError::inconsistent("log_head", what));
-            }
-            for records in records.iter() {
-                tx.append(&self.log, |stamp| {
-                    let said = EventStamp {
-                        sequence: stamp.position.sequence,
-                        recorded_time: Some(timestamp_to_wire(stamp.recorded_time)),
-                    };
-                    // An event begins with its stamp; the fields of a message follow one another.
-                    let mut event = said.encode_to_vec();
-                    event.extend_from_slice(records);
-                    event
-                })?;
-            }
+            answers.push(Ok(found.unwrap_or(head)));
         }
-        Ok(commands.iter().map(|_| Ok(())).collect())
+        Ok(answers)
+    }
+}
+
+/// The octets of an event. It begins with its stamp; the fields of a message follow one another.
+fn event(sequence: Sequence, recorded_time: Timestamp, records: &[u8]) -> Vec<u8> {
+    let said = EventStamp {
+        sequence,
+        recorded_time: Some(timestamp_to_wire(recorded_time)),
+    };
+    let mut event = said.encode_to_vec();
+    event.extend_from_slice(records);
+    event
+}
+
+/// The last of events with these `records` that stand in the log after event `after`. They were written together,
+/// and hold when each call was, so that no others are like them.
+async fn find(
+    conn: &mut Conn,
+    log: &LogName,
+    after: Sequence,
+    records: &[Vec<u8>],
+) -> Result<Option<Sequence>, StoreError> {
+    let Some(last) = records.last() else {
+        return Ok(None);
+    };
+    let mut after = after;
+    loop {
+        let (page, more) = log::read_page(conn, log, after, PageLimit::default()).await?;
+        let has = |stored: &StoredEvent| {
+            stored.event == event(stored.sequence, stored.recorded_time, last)
+        };
+        if let Some(found) = page.iter().find(|stored| has(stored)) {
+            return Ok(Some(found.sequence));
+        }
+        match page.last() {
+            Some(last) if more => after = last.sequence,
+            _ => return Ok(None),
+        }
     }
 }
