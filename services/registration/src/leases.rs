@@ -31,7 +31,8 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
-    fn is_empty(&self) -> bool {
+    /// Whether nothing was.
+    pub(crate) fn is_empty(&self) -> bool {
         self.devices.is_empty() && self.parties.is_empty()
     }
 }
@@ -107,9 +108,6 @@ impl Leases {
     /// Waits until the leases have ended that may rest on what held before `taken` was. To be called
     /// when that has been committed.
     pub(crate) async fn have_ended(&self, taken: &Taken) {
-        if taken.is_empty() {
-            return;
-        }
         let ends = self.table().ends(taken);
         if let Some(ends) = ends {
             tokio::time::sleep_until(ends.into()).await;

@@ -36,7 +36,7 @@ use self::known::Known;
 use self::read::{Context, Page, Recorded};
 use crate::device::Device;
 use crate::error::Error;
-use crate::leases::Leases;
+use crate::leases::{LEASE, Leases, Open};
 use crate::party::Party;
 use crate::supply::Supply;
 
@@ -127,16 +127,24 @@ impl Inventory {
         &self.logs
     }
 
-    /// The leases that were given for its Devices.
-    pub(crate) fn leases(&self) -> &Leases {
-        &self.leases
+    /// Notes that `party` asks for a lease of a Device. To be called before the answer is read. `None` as long as
+    /// the other processes would not wait for its end.
+    pub(crate) fn lease(&self, device: DeviceId, party: PartyId) -> Option<Open<'_>> {
+        let open = self.leases.open(device, party);
+        self.store.promise(LEASE).then_some(open)
     }
 
     /// Has a command decided and committed. When this returns, no lease goes on of what the command has
     /// taken from somebody.
     pub(crate) async fn submit(&self, command: Command) -> Result<Answer, Error> {
         let Decided { answer, taken } = self.writer.submit(command).await??;
-        self.leases.have_ended(&taken).await;
+        if !taken.is_empty() {
+            // Whoever enters from now on reads what was committed. Which leases another one gave, it alone knows.
+            match self.store.has_others().await {
+                Ok(false) => self.leases.have_ended(&taken).await,
+                Ok(true) | Err(_) => tokio::time::sleep(LEASE).await,
+            }
+        }
         Ok(answer)
     }
 

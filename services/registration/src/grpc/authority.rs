@@ -43,7 +43,7 @@ impl AuthorityService for Registry {
         };
         // Before the answer is read, so that a change which commits after that finds it.
         let open = party.filter(|_| asked.for_write);
-        let open = open.map(|party| self.inventory.leases().open(device, party));
+        let open = open.and_then(|party| self.inventory.lease(device, party));
         let (answer, position, valid) = if present {
             self.present.ask(question).await.map_err(store_failed)?
         } else {
@@ -89,7 +89,7 @@ impl AuthorityService for Registry {
         let party = party.filter(|_| asked.for_write);
         let open = sound.iter().map(|question| {
             let party = party.clone()?;
-            Some(self.inventory.leases().open(question.device, party))
+            self.inventory.lease(question.device, party)
         });
         let open: Vec<Option<Open<'_>>> = open.collect();
         let (basis, valid) = self.asked_about(as_of, valid).await?;
@@ -118,7 +118,7 @@ impl AuthorityService for Registry {
         // As for one: before the answers are read.
         let open = |asked: &Asked| {
             let party = asked.question.party.clone().filter(|_| asked.for_write)?;
-            Some(self.inventory.leases().open(asked.question.device, party))
+            self.inventory.lease(asked.question.device, party)
         };
         let sound = || asked.iter().flatten();
         let leases: Vec<Option<Open<'_>>> = sound().map(open).collect();
