@@ -18,6 +18,7 @@ mod process;
 mod recordings;
 mod reference_messages;
 mod released;
+mod replicas;
 mod requests;
 mod storm;
 mod tape;
