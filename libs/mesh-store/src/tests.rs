@@ -34,6 +34,7 @@ mod copying;
 mod cut_off;
 mod disputes;
 mod full_disk;
+mod hints;
 mod other_server;
 mod postgres;
 

@@ -157,7 +157,11 @@ impl Projector {
                 self.source.heard();
                 Ok(())
             }
-            Err(Error::Stale) => Err(FollowError::Stale),
+            Err(Error::Stale) => {
+                // Another replica has taken it over: the CSPs' logs have what this one heard.
+                self.source.heard();
+                Err(FollowError::Stale)
+            }
             Err(_) => {
                 let refused = StoreError::inconsistent("cursor", "a projection was refused");
                 Err(refused.into())

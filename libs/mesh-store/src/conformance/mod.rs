@@ -10,6 +10,7 @@ mod ledger;
 mod logs;
 mod opening;
 mod seen;
+mod sharing;
 mod verifying;
 mod writing;
 
@@ -44,6 +45,10 @@ pub use opening::{
 };
 pub use seen::accept_history;
 pub use seen::{a_log_knows_what_was_seen_of_it, a_log_that_went_back_takes_no_writes};
+pub use sharing::{
+    a_database_ages_by_whoever_has_counted_most, processes_know_whether_there_are_others,
+    several_processes_write_one_log, what_one_process_has_told_no_other_changes,
+};
 pub use verifying::{a_whole_log_is_found_whole, every_misfit_is_found_with_its_sequence};
 pub use writing::{
     a_batch_that_is_too_late_is_decided_anew, a_caller_who_leaves_changes_nothing_for_the_others,
@@ -153,6 +158,10 @@ macro_rules! conformance {
             a_log_knows_what_was_seen_of_it
             a_log_that_went_back_takes_no_writes
             what_somebody_disputes_lasts_until_the_log_has_it
+            several_processes_write_one_log
+            what_one_process_has_told_no_other_changes
+            a_database_ages_by_whoever_has_counted_most
+            processes_know_whether_there_are_others
         );
     };
     (@cases $fresh:path; $($case:ident)*) => {
