@@ -297,6 +297,13 @@ impl Store {
         &self.0.tokens
     }
 
+    /// Has nobody look after the database any more, so that a test can change it behind the store's back and
+    /// see what else notices.
+    #[cfg(feature = "conformance")]
+    pub(crate) async fn leave_alone(&self) {
+        self.0.attendant.ended().await;
+    }
+
     /// Waits until every connection has come back, closes them, and has the last word of the witness
     /// on the disk. The file stays locked until the last clone of the store is gone.
     pub async fn close(&self) {
