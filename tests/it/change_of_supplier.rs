@@ -18,6 +18,7 @@ use mp169::clients::Clients;
 use mp169::sample::{ALBION, BRIGHT, CSP_SOUTH, Home};
 use tonic::Status;
 
+use crate::engine::Databases;
 use crate::mesh::TestMesh;
 use crate::requests::{add, new_id, rows};
 use crate::tape::Tape;
@@ -143,7 +144,7 @@ struct Taken {
 
 impl Race {
     async fn start() -> Self {
-        let mesh = TestMesh::without_quotas().await;
+        let mesh = TestMesh::without_quotas(Databases::Files).await;
         mesh.load(rows(12)).await;
         mesh.knows(CSP_SOUTH.id).await;
         let log = Tape::of_flags(mesh.folder());

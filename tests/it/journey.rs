@@ -22,6 +22,7 @@ use mp169::service::Service;
 use tonic::{Code, Status};
 
 use crate::downstream::Read::{Deliver, Suppress};
+use crate::engine::{Databases, on_each_engine};
 use crate::requests::{add, now, remove, rows};
 use views::{Journey, told};
 
@@ -35,9 +36,10 @@ fn new_gpf() -> DeviceId {
     DeviceId::new(Eui64::from_u64(HOME.gpf().eui64().to_u64() - 1))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flag_lives_through_everything_that_happens_to_a_home() {
-    let mut journey = loaded_twice().await;
+on_each_engine!(a_flag_lives_through_everything_that_happens_to_a_home);
+
+async fn a_flag_lives_through_everything_that_happens_to_a_home(databases: Databases) {
+    let mut journey = loaded_twice(databases).await;
     both_fuels_are_flagged(&mut journey).await;
     the_hub_is_replaced_by_one_of_the_other_csp(&mut journey).await;
     the_gpf_is_replaced(&mut journey).await;
@@ -50,8 +52,8 @@ async fn a_flag_lives_through_everything_that_happens_to_a_home() {
 }
 
 /// Of Albion's nine ESMEs one is a SMETS1 meter and one not commissioned; its nine GSMEs count.
-async fn loaded_twice() -> Journey {
-    let journey = Journey::begin().await;
+async fn loaded_twice(databases: Databases) -> Journey {
+    let journey = Journey::begin(databases).await;
     let inventory = rows(9);
     let all = u64::try_from(inventory.len()).unwrap();
     assert_eq!(

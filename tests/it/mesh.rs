@@ -27,6 +27,8 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
+use crate::engine::Databases;
+
 const DAY: i64 = 86_400 * 1_000_000;
 /// How long the certificates hold that a test has issued.
 const HOUR: Duration = Duration::from_hours(1);
@@ -37,36 +39,43 @@ const ROLE_CODE: u8 = 2;
 pub(crate) struct TestMesh {
     mesh: Mesh,
     folder: Folder,
+    /// Go before the folder.
+    _databases: Databases,
     home: TempDir,
 }
 
 impl TestMesh {
     /// Starts the services with nothing loaded and waits until all of them serve.
     pub(crate) async fn start() -> Self {
-        Self::start_with(Quotas::default()).await
+        Self::start_with(Quotas::default(), Databases::Files).await
     }
 
     /// The same, for tests that change a few flags more often than any supplier may.
-    pub(crate) async fn without_quotas() -> Self {
+    pub(crate) async fn without_quotas(databases: Databases) -> Self {
         let most = NonZeroU32::MAX;
-        Self::start_with(Quotas {
+        let quotas = Quotas {
             device_lifts: most,
             device_repeats: most,
             supplier_lifts: most,
             supplier_repeats: most,
-        })
-        .await
+        };
+        Self::start_with(quotas, databases).await
     }
 
-    async fn start_with(quotas: Quotas) -> Self {
+    async fn start_with(quotas: Quotas, databases: Databases) -> Self {
         let home = temp_dir();
-        let folder = Folder::open_or_make(home.path()).unwrap();
+        let folder = databases.folder(home.path());
         let clock = Arc::new(SystemClock);
         let anywhere = Listen::default();
         let mesh = Mesh::start_with(&folder, &anywhere, clock, quotas)
             .await
             .unwrap();
-        let mesh = Self { mesh, folder, home };
+        let mesh = Self {
+            mesh,
+            folder,
+            home,
+            _databases: databases,
+        };
         for service in Service::ALL {
             mesh.serves(service).await;
         }

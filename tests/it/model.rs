@@ -20,6 +20,7 @@ mod step;
 
 use proptest::test_runner::{Config, TestError, TestRunner};
 
+use crate::engine::Databases;
 use case::Case;
 
 /// How many cases are run unless somebody asks for more.
@@ -43,7 +44,7 @@ fn the_mesh_answers_as_the_reference_does() {
         ..Config::default()
     });
     let all_equal = runner.run(&step::steps(), |steps| {
-        runtime.block_on(async { Case::begin().await.run(steps).await })
+        runtime.block_on(async { Case::begin(Databases::Files).await.run(steps).await })
     });
     match all_equal {
         Ok(()) => {}

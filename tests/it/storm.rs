@@ -19,6 +19,7 @@ use mesh_types::{Clock as _, SystemClock};
 use mp169::sample::{ALBION, CSP_NORTH, CSP_SOUTH, Home};
 
 use crate::downstream;
+use crate::engine::Databases;
 use crate::mesh::TestMesh;
 use crate::requests::{add, new_id, rows};
 use crate::tape::Tape;
@@ -34,7 +35,7 @@ const CALM: Home = Home::new(7);
 async fn nothing_slips_between_check_and_commit() {
     let seed = seed();
     println!("{SEED}={seed} repeats the choices of this storm");
-    let mesh = TestMesh::without_quotas().await;
+    let mesh = TestMesh::without_quotas(Databases::Files).await;
     let flags = Tape::of_flags(mesh.folder());
     let devices = Tape::of_devices(mesh.folder());
     let parties = Tape::of_parties(mesh.folder());

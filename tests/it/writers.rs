@@ -29,6 +29,7 @@ use tokio::process::Child;
 use tonic::Status;
 
 use crate::downstream;
+use crate::engine::Databases;
 use crate::process;
 use crate::requests::{add, remove, rows};
 use crate::tape::Tape;
@@ -57,7 +58,7 @@ async fn what_was_acknowledged_survives_once_and_in_order() {
     }
     let home = temp_dir();
     let folder = Folder::open_or_make(home.path()).unwrap();
-    let mut mesh = process::start(TEST, home.path(), true);
+    let mut mesh = process::start(TEST, home.path(), &Databases::Files, true);
     load_all(&folder).await;
     let log = Tape::of_flags(&folder);
     let north = Tape::of_csp(&folder, CSP_NORTH.id, CSP_NORTH.csp);
@@ -111,7 +112,7 @@ async fn kill_and_restart(home: &Path, mesh: &mut Child, done: &AtomicUsize, rea
         for service in ["registration", "flag-registry", "csp-notification"] {
             whole(&home.join(format!("{service}.db"))).await;
         }
-        *mesh = process::start(TEST, home, kill < KILLS);
+        *mesh = process::start(TEST, home, &Databases::Files, kill < KILLS);
     }
 }
 

@@ -19,7 +19,7 @@ use prost::Message as _;
 
 use crate::pseudonym::Pseudonyms;
 
-/// What makes the tables.
+/// The tables of a service's audit.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// The audit database of one service. Cheap to clone.

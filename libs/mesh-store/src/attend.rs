@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::away::Lookout;
 use crate::cursor::{self, Cursor};
 use crate::guard::Guard;
 use crate::hints::Hints;
@@ -46,6 +47,8 @@ pub(crate) struct Attended {
     pub(crate) replica: Replica,
     /// If there can be others.
     pub(crate) hints: Option<Hints>,
+    /// Who looks whether the server answers, if it is on one.
+    pub(crate) lookout: Option<Lookout>,
 }
 
 /// The task that looks after an open database.
@@ -96,7 +99,19 @@ impl Attended {
             }
         };
         let replica = self.replica.attend(&self.writer, &stop);
-        futures::join!(self.beats(&stop), self.hears(&stop), replica, checks);
+        futures::join!(
+            self.beats(&stop),
+            self.hears(&stop),
+            self.looks_out(&stop),
+            replica,
+            checks
+        );
+    }
+
+    async fn looks_out(&self, stop: &CancellationToken) {
+        if let Some(lookout) = &self.lookout {
+            lookout.run(&self.guard, stop).await;
+        }
     }
 
     /// Has the file checked. A server checks its own.

@@ -119,6 +119,16 @@ impl StoreError {
         )
     }
 
+    /// The SQLSTATE of a statement that a server refused (PostgreSQL, appendix A).
+    pub(crate) fn sqlstate(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Statement(error) | Self::Unavailable(error) | Self::Constraint(error) => {
+                error.as_database_error()?.code()
+            }
+            _ => None,
+        }
+    }
+
     /// Whether one command of a batch may have caused this, so that the others deserve a try
     /// without it.
     pub(crate) const fn may_be_one_commands(&self) -> bool {
@@ -202,6 +212,8 @@ impl Refusal {
             return match code {
                 "40001" | "40P01" | "55P03" | "53300" => Self::Busy,
                 _ if code.starts_with("08") || code.starts_with("53") => Self::Unavailable,
+                // A server that has become a standby.
+                "25006" => Self::Unavailable,
                 _ if code.starts_with("57P") || code.starts_with("58") => Self::Unavailable,
                 _ if code.starts_with("XX") => Self::Damaged,
                 _ => Self::Other,

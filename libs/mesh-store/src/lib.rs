@@ -3,11 +3,13 @@
 //! | Question | File |
 //! |---|---|
 //! | Which database, and is its schema the one this program knows? | [`Store`] (`open.rs`) |
+//! | Which schema is that, and who may change it? | `schema.rs` |
 //! | May it be made, is it the one that was here, and is it whole? | [`Database`] (`database.rs`), `examine.rs` |
 //! | How is a loss accepted, or a backup put in place? | [`accept_loss`], [`restore`] (`accept.rs`) |
 //! | Is all of the file whole? | `check.rs` |
 //! | What remembers it when it is gone? | `witness.rs` |
 //! | How does one text of SQL run on every engine? | [`sql`] |
+//! | How are databases made on a server? | [`DatabaseServer`] (`database_server.rs`) |
 //! | What is SQLite's own? | `sqlite.rs` |
 //! | How do many requests become one transaction? | [`Writer`], [`Batch`] (`writer.rs`) |
 //! | What does one transaction write? | [`WriteTx`] (`tx.rs`) |
@@ -20,6 +22,7 @@
 //! | How long is that remembered? | `life.rs`, `keeping.rs` |
 //! | How far has a follower come? | [`cursor`] |
 //! | Is this page token ours? | [`Tokens`] (`token.rs`) |
+//! | What if a server does not answer? | `away.rs`, `presence.rs` |
 //! | Who hears of a commit? | [`Committed`] (`committed.rs`) |
 //! | And of another process's? | `hints.rs`, `attend.rs` |
 //! | Which processes have it open? | [`replicas`], [`Store::has_others`] (`others.rs`) |
@@ -88,6 +91,7 @@ mod accept;
 mod ahead;
 mod alive;
 mod attend;
+mod away;
 mod backup;
 mod beside;
 mod catalogue;
@@ -100,6 +104,7 @@ pub mod conformance;
 mod copy;
 pub mod cursor;
 mod database;
+mod database_server;
 pub mod dispute;
 mod error;
 mod examine;
@@ -122,9 +127,11 @@ pub mod offline;
 mod open;
 mod others;
 mod postgres;
+mod presence;
 mod recall;
 pub mod replicas;
 mod rows;
+mod schema;
 mod seen;
 pub mod sql;
 mod sqlite;
@@ -147,6 +154,7 @@ pub use committed::Committed;
 pub use condition::Condition;
 pub use copy::{Copied, CopiedTable, Kept, copy, kept};
 pub use database::{Database, Unfit};
+pub use database_server::DatabaseServer;
 pub use error::StoreError;
 pub use history::Seen;
 pub use idempotency::{Fingerprint, Outcome, RequestKey, fingerprint};

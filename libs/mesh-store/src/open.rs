@@ -3,7 +3,6 @@
 mod file;
 mod server;
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -11,12 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh_types::{Clock, ClockWatch, ManualClock, Timestamp};
 use sqlx::PgPool;
-use sqlx::migrate::{Migration, Migrator};
+use sqlx::migrate::Migrator;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::ahead::most_ahead;
 use crate::attend::{Attendant, Attended};
+use crate::away::Lookout;
 use crate::check::damage;
 use crate::condition::Condition;
 use crate::guard::Guard;
@@ -24,6 +24,7 @@ use crate::hints::Hints;
 use crate::keeping::Keeper;
 use crate::postgres::Server;
 use crate::replicas::Replica;
+use crate::schema::merged;
 use crate::sql::{Begin, Conn, Pool, Tx};
 use crate::sqlite;
 use crate::trouble::Trouble;
@@ -32,11 +33,6 @@ use crate::{Committed, Database, StoreError, Tokens, WriteTx, last_time};
 
 #[cfg(test)]
 pub(crate) use file::without_finished_wal;
-
-/// Versions below are the library's; a service numbers its migrations from here on.
-pub(crate) const FIRST_SERVICE_VERSION: i64 = 1000;
-
-pub(crate) static LIBRARY: Migrator = sqlx::migrate!("./migrations");
 
 /// An open database, shared by cloning.
 #[derive(Debug, Clone)]
@@ -79,6 +75,7 @@ struct Opened {
     place: Place,
     /// For what processes on one server tell one another.
     hints: Option<PgPool>,
+    lookout: Option<Lookout>,
 }
 
 impl Drop for Inner {
@@ -133,6 +130,7 @@ impl Store {
             guard,
             place,
             hints,
+            lookout,
         } = opened;
         let mut conn = writer.acquire().await?;
         let tokens = Tokens::load(&mut conn).await?;
@@ -148,6 +146,7 @@ impl Store {
             committed: committed.clone(),
             replica: replica.clone(),
             hints: hints.map(|pool| Hints::new(pool, replica.clone())),
+            lookout,
         });
         let store = Self(Arc::new(Inner {
             place,
@@ -341,26 +340,5 @@ impl Place {
             Self::File { path, .. } => Some(path),
             Self::Server => None,
         }
-    }
-}
-
-/// One set out of the library's migrations and the service's, so that one check and one table
-/// decide about both (see `docs/adr/2026-11-23-library-migrations.md`).
-pub(crate) fn merged(service: &Migrator) -> Result<Migrator, StoreError> {
-    let all: Vec<Migration> = LIBRARY.iter().chain(service.iter()).cloned().collect();
-    let mut versions = HashSet::new();
-    let distinct = all
-        .iter()
-        .all(|migration| versions.insert(migration.version));
-    let apart = service
-        .iter()
-        .all(|migration| migration.version >= FIRST_SERVICE_VERSION);
-    if distinct && apart {
-        Ok(Migrator::with_migrations(all))
-    } else {
-        Err(StoreError::inconsistent(
-            "_sqlx_migrations",
-            "a service numbers its migrations from 1000 on, each once",
-        ))
     }
 }

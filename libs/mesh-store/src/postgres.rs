@@ -14,9 +14,10 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
-use crate::StoreError;
 use crate::database::Unfit;
+use crate::presence::Presence;
 use crate::sql::{Conn, Pool, query_as, query_scalar};
+use crate::{StoreError, schema};
 
 /// What may stand behind the `?` of a URL. One that is not known would be left out without a word: a
 /// mistyped `sslmode` would give up TLS.
@@ -31,6 +32,8 @@ const PARAMETERS: [&str; 6] = [
 /// The oldest server whose promises are known: 15, as its number is written.
 const OLDEST: i32 = 150_000;
 
+/// How long a start waits for the server to answer.
+const CONNECT: Duration = Duration::from_secs(10);
 /// How long a connection is waited for.
 const ACQUIRE: Duration = Duration::from_secs(5);
 /// How long the lock of the writers, or of a row, is waited for.
@@ -67,12 +70,8 @@ impl fmt::Debug for Server {
 
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let options = &self.options;
-        write!(f, "{}", options.get_database().unwrap_or_default())?;
-        match options.get_socket() {
-            Some(folder) => write!(f, " at {}:{}", folder.display(), options.get_port()),
-            None => write!(f, " at {}:{}", options.get_host(), options.get_port()),
-        }
+        let database = self.options.get_database().unwrap_or_default();
+        write!(f, "{database} at {}", self.place())
     }
 }
 
@@ -104,9 +103,41 @@ impl Server {
         Ok(Self { options })
     }
 
-    /// A connection of its own, without limits.
+    /// Where the server is.
+    pub(crate) fn place(&self) -> String {
+        let options = &self.options;
+        match options.get_socket() {
+            Some(folder) => format!("{}:{}", folder.display(), options.get_port()),
+            None => format!("{}:{}", options.get_host(), options.get_port()),
+        }
+    }
+
+    /// A connection of its own, without limits to what is asked on it.
     pub(crate) async fn connect(&self) -> Result<Conn, StoreError> {
-        Ok(self.options.clone().connect().await?.into())
+        let connected = tokio::time::timeout(CONNECT, self.options.clone().connect()).await;
+        let connected = connected.unwrap_or_else(|_| {
+            let what = std::io::Error::other("it does not answer");
+            Err(sqlx::Error::Io(what))
+        });
+        let conn = connected.map_err(|error| self.not_connected(error))?;
+        Ok(conn.into())
+    }
+
+    /// Why there is no connection, in the words of whoever can do something about it.
+    fn not_connected(&self, error: sqlx::Error) -> StoreError {
+        let what = match &error {
+            sqlx::Error::Database(refusal) => match refusal.code().as_deref() {
+                Some("3D000") => "there is none of that name: name the right one, or have it made \
+                     (`mp169 up --create`, `mp169 db migrate --create`)"
+                    .to_owned(),
+                Some("28000" | "28P01") => "the server does not accept the user".to_owned(),
+                _ => return error.into(),
+            },
+            sqlx::Error::Io(why) => format!("the server cannot be reached ({why})"),
+            sqlx::Error::Tls(why) => format!("TLS with the server fails ({why})"),
+            _ => return error.into(),
+        };
+        self.unfit(&what)
     }
 
     /// Opens the database and brings its schema up to date. Without the leave to `create` one, a database
@@ -115,6 +146,7 @@ impl Server {
         &self,
         create: bool,
         migrations: &Migrator,
+        presence: &Presence,
     ) -> Result<Opened, StoreError> {
         // Another replica may be bringing the schema up to date, and that may take long.
         let mut conn = self.connect().await?;
@@ -149,8 +181,8 @@ impl Server {
         let reading = options.options([("default_transaction_read_only", "on")]);
         let readers = pool(READERS).connect_lazy_with(reading);
         Ok(Opened {
-            writer: writer.into(),
-            readers: readers.into(),
+            writer: Pool::on_server(writer, presence.clone()),
+            readers: Pool::on_server(readers, presence.clone()),
             hints,
         })
     }
@@ -162,6 +194,7 @@ impl Server {
         migrations: &Migrator,
     ) -> Result<(), StoreError> {
         self.promises(conn).await?;
+        self.encodes(conn).await?;
         let there: bool = query_scalar("SELECT to_regclass('log_head') IS NOT NULL")
             .fetch_one(conn)
             .await?;
@@ -171,7 +204,7 @@ impl Server {
                  in it, start with --create",
             ));
         }
-        conn.migrate(migrations).await?;
+        self.migrate(conn, migrations).await?;
         let other: Option<String> = query_scalar(
             "SELECT a.attrelid::regclass || '.' || a.attname FROM pg_attribute AS a \
              JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_collation AS l ON l.oid = a.attcollation \
@@ -187,13 +220,38 @@ impl Server {
         }
     }
 
+    /// Brings the schema up to date where it is not, and says how many migrations that took. A role that may not
+    /// alter tables needs nothing more than a schema that is right.
+    pub(crate) async fn migrate(
+        &self,
+        conn: &mut Conn,
+        migrations: &Migrator,
+    ) -> Result<usize, StoreError> {
+        let migrated = async {
+            let missing = schema::missing(conn, migrations).await?;
+            if missing != Some(0) {
+                // What does not fit is refused by it in its own words.
+                conn.migrate(migrations).await?;
+            }
+            Ok(missing.unwrap_or_default())
+        };
+        migrated.await.map_err(|error| {
+            if schema::is_forbidden(&error) {
+                self.unfit(
+                    "its schema is not the one of this program, or hidden, and the user may not change it: \
+                     `mp169 db migrate` does, as a user who may, and --grant lets this one use it",
+                )
+            } else {
+                error
+            }
+        })
+    }
+
     /// Whether what the server acknowledges is on its disk.
-    async fn promises(&self, conn: &mut Conn) -> Result<(), StoreError> {
-        type Promises = (i32, bool, String, String, String);
-        let (version, standby, fsync, commit, encoding): Promises = query_as(
+    pub(crate) async fn promises(&self, conn: &mut Conn) -> Result<(), StoreError> {
+        let (version, standby, fsync, commit): (i32, bool, String, String) = query_as(
             "SELECT current_setting('server_version_num')::integer, pg_is_in_recovery(), \
-             current_setting('fsync'), current_setting('synchronous_commit'), \
-             current_setting('server_encoding')",
+             current_setting('fsync'), current_setting('synchronous_commit')",
         )
         .fetch_one(conn)
         .await?;
@@ -214,10 +272,18 @@ impl Server {
         if commit == "off" {
             return Err(self.unfit("synchronous_commit is off: what is acknowledged could be lost"));
         }
-        if encoding != "UTF8" {
-            return Err(self.unfit(&format!("its encoding is {encoding}, and UTF8 is needed")));
-        }
         Ok(())
+    }
+
+    /// Whether the database holds every text.
+    async fn encodes(&self, conn: &mut Conn) -> Result<(), StoreError> {
+        let encoding: String = query_scalar("SELECT current_setting('server_encoding')")
+            .fetch_one(conn)
+            .await?;
+        match encoding.as_str() {
+            "UTF8" => Ok(()),
+            other => Err(self.unfit(&format!("its encoding is {other}, and UTF8 is needed"))),
+        }
     }
 
     pub(crate) fn unfit(&self, what: &str) -> StoreError {

@@ -226,7 +226,7 @@ async fn an_older_database_is_in_its_first_history() -> Checked {
         .filename(&path)
         .create_if_missing(true);
     let mut conn = options.connect().await?;
-    let older = crate::open::LIBRARY.iter().take(2).cloned().collect();
+    let older = crate::schema::LIBRARY.iter().take(2).cloned().collect();
     Migrator::with_migrations(older)
         .run_direct(None, &mut conn, false)
         .await?;

@@ -21,6 +21,9 @@ pub enum Trouble {
         /// The log.
         log: LogName,
     },
+    /// The server cannot be reached, or does not answer. Ends by itself once it does.
+    #[error("the database server does not answer")]
+    Away,
     /// The disk is full or broken. Ends by itself once writes reach the disk again.
     #[error("the disk takes no writes")]
     CannotWrite,
@@ -28,7 +31,13 @@ pub enum Trouble {
 
 impl Trouble {
     /// All reasons there are, for those who count them.
-    pub const REASONS: [&str; 4] = ["file-gone", "damaged", "log-went-back", "cannot-write"];
+    pub const REASONS: [&str; 5] = [
+        "file-gone",
+        "damaged",
+        "log-went-back",
+        "database-away",
+        "cannot-write",
+    ];
 
     /// A short constant name, for metrics and health.
     #[must_use]
@@ -37,6 +46,7 @@ impl Trouble {
             Self::FileGone => "file-gone",
             Self::Damaged => "damaged",
             Self::WentBack { .. } => "log-went-back",
+            Self::Away => "database-away",
             Self::CannotWrite => "cannot-write",
         }
     }

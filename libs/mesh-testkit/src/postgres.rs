@@ -13,13 +13,14 @@
 mod keeper;
 mod losses;
 mod programs;
+mod several;
 mod signals;
 
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -31,6 +32,7 @@ use crate::certificates;
 use keeper::Keeper;
 pub use losses::{ARCHIVING, Files};
 use programs::command;
+pub use several::Databases;
 pub use signals::Paused;
 use signals::with_children;
 
@@ -63,8 +65,18 @@ const PORTS: usize = 20;
 /// everything here.
 #[must_use]
 pub fn database() -> Option<Database> {
+    Some(shared()?.database())
+}
+
+/// The same for several databases, which the test has made.
+#[must_use]
+pub fn databases() -> Option<Databases> {
+    Some(shared()?.databases())
+}
+
+fn shared() -> Option<&'static Server> {
     static SHARED: OnceLock<Option<Server>> = OnceLock::new();
-    Some(SHARED.get_or_init(Server::start).as_ref()?.database())
+    SHARED.get_or_init(Server::start).as_ref()
 }
 
 /// A server of one test, which may be killed, stopped and configured. It goes away with the last of its
@@ -182,6 +194,12 @@ impl Server {
         }
     }
 
+    /// Room for databases that the test has made, all with names of its own.
+    #[must_use]
+    pub fn databases(&self) -> Databases {
+        Databases::new(self.clone())
+    }
+
     /// Where it is, without a database: `postgres://postgres:<password>@127.0.0.1:<port>`. It offers TLS with a
     /// certificate for `localhost` and `127.0.0.1`, and does not insist on it.
     #[must_use]
@@ -219,13 +237,8 @@ impl Server {
     }
 
     fn psql(&self, database: &str, statements: &str) -> Result<String, String> {
-        let mut psql = command(self.0.programs.join("psql"));
-        psql.args(["--no-psqlrc", "--no-align", "--tuples-only", "--quiet"]);
-        psql.args(["--set=ON_ERROR_STOP=1", "--username=postgres"]);
-        psql.arg("--host").arg(self.home());
-        psql.args(["--port", &self.0.port.to_string()]);
-        psql.args(["--dbname", database, "--command", statements]);
-        psql.env("PGCONNECT_TIMEOUT", "10").stdin(Stdio::null());
+        let mut psql = self.client(database);
+        psql.args(["--command", statements]).stdin(Stdio::null());
         let ended = psql.output().expect("psql runs");
         if ended.status.success() {
             Ok(String::from_utf8_lossy(&ended.stdout).trim_end().to_owned())
@@ -233,6 +246,17 @@ impl Server {
             let told = String::from_utf8_lossy(&ended.stderr);
             Err(format!("{statements}: {told}"))
         }
+    }
+
+    fn client(&self, database: &str) -> Command {
+        let mut psql = command(self.0.programs.join("psql"));
+        psql.args(["--no-psqlrc", "--no-align", "--tuples-only", "--quiet"]);
+        psql.args(["--set=ON_ERROR_STOP=1", "--username=postgres"]);
+        psql.arg("--host").arg(self.home());
+        psql.args(["--port", &self.0.port.to_string()]);
+        psql.args(["--dbname", database]);
+        psql.env("PGCONNECT_TIMEOUT", "10");
+        psql
     }
 
     /// What it has logged so far.

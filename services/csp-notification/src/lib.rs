@@ -48,5 +48,4 @@ mod subscription;
 
 pub use mesh_service::RunError;
 pub use serve::{Deps, SERVICE, run};
-pub use store::MIGRATIONS;
-pub use store::foldings;
+pub use store::{MIGRATIONS, foldings};

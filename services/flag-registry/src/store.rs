@@ -46,7 +46,7 @@ use crate::error::Error;
 use crate::quota::Quotas;
 use batch::{Answer, Registry};
 
-/// What makes the tables.
+/// The service's tables.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// The log that this service owns.

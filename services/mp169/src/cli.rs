@@ -17,6 +17,7 @@ pub(crate) mod party;
 pub(crate) mod question;
 pub(crate) mod report;
 pub(crate) mod restore;
+pub(crate) mod server;
 pub(crate) mod services;
 pub(crate) mod value;
 
@@ -100,7 +101,7 @@ pub enum Command {
     /// Puts copies that `mp169 backup` made in place of databases that are lost.
     #[command(after_help = RESTORE)]
     Restore(RestoreArgs),
-    /// Moves the database of a service that is stopped to another place.
+    /// Looks after databases: brings their schemas up to date, and moves them to another place.
     #[command(subcommand)]
     Db(DbCommand),
     /// Checks that the logs, which record every change, are whole, and exports their events.

@@ -1,6 +1,7 @@
 //! `mp169 db`: what is done to a database as a whole.
 
 mod copy;
+mod migrate;
 
 use anyhow::Result;
 
@@ -10,5 +11,6 @@ use crate::cli::db::DbCommand;
 pub(crate) async fn run(command: DbCommand) -> Result<()> {
     match command {
         DbCommand::Copy(args) => copy::run(args).await,
+        DbCommand::Migrate(args) => migrate::run(&args).await,
     }
 }

@@ -10,9 +10,10 @@ use anyhow::{Context as _, Result, bail};
 use mesh_authz::InternalRole;
 use mesh_pki::{CA_CERTIFICATE_FILE, CA_KEY_FILE, Ca, Issued, IssuedPaths, Validity};
 use mesh_rpc::{Tls, TlsFiles};
-use mesh_store::Database;
+use mesh_store::{Database, DatabaseServer};
 use mesh_types::SystemClock;
 
+use crate::databases::Databases;
 use crate::denied::{DENIED_FILE, HEADER, refuse_lost};
 use crate::issued::{self, Held, Known};
 use crate::replace::replace;
@@ -28,6 +29,7 @@ pub struct Folder {
     path: PathBuf,
     /// Whether databases that are not there may be made.
     create: bool,
+    databases: Databases,
 }
 
 impl Folder {
@@ -60,7 +62,12 @@ impl Folder {
 
     fn at(path: &Path) -> Self {
         let (path, create) = (path.to_owned(), false);
-        Self { path, create }
+        let databases = Databases::Files(path.clone());
+        Self {
+            path,
+            create,
+            databases,
+        }
     }
 
     /// The same, in which databases are made if they are not there and never were.
@@ -244,12 +251,26 @@ impl Folder {
         Ok(client)
     }
 
+    /// The same with its databases on `server`, or in files if there is none. Refused if they are elsewhere.
+    pub fn with_databases(self, server: Option<DatabaseServer>) -> Result<Self> {
+        let databases = Databases::of(&self.path, server)?;
+        Ok(Self { databases, ..self })
+    }
+
+    /// Makes databases that are missing on a server, where they may be made. To be called before a service
+    /// is started.
+    pub async fn make_databases(&self) -> Result<()> {
+        if self.create {
+            self.databases.make().await?;
+        }
+        Ok(())
+    }
+
     /// The database of a service. It may be made in a folder that was made just now.
     #[must_use]
     pub fn database(&self, service: Service) -> Database {
-        let path = self.path.join(format!("{}.db", service.name()));
         Database {
-            url: format!("sqlite://{}", path.display()),
+            url: self.databases.url(service.name()),
             create: self.create,
         }
     }

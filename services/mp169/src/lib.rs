@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mp169 demo`: the main job as a story | `story.rs` and `story/` |
 //! | `mp169 up`: the five services until Ctrl-C | `mesh.rs`, `up.rs` |
+//! | where the databases of a mesh are | `databases.rs` |
 //! | `mp169 backup`: copies of the databases | `backup.rs` and `backup/` |
 //! | `mp169 restore`: copies put in place, and what is lost | `restore.rs`, `loss.rs` |
 //! | `mp169 db`: a database moves to another place | `db.rs` and `db/` |
@@ -20,6 +21,7 @@ mod cli;
 pub mod clients;
 pub mod clock;
 mod csp;
+pub mod databases;
 mod db;
 mod denied;
 mod device;
@@ -56,7 +58,9 @@ pub use failure::misread;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
+use cli::server::ServerUrl;
 use mesh_rpc::{LogFormat, Telemetry, TelemetryOptions};
+use mesh_store::DatabaseServer;
 use story::Audience;
 
 /// Carries out a command and says how the process should end.
@@ -93,6 +97,10 @@ fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
 }
 
 async fn demo(args: cli::services::DemoArgs, otlp_endpoint: Option<String>) -> anyhow::Result<()> {
+    let server = args.database.as_ref().map(ServerUrl::read).transpose()?;
+    if let Some(server) = &server {
+        refuse_present(server).await?;
+    }
     let options = TelemetryOptions {
         format: if args.log.is_some() {
             LogFormat::Text
@@ -109,13 +117,29 @@ async fn demo(args: cli::services::DemoArgs, otlp_endpoint: Option<String>) -> a
     } else {
         Audience::People
     };
-    // Dropping the story removes its folder, keys included.
     let told = tokio::select! {
-        told = story::tell(audience) => told,
+        told = story::tell(audience, server.as_ref()) => told,
         stop = signals::told_to_stop() => stop.and(Err(anyhow::anyhow!("interrupted"))),
     };
+    // Dropping the story has removed its folder, keys included.
+    let dropped = match &server {
+        Some(server) => server.drop(&databases::names()).await,
+        None => Ok(()),
+    };
     telemetry.shutdown().await;
-    told
+    told.and(dropped.map_err(Into::into))
+}
+
+/// Whatever has databases there is no demonstration, which drops its own at the end.
+async fn refuse_present(server: &DatabaseServer) -> anyhow::Result<()> {
+    let present = server.present(&databases::names()).await?;
+    match present.first() {
+        None => Ok(()),
+        Some(name) => anyhow::bail!(
+            "there is a database for {name} on {server}: name a prefix that nobody has, as in \
+             postgres://USER@HOST:PORT/demo"
+        ),
+    }
 }
 
 /// Runs a client's command; its spans are sent if somebody wants them.

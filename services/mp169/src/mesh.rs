@@ -143,6 +143,7 @@ impl Mesh {
         quotas: Quotas,
     ) -> Result<Self> {
         let claim = folder.claim()?;
+        folder.make_databases().await?;
         mesh_rpc::share_files_among(Service::ALL.len());
         let mut listeners = BTreeMap::new();
         let mut addresses = BTreeMap::new();

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use mesh_api::common::v1::Position;
+use mesh_store::DatabaseServer;
 use mesh_types::Timestamp;
 
 pub(crate) use narrator::Audience;
@@ -45,12 +46,12 @@ struct Story {
     flag_position: Option<Position>,
 }
 
-/// Tells the whole story in a folder that is thrown away.
-pub(crate) async fn tell(audience: Audience) -> Result<()> {
+/// Tells the whole story in a folder that is thrown away, with databases in it or on `server`.
+pub(crate) async fn tell(audience: Audience, server: Option<&DatabaseServer>) -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let mut narrator = Narrator::new(audience);
     let clock = Arc::new(StoryClock::starting_at(BEGINNING));
-    let folder = Folder::open_or_make(scratch.path())?;
+    let folder = Folder::open_or_make(scratch.path())?.with_databases(server.cloned())?;
     let mesh = start::mesh(&mut narrator, &folder, clock.clone()).await?;
     let told = acts(narrator, clock, folder).await;
     let clean = mesh.stop().await;

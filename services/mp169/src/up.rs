@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use mesh_rpc::{Telemetry, TelemetryOptions};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
+use crate::cli::server::ServerUrl;
 use crate::cli::services::UpArgs;
 use crate::clients::Clients;
 use crate::home::Folder;
@@ -26,7 +27,8 @@ pub(crate) async fn run(args: UpArgs, otlp_endpoint: Option<String>) -> Result<(
         ..TelemetryOptions::new("mp169")
     };
     let telemetry = Telemetry::install(&options)?;
-    let mut folder = Folder::open_or_make(&args.home)?;
+    let server = args.database.as_ref().map(ServerUrl::read).transpose()?;
+    let mut folder = Folder::open_or_make(&args.home)?.with_databases(server)?;
     if args.create {
         folder = folder.with_new_databases();
     }

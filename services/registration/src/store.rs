@@ -46,7 +46,7 @@ pub use fold::foldings;
 pub(crate) use pages::{DevicePages, PartyPages};
 pub(crate) use rehearsal::Rehearsal;
 
-/// What makes the tables.
+/// The service's tables.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// How many instants that have come one transaction deals with; the next takes the rest, but for

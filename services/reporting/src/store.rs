@@ -38,7 +38,7 @@ use batch::{Answer, Command, Reports};
 
 pub use fold::ReportFolding;
 
-/// What makes the tables.
+/// The service's tables.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// The follower of the log `flags`, as its cursor is named.

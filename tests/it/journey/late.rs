@@ -14,13 +14,15 @@ use tonic::Code;
 use super::views::{Journey, told};
 use super::{HOME, assert_refused};
 use crate::downstream::Read::Suppress;
+use crate::engine::{Databases, on_each_engine};
 use crate::requests::{add, new_id, rows};
 
 const HOUR: Duration = Duration::from_hours(1);
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_registration_that_contradicts_a_flag_asks_for_a_review() {
-    let mut journey = Journey::begin().await;
+on_each_engine!(a_registration_that_contradicts_a_flag_asks_for_a_review);
+
+async fn a_registration_that_contradicts_a_flag_asks_for_a_review(databases: Databases) {
+    let mut journey = Journey::begin(databases).await;
     journey.town.load(rows(9)).await;
     journey.flag(HOME.esme()).await;
     journey

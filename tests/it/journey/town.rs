@@ -20,6 +20,7 @@ use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
+use crate::engine::Databases;
 use crate::mesh::listed_services;
 
 /// Five services, their folder, and where they listen.
@@ -29,6 +30,8 @@ pub(crate) struct Town {
     running: Mutex<BTreeMap<Service, Running>>,
     clock: Arc<dyn Clock>,
     quotas: Quotas,
+    /// Go before the folder.
+    _databases: Databases,
     _scratch: TempDir,
 }
 
@@ -40,14 +43,15 @@ struct Running {
 
 impl Town {
     /// Starts all services on free ports, with nothing recorded.
-    pub(crate) async fn start() -> Self {
-        Self::with(Arc::new(SystemClock), Quotas::default()).await
+    pub(crate) async fn start(databases: Databases) -> Self {
+        Self::with(Arc::new(SystemClock), Quotas::default(), databases).await
     }
 
     /// The same, with services that go by `clock`, and with quotas of flags.
-    pub(crate) async fn with(clock: Arc<dyn Clock>, quotas: Quotas) -> Self {
+    pub(crate) async fn with(clock: Arc<dyn Clock>, quotas: Quotas, databases: Databases) -> Self {
         let scratch = temp_dir();
-        let folder = Folder::open_or_make(scratch.path()).unwrap();
+        let folder = databases.folder(scratch.path());
+        folder.make_databases().await.unwrap();
         let mut town = Self {
             folder,
             addresses: BTreeMap::new(),
@@ -55,6 +59,7 @@ impl Town {
             clock,
             quotas,
             _scratch: scratch,
+            _databases: databases,
         };
         let mut listeners = Vec::new();
         for service in Service::ALL {

@@ -12,6 +12,7 @@ use tonic::Status;
 
 use super::town::Town;
 use crate::downstream::{Read, classify, obligations};
+use crate::engine::Databases;
 use crate::requests::{add, new_id, now};
 use crate::tape::Tape;
 
@@ -40,8 +41,8 @@ pub(super) struct Journey {
 }
 
 impl Journey {
-    pub(super) async fn begin() -> Self {
-        let town = Town::start().await;
+    pub(super) async fn begin(databases: Databases) -> Self {
+        let town = Town::start(databases).await;
         let north = Tape::of_csp(town.folder(), CSP_NORTH.id, CSP_NORTH.csp);
         let south = Tape::of_csp(town.folder(), CSP_SOUTH.id, CSP_SOUTH.csp);
         let (flags, devices) = (Position::default(), Position::default());

@@ -12,6 +12,7 @@ use super::csp::Csp;
 use super::silence::never_silent;
 use super::town::{Town, decision};
 use crate::downstream::{Read, classify};
+use crate::engine::Databases;
 use crate::process;
 
 const TEST: &str =
@@ -34,7 +35,7 @@ async fn a_flipped_octet_of_the_wal_after_a_kill_is_told_and_a_backup_goes_on() 
         .unwrap();
     town.set(17..22).await;
     town.stop_all().await;
-    let mut mesh = process::start(TEST, town.home(), false);
+    let mut mesh = process::start(TEST, town.home(), &Databases::Files, false);
     wait_until("the process to serve", async || {
         town.try_set(Home::new(22)).await
     })

@@ -18,6 +18,7 @@ use super::questions::ask;
 use super::reference::Reference;
 use super::script::{Script, altered, moment};
 use super::step::{DeviceChange, Etag, Said, Step, Who, Wish};
+use crate::engine::Databases;
 use crate::journey::town::Town;
 
 /// Each step comes so long after the one before, so that no two are recorded at the same time.
@@ -47,9 +48,9 @@ pub(super) struct Case {
 
 impl Case {
     /// A mesh with nothing recorded.
-    pub(super) async fn begin() -> Self {
+    pub(super) async fn begin(databases: Databases) -> Self {
         let clock = Arc::new(ManualClock::new(BEGINNING));
-        let town = Town::with(clock.clone(), quotas()).await;
+        let town = Town::with(clock.clone(), quotas(), databases).await;
         let mut case = Self {
             world: Reference::new(BEGINNING, Default::default()),
             town,

@@ -10,6 +10,7 @@ use mesh_api::registration::v1::{InventoryRow, inventory_row::Row};
 use mp169::load::load;
 use mp169::sample::{ALBION, Home};
 
+use crate::engine::{Databases, on_each_engine};
 use crate::mesh::TestMesh;
 use crate::requests::{add, rows};
 
@@ -22,9 +23,10 @@ const CALLERS: usize = 4;
 /// How often each caller sets the flag.
 const CALLS: usize = 20;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_load_of_the_inventory_turns_no_supplier_away() {
-    let mesh = TestMesh::without_quotas().await;
+on_each_engine!(a_load_of_the_inventory_turns_no_supplier_away);
+
+async fn a_load_of_the_inventory_turns_no_supplier_away(databases: Databases) {
+    let mesh = TestMesh::without_quotas(databases).await;
     mesh.load(rows(LOADED)).await;
     mesh.knows(ALBION.id).await;
     let over = AtomicBool::new(false);

@@ -10,7 +10,7 @@ use super::{Accepted, Before, Decision, Resolve};
 use crate::StoreError;
 use crate::database::Unfit;
 use crate::offline::Offline;
-use crate::open::LIBRARY;
+use crate::schema::LIBRARY;
 use crate::sql::{Begin, Conn, Pool, query_scalar};
 use crate::sqlite::{self, beside, lock, remove, sync_folder};
 use crate::witness::Remembered;

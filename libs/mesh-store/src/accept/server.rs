@@ -12,8 +12,8 @@ use crate::catalogue::has_tables;
 use crate::copy::{is_prepared, put_into_server, remembered, schema_of};
 use crate::log;
 use crate::offline::Offline;
-use crate::open::LIBRARY;
 use crate::postgres::Server;
+use crate::schema::LIBRARY;
 use crate::sql::{Conn, query_scalar};
 use crate::{StoreError, claim};
 

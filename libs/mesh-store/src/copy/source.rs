@@ -11,7 +11,7 @@ use crate::database::Unfit;
 use crate::examine::{Found, examine};
 use crate::location::{Location, Place};
 use crate::offline::Offline;
-use crate::open::merged;
+use crate::schema::merged;
 use crate::sql::query_as;
 use crate::sqlite::{beside, private};
 use crate::witness::Claim;

@@ -50,6 +50,7 @@ pub(super) async fn open(
             _lock: lock,
         },
         hints: None,
+        lookout: None,
     })
 }
 

@@ -6,6 +6,7 @@ use sqlx::migrate::Migrator;
 
 use super::{Opened, Place};
 use crate::attend::first_beat;
+use crate::away::Lookout;
 use crate::beside::Beside;
 use crate::condition::{Gate, tell_claim};
 use crate::guard::Guard;
@@ -21,7 +22,8 @@ pub(super) async fn open(
     create: bool,
     migrations: &Migrator,
 ) -> Result<Opened, StoreError> {
-    let opened = server.open(create, migrations).await?;
+    let lookout = Lookout::new(server.clone());
+    let opened = server.open(create, migrations, &lookout.presence()).await?;
     let mut conn = opened.writer.acquire().await?;
     first_beat(&mut conn).await?;
     let gate = Gate::default();
@@ -44,5 +46,6 @@ pub(super) async fn open(
         guard: Arc::new(guard),
         place: Place::Server,
         hints: Some(opened.hints),
+        lookout: Some(lookout),
     })
 }

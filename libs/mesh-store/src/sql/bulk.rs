@@ -93,7 +93,7 @@ impl Conn {
     ) -> Result<(), StoreError> {
         let names: Vec<_> = columns.iter().map(|name| quoted(name)).collect();
         let into = format!("{} ({})", quoted(table), names.join(", "));
-        if let Engine::Postgres(conn) = &mut self.0 {
+        if let Engine::Postgres(conn, _) = &mut self.0 {
             return copy_in(conn, &into, page.octets()).await;
         }
         let mut values = page.values.drain(..);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
@@ -11,9 +12,15 @@ use sqlx::{
     SqliteConnection, SqlitePool,
 };
 use sqlx_core::transaction::TransactionManager;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use super::octets::by_octets;
 use crate::StoreError;
+use crate::presence::Presence;
+
+/// How long a connection may take to come back; then the pool opens another.
+const RETURN: Duration = Duration::from_secs(5);
 
 /// One connection, wherever it comes from.
 #[derive(Debug)]
@@ -22,7 +29,7 @@ pub struct Conn(pub(super) Engine);
 /// Which engine it is.
 pub(super) enum Engine {
     Sqlite(Held<Sqlite>),
-    Postgres(Held<Postgres>),
+    Postgres(Held<Postgres>, Presence),
 }
 
 /// Whose a connection is.
@@ -35,7 +42,7 @@ impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Sqlite(_) => "Sqlite",
-            Self::Postgres(_) => "Postgres",
+            Self::Postgres(..) => "Postgres",
         })
     }
 }
@@ -68,7 +75,7 @@ impl From<SqliteConnection> for Conn {
 
 impl From<PgConnection> for Conn {
     fn from(conn: PgConnection) -> Self {
-        Self(Engine::Postgres(Held::Owned(conn)))
+        Self(Engine::Postgres(Held::Owned(conn), Presence::assumed()))
     }
 }
 
@@ -81,7 +88,7 @@ impl Conn {
     ) -> &'static str {
         match &self.0 {
             Engine::Sqlite(_) => sqlite,
-            Engine::Postgres(_) => postgres,
+            Engine::Postgres(..) => postgres,
         }
     }
 
@@ -89,7 +96,7 @@ impl Conn {
     pub(crate) async fn migrate(&mut self, migrations: &Migrator) -> Result<(), StoreError> {
         match &mut self.0 {
             Engine::Sqlite(conn) => migrations.run_direct(None, &mut **conn, false).await?,
-            Engine::Postgres(conn) => {
+            Engine::Postgres(conn, _) => {
                 let migrations = by_octets(migrations);
                 migrations.run_direct(None, &mut **conn, false).await?;
             }
@@ -111,8 +118,8 @@ impl Conn {
     pub(crate) async fn close(self) -> Result<(), StoreError> {
         match self.0 {
             Engine::Sqlite(Held::Owned(conn)) => conn.close().await?,
-            Engine::Postgres(Held::Owned(conn)) => conn.close().await?,
-            Engine::Sqlite(_) | Engine::Postgres(_) => {}
+            Engine::Postgres(Held::Owned(conn), _) => conn.close().await?,
+            Engine::Sqlite(_) | Engine::Postgres(..) => {}
         }
         Ok(())
     }
@@ -136,6 +143,18 @@ impl DerefMut for Lent {
     }
 }
 
+impl Drop for Lent {
+    /// What its borrower has left unread is read first. That must not take for ever, as a pool has few to lend.
+    fn drop(&mut self) {
+        if let Engine::Postgres(Held::Lent(conn), _) = &mut self.0.0
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let returned = conn.return_to_pool();
+            runtime.spawn(async move { timeout(RETURN, returned).await });
+        }
+    }
+}
+
 /// Connections to lend. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Pool(Pools);
@@ -143,7 +162,7 @@ pub struct Pool(Pools);
 #[derive(Clone)]
 enum Pools {
     Sqlite(SqlitePool),
-    Postgres(PgPool),
+    Postgres(PgPool, Presence),
 }
 
 impl fmt::Debug for Pools {
@@ -151,7 +170,7 @@ impl fmt::Debug for Pools {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Sqlite(_) => "Sqlite",
-            Self::Postgres(_) => "Postgres",
+            Self::Postgres(..) => "Postgres",
         })
     }
 }
@@ -159,12 +178,6 @@ impl fmt::Debug for Pools {
 impl From<SqlitePool> for Pool {
     fn from(pool: SqlitePool) -> Self {
         Self(Pools::Sqlite(pool))
-    }
-}
-
-impl From<PgPool> for Pool {
-    fn from(pool: PgPool) -> Self {
-        Self(Pools::Postgres(pool))
     }
 }
 
@@ -197,15 +210,23 @@ impl Begin {
 }
 
 impl Pool {
+    /// Connections to a server, of which `presence` knows whether it answers.
+    pub(crate) const fn on_server(pool: PgPool, presence: Presence) -> Self {
+        Self(Pools::Postgres(pool, presence))
+    }
+
     /// A connection, once there is one to lend.
     pub async fn acquire(&self) -> Result<Lent, StoreError> {
         let engine = match &self.0 {
             Pools::Sqlite(pool) => Engine::Sqlite(Held::Lent(pool.acquire().await?)),
-            Pools::Postgres(pool) => {
-                let lent = pool.acquire().await;
-                Engine::Postgres(Held::Lent(
-                    lent.map_err(|error| no_connection(pool, error))?,
-                ))
+            Pools::Postgres(pool, presence) => {
+                presence.check()?;
+                let lent = async {
+                    let lent = pool.acquire().await;
+                    lent.map_err(|error| no_connection(pool, error))
+                };
+                let lent = Held::Lent(presence.during(lent).await?);
+                Engine::Postgres(lent, presence.clone())
             }
         };
         Ok(Lent(Conn(engine)))
@@ -220,7 +241,7 @@ impl Pool {
     pub(crate) async fn close(&self) {
         match &self.0 {
             Pools::Sqlite(pool) => pool.close().await,
-            Pools::Postgres(pool) => pool.close().await,
+            Pools::Postgres(pool, _) => pool.close().await,
         }
     }
 }
@@ -270,9 +291,10 @@ impl<C: DerefMut<Target = Conn>> InTx<C> {
                 let begin = how.on_sqlite().into_sql_str();
                 SqliteManager::begin(conn, Some(begin)).await?;
             }
-            Engine::Postgres(conn) => {
+            Engine::Postgres(conn, presence) => {
                 let begin = how.on_postgres().into_sql_str();
-                PgManager::begin(conn, Some(begin)).await?;
+                let begun = async { Ok(PgManager::begin(conn, Some(begin)).await?) };
+                presence.during(begun).await?;
             }
         }
         Ok(Self { conn, open: true })
@@ -281,7 +303,10 @@ impl<C: DerefMut<Target = Conn>> InTx<C> {
     pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
         match &mut self.conn.0 {
             Engine::Sqlite(conn) => SqliteManager::commit(conn).await?,
-            Engine::Postgres(conn) => PgManager::commit(conn).await?,
+            Engine::Postgres(conn, presence) => {
+                let committed = async { Ok(PgManager::commit(conn).await?) };
+                presence.during(committed).await?;
+            }
         }
         self.open = false;
         Ok(())
@@ -291,7 +316,10 @@ impl<C: DerefMut<Target = Conn>> InTx<C> {
     pub async fn rollback(mut self) -> Result<(), StoreError> {
         match &mut self.conn.0 {
             Engine::Sqlite(conn) => SqliteManager::rollback(conn).await?,
-            Engine::Postgres(conn) => PgManager::rollback(conn).await?,
+            Engine::Postgres(conn, presence) => {
+                let undone = async { Ok(PgManager::rollback(conn).await?) };
+                presence.during(undone).await?;
+            }
         }
         self.open = false;
         Ok(())
@@ -303,7 +331,7 @@ impl<C: DerefMut<Target = Conn>> Drop for InTx<C> {
         if self.open {
             match &mut self.conn.0 {
                 Engine::Sqlite(conn) => SqliteManager::start_rollback(conn),
-                Engine::Postgres(conn) => PgManager::start_rollback(conn),
+                Engine::Postgres(conn, _) => PgManager::start_rollback(conn),
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Which engine runs a statement? The one place where that is decided.
 
 use futures::stream::{self, BoxStream};
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use sqlx::error::BoxDynError;
 use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
@@ -11,6 +11,7 @@ use super::conn::Engine;
 use super::query::{Query, Shape, Text};
 use super::{Conn, Row, Value};
 use crate::StoreError;
+use crate::presence::Presence;
 
 /// Makes a statement of sqlx's out of `$query`, for the engine of `$conn`, and goes on with `$run`: `$held` is
 /// the connection, and `$read` reads a row of that engine's as `S` says.
@@ -29,11 +30,11 @@ macro_rules! on {
                 let ($held, $read) = (&mut **held, S::of_sqlite);
                 $run
             }
-            Engine::Postgres(held) => {
+            Engine::Postgres(held, presence) => {
                 let values: PgArguments = bound(values)?;
                 let $ready = sqlx::query_with(text.on_postgres(), values).persistent(persistent);
                 let ($held, $read) = (&mut **held, S::of_postgres);
-                $run
+                presence.during(async { $run }).await
             }
         }
     }};
@@ -84,14 +85,42 @@ impl<S: Shape> Query<S> {
     }
 
     fn begun(self, conn: &mut Conn) -> Result<Rows<'_, S>, StoreError> {
-        on!(self, conn, |ready, held, read| {
-            let rows = ready.fetch(held);
-            Ok(rows.map(move |row| Ok(read(row?)?)).boxed())
+        let Self {
+            text,
+            values,
+            persistent,
+            ..
+        } = self;
+        Ok(match &mut conn.0 {
+            Engine::Sqlite(held) => {
+                let values: SqliteArguments = bound(values)?;
+                let ready = sqlx::query_with(text.on_sqlite(), values).persistent(persistent);
+                let rows = ready.fetch(&mut **held);
+                rows.map(|row| Ok(S::of_sqlite(row?)?)).boxed()
+            }
+            Engine::Postgres(held, presence) => {
+                let values: PgArguments = bound(values)?;
+                let ready = sqlx::query_with(text.on_postgres(), values).persistent(persistent);
+                let rows = ready.fetch(&mut **held);
+                let rows = rows.map(|row| Ok(S::of_postgres(row?)?)).boxed();
+                as_they_come(rows, presence).boxed()
+            }
         })
     }
 }
 
 type Rows<'c, S> = BoxStream<'c, Result<<S as Shape>::Output, StoreError>>;
+
+/// The same rows, and an error in place of one that does not come.
+fn as_they_come<'c, T: Send + 'c>(
+    rows: BoxStream<'c, Result<T, StoreError>>,
+    presence: &'c Presence,
+) -> impl Stream<Item = Result<T, StoreError>> + Send + 'c {
+    stream::try_unfold(rows, move |mut rows| async move {
+        let row = presence.during(rows.try_next()).await?;
+        Ok(row.map(|row| (row, rows)))
+    })
+}
 
 impl Text {
     fn on_sqlite(self) -> SqlStr {

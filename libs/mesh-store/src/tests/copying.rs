@@ -280,7 +280,7 @@ async fn a_database_that_is_prepared_is_filled() -> Checked {
     };
     let place = Place::used().await?;
     let mut conn = behind(&database.url()).await?;
-    conn.migrate(&crate::open::merged(&MIGRATIONS)?).await?;
+    conn.migrate(&crate::schema::merged(&MIGRATIONS)?).await?;
     conn.close().await?;
     let there: Location = database.url().parse()?;
     copied(&file(&place.file("store.db")), &there).await?;

@@ -1,11 +1,13 @@
 //! The conformance suite on PostgreSQL, and what only a server has: other clients, settings and time-outs.
 
 use std::error::Error as _;
+use std::path::Path;
 
 use mesh_testkit::postgres::{Server, database as on_server};
 
 use super::no_migrations;
 use crate::conformance::{Checked, Database};
+use crate::sql::query_scalar;
 use crate::{Store, StoreError, Unfit};
 
 mod suite {
@@ -117,6 +119,41 @@ async fn a_password_is_never_told() {
         }
         assert!(!told.contains("s3cret"), "{told}");
     }
+}
+
+/// `verify-full` takes the server whose certificate the named root has issued, and no other.
+#[tokio::test]
+async fn tls_is_used_with_the_server_that_the_named_root_vouches_for() -> Checked {
+    let Some(database) = on_server() else {
+        return Ok(());
+    };
+    let (url, server) = (database.url(), database.server());
+    let with = |root: &Path| {
+        let root = root.display();
+        crate::Database::existing_or_new(format!("{url}?sslmode=verify-full&sslrootcert={root}"))
+    };
+    let root = server.authority();
+    let store = Store::open(&with(&root), &no_migrations()).await?;
+    let mut conn = store.readers().acquire().await?;
+    let encrypted: bool = query_scalar("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+        .fetch_one(&mut conn)
+        .await?;
+    assert!(encrypted);
+    drop(conn);
+    store.close().await;
+
+    let folder = mesh_testkit::temp_dir();
+    let other = folder.path().join("other.crt.pem");
+    std::fs::write(&other, mesh_testkit::other_certificates().trust_pem())?;
+    let said = refused(&with(&other).url, true).await;
+    println!("{said}");
+    assert!(said.contains("certificate"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(!said.contains(server.password()), "{said}");
+    let said = refused(&with(&folder.path().join("none.pem")).url, true).await;
+    println!("{said}");
+    assert!(said.contains("none.pem"), "{said}");
+    Ok(())
 }
 
 /// Text sorts by its octets whatever the database's own order is.

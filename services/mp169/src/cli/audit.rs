@@ -9,7 +9,7 @@ use mesh_types::{DeviceId, LogName};
 
 use super::connection::{Connection, Limit, Output};
 use super::log::{ExportArgs, LogsArgs, VerifyArgs};
-use super::value::{device, time};
+use super::value::{device, service, time};
 use crate::service::Service;
 
 const LIST: &str = "Examples:\n  \
@@ -172,14 +172,4 @@ pub(crate) fn asked(named: &[Service]) -> impl Iterator<Item = Service> {
 /// The name of the log in which a service keeps its audit.
 pub(crate) fn log_of(service: Service) -> String {
     format!("audit/{}", service.name())
-}
-
-/// Reads a service's name.
-fn service(text: &str) -> Result<Service, String> {
-    let mut all = Service::ALL.into_iter();
-    let found = all.find(|service| service.name() == text);
-    found.ok_or_else(|| {
-        let names = Service::ALL.map(Service::name).join(", ");
-        format!("the services are {names}")
-    })
 }

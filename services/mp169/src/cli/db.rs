@@ -6,6 +6,9 @@ use clap::{Args, Subcommand};
 use mesh_store::Location;
 
 use super::connection::Output;
+use super::server::ServerUrl;
+use super::value::service;
+use crate::service::Service;
 
 const COPY: &str = "The service of the database must be stopped: a database that anybody else is connected to is refused, \
     as is a file that a service has open. So is one that is damaged, that is older than it was, or that another \
@@ -28,12 +31,23 @@ const COPY: &str = "The service of the database must be stopped: a database that
     Example:\n  \
     mp169 db copy --from backup/flag-registry.db --to elsewhere/flag-registry.db";
 
+const MIGRATE: &str = "A service brings its schema up to date by itself when it starts, if its role may. Where it may not, \
+    this does it first, as a role that owns the databases; the services then only check, and refuse a \
+    schema that is not the one they know.\n\n\
+    Databases that are missing are made with --create. --grant gives the services' role what it needs.\n\n\
+    Examples:\n  \
+    mp169 db migrate --create\n  \
+    mp169 db migrate --service flag-registry --grant mesh";
+
 /// `db`
 #[derive(Debug, Subcommand)]
 pub enum DbCommand {
     /// Copies all of a stopped service's database to where there is none, and checks both ends.
     #[command(after_help = COPY)]
     Copy(CopyArgs),
+    /// Brings the schemas of the databases on a server up to date.
+    #[command(after_help = MIGRATE)]
+    Migrate(MigrateArgs),
 }
 
 /// `db copy`
@@ -49,4 +63,27 @@ pub struct CopyArgs {
     /// How to show the answer.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
+}
+
+/// `db migrate`
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    /// The server, as a role that may alter tables: postgres://USER@HOST:PORT, or with /PREFIX as `mp169 up` was
+    /// given it.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "MP169_DATABASE",
+        hide_env_values = true
+    )]
+    pub database: ServerUrl,
+    /// Only the databases of this service, its own and its audit's; give it once for each.
+    #[arg(long, value_name = "NAME", value_parser = service)]
+    pub service: Vec<Service>,
+    /// Make databases that are missing.
+    #[arg(long)]
+    pub create: bool,
+    /// Let this role read and write rows, and nothing else.
+    #[arg(long, value_name = "ROLE")]
+    pub grant: Option<String>,
 }

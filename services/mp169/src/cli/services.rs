@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::server::ServerUrl;
+
 /// `demo`
 #[derive(Debug, Args)]
 pub struct DemoArgs {
@@ -13,6 +15,15 @@ pub struct DemoArgs {
     /// Show the services' log on standard error, from this level on (such as `info`).
     #[arg(long, value_name = "LEVEL")]
     pub log: Option<String>,
+    /// Keep the databases on this server: postgres://USER@HOST:PORT, or with /PREFIX where several meshes share
+    /// it. They are made there, and dropped at the end.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "MP169_DATABASE",
+        hide_env_values = true
+    )]
+    pub database: Option<ServerUrl>,
 }
 
 /// `up`
@@ -21,6 +32,15 @@ pub struct UpArgs {
     /// Folder of certificates, databases and addresses; made if missing.
     #[arg(long, env = "MP169_HOME", default_value = "mp169-data")]
     pub home: PathBuf,
+    /// Keep the databases on this server, one for each service: postgres://USER@HOST:PORT, or with /PREFIX where
+    /// several meshes share it, and ?sslmode=verify-full for TLS. The folder remembers where they are.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "MP169_DATABASE",
+        hide_env_values = true
+    )]
+    pub database: Option<ServerUrl>,
     /// Make databases that are missing, too, in a folder that was there before. One that was here and
     /// went missing is refused all the same.
     #[arg(long)]

@@ -6,6 +6,8 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use mesh_types::{DeviceId, Eui64};
 
+use crate::service::Service;
+
 /// Reads a Device's id.
 pub(crate) fn device(text: &str) -> Result<DeviceId, String> {
     eui64(text).map(DeviceId::new)
@@ -53,6 +55,16 @@ pub(crate) fn time(text: &str) -> Result<prost_types::Timestamp, String> {
     Ok(prost_types::Timestamp {
         seconds: at.as_second(),
         nanos: at.subsec_nanosecond(),
+    })
+}
+
+/// Reads a service's name.
+pub(super) fn service(text: &str) -> Result<Service, String> {
+    let mut all = Service::ALL.into_iter();
+    let found = all.find(|service| service.name() == text);
+    found.ok_or_else(|| {
+        let names = Service::ALL.map(Service::name).join(", ");
+        format!("the services are {names}")
     })
 }
 

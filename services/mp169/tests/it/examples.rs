@@ -2,7 +2,7 @@
 
 use clap::{Command, CommandFactory as _};
 use mesh_api::csp_notification::v1::GetSubscriptionRequest;
-use mesh_testkit::wait_until;
+use mesh_testkit::{postgres, wait_until};
 use mp169::Cli;
 
 use crate::world::World;
@@ -58,9 +58,20 @@ fn every_command_that_asks_the_mesh_has_an_example() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_examples_work_in_the_order_of_the_help() {
     let world = World::start().await;
+    let databases = postgres::databases();
+    if let Some(databases) = &databases {
+        databases.server().sql("CREATE ROLE mesh");
+    }
     let mut all = Vec::new();
     examples(&Cli::command(), &mut all);
-    for example in all {
+    for mut example in all {
+        if example.starts_with("mp169 db") {
+            // They are about a server.
+            let Some(databases) = &databases else {
+                continue;
+            };
+            example = format!("MP169_DATABASE='{}' {example}", databases.url());
+        }
         if example.starts_with("mp169 csp") {
             something_was_sent_to_the_csp(&world).await;
         }

@@ -14,5 +14,6 @@ mod load;
 mod log;
 mod moving;
 mod revoke;
+mod server;
 mod watch;
 mod world;

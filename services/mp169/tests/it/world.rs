@@ -87,6 +87,7 @@ impl World {
             .env("PATH", path)
             .env_remove("MP169_HOME")
             .env_remove("MP169_AS")
+            .env_remove("MP169_DATABASE")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -1,0 +1,80 @@
+//! Which schema does this program know, and does a database have it?
+
+use std::collections::HashSet;
+
+use sqlx::migrate::{MigrateError, Migration, Migrator};
+
+use crate::StoreError;
+use crate::sql::{Conn, query_as, query_scalar};
+
+/// Versions below are the library's; a service numbers its migrations from here on.
+const FIRST_SERVICE_VERSION: i64 = 1000;
+/// What a server says to a role that may not do what it asks for (PostgreSQL, appendix A).
+const FORBIDDEN: &str = "42501";
+
+pub(crate) static LIBRARY: Migrator = sqlx::migrate!("./migrations");
+
+/// One set out of the library's migrations and the service's, so that one check and one table
+/// decide about both (see `docs/adr/2026-11-23-library-migrations.md`).
+pub(crate) fn merged(service: &Migrator) -> Result<Migrator, StoreError> {
+    let all: Vec<Migration> = LIBRARY.iter().chain(service.iter()).cloned().collect();
+    let mut versions = HashSet::new();
+    let distinct = all
+        .iter()
+        .all(|migration| versions.insert(migration.version));
+    let apart = service
+        .iter()
+        .all(|migration| migration.version >= FIRST_SERVICE_VERSION);
+    if distinct && apart {
+        Ok(Migrator::with_migrations(all))
+    } else {
+        Err(StoreError::inconsistent(
+            "_sqlx_migrations",
+            "a service numbers its migrations from 1000 on, each once",
+        ))
+    }
+}
+
+/// How many of `migrations` the database on a server lacks. Zero means that its schema is just the one they
+/// make; `None` that they do not fit together.
+///
+/// It only reads: the migrator itself would ask for leave to make its own table, which a role that may only
+/// write rows has not.
+pub(crate) async fn missing(
+    conn: &mut Conn,
+    migrations: &Migrator,
+) -> Result<Option<usize>, StoreError> {
+    let known: Vec<_> = migrations.iter().collect();
+    let there: bool = query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(conn)
+        .await?;
+    if !there {
+        return Ok(Some(known.len()));
+    }
+    let applied: Vec<(i64, Vec<u8>, bool)> =
+        query_as("SELECT version, checksum, success FROM _sqlx_migrations ORDER BY version")
+            .fetch_all(conn)
+            .await?;
+    let fits = |(version, checksum, success): &(i64, Vec<u8>, bool)| {
+        let same = known.iter().find(|known| known.version == *version);
+        *success && same.is_some_and(|same| *same.checksum == **checksum)
+    };
+    let fit = applied.iter().all(fits);
+    Ok(fit.then(|| known.len() - applied.len()))
+}
+
+/// Whether a server has refused something because the role may not do it.
+pub(crate) fn is_forbidden(error: &StoreError) -> bool {
+    let refused = match error {
+        StoreError::Migration(error) => match &**error {
+            MigrateError::ExecuteMigration(error, _) => error.as_database_error(),
+            _ => None,
+        },
+        StoreError::Statement(error) => error.as_database_error(),
+        _ => None,
+    };
+    refused
+        .and_then(sqlx::error::DatabaseError::code)
+        .as_deref()
+        == Some(FORBIDDEN)
+}
