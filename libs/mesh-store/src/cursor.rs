@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use mesh_types::chain::Hash;
 
 use crate::log::{Head, epoch_from_db, hash_from_db};
-use crate::sql::{Conn, query, query_as};
+use crate::sql::{self, Conn, QueryBuilder, Question, ask, query, query_as};
 use crate::{StoreError, sequence_from_db, sequence_to_db};
 
 const TABLE: &str = "cursor";
@@ -44,12 +44,18 @@ pub enum Advance {
 
 /// Where `follower` stands; `None` if it never started.
 pub async fn get(conn: &mut Conn, follower: &str) -> Result<Option<Cursor>, StoreError> {
-    let row: Option<Row> =
-        query_as("SELECT log, epoch, sequence, hash FROM cursor WHERE follower = $1")
-            .bind(follower)
-            .fetch_optional(conn)
-            .await?;
-    row.map(from_db).transpose()
+    ask(conn, question(follower)).await
+}
+
+/// The same as a question that can be asked together with others.
+pub fn question(follower: &str) -> Question<Option<Cursor>> {
+    let mut query =
+        QueryBuilder::new("SELECT log, epoch, sequence, hash FROM cursor WHERE follower = ");
+    query.push_bind(follower);
+    Question::new([query], |rows| {
+        let row = rows.first().map(sql::Row::read).transpose()?;
+        row.map(from_db).transpose()
+    })
 }
 
 /// Where all followers stand.

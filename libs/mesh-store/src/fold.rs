@@ -189,11 +189,7 @@ pub async fn found<const N: usize>(
         row.push_bind(sequence_to_db(*at));
     });
     query.push(")");
-    let found: Vec<i64> = query
-        .build_query_scalar()
-        .persistent(false)
-        .fetch_all(conn)
-        .await?;
+    let found: Vec<i64> = query.build_query_scalar().fetch_all(conn).await?;
     let found = found.into_iter().map(|at| sequence_from_db(table, at));
     found.collect()
 }

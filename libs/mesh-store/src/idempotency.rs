@@ -10,8 +10,9 @@ use std::collections::HashMap;
 use mesh_types::Timestamp;
 use sha2::{Digest, Sha256};
 
-use crate::sql::{Conn, QueryBuilder};
-use crate::{MAX_BINDS, StoreError, insert_rows};
+use crate::rows::insertions;
+use crate::sql::{QueryBuilder, Question, Row};
+use crate::{MAX_BINDS, StoreError};
 
 const TABLE: &str = "idempotency";
 
@@ -70,12 +71,12 @@ enum Known {
 pub(crate) struct Requests(HashMap<RequestKey, Known>);
 
 impl Requests {
-    /// Reads what is stored under `keys`; a key that is known already is not read again.
-    pub(crate) async fn look_up(
+    /// What is stored under `keys`, to be [taken in](Self::learn); a key that is known already is not asked
+    /// about again.
+    pub(crate) fn question<'a>(
         &mut self,
-        conn: &mut Conn,
-        keys: impl IntoIterator<Item = &RequestKey>,
-    ) -> Result<(), StoreError> {
+        keys: impl IntoIterator<Item = &'a RequestKey>,
+    ) -> Question<Vec<(RequestKey, Fingerprint, Vec<u8>)>> {
         let mut unknown = Vec::new();
         for key in keys {
             if !self.0.contains_key(key) {
@@ -83,7 +84,7 @@ impl Requests {
                 unknown.push(key);
             }
         }
-        for chunk in unknown.chunks(MAX_BINDS / 3) {
+        let statements = unknown.chunks(MAX_BINDS / 3).map(|chunk| {
             let mut query = QueryBuilder::new(
                 "SELECT party, rpc, request_id, fingerprint, answer FROM idempotency \
                  WHERE (party, rpc, request_id) IN (",
@@ -94,24 +95,16 @@ impl Requests {
                     .push_bind(key.request_id.as_str());
             });
             query.push(")");
-            let found: Vec<StoredRow> = query
-                .build_query_as()
-                .persistent(chunk.len() == 1)
-                .fetch_all(&mut *conn)
-                .await?;
-            for (party, rpc, request_id, fingerprint, answer) in found {
-                let key = RequestKey {
-                    party,
-                    rpc: rpc.into(),
-                    request_id,
-                };
-                let fingerprint = fingerprint.try_into().map_err(|_| {
-                    StoreError::inconsistent(TABLE, "a fingerprint has not 32 octets")
-                })?;
-                self.0.insert(key, Known::Stored(fingerprint, answer));
-            }
+            query
+        });
+        Question::new(statements, |rows| rows.iter().map(stored).collect())
+    }
+
+    /// Takes in what is stored.
+    pub(crate) fn learn(&mut self, stored: Vec<(RequestKey, Fingerprint, Vec<u8>)>) {
+        for (key, fingerprint, answer) in stored {
+            self.0.insert(key, Known::Stored(fingerprint, answer));
         }
-        Ok(())
     }
 
     pub(crate) fn outcome(
@@ -153,8 +146,8 @@ impl Requests {
         }
     }
 
-    /// Writes the answers kept since the look-up, dated `date`. Returns how many they are.
-    pub(crate) async fn write(self, conn: &mut Conn, date: Timestamp) -> Result<usize, StoreError> {
+    /// What writes the answers kept since the look-up, dated `date`, and how many they are.
+    pub(crate) fn additions(self, date: Timestamp) -> (Vec<QueryBuilder>, usize) {
         let fresh: Vec<(RequestKey, Fingerprint, Vec<u8>)> = self
             .0
             .into_iter()
@@ -163,8 +156,7 @@ impl Requests {
                 Known::Nothing | Known::Stored(..) => None,
             })
             .collect();
-        insert_rows(
-            conn,
+        let statements = insertions(
             "INSERT INTO idempotency \
              (party, rpc, request_id, fingerprint, answer, recorded_time)",
             &fresh,
@@ -178,8 +170,20 @@ impl Requests {
                     .push_bind(answer.as_slice())
                     .push_bind(date.micros());
             },
-        )
-        .await?;
-        Ok(fresh.len())
+        );
+        (statements.collect(), fresh.len())
     }
+}
+
+fn stored(row: &Row) -> Result<(RequestKey, Fingerprint, Vec<u8>), StoreError> {
+    let (party, rpc, request_id, fingerprint, answer): StoredRow = row.read()?;
+    let key = RequestKey {
+        party,
+        rpc: rpc.into(),
+        request_id,
+    };
+    let fingerprint = fingerprint
+        .try_into()
+        .map_err(|_| StoreError::inconsistent(TABLE, "a fingerprint has not 32 octets"))?;
+    Ok((key, fingerprint, answer))
 }

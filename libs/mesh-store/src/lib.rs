@@ -81,7 +81,7 @@
 //!                 }
 //!             });
 //!         }
-//!         // … write the changed state rows with `insert_rows(tx.conn(), …)` …
+//!         // … write the changed state rows with `tx.insert_rows(…)` …
 //!         Ok(answers)
 //!     }
 //! }

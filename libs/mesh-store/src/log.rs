@@ -8,17 +8,14 @@ use futures::TryStreamExt as _;
 use mesh_types::chain::{self, Hash};
 use mesh_types::{Epoch, LogName, Position, Sequence, Timestamp};
 
-use crate::sql::{Conn, query, query_as, query_scalar};
+use crate::sql::{Conn, QueryBuilder, Question, Row, ask, query, query_as, query_scalar};
 use crate::{StoreError, sequence_from_db, sequence_to_db};
 
 pub(crate) const HEADS: &str = "log_head";
 pub(crate) const EVENTS: &str = "log_event";
 
 const HEAD_OF_LOG: &str =
-    "SELECT epoch, sequence, hash, recorded_time, first_epoch FROM log_head WHERE log = $1";
-
-/// On SQLite a transaction that writes has the lock of the whole file from its beginning.
-const HEAD_OF_LOG_FOR_UPDATE: &str = "SELECT epoch, sequence, hash, recorded_time, first_epoch FROM log_head WHERE log = $1 FOR UPDATE";
+    "SELECT epoch, sequence, hash, recorded_time, first_epoch FROM log_head WHERE log = ";
 
 /// The end of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,11 +76,22 @@ pub fn random_epoch() -> Epoch {
 
 /// The end of `log`; `None` if there is no such log.
 pub async fn head(conn: &mut Conn, log: &LogName) -> Result<Option<Head>, StoreError> {
-    let row: Option<HeadRow> = query_as(HEAD_OF_LOG)
-        .bind(log.as_str())
-        .fetch_optional(conn)
-        .await?;
-    row.map(|row| head_from_db(log, row)).transpose()
+    ask(conn, head_question(log)).await
+}
+
+/// The same as a question that can be asked together with others.
+pub fn head_question(log: &LogName) -> Question<Option<Head>> {
+    head_of(log, "")
+}
+
+fn head_of(log: &LogName, after: &'static str) -> Question<Option<Head>> {
+    let mut query = QueryBuilder::new(HEAD_OF_LOG);
+    query.push_bind(log.as_str()).push(after);
+    let log = log.clone();
+    Question::new([query], move |rows| {
+        let row = rows.first().map(Row::read).transpose()?;
+        row.map(|row| head_from_db(&log, row)).transpose()
+    })
 }
 
 /// The ends of all logs whose names begin with `prefix`, in the order of their names.
@@ -237,31 +245,24 @@ pub(crate) async fn create(conn: &mut Conn, log: &LogName, epoch: Epoch) -> Resu
     Ok(())
 }
 
-/// The end of `log`, which nobody else can move until the transaction ends.
-pub(crate) async fn lock(conn: &mut Conn, log: &LogName) -> Result<Head, StoreError> {
-    let text = conn.by_engine(HEAD_OF_LOG, HEAD_OF_LOG_FOR_UPDATE);
-    let head = query_as(text).bind(log.as_str());
-    let row: Option<HeadRow> = head.fetch_optional(conn).await?;
-    let row = row.ok_or_else(|| StoreError::inconsistent(HEADS, "the log does not exist"))?;
-    head_from_db(log, row)
+/// The end of `log`, which nobody else can move until the transaction ends; `None` if there is no such log.
+/// On SQLite a transaction that writes has the lock of the whole file from its beginning.
+pub(crate) fn lock_question(conn: &Conn, log: &LogName) -> Question<Option<Head>> {
+    head_of(log, conn.by_engine("", " FOR UPDATE"))
 }
 
-/// Writes `events` and moves the head, which stood at `stored`, to `head`.
-pub(crate) async fn extend(
-    conn: &mut Conn,
-    stored: Sequence,
-    head: &Head,
+/// What adds `events` to `log`.
+pub(crate) fn additions(
+    log: &LogName,
     events: &[StoredEvent],
-) -> Result<(), StoreError> {
-    let log = head.position.log.as_str();
-    crate::insert_rows(
-        conn,
+) -> impl Iterator<Item = QueryBuilder> {
+    crate::rows::insertions(
         "INSERT INTO log_event (log, sequence, recorded_time, previous_hash, hash, event)",
         events,
         6,
         "",
         |mut row, event| {
-            row.push_bind(log)
+            row.push_bind(log.as_str())
                 .push_bind(sequence_to_db(event.sequence))
                 .push_bind(event.recorded_time.micros())
                 .push_bind(event.previous_hash.as_slice())
@@ -269,23 +270,20 @@ pub(crate) async fn extend(
                 .push_bind(event.event.as_slice());
         },
     )
-    .await?;
-    let moved = query(
-        "UPDATE log_head SET sequence = $2, hash = $3, recorded_time = $4 \
-         WHERE log = $1 AND sequence = $5",
-    )
-    .bind(log)
-    .bind(sequence_to_db(head.position.sequence))
-    .bind(head.hash.as_slice())
-    .bind(head.recorded_time.micros())
-    .bind(sequence_to_db(stored))
-    .execute(conn)
-    .await?;
-    if moved == 1 {
-        Ok(())
-    } else {
-        Err(StoreError::inconsistent(HEADS, "a locked head has moved"))
-    }
+}
+
+/// What moves the head, which stood at `stored`, to `head`. It writes one row, or the head has moved.
+pub(crate) fn move_head(stored: Sequence, head: &Head) -> QueryBuilder {
+    let mut query = QueryBuilder::new("UPDATE log_head SET sequence = ");
+    query.push_bind(sequence_to_db(head.position.sequence));
+    query.push(", hash = ").push_bind(head.hash.as_slice());
+    query.push(", recorded_time = ");
+    query.push_bind(head.recorded_time.micros());
+    query.push(" WHERE log = ");
+    query.push_bind(head.position.log.as_str());
+    query.push(" AND sequence = ");
+    query.push_bind(sequence_to_db(stored));
+    query
 }
 
 pub(crate) fn head_from_db(log: &LogName, row: HeadRow) -> Result<Head, StoreError> {

@@ -6,7 +6,7 @@
 use mesh_types::Sequence;
 
 use crate::StoreError;
-use crate::sql::{Conn, MAX_BINDS, QueryBuilder, Separated};
+use crate::sql::{Columns, Conn, MAX_BINDS, QueryBuilder};
 
 /// `to_sequence` of a row that holds still.
 ///
@@ -44,17 +44,28 @@ pub async fn insert_rows<T>(
     rows: &[T],
     columns: usize,
     after: &'static str,
-    bind: impl Fn(Separated<'_>, &T),
+    bind: impl Fn(Columns<'_>, &T),
 ) -> Result<u64, StoreError> {
     let mut written = 0;
-    for chunk in rows.chunks((MAX_BINDS / columns.max(1)).max(1)) {
+    for statement in insertions(insert, rows, columns, after, bind) {
+        written += statement.build().execute(&mut *conn).await?;
+    }
+    Ok(written)
+}
+
+/// The statements that [`insert_rows`] runs.
+pub(crate) fn insertions<T>(
+    insert: &'static str,
+    rows: &[T],
+    columns: usize,
+    after: &'static str,
+    bind: impl Fn(Columns<'_>, &T),
+) -> impl Iterator<Item = QueryBuilder> {
+    let chunks = rows.chunks((MAX_BINDS / columns.max(1)).max(1));
+    chunks.map(move |chunk| {
         let mut query = QueryBuilder::new(insert);
         query.push(" ").push_values(chunk, &bind);
         query.push(" ").push(after);
-        // The text depends on the number of rows: caching the statement would push out others. That
-        // of one row is always the same.
-        let query = query.build().persistent(chunk.len() == 1);
-        written += query.execute(&mut *conn).await?;
-    }
-    Ok(written)
+        query
+    })
 }

@@ -28,17 +28,22 @@
 mod builder;
 mod bulk;
 mod conn;
+mod dialect;
 mod octets;
 mod query;
+mod question;
 mod row;
 mod run;
+mod together;
 mod value;
 
-pub use builder::{MAX_BINDS, QueryBuilder, Separated};
+pub use builder::{Columns, MAX_BINDS, QueryBuilder};
 pub(crate) use bulk::{Page, quoted};
 pub(crate) use conn::Begin;
 pub use conn::{Conn, InTx, Lent, Pool, Tx};
 pub use query::{As, Query, Scalar, Shape, query, query_as, query_scalar};
+pub use question::{Question, Questions, ask};
 pub use row::{Column, Record, Row};
+pub(crate) use together::execute_together;
 pub(crate) use value::Kind;
 pub use value::Value;

@@ -1,7 +1,8 @@
 //! What does one write transaction hold, and in which order does it reach the disk?
 //!
-//! Events, head rows and kept answers are gathered here and written by [`WriteTx::commit`], each
-//! table in one statement: a service cannot commit its state rows and forget the event.
+//! Events, head rows, kept answers and the service's rows are gathered here and written by
+//! [`WriteTx::commit`], each table in one statement and all on one way to the database: a service cannot
+//! commit its state rows and forget the event.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use crate::guard::Guard;
 use crate::idempotency::Requests;
 use crate::keeping::Keeping;
 use crate::log::{self, Head, StoredEvent};
-use crate::sql::{Conn, Tx};
+use crate::rows::insertions;
+use crate::sql::{Columns, Conn, QueryBuilder, Questions, Tx, ask, execute_together};
 use crate::{Committed, Fingerprint, Outcome, RequestKey, StoreError};
 
 /// What an event must know about itself before it is encoded.
@@ -35,6 +37,8 @@ pub struct WriteTx {
     times: Times,
     tails: BTreeMap<LogName, Tail>,
     requests: Requests,
+    /// What writes the service's rows.
+    rows: Vec<QueryBuilder>,
     keeping: Keeping,
     guard: Arc<Guard>,
     committed: Committed,
@@ -75,6 +79,7 @@ impl WriteTx {
             times,
             tails: BTreeMap::new(),
             requests: Requests::default(),
+            rows: Vec::new(),
             keeping,
             guard,
             committed,
@@ -113,21 +118,53 @@ impl WriteTx {
     /// A log that does not exist is [`StoreError::Inconsistent`]. One whose last event has a time that
     /// is still to come is [`StoreError::ClockNotBelieved`], unless an operator accepted the clock.
     pub async fn lock(&mut self, log: &LogName) -> Result<(), StoreError> {
-        if !self.tails.contains_key(log) {
-            let head = log::lock(&mut self.tx, log).await?;
-            self.guard.recall(&mut self.tx, &head).await?;
-            let ahead = self.ahead(&head);
-            if let Some(doubt) = ahead.filter(|_| !self.times.may_be_ahead) {
-                return Err(StoreError::ClockNotBelieved(doubt));
-            }
-            let tail = Tail {
-                stored: head.position.sequence,
-                head,
-                events: Vec::new(),
-            };
-            self.tails.insert(log.clone(), tail);
+        match self.lock_if_there(log).await? {
+            true => Ok(()),
+            false => Err(no_log()),
         }
+    }
+
+    /// The same, but for a log that does not exist, of which it says so.
+    pub async fn lock_if_there(&mut self, log: &LogName) -> Result<bool, StoreError> {
+        if self.tails.contains_key(log) {
+            return Ok(true);
+        }
+        let question = log::lock_question(&self.tx, log);
+        match ask(&mut self.tx, question).await? {
+            Some(head) => self.locked(log, head).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    async fn locked(&mut self, log: &LogName, head: Head) -> Result<(), StoreError> {
+        self.guard.recall(&mut self.tx, &head).await?;
+        let ahead = self.ahead(&head);
+        if let Some(doubt) = ahead.filter(|_| !self.times.may_be_ahead) {
+            return Err(StoreError::ClockNotBelieved(doubt));
+        }
+        let tail = Tail {
+            stored: head.position.sequence,
+            head,
+            events: Vec::new(),
+        };
+        self.tails.insert(log.clone(), tail);
         Ok(())
+    }
+
+    /// Locks the head of `log`, looks up `keys`, and asks `others`: what most transactions begin with, on one
+    /// way to the database where that can be.
+    pub async fn open<'a, Q: Questions>(
+        &mut self,
+        log: &LogName,
+        keys: impl IntoIterator<Item = &'a RequestKey>,
+        others: Q,
+    ) -> Result<Q::Answers, StoreError> {
+        let head = log::lock_question(&self.tx, log);
+        let questions = (head, self.requests.question(keys), others);
+        let (head, stored, answers) = ask(&mut self.tx, questions).await?;
+        self.locked(log, head.ok_or_else(no_log)?).await?;
+        self.requests.learn(stored);
+        Ok(answers)
     }
 
     /// Locks the heads of several logs, always in the order of their names so that no two
@@ -198,7 +235,10 @@ impl WriteTx {
         &mut self,
         keys: impl IntoIterator<Item = &'a RequestKey>,
     ) -> Result<(), StoreError> {
-        self.requests.look_up(&mut self.tx, keys).await
+        let question = self.requests.question(keys);
+        let stored = ask(&mut self.tx, question).await?;
+        self.requests.learn(stored);
+        Ok(())
     }
 
     /// Whether a request that was looked up is new. One kept earlier in this transaction is not.
@@ -220,6 +260,28 @@ impl WriteTx {
         self.requests.keep(key, fingerprint, answer)
     }
 
+    /// Inserts `rows` as [`insert_rows`](crate::insert_rows) does, but when the transaction commits:
+    /// together with its events, which saves a way to the database. Until then, or until they are
+    /// [flushed](Self::flush), nothing that is read shows them, and no row may be inserted twice.
+    pub fn insert_rows<T>(
+        &mut self,
+        insert: &'static str,
+        rows: &[T],
+        columns: usize,
+        after: &'static str,
+        bind: impl Fn(Columns<'_>, &T),
+    ) {
+        let statements = insertions(insert, rows, columns, after, bind);
+        self.rows.extend(statements);
+    }
+
+    /// Inserts at once what [`insert_rows`](Self::insert_rows) was given, for what is read after that.
+    pub async fn flush(&mut self) -> Result<(), StoreError> {
+        let rows = std::mem::take(&mut self.rows);
+        execute_together(&mut self.tx, rows).await?;
+        Ok(())
+    }
+
     /// Has the transaction commit before `deadline`, or not at all: what it rests on holds no longer.
     /// Of several the earliest counts.
     pub fn commit_before(&mut self, deadline: Instant) {
@@ -238,18 +300,19 @@ impl WriteTx {
             mut tx,
             tails,
             requests,
+            rows,
             keeping,
             guard,
             committed,
             deadline,
             ..
         } = self;
-        for tail in tails.values().filter(|tail| !tail.events.is_empty()) {
-            log::extend(&mut tx, tail.stored, &tail.head, &tail.events).await?;
-            #[cfg(feature = "faults")]
+        let (answers, kept) = requests.additions(keeping.date());
+        write_all(&mut tx, &tails, rows, answers).await?;
+        #[cfg(feature = "faults")]
+        if tails.values().any(|tail| !tail.events.is_empty()) {
             crate::faults::strike().await?;
         }
-        let kept = requests.write(&mut tx, keeping.date()).await?;
         let forgotten = keeping.tend(&mut tx, kept).await?;
         // What came to light since the transaction began stops it, too.
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -271,6 +334,39 @@ impl WriteTx {
     pub(crate) async fn rollback(self) -> Result<(), StoreError> {
         self.tx.rollback().await
     }
+}
+
+/// Moves the heads that have new events, and writes those and all else. Heads come first, so that how many
+/// rows each wrote is known by its place.
+async fn write_all(
+    conn: &mut Conn,
+    tails: &BTreeMap<LogName, Tail>,
+    rows: Vec<QueryBuilder>,
+    answers: Vec<QueryBuilder>,
+) -> Result<(), StoreError> {
+    let moved: Vec<_> = tails
+        .iter()
+        .filter(|(_, tail)| !tail.events.is_empty())
+        .collect();
+    let heads = moved
+        .iter()
+        .map(|(_, tail)| log::move_head(tail.stored, &tail.head));
+    let events = moved
+        .iter()
+        .flat_map(|(log, tail)| log::additions(log, &tail.events));
+    let statements = heads.chain(events).chain(rows).chain(answers).collect();
+    let written = execute_together(conn, statements).await?;
+    if written.iter().take(moved.len()).any(|&heads| heads != 1) {
+        return Err(StoreError::inconsistent(
+            log::HEADS,
+            "a locked head has moved",
+        ));
+    }
+    Ok(())
+}
+
+fn no_log() -> StoreError {
+    StoreError::inconsistent(log::HEADS, "the log does not exist")
 }
 
 fn not_locked() -> StoreError {

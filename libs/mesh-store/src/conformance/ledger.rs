@@ -13,7 +13,7 @@ use crate::log::StoredEvent;
 use crate::sql::query_scalar;
 use crate::{
     Answers, Batch, Fingerprint, Migrator, Outcome, RequestKey, Store, StoreError, WriteTx, Writer,
-    WriterSettings, WriterTask, fingerprint, insert_rows, log, sequence_to_db,
+    WriterSettings, WriterTask, fingerprint, log, sequence_to_db,
 };
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/conformance/migrations");
@@ -101,9 +101,8 @@ impl Batch for Ledger {
         tx: &mut WriteTx,
         commands: &[Command],
     ) -> Result<Answers<Sequence, No>, StoreError> {
-        tx.lock(&self.log).await?;
-        tx.look_up(commands.iter().map(|command| &command.key))
-            .await?;
+        let keys = commands.iter().map(|command| &command.key);
+        tx.open(&self.log, keys, ()).await?;
         let mut rows = Vec::new();
         let mut answers = Vec::new();
         for command in commands {
@@ -113,7 +112,7 @@ impl Batch for Ledger {
                 Outcome::New => self.perform(tx, command, &mut rows).await?,
             });
         }
-        put(tx, &rows).await?;
+        put(tx, &rows);
         assert!(
             !commands
                 .iter()
@@ -180,9 +179,8 @@ impl Ledger {
     }
 }
 
-async fn put(tx: &mut WriteTx, rows: &[Row]) -> Result<(), StoreError> {
-    insert_rows(
-        tx.conn(),
+fn put(tx: &mut WriteTx, rows: &[Row]) {
+    tx.insert_rows(
         "INSERT INTO item (id, parent, sequence)",
         rows,
         3,
@@ -192,9 +190,7 @@ async fn put(tx: &mut WriteTx, rows: &[Row]) -> Result<(), StoreError> {
                 .push_bind(item.parent)
                 .push_bind(sequence_to_db(item.sequence));
         },
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 fn sequence(answer: &[u8]) -> Result<Sequence, StoreError> {

@@ -11,6 +11,7 @@ mod logs;
 mod opening;
 mod seen;
 mod sharing;
+mod together;
 mod verifying;
 mod writing;
 
@@ -49,6 +50,7 @@ pub use sharing::{
     a_database_ages_by_whoever_has_counted_most, processes_know_whether_there_are_others,
     several_processes_write_one_log, what_one_process_has_told_no_other_changes,
 };
+pub use together::{each_question_has_its_own_answer, each_statement_says_what_it_wrote};
 pub use verifying::{a_whole_log_is_found_whole, every_misfit_is_found_with_its_sequence};
 pub use writing::{
     a_batch_that_is_too_late_is_decided_anew, a_caller_who_leaves_changes_nothing_for_the_others,
@@ -128,6 +130,8 @@ macro_rules! conformance {
             nothing_is_written_by_halves
             what_is_handed_in_at_once_is_answered_one_by_one
             a_poisoned_command_fails_alone
+            each_question_has_its_own_answer
+            each_statement_says_what_it_wrote
             a_batch_that_is_too_late_is_decided_anew
             a_caller_who_leaves_changes_nothing_for_the_others
             a_full_queue_answers_busy

@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
+use super::dialect::{Piece, Table};
 use super::query::{As, Query, Scalar, Text};
 use super::row::Record;
 use super::{Row, Value};
@@ -14,68 +15,71 @@ pub const MAX_BINDS: usize = 32_000;
 /// A text and its values, in the making.
 #[derive(Debug, Default)]
 pub struct QueryBuilder {
-    text: String,
-    marks: Vec<usize>,
+    pieces: Vec<Piece>,
     values: Vec<Value>,
 }
 
 impl QueryBuilder {
     /// One that begins with `text`.
     #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            ..Self::default()
-        }
+    pub fn new(text: impl Display) -> Self {
+        let mut builder = Self::default();
+        builder.push(text);
+        builder
     }
 
     /// Goes on with `text`, never anything that comes from outside.
     pub fn push(&mut self, text: impl Display) -> &mut Self {
-        // Writing into a text cannot fail.
-        let _ = write!(self.text, "{text}");
+        if let Some(Piece::Text(before)) = self.pieces.last_mut() {
+            // Writing into a text cannot fail.
+            let _ = write!(before, "{text}");
+        } else {
+            self.pieces.push(Piece::Text(text.to_string()));
+        }
         self
     }
 
     /// Goes on with a place for `value`, and binds it.
     pub fn push_bind(&mut self, value: impl Into<Value>) -> &mut Self {
-        self.marks.push(self.text.len());
-        self.text.push('?');
+        self.pieces.push(Piece::Value);
         self.values.push(value.into());
         self
     }
 
-    /// Goes on with a list.
-    pub fn separated(&mut self, separator: &'static str) -> Separated<'_> {
-        Separated {
-            builder: self,
-            separator,
-            begun: false,
-        }
-    }
-
-    /// Goes on with `VALUES`, and a row in brackets for each of `rows`.
-    pub fn push_values<I: IntoIterator>(
-        &mut self,
-        rows: I,
-        mut push_row: impl FnMut(Separated<'_>, I::Item),
-    ) -> &mut Self {
-        self.text.push_str("VALUES ");
-        for (index, row) in rows.into_iter().enumerate() {
-            self.text.push_str(if index == 0 { "(" } else { ", (" });
-            push_row(self.separated(", "), row);
-            self.text.push(')');
-        }
+    /// Goes on with the condition that what comes before is one of `values`, which are all of one type and
+    /// at most [`MAX_BINDS`] with all others of the statement.
+    pub fn push_in<V: Into<Value>>(&mut self, values: impl IntoIterator<Item = V>) -> &mut Self {
+        let before = self.values.len();
+        self.values.extend(values.into_iter().map(Into::into));
+        self.pieces.push(Piece::In(self.values.len() - before));
         self
     }
 
-    /// The statement.
+    /// Goes on with a table of `rows`: `push_row` binds the values of one, the same number of the same
+    /// types for each. It can be inserted, and stand behind `IN` or `AS` in brackets.
+    pub fn push_values<I: IntoIterator>(
+        &mut self,
+        rows: I,
+        mut push_row: impl FnMut(Columns<'_>, I::Item),
+    ) -> &mut Self {
+        let before = self.values.len();
+        let mut count = 0;
+        for row in rows {
+            push_row(Columns(&mut self.values), row);
+            count += 1;
+        }
+        let columns = (self.values.len() - before) / count.max(1);
+        self.pieces.push(Piece::Rows(Table {
+            rows: count,
+            columns,
+        }));
+        self
+    }
+
+    /// The statement. The connection keeps it prepared if its text does not depend on how much there is of
+    /// anything.
     pub fn build(self) -> Query<Row> {
-        let Self {
-            text,
-            marks,
-            values,
-        } = self;
-        Query::new(Text::Built { text, marks }, values)
+        Query::new(Text::Built(self.pieces), self.values)
     }
 
     /// The statement, whose rows are read as records, or as tuples.
@@ -92,22 +96,14 @@ impl QueryBuilder {
     }
 }
 
-/// A list in the making.
+/// The values of one row.
 #[derive(Debug)]
-pub struct Separated<'q> {
-    builder: &'q mut QueryBuilder,
-    separator: &'static str,
-    begun: bool,
-}
+pub struct Columns<'q>(&'q mut Vec<Value>);
 
-impl Separated<'_> {
-    /// Goes on with a place for `value`, and binds it.
+impl Columns<'_> {
+    /// Binds the value of the next column.
     pub fn push_bind(&mut self, value: impl Into<Value>) -> &mut Self {
-        if self.begun {
-            self.builder.text.push_str(self.separator);
-        }
-        self.begun = true;
-        self.builder.push_bind(value);
+        self.0.push(value.into());
         self
     }
 }
@@ -123,23 +119,27 @@ mod tests {
             row.push_bind(number).push_bind(text);
         });
         query.push(") AND c > ").push_bind(true);
+        query.push(" AND d ").push_in(["p", "q", "r"]);
         let query = query.build();
-        assert_eq!(
-            query.values,
-            [
-                1_i64.into(),
-                "x".into(),
-                2_i64.into(),
-                "y".into(),
-                true.into()
-            ] as [Value; 5]
-        );
-        let Text::Built { text, marks } = &query.text else {
+        let pairs: [Value; 4] = [1_i64.into(), "x".into(), 2_i64.into(), "y".into()];
+        let rest: [Value; 4] = [true.into(), "p".into(), "q".into(), "r".into()];
+        assert_eq!(query.values, [pairs, rest].concat());
+        let Text::Built(pieces) = &query.text else {
             panic!("{query:?}");
         };
-        let expected = "SELECT a FROM t WHERE (a, b) IN (VALUES (?, ?), (?, ?)) AND c > ?";
-        assert_eq!(text, expected);
-        let questions: Vec<_> = text.match_indices('?').map(|(at, _)| at).collect();
-        assert_eq!(*marks, questions);
+        let text = |text: &str| Piece::Text(text.to_owned());
+        let table = Table {
+            rows: 2,
+            columns: 2,
+        };
+        let expected = [
+            text("SELECT a FROM t WHERE (a, b) IN ("),
+            Piece::Rows(table),
+            text(") AND c > "),
+            Piece::Value,
+            text(" AND d "),
+            Piece::In(3),
+        ];
+        assert_eq!(*pieces, expected);
     }
 }

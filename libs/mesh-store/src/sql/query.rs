@@ -7,6 +7,7 @@ use sqlx::FromRow as _;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
+use super::dialect::Piece;
 use super::row::Record;
 use super::{Row, Value};
 
@@ -15,7 +16,7 @@ use super::{Row, Value};
 pub struct Query<S = Row> {
     pub(super) text: Text,
     pub(super) values: Vec<Value>,
-    pub(super) persistent: bool,
+    pub(super) persistent: Option<bool>,
     shape: PhantomData<fn() -> S>,
 }
 
@@ -24,10 +25,8 @@ pub struct Query<S = Row> {
 pub(super) enum Text {
     /// Written as it is, with `$1` and so on.
     Fixed(&'static str),
-    /// Put together, with a `?` at each of `marks` where a value stands. SQLite looks up every numbered
-    /// value in the list of all of them, in a time that grows with the square of their number; PostgreSQL knows
-    /// numbers only.
-    Built { text: String, marks: Vec<usize> },
+    /// Put together, and written by `dialect.rs` for the engine that runs it.
+    Built(Vec<Piece>),
 }
 
 /// A statement whose text is `text`.
@@ -63,7 +62,7 @@ impl Query {
         Self {
             text,
             values,
-            persistent: true,
+            persistent: None,
             shape: PhantomData,
         }
     }
@@ -85,10 +84,10 @@ impl<S> Query<S> {
         self
     }
 
-    /// Whether the connection keeps the statement prepared, as it does unless told otherwise. A text that
-    /// depends on the number of rows would push out others.
+    /// Whether the connection keeps the statement prepared. Unless told, it does if the text does not depend on
+    /// how much is asked for.
     pub fn persistent(mut self, persistent: bool) -> Self {
-        self.persistent = persistent;
+        self.persistent = Some(persistent);
         self
     }
 }

@@ -2,12 +2,12 @@
 
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
-use sqlx::error::BoxDynError;
 use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, AssertSqlSafe, Encode, SqlSafeStr as _, SqlStr, Type};
 
 use super::conn::Engine;
+use super::dialect::{Bound, ForPostgres, ForSqlite};
 use super::query::{Query, Shape, Text};
 use super::{Conn, Row, Value};
 use crate::StoreError;
@@ -25,14 +25,15 @@ macro_rules! on {
         } = $query;
         match &mut $conn.0 {
             Engine::Sqlite(held) => {
-                let values: SqliteArguments = bound(values)?;
-                let $ready = sqlx::query_with(text.on_sqlite(), values).persistent(persistent);
+                let (text, varies) = text.on_sqlite();
+                let $ready = sqlx::query_with(text, of_sqlite(values)?)
+                    .persistent(persistent.unwrap_or(!varies));
                 let ($held, $read) = (&mut **held, S::of_sqlite);
                 $run
             }
             Engine::Postgres(held, presence) => {
-                let values: PgArguments = bound(values)?;
-                let $ready = sqlx::query_with(text.on_postgres(), values).persistent(persistent);
+                let (text, values) = text.on_postgres(values)?;
+                let $ready = sqlx::query_with(text, values).persistent(persistent.unwrap_or(true));
                 let ($held, $read) = (&mut **held, S::of_postgres);
                 presence.during(async { $run }).await
             }
@@ -93,14 +94,15 @@ impl<S: Shape> Query<S> {
         } = self;
         Ok(match &mut conn.0 {
             Engine::Sqlite(held) => {
-                let values: SqliteArguments = bound(values)?;
-                let ready = sqlx::query_with(text.on_sqlite(), values).persistent(persistent);
+                let (text, varies) = text.on_sqlite();
+                let ready = sqlx::query_with(text, of_sqlite(values)?)
+                    .persistent(persistent.unwrap_or(!varies));
                 let rows = ready.fetch(&mut **held);
                 rows.map(|row| Ok(S::of_sqlite(row?)?)).boxed()
             }
             Engine::Postgres(held, presence) => {
-                let values: PgArguments = bound(values)?;
-                let ready = sqlx::query_with(text.on_postgres(), values).persistent(persistent);
+                let (text, values) = text.on_postgres(values)?;
+                let ready = sqlx::query_with(text, values).persistent(persistent.unwrap_or(true));
                 let rows = ready.fetch(&mut **held);
                 let rows = rows.map(|row| Ok(S::of_postgres(row?)?)).boxed();
                 as_they_come(rows, presence).boxed()
@@ -123,37 +125,59 @@ fn as_they_come<'c, T: Send + 'c>(
 }
 
 impl Text {
-    fn on_sqlite(self) -> SqlStr {
+    /// It, and whether it depends on how much there is of something.
+    fn on_sqlite(self) -> (SqlStr, bool) {
         match self {
-            Self::Fixed(text) => text.into_sql_str(),
-            // Put together of texts of this program's and of places for values.
-            Self::Built { text, .. } => AssertSqlSafe(text).into_sql_str(),
+            Self::Fixed(text) => (text.into_sql_str(), false),
+            Self::Built(pieces) => {
+                let mut built = ForSqlite::default();
+                built.add(&pieces);
+                (put_together(built.text), built.varies)
+            }
         }
     }
 
-    fn on_postgres(self) -> SqlStr {
+    fn on_postgres(self, values: Vec<Value>) -> Result<(SqlStr, PgArguments), StoreError> {
         match self {
-            Self::Fixed(text) => text.into_sql_str(),
-            Self::Built { text, marks } => AssertSqlSafe(numbered(&text, &marks)).into_sql_str(),
+            Self::Fixed(text) => {
+                let bound = values.into_iter().map(Bound::One).collect();
+                Ok((text.into_sql_str(), of_postgres(bound)?))
+            }
+            Self::Built(pieces) => {
+                let mut built = ForPostgres::default();
+                built.add(&pieces, values);
+                Ok((put_together(built.text), of_postgres(built.bound)?))
+            }
         }
     }
 }
 
-/// `text` with `$1`, `$2` … in the places of `marks`.
-fn numbered(text: &str, marks: &[usize]) -> String {
-    let mut numbered = String::with_capacity(text.len() + 5 * marks.len());
-    let mut done = 0;
-    for (index, &mark) in marks.iter().enumerate() {
-        numbered.push_str(&text[done..mark]);
-        numbered.push('$');
-        numbered.push_str(&(index + 1).to_string());
-        done = mark + 1;
-    }
-    numbered.push_str(&text[done..]);
-    numbered
+/// Of texts of this program's and of places for values.
+pub(super) fn put_together(text: String) -> SqlStr {
+    AssertSqlSafe(text).into_sql_str()
 }
 
-fn bound<A: Arguments>(values: Vec<Value>) -> Result<A, StoreError>
+pub(super) fn of_sqlite(values: Vec<Value>) -> Result<SqliteArguments, StoreError> {
+    let mut arguments = SqliteArguments::default();
+    arguments.reserve(values.len(), 0);
+    for value in values {
+        add(&mut arguments, value)?;
+    }
+    Ok(arguments)
+}
+
+pub(super) fn of_postgres(bound: Vec<Bound>) -> Result<PgArguments, StoreError> {
+    let mut arguments = PgArguments::default();
+    for value in bound {
+        match value {
+            Bound::One(value) => add(&mut arguments, value)?,
+            Bound::Many(values) => add_array(&mut arguments, values)?,
+        }
+    }
+    Ok(arguments)
+}
+
+fn add<A: Arguments>(arguments: &mut A, value: Value) -> Result<(), StoreError>
 where
     for<'t> Option<i64>: Encode<'t, A::Database> + Type<A::Database>,
     for<'t> i32: Encode<'t, A::Database> + Type<A::Database>,
@@ -161,28 +185,37 @@ where
     for<'t> Option<String>: Encode<'t, A::Database> + Type<A::Database>,
     for<'t> Option<Vec<u8>>: Encode<'t, A::Database> + Type<A::Database>,
 {
-    let mut arguments = A::default();
-    arguments.reserve(values.len(), 0);
-    for value in values {
-        let added = match value {
-            Value::I64(value) => arguments.add(value),
-            Value::I32(value) => arguments.add(value),
-            Value::Bool(value) => arguments.add(value),
-            Value::Text(value) => arguments.add(value),
-            Value::Bytes(value) => arguments.add(value),
-        };
-        added.map_err(|error: BoxDynError| sqlx::Error::Encode(error))?;
-    }
-    Ok(arguments)
+    let added = match value {
+        Value::I64(value) => arguments.add(value),
+        Value::I32(value) => arguments.add(value),
+        Value::Bool(value) => arguments.add(value),
+        Value::Text(value) => arguments.add(value),
+        Value::Bytes(value) => arguments.add(value),
+    };
+    Ok(added.map_err(sqlx::Error::Encode)?)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn postgres_is_told_the_numbers_of_the_places() {
-        assert_eq!(numbered("a IN (?, ?) -- ?", &[6, 9]), "a IN ($1, $2) -- ?");
-        assert_eq!(numbered("none", &[]), "none");
+/// Adds an array of the type of its first value; an empty one is of texts.
+fn add_array(arguments: &mut PgArguments, values: Vec<Value>) -> Result<(), StoreError> {
+    /// All that `values` hold, which is of the variant `$kind`.
+    macro_rules! array {
+        ($kind:ident) => {{
+            let mut array = Vec::with_capacity(values.len());
+            for value in values {
+                match value {
+                    Value::$kind(value) => array.push(value),
+                    _ => return Err(sqlx::Error::Encode("a column of two types".into()).into()),
+                }
+            }
+            arguments.add(array)
+        }};
     }
+    let added = match values.first() {
+        Some(Value::I64(_)) => array!(I64),
+        Some(Value::I32(_)) => array!(I32),
+        Some(Value::Bool(_)) => array!(Bool),
+        Some(Value::Bytes(_)) => array!(Bytes),
+        Some(Value::Text(_)) | None => array!(Text),
+    };
+    Ok(added.map_err(sqlx::Error::Encode)?)
 }

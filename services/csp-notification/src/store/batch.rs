@@ -111,7 +111,7 @@ impl Batch for CspLogs {
         for command in commands {
             answers.push(work.decide(tx, command).await?);
         }
-        work.write(tx).await?;
+        work.write(tx);
         Ok(answers)
     }
 
@@ -147,19 +147,14 @@ impl Work {
         if named.everybody {
             named.all.extend(rows::subscribed(tx.conn()).await?);
         }
-        let mut logs = Vec::with_capacity(named.all.len());
+        // In the order of the names of the CSPs, which is that of their logs.
         for csp in &named.all {
             let log = log_of(csp);
-            let is_there = log::head(tx.conn(), &log).await?.is_some();
-            if !is_there && named.made.contains(csp) {
-                // Another replica may be quicker: then it is locked below as that one made it.
+            if !tx.lock_if_there(&log).await? && named.made.contains(csp) {
                 tx.create_log(&log, log::random_epoch()).await?;
-            } else if !is_there {
-                continue;
+                tx.lock(&log).await?;
             }
-            logs.push(log);
         }
-        tx.lock_all(&logs).await?;
         let mut work = Self {
             subscriptions: BTreeMap::new(),
             reduced: HashMap::new(),
@@ -350,16 +345,16 @@ impl Work {
         }
     }
 
-    async fn write(&mut self, tx: &mut WriteTx) -> Result<(), StoreError> {
+    fn write(&mut self, tx: &mut WriteTx) {
         let touched = std::mem::take(&mut self.touched);
         let changed: Vec<_> = touched
             .iter()
             .filter_map(|csp| self.subscriptions.get(csp))
             .collect();
-        rows::put_subscriptions(tx.conn(), &changed).await?;
+        rows::put_subscriptions(tx, &changed);
         let rows: Vec<_> = std::mem::take(&mut self.rows).into_values().collect();
-        rows::put_reduced(tx.conn(), &rows).await?;
-        rows::put_resyncs(tx.conn(), &std::mem::take(&mut self.resyncs)).await
+        rows::put_reduced(tx, &rows);
+        rows::put_resyncs(tx, &std::mem::take(&mut self.resyncs));
     }
 }
 

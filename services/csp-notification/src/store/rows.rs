@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use mesh_store::sql::{Conn, QueryBuilder, query_as, query_scalar};
 use mesh_store::{
-    CURRENT, MAX_BINDS, ReplicaId, StoreError, insert_rows, sequence_from_db, sequence_to_db,
+    CURRENT, MAX_BINDS, ReplicaId, StoreError, WriteTx, sequence_from_db, sequence_to_db,
 };
 use mesh_types::{CspId, DeviceId, Epoch, Position, Sequence, Timestamp};
 
@@ -140,12 +140,8 @@ pub(super) async fn everybody(conn: &mut Conn) -> Result<BTreeSet<CspId>, StoreE
 }
 
 /// Writes subscriptions as they are now.
-pub(super) async fn put_subscriptions(
-    conn: &mut Conn,
-    rows: &[&SubscriptionRow],
-) -> Result<(), StoreError> {
-    insert_rows(
-        conn,
+pub(super) fn put_subscriptions(tx: &mut WriteTx, rows: &[&SubscriptionRow]) {
+    tx.insert_rows(
         "INSERT INTO subscription \
          (csp, sent, acknowledged, acknowledged_time, applied_time, stream, attached_by)",
         rows,
@@ -164,9 +160,7 @@ pub(super) async fn put_subscriptions(
                 .push_bind(sequence_to_db(row.stream))
                 .push_bind(row.attached_by.map(ReplicaId::to_db));
         },
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 /// The rows about `devices` that hold now, whichever CSP's.
@@ -182,23 +176,11 @@ pub(super) async fn reduced_now(
             "SELECT csp, device, from_sequence, to_sequence, device_type, covered, hub, since_time \
              FROM reduced_device WHERE to_sequence = ",
         );
-        query.push_bind(CURRENT).push(" AND csp IN (");
-        let mut list = query.separated(", ");
-        for csp in csps {
-            list.push_bind(csp.as_str());
-        }
-        query.push(") AND device IN (");
-        let mut list = query.separated(", ");
-        for device in devices {
-            list.push_bind(device.to_string());
-        }
-        query.push(")");
-        let rows: Vec<ReducedColumns> = query
-            .build_query_as()
-            // As `insert_rows` does: that of one row is always the same.
-            .persistent(csps.len() == 1 && devices.len() == 1)
-            .fetch_all(&mut *conn)
-            .await?;
+        query.push_bind(CURRENT).push(" AND csp ");
+        query.push_in(csps.iter().map(|csp| csp.as_str()));
+        query.push(" AND device ");
+        query.push_in(devices.iter().map(ToString::to_string));
+        let rows: Vec<ReducedColumns> = query.build_query_as().fetch_all(&mut *conn).await?;
         for columns in rows {
             found.push(reduced_from_db(columns)?);
         }
@@ -250,20 +232,15 @@ pub(super) async fn that_go_on_across(
          AND r.to_sequence > event.sequence AND r.csp = ",
     );
     query.push_bind(csp.as_str());
-    let rows: Vec<(String, i64)> = query
-        .build_query_as()
-        .persistent(false)
-        .fetch_all(conn)
-        .await?;
+    let rows: Vec<(String, i64)> = query.build_query_as().fetch_all(conn).await?;
     rows.into_iter()
         .map(|(device, from)| Ok((device, sequence_from_db(REDUCED, from)?)))
         .collect()
 }
 
 /// Writes new rows, and ends those that were there.
-pub(super) async fn put_reduced(conn: &mut Conn, rows: &[ReducedRow]) -> Result<(), StoreError> {
-    insert_rows(
-        conn,
+pub(super) fn put_reduced(tx: &mut WriteTx, rows: &[ReducedRow]) {
+    tx.insert_rows(
         "INSERT INTO reduced_device \
          (csp, device, from_sequence, to_sequence, device_type, covered, hub, since_time)",
         rows,
@@ -281,9 +258,7 @@ pub(super) async fn put_reduced(conn: &mut Conn, rows: &[ReducedRow]) -> Result<
                 .push_bind(row.known.hub.to_string())
                 .push_bind(row.known.since.micros());
         },
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 /// The number of a CSP's last resync; 0 if there was none.
@@ -349,9 +324,8 @@ fn resync_from_db(csp: &CspId, columns: ResyncColumns) -> Result<ResyncRow, Stor
     })
 }
 
-pub(super) async fn put_resyncs(conn: &mut Conn, rows: &[ResyncRow]) -> Result<(), StoreError> {
-    insert_rows(
-        conn,
+pub(super) fn put_resyncs(tx: &mut WriteTx, rows: &[ResyncRow]) {
+    tx.insert_rows(
         "INSERT INTO resync (csp, number, after_sequence, differences, \
          flags_log, flags_epoch, flags_sequence, recorded_time)",
         rows,
@@ -368,9 +342,7 @@ pub(super) async fn put_resyncs(conn: &mut Conn, rows: &[ResyncRow]) -> Result<(
                 .push_bind(sequence_to_db(row.flags.sequence))
                 .push_bind(row.recorded_time.micros());
         },
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 fn subscription_from_db(columns: SubscriptionColumns) -> Result<SubscriptionRow, StoreError> {

@@ -18,6 +18,7 @@ use prost::Message as _;
 use super::DEVICES_FOLLOWER;
 use super::command::{Answered, ChangeCommand, Command, Declined, FollowedBatch};
 use super::ledger::{Ledger, Recorded};
+use super::rows;
 use super::spent::Suppliers;
 use super::tenure::Tenures;
 use crate::decide::{Decision, decide};
@@ -65,16 +66,21 @@ impl Batch for Registry {
         tx: &mut WriteTx,
         commands: &[Command],
     ) -> Result<Answers<Answer, Declined>, StoreError> {
-        tx.lock(&self.log).await?;
         let keys = commands.iter().filter_map(|command| match command {
             Command::Change(change) => Some(&change.key),
             Command::Note(note) => Some(&note.key),
             Command::Followed(_) => None,
         });
-        tx.look_up(keys).await?;
+        let named = Named::in_commands(commands);
+        let asked = (
+            cursor::question(DEVICES_FOLLOWER),
+            Tenures::resting_on_any(&named.registrations),
+            rows::present(&named.devices, &named.covered, &named.hubs),
+        );
+        let (cursor, tenures, entries) = tx.open(&self.log, keys, asked).await?;
         let now = tx.now().max(tx.head(&self.log)?.recorded_time);
-        let cursor = cursor::get(tx.conn(), DEVICES_FOLLOWER).await?;
-        let (ledger, tenures) = load(tx, &self.log, commands).await?;
+        let mut ledger = Ledger::of(&self.log, named.devices, entries);
+        ledger.learn(tx, tenures.devices()).await?;
         let mut batch = Transaction {
             tx,
             now,
@@ -103,9 +109,9 @@ impl Batch for Registry {
             suppliers,
             ..
         } = batch;
-        ledger.write(tx).await?;
-        suppliers.write(tx.conn()).await?;
-        tenures.write(tx.conn()).await?;
+        ledger.write(tx);
+        suppliers.write(tx);
+        tenures.write(tx);
         Ok(answers)
     }
 
@@ -117,47 +123,50 @@ impl Batch for Registry {
     }
 }
 
-/// The entries that the commands can be about, and the tenures that they may end.
-async fn load(
-    tx: &mut WriteTx,
-    log: &LogName,
-    commands: &[Command],
-) -> Result<(Ledger, Tenures), StoreError> {
-    let mut devices = Vec::new();
-    let mut covered = Vec::new();
-    let mut hubs = Vec::new();
-    let mut registrations = Vec::new();
-    for command in commands {
-        let events = match command {
-            Command::Change(change) => {
-                devices.push(change.device);
-                continue;
-            }
-            Command::Note(note) => {
-                devices.push(note.device);
-                covered.push(note.device);
-                continue;
-            }
-            Command::Followed(followed) => &followed.events,
-        };
-        for (_, event) in events {
-            match &event.news {
-                News::Supplier { devices: named, .. } => devices.extend(named),
-                News::RegistrationEnds(tenure) => {
-                    registrations.push(tenure.registration_id.as_str());
+/// What commands can be about.
+#[derive(Default)]
+struct Named<'c> {
+    devices: Vec<DeviceId>,
+    /// Devices whose flag may be another's.
+    covered: Vec<DeviceId>,
+    hubs: Vec<DeviceId>,
+    /// On which tenures may rest that end.
+    registrations: Vec<&'c str>,
+}
+
+impl<'c> Named<'c> {
+    fn in_commands(commands: &'c [Command]) -> Self {
+        let mut named = Self::default();
+        for command in commands {
+            match command {
+                Command::Change(change) => named.devices.push(change.device),
+                Command::Note(note) => {
+                    named.devices.push(note.device);
+                    named.covered.push(note.device);
                 }
-                News::Meter(record) => devices.push(record.device),
-                News::Hub { hub, .. } => hubs.push(*hub),
-                News::Nothing => {}
+                Command::Followed(followed) => {
+                    for (_, event) in &followed.events {
+                        named.news(&event.news);
+                    }
+                }
             }
         }
+        for ids in [&mut named.devices, &mut named.hubs] {
+            ids.sort_unstable();
+            ids.dedup();
+        }
+        named
     }
-    hubs.sort_unstable();
-    hubs.dedup();
-    let tenures = Tenures::load(tx.conn(), &registrations).await?;
-    devices.extend(tenures.devices());
-    let ledger = Ledger::load(tx, log, devices, &covered, &hubs).await?;
-    Ok((ledger, tenures))
+
+    fn news(&mut self, news: &'c News) {
+        match news {
+            News::Supplier { devices, .. } => self.devices.extend(devices),
+            News::RegistrationEnds(tenure) => self.registrations.push(&tenure.registration_id),
+            News::Meter(record) => self.devices.push(record.device),
+            News::Hub { hub, .. } => self.hubs.push(*hub),
+            News::Nothing => {}
+        }
+    }
 }
 
 pub(super) struct Transaction<'t> {

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use mesh_authz::{Authorized, Basis};
+use mesh_store::sql::ask;
 use mesh_store::{CURRENT, EventStamp, StoreError, WriteTx, sequence_to_db};
 use mesh_types::{DeviceId, LogName, Position, Timestamp};
 
@@ -53,34 +54,43 @@ impl Slot {
 }
 
 impl Ledger {
-    /// Reads the present entries of `devices`, of those whose flag covers one of `covered`, and of
-    /// all Devices on `hubs`.
-    pub(super) async fn load(
-        tx: &mut WriteTx,
+    /// That of a transaction that can be about `devices`: those of them that have an entry are among `entries`,
+    /// with any others.
+    pub(super) fn of(
         log: &LogName,
-        mut devices: Vec<DeviceId>,
-        covered: &[DeviceId],
-        hubs: &[DeviceId],
-    ) -> Result<Self, StoreError> {
-        devices.sort_unstable();
-        devices.dedup();
-        let mut slots: HashMap<DeviceId, Slot> = devices
-            .iter()
-            .map(|&device| (device, Slot::holding(None)))
-            .collect();
-        for entry in rows::of_devices(tx.conn(), &devices, CURRENT - 1).await? {
-            slots.insert(entry.device, Slot::holding(Some(entry)));
-        }
-        for entry in rows::covering(tx.conn(), covered).await? {
-            slots.insert(entry.device, Slot::holding(Some(entry)));
-        }
-        for entry in rows::on_hubs(tx.conn(), hubs).await? {
-            slots.insert(entry.device, Slot::holding(Some(entry)));
-        }
-        Ok(Self {
+        devices: impl IntoIterator<Item = DeviceId>,
+        entries: Vec<Entry>,
+    ) -> Self {
+        let mut ledger = Self {
             log: log.clone(),
-            slots,
-        })
+            slots: HashMap::new(),
+        };
+        ledger.hold(devices, entries);
+        ledger
+    }
+
+    /// Reads the entries of further Devices.
+    pub(super) async fn learn(
+        &mut self,
+        tx: &mut WriteTx,
+        devices: impl IntoIterator<Item = DeviceId>,
+    ) -> Result<(), StoreError> {
+        let devices: Vec<DeviceId> = devices
+            .into_iter()
+            .filter(|device| !self.slots.contains_key(device))
+            .collect();
+        let entries = ask(tx.conn(), rows::present(&devices, &[], &[])).await?;
+        self.hold(devices, entries);
+        Ok(())
+    }
+
+    fn hold(&mut self, devices: impl IntoIterator<Item = DeviceId>, entries: Vec<Entry>) {
+        for device in devices {
+            self.slots.insert(device, Slot::holding(None));
+        }
+        for entry in entries {
+            self.slots.insert(entry.device, Slot::holding(Some(entry)));
+        }
     }
 
     /// The entry of a Device as it stands now.
@@ -152,7 +162,7 @@ impl Ledger {
     }
 
     /// Writes every version that the transaction made, and closes those before them.
-    pub(super) async fn write(self, tx: &mut WriteTx) -> Result<(), StoreError> {
+    pub(super) fn write(self, tx: &mut WriteTx) {
         let mut versions = Vec::new();
         for slot in self.slots.into_values() {
             if slot.versions.is_empty() {
@@ -165,7 +175,7 @@ impl Ledger {
                 to = from;
             }
         }
-        rows::write(tx.conn(), &versions).await
+        rows::write(tx, &versions);
     }
 }
 

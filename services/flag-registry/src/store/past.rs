@@ -33,13 +33,10 @@ impl FlagStore {
             query.push_bind(self.log().as_str());
             query.push(" AND flag_entry.from_sequence <= ");
             query.push_bind(sequence_to_db(at));
-            query.push(" AND flag_entry.device IN (");
-            let mut keys = query.separated(", ");
-            for device in chunk {
-                keys.push_bind(device.to_string());
-            }
-            query.push(") ORDER BY flag_entry.device, flag_entry.from_sequence");
-            let query = query.build_query_scalar().persistent(false);
+            query.push(" AND flag_entry.device ");
+            query.push_in(chunk.iter().map(ToString::to_string));
+            query.push(" ORDER BY flag_entry.device, flag_entry.from_sequence");
+            let query = query.build_query_scalar();
             let mut events = query.fetch(&mut conn);
             while let Some(event) = events.try_next().await? {
                 let event: Vec<u8> = event;

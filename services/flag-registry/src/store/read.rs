@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use mesh_api::flag_registry::v1::FlagEvent;
 use mesh_store::cursor::{self, Cursor};
 use mesh_store::log::{self, Head};
-use mesh_store::sql::{QueryBuilder, query_as, query_scalar};
+use mesh_store::sql::{QueryBuilder, ask, query_as, query_scalar};
 use mesh_store::{CURRENT, StoreError, sequence_from_db, sequence_to_db};
 use mesh_types::{CspId, DeviceId, PartyId, Sequence, Timestamp};
 use prost::Message as _;
@@ -59,7 +59,7 @@ impl FlagStore {
         at: Sequence,
     ) -> Result<HashMap<DeviceId, Entry>, StoreError> {
         let mut conn = self.database().readers().acquire().await?;
-        let entries = rows::of_devices(&mut conn, devices, sequence_to_db(at)).await?;
+        let entries = ask(&mut conn, rows::of_devices(devices, sequence_to_db(at))).await?;
         Ok(entries
             .into_iter()
             .map(|entry| (entry.device, entry))

@@ -1,8 +1,8 @@
 //! How does an entry look as a row?
 
 use mesh_api::flag_registry::v1::{Cause, ReviewReason};
-use mesh_store::sql::{Conn, QueryBuilder};
-use mesh_store::{CURRENT, MAX_BINDS, StoreError, insert_rows, sequence_from_db, sequence_to_db};
+use mesh_store::sql::{QueryBuilder, Question, Row};
+use mesh_store::{CURRENT, MAX_BINDS, StoreError, WriteTx, sequence_from_db, sequence_to_db};
 use mesh_types::{DeviceId, Epoch, LogName, Position, Timestamp};
 
 use super::spent;
@@ -86,9 +86,8 @@ impl EntryRow {
 }
 
 /// Adds versions, and closes those that are already there.
-pub(super) async fn write(conn: &mut Conn, versions: &[Version]) -> Result<(), StoreError> {
-    insert_rows(
-        conn,
+pub(super) fn write(tx: &mut WriteTx, versions: &[Version]) {
+    tx.insert_rows(
         "INSERT INTO flag_entry (device, from_sequence, to_sequence, meter, flagged, covered, hub, \
          csp, supplier, responsible_since, since, cause, state_sequence, chosen, \
          lifts, repeats, reviews, registration_epoch, registration_sequence)",
@@ -120,83 +119,54 @@ pub(super) async fn write(conn: &mut Conn, versions: &[Version]) -> Result<(), S
                 .push_bind(sequence_to_db(entry.rests_on.epoch.get()))
                 .push_bind(sequence_to_db(entry.rests_on.sequence));
         },
-    )
-    .await?;
-    Ok(())
+    );
 }
 
-/// The entries that hold at `at` (the present ones for [`CURRENT`] − 1) of those of `devices` that
-/// have one, in no particular order.
-pub(super) async fn of_devices(
-    conn: &mut Conn,
+/// Which entries hold at `at` (the present ones for [`CURRENT`] − 1) of those of `devices` that have one, in no
+/// particular order.
+pub(super) fn of_devices(devices: &[DeviceId], at: i64) -> Question<Vec<Entry>> {
+    Question::new(holding_at(devices, at), |rows| entries(&rows))
+}
+
+/// Which are the present entries of `devices`, of those whose flag covers one of `covered` besides, and of those on
+/// `hubs`. A meter covers at most one other Device, its GPF, so that the column holds that Device and nothing
+/// else.
+pub(super) fn present(
     devices: &[DeviceId],
-    at: i64,
-) -> Result<Vec<Entry>, StoreError> {
-    let mut entries = Vec::new();
-    for chunk in devices.chunks(MAX_BINDS - 2) {
+    covered: &[DeviceId],
+    hubs: &[DeviceId],
+) -> Question<Vec<Entry>> {
+    let statements = holding_at(devices, CURRENT - 1)
+        .chain(standing("covered", covered))
+        .chain(standing("hub", hubs));
+    Question::new(statements, |rows| entries(&rows))
+}
+
+fn holding_at(devices: &[DeviceId], at: i64) -> impl Iterator<Item = QueryBuilder> {
+    devices.chunks(MAX_BINDS - 2).map(move |chunk| {
         let mut query = QueryBuilder::new(SELECT);
         query.push("WHERE from_sequence <= ").push_bind(at);
         query.push(" AND to_sequence > ").push_bind(at);
-        query.push(" AND device IN (");
-        let mut keys = query.separated(", ");
-        for device in chunk {
-            keys.push_bind(device.to_string());
-        }
-        query.push(")");
-        // The text depends on the number of Devices; that of one is always the same.
-        let rows: Vec<EntryRow> = query
-            .build_query_as()
-            .persistent(chunk.len() == 1)
-            .fetch_all(&mut *conn)
-            .await?;
-        for row in rows {
-            entries.push(row.read()?);
-        }
-    }
-    Ok(entries)
+        query.push(" AND device ");
+        query.push_in(chunk.iter().map(ToString::to_string));
+        query
+    })
 }
 
-/// The present entries of Devices on `hubs`.
-pub(super) async fn on_hubs(conn: &mut Conn, hubs: &[DeviceId]) -> Result<Vec<Entry>, StoreError> {
-    present(conn, "hub", hubs).await
-}
-
-/// The present entries of Devices whose flag covers one of `devices` besides. A meter covers at
-/// most one other Device, its GPF, so that the column holds that Device and nothing else.
-pub(super) async fn covering(
-    conn: &mut Conn,
-    devices: &[DeviceId],
-) -> Result<Vec<Entry>, StoreError> {
-    present(conn, "covered", devices).await
-}
-
-/// The present entries that have one of `values` in `column`, which is part of an index.
-async fn present(
-    conn: &mut Conn,
-    column: &'static str,
-    values: &[DeviceId],
-) -> Result<Vec<Entry>, StoreError> {
-    let mut entries = Vec::new();
-    for chunk in values.chunks(MAX_BINDS - 1) {
+/// Those that stand and have one of `values` in `column`, which is part of an index.
+fn standing(column: &'static str, values: &[DeviceId]) -> impl Iterator<Item = QueryBuilder> {
+    values.chunks(MAX_BINDS - 1).map(move |chunk| {
         let mut query = QueryBuilder::new(SELECT);
         query.push("WHERE to_sequence = ").push_bind(CURRENT);
-        query.push(" AND ").push(column).push(" IN (");
-        let mut keys = query.separated(", ");
-        for value in chunk {
-            keys.push_bind(value.to_string());
-        }
-        query.push(")");
-        let rows: Vec<EntryRow> = query
-            .build_query_as()
-            // As `insert_rows` does: that of one row is always the same.
-            .persistent(chunk.len() == 1)
-            .fetch_all(&mut *conn)
-            .await?;
-        for row in rows {
-            entries.push(row.read()?);
-        }
-    }
-    Ok(entries)
+        query.push(" AND ").push(column).push(" ");
+        query.push_in(chunk.iter().map(ToString::to_string));
+        query
+    })
+}
+
+fn entries(rows: &[Row]) -> Result<Vec<Entry>, StoreError> {
+    let rows = rows.iter().map(|row| row.read::<EntryRow>()?.read());
+    rows.collect()
 }
 
 /// The log that entries rest on.

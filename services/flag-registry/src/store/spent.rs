@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use mesh_store::sql::{Conn, query_as};
-use mesh_store::{StoreError, insert_rows};
+use mesh_store::{StoreError, WriteTx};
 use mesh_types::{PartyId, Timestamp};
 
 use crate::quota::{Effect, Spent, Used};
@@ -55,13 +55,12 @@ impl Suppliers {
     }
 
     /// Writes what has changed.
-    pub(super) async fn write(self, conn: &mut Conn) -> Result<(), StoreError> {
+    pub(super) fn write(self, tx: &mut WriteTx) {
         let changed = self.changed.iter();
         let rows: Vec<(&PartyId, &Spent)> = changed
             .filter_map(|party| Some((party, self.known.get(party)?)))
             .collect();
-        insert_rows(
-            conn,
+        tx.insert_rows(
             "INSERT INTO supplier_spent (party, lifts, repeats)",
             &rows,
             3,
@@ -72,9 +71,7 @@ impl Suppliers {
                     .push_bind(spent.lifts.to_string())
                     .push_bind(spent.repeats.to_string());
             },
-        )
-        .await?;
-        Ok(())
+        );
     }
 }
 

@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 
-use mesh_store::sql::{Conn, QueryBuilder};
-use mesh_store::{MAX_BINDS, StoreError, insert_rows};
+use mesh_store::sql::{QueryBuilder, Question};
+use mesh_store::{MAX_BINDS, StoreError, WriteTx};
 use mesh_types::{DeviceId, Timestamp};
 
 use crate::lifecycle::Tenure;
@@ -22,33 +22,28 @@ pub(super) struct Tenures {
 }
 
 impl Tenures {
-    /// Reads the tenures that rest on `registrations`, and says of which Devices they are.
-    pub(super) async fn load(conn: &mut Conn, registrations: &[&str]) -> Result<Self, StoreError> {
-        let mut tenures = Self::default();
-        for chunk in registrations.chunks(MAX_BINDS) {
+    /// Which tenures rest on `registrations`.
+    pub(super) fn resting_on_any(registrations: &[&str]) -> Question<Self> {
+        let statements = registrations.chunks(MAX_BINDS).map(|chunk| {
             let mut query = QueryBuilder::new(
                 "SELECT device, registration_id, until FROM followed_tenure \
-                 WHERE registration_id IN (",
+                 WHERE registration_id ",
             );
-            let mut keys = query.separated(", ");
-            for registration in chunk {
-                keys.push_bind(*registration);
-            }
-            query.push(")");
-            let rows: Vec<(String, String, i64)> = query
-                .build_query_as()
-                .persistent(chunk.len() == 1)
-                .fetch_all(&mut *conn)
-                .await?;
-            for (device, registration_id, until) in rows {
+            query.push_in(chunk.iter().copied());
+            query
+        });
+        Question::new(statements, |rows| {
+            let mut tenures = Self::default();
+            for row in rows {
+                let (device, registration_id, until): (String, String, i64) = row.read()?;
                 let tenure = Tenure {
                     registration_id,
                     until: Timestamp::from_micros(until),
                 };
                 tenures.known.insert(device_from_db(&device)?, tenure);
             }
-        }
-        Ok(tenures)
+            Ok(tenures)
+        })
     }
 
     /// The Devices whose tenure is known to this transaction.
@@ -75,7 +70,7 @@ impl Tenures {
     }
 
     /// Writes what has changed.
-    pub(super) async fn write(mut self, conn: &mut Conn) -> Result<(), StoreError> {
+    pub(super) fn write(mut self, tx: &mut WriteTx) {
         self.changed.sort_unstable();
         self.changed.dedup();
         let rows: Vec<(DeviceId, &Tenure)> = self
@@ -83,8 +78,7 @@ impl Tenures {
             .iter()
             .filter_map(|device| Some((*device, self.known.get(device)?)))
             .collect();
-        insert_rows(
-            conn,
+        tx.insert_rows(
             "INSERT INTO followed_tenure (device, registration_id, until)",
             &rows,
             3,
@@ -95,9 +89,7 @@ impl Tenures {
                     .push_bind(tenure.registration_id.as_str())
                     .push_bind(tenure.until.micros());
             },
-        )
-        .await?;
-        Ok(())
+        );
     }
 }
 

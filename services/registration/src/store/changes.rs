@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_store::sql::{Conn, QueryBuilder};
-use mesh_store::{CURRENT, MAX_BINDS, StoreError, insert_rows, sequence_to_db};
+use mesh_store::{CURRENT, MAX_BINDS, StoreError, WriteTx, sequence_to_db};
 use mesh_types::{DeviceId, EntityId, Mpxn, PartyId, Sequence, Timestamp};
 
 use super::rows::Recorded;
@@ -107,15 +107,15 @@ impl Changes {
         self.settled.push((at, mpxn));
     }
 
-    /// Writes everything, each table in one statement.
-    pub(super) async fn write(self, conn: &mut Conn) -> Result<(), StoreError> {
-        settle(conn, &self.settled).await?;
-        write_parties(conn, &self.parties.rows(), &self.identities.rows()).await?;
-        write_devices(conn, &self.devices.rows()).await?;
-        write_registrations(conn, &self.registrations.rows()).await?;
+    /// Writes everything, each table in one statement. What was due is taken back at once, because the same
+    /// may be due anew.
+    pub(super) async fn write(self, tx: &mut WriteTx) -> Result<(), StoreError> {
+        settle(tx.conn(), &self.settled).await?;
+        write_parties(tx, &self.parties.rows(), &self.identities.rows());
+        write_devices(tx, &self.devices.rows());
+        write_registrations(tx, &self.registrations.rows());
         let due: Vec<_> = self.due.into_iter().collect();
-        insert_rows(
-            conn,
+        tx.insert_rows(
             "INSERT INTO effect_due (at_time, mpxn)",
             &due,
             2,
@@ -123,8 +123,7 @@ impl Changes {
             |mut row, (at, mpxn)| {
                 row.push_bind(at.micros()).push_bind(mpxn.to_string());
             },
-        )
-        .await?;
+        );
         Ok(())
     }
 }
@@ -137,18 +136,17 @@ async fn settle(conn: &mut Conn, settled: &[(Timestamp, Mpxn)]) -> Result<(), St
             row.push_bind(at.micros()).push_bind(mpxn.to_string());
         });
         query.push(")");
-        query.build().persistent(false).execute(&mut *conn).await?;
+        query.build().execute(&mut *conn).await?;
     }
     Ok(())
 }
 
-async fn write_parties(
-    conn: &mut Conn,
+fn write_parties(
+    tx: &mut WriteTx,
     parties: &[(PartyId, i64, i64, Party)],
     identities: &[(EntityId, i64, i64, PartyId)],
-) -> Result<(), StoreError> {
-    insert_rows(
-        conn,
+) {
+    tx.insert_rows(
         "INSERT INTO party (party_id, from_sequence, to_sequence, record)",
         parties,
         4,
@@ -159,10 +157,8 @@ async fn write_parties(
                 .push_bind(*to)
                 .push_bind(party_to_record(party));
         },
-    )
-    .await?;
-    insert_rows(
-        conn,
+    );
+    tx.insert_rows(
         "INSERT INTO party_identity (entity_id, from_sequence, to_sequence, party_id)",
         identities,
         4,
@@ -173,17 +169,11 @@ async fn write_parties(
                 .push_bind(*to)
                 .push_bind(party.to_string());
         },
-    )
-    .await?;
-    Ok(())
+    );
 }
 
-async fn write_devices(
-    conn: &mut Conn,
-    devices: &[(DeviceId, i64, i64, Device)],
-) -> Result<(), StoreError> {
-    insert_rows(
-        conn,
+fn write_devices(tx: &mut WriteTx, devices: &[(DeviceId, i64, i64, Device)]) {
+    tx.insert_rows(
         "INSERT INTO device (device_id, from_sequence, to_sequence, device_type, smets_major, \
          smets_minor, smi_status, smi_status_time, hub_id, csp_id, gpf_id, import_mpan, \
          secondary_import_mpan, export_mpan, mprn, site_exceptions)",
@@ -209,17 +199,14 @@ async fn write_devices(
                 .push_bind(text(device.mprn.as_ref()))
                 .push_bind(exceptions_to_db(&device.site_exceptions));
         },
-    )
-    .await?;
-    Ok(())
+    );
 }
 
-async fn write_registrations(
-    conn: &mut Conn,
+fn write_registrations(
+    tx: &mut WriteTx,
     registrations: &[(RegistrationId, i64, i64, Registration)],
-) -> Result<(), StoreError> {
-    insert_rows(
-        conn,
+) {
+    tx.insert_rows(
         "INSERT INTO registration (registration_id, from_sequence, to_sequence, mpxn, party_id, \
          start_time, end_time)",
         registrations,
@@ -235,9 +222,7 @@ async fn write_registrations(
                 .push_bind(registration.interval.start().micros())
                 .push_bind(registration.interval.end().micros());
         },
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 fn text(value: Option<&impl ToString>) -> Option<String> {

@@ -46,7 +46,7 @@ impl<'t> Deciding<'t> {
 
     /// Writes the rows that the decisions changed.
     pub(super) async fn write(self) -> Result<(), StoreError> {
-        self.changes.write(self.tx.conn()).await
+        self.changes.write(self.tx).await
     }
 
     /// Decides one command.

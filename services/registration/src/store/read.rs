@@ -52,18 +52,11 @@ async fn among_those<R: Row>(
     let mut found = Vec::new();
     for chunk in keys.chunks(MAX_BINDS - 2) {
         let mut query = QueryBuilder::new(select);
-        query.push(" WHERE ").push(column).push(" IN (");
-        let mut list = query.separated(", ");
-        for key in chunk {
-            list.push_bind(key.as_str());
-        }
-        query.push(")").push(only);
+        query.push(" WHERE ").push(column).push(" ");
+        query.push_in(chunk);
+        query.push(only);
         push_held(&mut query, at);
-        let rows: Vec<R> = query
-            .build_query_as()
-            .persistent(chunk.len() == 1)
-            .fetch_all(&mut *conn)
-            .await?;
+        let rows: Vec<R> = query.build_query_as().fetch_all(&mut *conn).await?;
         for row in rows {
             found.push(row.read()?);
         }
@@ -131,20 +124,13 @@ pub(crate) async fn parties_of_entities(
     let mut holders = Vec::new();
     for chunk in texts(entities).chunks(MAX_BINDS - 2) {
         let mut query = QueryBuilder::new("SELECT party_id FROM party_identity");
-        query.push(" WHERE entity_id IN (");
-        let mut list = query.separated(", ");
-        for entity in chunk {
-            list.push_bind(entity.as_str());
-        }
-        query.push(") AND from_sequence <= ");
+        query.push(" WHERE entity_id ");
+        query.push_in(chunk);
+        query.push(" AND from_sequence <= ");
         query.push_bind(sequence_to_db(at));
         query.push(" AND to_sequence > ");
         query.push_bind(sequence_to_db(at));
-        let found: Vec<String> = query
-            .build_query_scalar()
-            .persistent(false)
-            .fetch_all(&mut *conn)
-            .await?;
+        let found: Vec<String> = query.build_query_scalar().fetch_all(&mut *conn).await?;
         holders.extend(found);
     }
     holders.sort_unstable();
@@ -235,20 +221,12 @@ pub(super) async fn registered_at(
     let mut found = Vec::new();
     for chunk in mpxns.chunks(MAX_BINDS - 2) {
         let mut query = QueryBuilder::new(REGISTRATION);
-        query.push(" WHERE mpxn IN (");
-        let mut list = query.separated(", ");
-        for mpxn in chunk {
-            list.push_bind(mpxn.as_str());
-        }
-        query.push(")");
+        query.push(" WHERE mpxn ");
+        query.push_in(chunk);
         push_held(&mut query, STANDING);
         query.push(" AND start_time <= ").push_bind(valid.micros());
         query.push(" AND end_time > ").push_bind(valid.micros());
-        let rows: Vec<RegistrationRow> = query
-            .build_query_as()
-            .persistent(chunk.len() == 1)
-            .fetch_all(&mut *conn)
-            .await?;
+        let rows: Vec<RegistrationRow> = query.build_query_as().fetch_all(&mut *conn).await?;
         for row in rows {
             found.push(row.read()?.value);
         }
@@ -295,17 +273,10 @@ pub(super) async fn own_ends(
     let mut ends = HashMap::new();
     for chunk in texts(mpxns).chunks(MAX_BINDS) {
         let mut query =
-            QueryBuilder::new("SELECT registration_id, end_time FROM registration WHERE mpxn IN (");
-        let mut list = query.separated(", ");
-        for mpxn in chunk {
-            list.push_bind(mpxn.as_str());
-        }
-        query.push(") ORDER BY from_sequence");
-        let rows: Vec<(String, i64)> = query
-            .build_query_as()
-            .persistent(false)
-            .fetch_all(&mut *conn)
-            .await?;
+            QueryBuilder::new("SELECT registration_id, end_time FROM registration WHERE mpxn ");
+        query.push_in(chunk);
+        query.push(" ORDER BY from_sequence");
+        let rows: Vec<(String, i64)> = query.build_query_as().fetch_all(&mut *conn).await?;
         for (id, end) in rows {
             let id = RegistrationId::recorded(&id);
             ends.entry(id).or_insert(Timestamp::from_micros(end));
@@ -361,14 +332,9 @@ async fn due_among(
     points: &[String],
 ) -> Result<Vec<(i64, String)>, StoreError> {
     let mut query = QueryBuilder::new("SELECT at_time, mpxn FROM effect_due WHERE at_time <= ");
-    query.push_bind(now.micros()).push(" AND mpxn IN (");
-    let mut list = query.separated(", ");
-    for point in points {
-        list.push_bind(point.as_str());
-    }
-    query.push(")");
-    let rows = query.build_query_as().persistent(false);
-    rows.fetch_all(conn).await
+    query.push_bind(now.micros()).push(" AND mpxn ");
+    query.push_in(points);
+    query.build_query_as().fetch_all(conn).await
 }
 
 /// The next instant at which something takes effect.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_store::cursor::{self, Advance};
-use mesh_store::sql::{Conn, QueryBuilder, Separated, query};
+use mesh_store::sql::{Columns, Conn, QueryBuilder, query};
 use mesh_store::{MAX_BINDS, StoreError, insert_rows};
 use mesh_types::{DeviceId, Timestamp};
 
@@ -64,17 +64,9 @@ async fn open_intervals(conn: &mut Conn, sources: &[DeviceId]) -> Result<Vec<Red
             "SELECT device_id, start_time, source_id FROM flag_interval WHERE end_time = ",
         );
         query.push_bind(Timestamp::FOREVER.micros());
-        query.push(" AND source_id IN (");
-        let mut ids = query.separated(", ");
-        for source in chunk {
-            ids.push_bind(source.to_string());
-        }
-        query.push(")");
-        let rows: Vec<(String, i64, String)> = query
-            .build_query_as()
-            .persistent(chunk.len() == 1)
-            .fetch_all(&mut *conn)
-            .await?;
+        query.push(" AND source_id ");
+        query.push_in(chunk.iter().map(ToString::to_string));
+        let rows: Vec<(String, i64, String)> = query.build_query_as().fetch_all(&mut *conn).await?;
         for (device, start, source) in rows {
             open.push(Reduced {
                 device: device_from_db(&device)?,
@@ -122,13 +114,9 @@ pub(super) async fn meters(
     for (supplier, devices) in by_supplier {
         for chunk in devices.chunks(MAX_BINDS - 1) {
             let mut query = QueryBuilder::new("UPDATE meter SET party_id = ");
-            query.push_bind(supplier).push(" WHERE device_id IN (");
-            let mut ids = query.separated(", ");
-            for device in chunk {
-                ids.push_bind(device.to_string());
-            }
-            query.push(")");
-            query.build().persistent(false).execute(&mut *conn).await?;
+            query.push_bind(supplier).push(" WHERE device_id ");
+            query.push_in(chunk.iter().map(ToString::to_string));
+            query.build().execute(&mut *conn).await?;
         }
     }
     Ok(Moved::Yes)
@@ -188,7 +176,7 @@ pub(super) async fn load_arrived(
     Ok(Moved::Yes)
 }
 
-fn bind_meter(mut row: Separated<'_>, meter: &Meter) {
+fn bind_meter(mut row: Columns<'_>, meter: &Meter) {
     let kind = i32::from(meter.facts.fuel.device_type());
     let supplier = meter.supplier.as_ref();
     row.push_bind(meter.device.to_string())

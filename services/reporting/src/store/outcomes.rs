@@ -81,11 +81,7 @@ impl Ledger {
                 row.push_bind(producer.as_str()).push_bind(id.as_str());
             });
             query.push(")");
-            let stored: Vec<Stored> = query
-                .build_query_as()
-                .persistent(false)
-                .fetch_all(&mut *conn)
-                .await?;
+            let stored: Vec<Stored> = query.build_query_as().fetch_all(&mut *conn).await?;
             let stored = stored.into_iter();
             known.extend(stored.map(|row| ((row.producer, row.outcome_id), row.content)));
         }
@@ -195,19 +191,10 @@ async fn smets1_among(
     let devices: Vec<_> = devices.into_iter().collect();
     let mut found = HashSet::new();
     for chunk in devices.chunks(MAX_BINDS) {
-        let mut query = QueryBuilder::new(
-            "SELECT device_id FROM meter WHERE smets_major = 1 AND device_id IN (",
-        );
-        let mut ids = query.separated(", ");
-        for device in chunk {
-            ids.push_bind(device.to_string());
-        }
-        query.push(")");
-        let rows: Vec<String> = query
-            .build_query_scalar()
-            .persistent(false)
-            .fetch_all(&mut *conn)
-            .await?;
+        let mut query =
+            QueryBuilder::new("SELECT device_id FROM meter WHERE smets_major = 1 AND device_id ");
+        query.push_in(chunk.iter().map(ToString::to_string));
+        let rows: Vec<String> = query.build_query_scalar().fetch_all(&mut *conn).await?;
         found.extend(rows);
     }
     Ok(found)

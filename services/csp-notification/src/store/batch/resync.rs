@@ -33,7 +33,8 @@ impl Work {
             self.make(csp);
         }
         // What CSPs know is read from the tables, so earlier commands have to be there.
-        self.write(tx).await?;
+        self.write(tx);
+        tx.flush().await?;
         self.reduced.clear();
         let csps: Vec<CspId> = self.subscriptions.keys().cloned().collect();
         for csp in csps {

@@ -442,8 +442,8 @@ pub(super) async fn a_role_alone_writes_nothing_but_prompts(database: &Database)
 
     let mut tx = world.store.database().begin_write(at(NOW)).await.unwrap();
     tx.lock(world.store.log()).await.unwrap();
-    let ledger = Ledger::load(&mut tx, world.store.log(), vec![id(ESME)], &[], &[]).await;
-    let mut ledger = ledger.unwrap();
+    let mut ledger = Ledger::of(world.store.log(), [], Vec::new());
+    ledger.learn(&mut tx, [id(ESME)]).await.unwrap();
     let entry = ledger.entry(id(ESME)).unwrap().clone();
     let asks = prompt(&entry, id(ESME)).unwrap();
     let mut record = |permit, change| {
