@@ -34,8 +34,16 @@ pub(super) enum Engine {
 
 /// Whose a connection is.
 pub(super) enum Held<Db: Database> {
-    Lent(PoolConnection<Db>),
+    Lent(PoolConnection<Db>, Fate),
     Owned(Db::Connection),
+}
+
+/// What becomes of a connection that was lent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    GoesBack,
+    /// A transaction may have begun on it that sqlx does not know of, and would not undo.
+    IsClosed,
 }
 
 impl fmt::Debug for Engine {
@@ -47,12 +55,22 @@ impl fmt::Debug for Engine {
     }
 }
 
+impl<Db: Database> Held<Db> {
+    /// Decides what becomes of it when it is given up, and returns what was decided before.
+    fn settle(&mut self, decided: Fate) -> Fate {
+        match self {
+            Self::Lent(_, fate) => std::mem::replace(fate, decided),
+            Self::Owned(_) => Fate::GoesBack,
+        }
+    }
+}
+
 impl<Db: Database> Deref for Held<Db> {
     type Target = Db::Connection;
 
     fn deref(&self) -> &Db::Connection {
         match self {
-            Self::Lent(conn) => conn,
+            Self::Lent(conn, _) => conn,
             Self::Owned(conn) => conn,
         }
     }
@@ -61,7 +79,7 @@ impl<Db: Database> Deref for Held<Db> {
 impl<Db: Database> DerefMut for Held<Db> {
     fn deref_mut(&mut self) -> &mut Db::Connection {
         match self {
-            Self::Lent(conn) => conn,
+            Self::Lent(conn, _) => conn,
             Self::Owned(conn) => conn,
         }
     }
@@ -146,9 +164,12 @@ impl DerefMut for Lent {
 impl Drop for Lent {
     /// What its borrower has left unread is read first. That must not take for ever, as a pool has few to lend.
     fn drop(&mut self) {
-        if let Engine::Postgres(Held::Lent(conn), _) = &mut self.0.0
-            && let Ok(runtime) = Handle::try_current()
-        {
+        let Engine::Postgres(Held::Lent(conn, fate), _) = &mut self.0.0 else {
+            return;
+        };
+        if *fate == Fate::IsClosed {
+            conn.close_on_drop();
+        } else if let Ok(runtime) = Handle::try_current() {
             let returned = conn.return_to_pool();
             runtime.spawn(async move { timeout(RETURN, returned).await });
         }
@@ -218,14 +239,17 @@ impl Pool {
     /// A connection, once there is one to lend.
     pub async fn acquire(&self) -> Result<Lent, StoreError> {
         let engine = match &self.0 {
-            Pools::Sqlite(pool) => Engine::Sqlite(Held::Lent(pool.acquire().await?)),
+            Pools::Sqlite(pool) => {
+                let lent = pool.acquire().await?;
+                Engine::Sqlite(Held::Lent(lent, Fate::GoesBack))
+            }
             Pools::Postgres(pool, presence) => {
                 presence.check()?;
                 let lent = async {
                     let lent = pool.acquire().await;
                     lent.map_err(|error| no_connection(pool, error))
                 };
-                let lent = Held::Lent(presence.during(lent).await?);
+                let lent = Held::Lent(presence.during(lent).await?, Fate::GoesBack);
                 Engine::Postgres(lent, presence.clone())
             }
         };
@@ -291,10 +315,14 @@ impl<C: DerefMut<Target = Conn>> InTx<C> {
                 let begin = how.on_sqlite().into_sql_str();
                 SqliteManager::begin(conn, Some(begin)).await?;
             }
-            Engine::Postgres(conn, presence) => {
+            Engine::Postgres(held, presence) => {
                 let begin = how.on_postgres().into_sql_str();
-                let begun = async { Ok(PgManager::begin(conn, Some(begin)).await?) };
+                // Whoever waits may leave, and a server may refuse the lock after BEGIN: the next user of the
+                // connection would read what was committed before it, or hold the lock of the writers.
+                let fate = held.settle(Fate::IsClosed);
+                let begun = async { Ok(PgManager::begin(held, Some(begin)).await?) };
                 presence.during(begun).await?;
+                held.settle(fate);
             }
         }
         Ok(Self { conn, open: true })

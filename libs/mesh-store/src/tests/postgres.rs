@@ -198,3 +198,27 @@ async fn replicas_start_together() -> Checked {
     }
     Ok(())
 }
+
+/// Callers leave while a transaction begins: nobody reads or writes within what they have left.
+#[tokio::test]
+async fn a_begin_that_is_given_up_leaves_no_transaction() -> Checked {
+    let Some(database) = on_server() else {
+        return Ok(());
+    };
+    let named = crate::Database::existing_or_new(database.url());
+    let store = Store::open(&named, &no_migrations()).await?;
+    drop(store.snapshot().await?);
+    for _ in 0..20 {
+        {
+            let snapshot = std::pin::pin!(store.snapshot());
+            // It is asked for, and hardly ever waited for.
+            let _ = futures::poll!(snapshot);
+        }
+        let mut conn = store.readers().acquire().await?;
+        let isolation: String = query_scalar("SELECT current_setting('transaction_isolation')")
+            .fetch_one(&mut conn)
+            .await?;
+        assert_eq!(isolation, "read committed");
+    }
+    Ok(())
+}
