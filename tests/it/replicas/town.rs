@@ -239,25 +239,25 @@ pub(super) async fn is_a_replica() -> bool {
     let service = service.unwrap();
     let folder = Folder::open(std::env::var(HOME).unwrap().as_ref()).unwrap();
     let database = |name| Database::existing_or_new(std::env::var(name).unwrap());
-    let socket = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
-    let listener = tokio::net::TcpListener::from_std(TcpListener::from(socket)).unwrap();
     let parent = std::os::unix::process::parent_id();
-    let orphaned = async {
+    let orphaned = async || {
         while std::os::unix::process::parent_id() == parent {
             tokio::time::sleep(LOOK).await;
         }
     };
     let tls = folder.tls(service.name()).unwrap();
-    serve(
-        service,
-        &folder,
-        tls,
-        [database(DATABASE), database(AUDIT)],
-        listener,
-        orphaned,
-    )
-    .await;
-    true
+    // A start is refused while the server is down. Whoever looks after a service starts it again.
+    loop {
+        let socket = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+        let listener = tokio::net::TcpListener::from_std(TcpListener::from(socket)).unwrap();
+        let databases = [database(DATABASE), database(AUDIT)];
+        let tls = tls.clone();
+        match serve(service, &folder, tls, databases, listener, orphaned()).await {
+            Ok(()) => return true,
+            Err(error) => eprintln!("{name}: {error}"),
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 async fn serve(
@@ -267,7 +267,7 @@ async fn serve(
     [database, audit_database]: [Database; 2],
     listener: tokio::net::TcpListener,
     stop: impl Future<Output = ()> + Send,
-) {
+) -> Result<(), String> {
     let registration = folder.address(Service::Registration).unwrap();
     let flags = folder.address(Service::FlagRegistry).unwrap();
     let most = NonZeroU32::MAX;
@@ -316,5 +316,5 @@ async fn serve(
             reporting::run(deps, listener, stop).await
         }
     };
-    served.unwrap();
+    served.map(drop).map_err(|error| format!("{error:?}"))
 }
