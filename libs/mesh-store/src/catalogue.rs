@@ -6,11 +6,15 @@
 use std::collections::BTreeSet;
 
 use crate::StoreError;
-use crate::sql::{Conn, Kind, query_as};
+use crate::sql::{Conn, Kind, query_as, query_scalar};
 
 /// Where sqlx notes which migrations were applied.
 pub(crate) const MIGRATIONS: &str = "_sqlx_migrations";
 
+const TABLES_OF_FILE: &str =
+    "SELECT name FROM sqlite_master WHERE type = 'table' AND substr(name, 1, 7) <> 'sqlite_'";
+const TABLES_ON_SERVER: &str = "SELECT relname::text FROM pg_class \
+     WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace";
 const COLUMNS_OF_FILE: &str = "SELECT t.name, c.name, upper(c.type), c.pk \
      FROM sqlite_master AS t JOIN pragma_table_info(t.name) AS c \
      WHERE t.type = 'table' AND substr(t.name, 1, 7) <> 'sqlite_' ORDER BY t.name, c.cid";
@@ -44,11 +48,11 @@ pub(crate) struct Column {
     pub(crate) kind: Kind,
 }
 
-/// Whether the database has any table at all.
-pub(crate) async fn has_tables(conn: &mut Conn) -> Result<bool, StoreError> {
-    let text = conn.by_engine(COLUMNS_OF_FILE, COLUMNS_ON_SERVER);
-    let rows: Vec<(String, String, String, i64)> = query_as(text).fetch_all(conn).await?;
-    Ok(!rows.is_empty())
+/// The names of all tables, whoever made them.
+pub(crate) async fn names(conn: &mut Conn) -> Result<BTreeSet<String>, StoreError> {
+    let text = conn.by_engine(TABLES_OF_FILE, TABLES_ON_SERVER);
+    let names: Vec<String> = query_scalar(text).fetch_all(conn).await?;
+    Ok(names.into_iter().collect())
 }
 
 /// All tables but the list of migrations, each after those that it refers to.

@@ -4,15 +4,11 @@
 //! a table: an older database that is put in its place lacks the row, and those who follow the log say
 //! it again.
 
-use mesh_types::Position;
-
-use crate::cursor::Cursor;
 use crate::history::Seen;
-use crate::log::{epoch_from_db, hash_from_db};
 use crate::seen::judge;
 use crate::sql::{Conn, query, query_as};
 use crate::witness::Claim;
-use crate::{StoreError, sequence_from_db, sequence_to_db};
+use crate::{StoreError, cursor, sequence_to_db};
 
 pub(crate) const TABLE: &str = "log_claim";
 
@@ -38,15 +34,8 @@ pub(crate) async fn all(conn: &mut Conn) -> Result<Vec<Claim>, StoreError> {
     )
     .fetch_all(conn)
     .await?;
-    let read = |(log, epoch, sequence, hash, by): (String, i64, i64, Vec<u8>, String)| {
-        let log = log.parse();
-        let position = Position {
-            log: log.map_err(|_| StoreError::inconsistent(TABLE, "a log's name is malformed"))?,
-            epoch: epoch_from_db(TABLE, epoch)?,
-            sequence: sequence_from_db(TABLE, sequence)?,
-        };
-        let hash = hash_from_db(TABLE, hash)?;
-        let seen = Cursor { position, hash };
+    let read = |(log, epoch, sequence, hash, by)| {
+        let seen = cursor::from_db(TABLE, (log, epoch, sequence, hash))?;
         Ok(Claim { seen, by })
     };
     rows.into_iter().map(read).collect()

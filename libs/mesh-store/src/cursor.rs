@@ -54,7 +54,7 @@ pub fn question(follower: &str) -> Question<Option<Cursor>> {
     query.push_bind(follower);
     Question::new([query], |rows| {
         let row = rows.first().map(sql::Row::read).transpose()?;
-        row.map(from_db).transpose()
+        row.map(|row| from_db(TABLE, row)).transpose()
     })
 }
 
@@ -66,24 +66,28 @@ pub(crate) async fn all(conn: &mut Conn) -> Result<BTreeMap<String, Cursor>, Sto
             .await?;
     rows.into_iter()
         .map(|(follower, log, epoch, sequence, hash)| {
-            Ok((follower, from_db((log, epoch, sequence, hash))?))
+            Ok((follower, from_db(TABLE, (log, epoch, sequence, hash))?))
         })
         .collect()
 }
 
 type Row = (String, i64, i64, Vec<u8>);
 
-fn from_db((log, epoch, sequence, hash): Row) -> Result<Cursor, StoreError> {
+/// The place that a row of `table` says: log, epoch, sequence and hash.
+pub(crate) fn from_db(
+    table: &'static str,
+    (log, epoch, sequence, hash): Row,
+) -> Result<Cursor, StoreError> {
     let log = log
         .parse()
-        .map_err(|_| StoreError::inconsistent(TABLE, "a log's name is malformed"))?;
+        .map_err(|_| StoreError::inconsistent(table, "a log's name is malformed"))?;
     Ok(Cursor {
         position: Position {
             log,
-            epoch: epoch_from_db(TABLE, epoch)?,
-            sequence: sequence_from_db(TABLE, sequence)?,
+            epoch: epoch_from_db(table, epoch)?,
+            sequence: sequence_from_db(table, sequence)?,
         },
-        hash: hash_from_db(TABLE, hash)?,
+        hash: hash_from_db(table, hash)?,
     })
 }
 

@@ -7,11 +7,10 @@ use sqlx::migrate::Migrator;
 use crate::StoreError;
 use crate::database::Unfit;
 use crate::postgres::Server;
-use crate::schema::merged;
-use crate::sql::{Conn, QueryBuilder, query_scalar};
+use crate::postgres::named::{self, MAINTENANCE, carry_out};
+use crate::schema::{FORBIDDEN, merged};
+use crate::sql::{Conn, query_scalar, quoted};
 
-/// The database that every server has, to which whoever makes others is connected.
-const MAINTENANCE: &str = "postgres";
 /// The most characters of a prefix: a name has 63, which a server cuts off without a word.
 const PREFIX: usize = 40;
 /// Names as they are given here: never anything that would have to be escaped.
@@ -102,7 +101,7 @@ impl DatabaseServer {
     pub async fn drop(&self, names: &[String]) -> Result<(), StoreError> {
         let mut conn = self.connect().await?;
         for name in names {
-            let database = self.quoted(name)?;
+            let database = quoted(&self.full(name)?);
             let drop = format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)");
             carry_out(&mut conn, drop).await?;
         }
@@ -140,12 +139,7 @@ impl DatabaseServer {
     ) -> Result<Vec<String>, StoreError> {
         let mut present = Vec::new();
         for name in names {
-            let there: bool =
-                query_scalar("SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)")
-                    .bind(format!("{}{name}", self.prefix))
-                    .fetch_one(conn)
-                    .await?;
-            if there {
+            if named::exists(conn, &self.full(name)?).await? {
                 present.push(name.clone());
             }
         }
@@ -158,17 +152,12 @@ impl DatabaseServer {
         let present = self.present_by(conn, names).await?;
         let mut made = Vec::new();
         for name in names.iter().filter(|name| !present.contains(name)) {
-            let database = self.quoted(name)?;
-            let make = format!(
-                "CREATE DATABASE {database} TEMPLATE template0 ENCODING 'UTF8' \
-                 LOCALE_PROVIDER libc LOCALE 'C'"
-            );
-            match carry_out(conn, make).await {
-                Ok(_) => made.push(name.clone()),
+            match named::make(conn, &self.full(name)?).await {
+                Ok(()) => made.push(name.clone()),
                 Err(error) => match error.sqlstate().as_deref() {
                     // Somebody else made it at the same time.
                     Some("42P04" | "23505") => {}
-                    Some("42501") => return Err(self.may_not(name)),
+                    Some(FORBIDDEN) => return Err(self.may_not(name)),
                     _ => return Err(error),
                 },
             }
@@ -176,14 +165,14 @@ impl DatabaseServer {
         Ok(made)
     }
 
-    /// The name of a database, as it stands in a statement.
-    fn quoted(&self, name: &str) -> Result<String, StoreError> {
+    /// The name of a database on the server.
+    fn full(&self, name: &str) -> Result<String, StoreError> {
         if name.is_empty() || !name.chars().all(|letter| LETTERS.contains(letter)) {
             return Err(StoreError::Url(
                 "the name of a database has small letters, digits, - and _",
             ));
         }
-        Ok(format!("\"{}{name}\"", self.prefix))
+        Ok(format!("{}{name}", self.prefix))
     }
 
     fn may_not(&self, name: &str) -> StoreError {
@@ -214,11 +203,6 @@ async fn grant(conn: &mut Conn, role: &str) -> Result<(), StoreError> {
         carry_out(conn, statement).await?;
     }
     Ok(())
-}
-
-async fn carry_out(conn: &mut Conn, statement: String) -> Result<u64, StoreError> {
-    let statement = QueryBuilder::new(statement).build();
-    statement.persistent(false).execute(conn).await
 }
 
 #[cfg(test)]

@@ -5,15 +5,13 @@
 //! takes it back, or an operator accepts the loss. What follows from it meanwhile is the service's to
 //! decide.
 
-use mesh_types::chain::Hash;
-use mesh_types::{LogName, Position, Timestamp};
+use mesh_types::{LogName, Timestamp};
 
-use crate::cursor::Cursor;
+use crate::cursor::{self, Cursor};
 use crate::history::Seen;
-use crate::log::{epoch_from_db, hash_from_db};
 use crate::seen::judge;
 use crate::sql::{Conn, query, query_as};
-use crate::{StoreError, WriteTx, sequence_from_db, sequence_to_db};
+use crate::{StoreError, WriteTx, sequence_to_db};
 
 const TABLE: &str = "log_dispute";
 
@@ -143,16 +141,8 @@ pub(crate) async fn forget(conn: &mut Conn, log: &LogName) -> Result<(), StoreEr
 }
 
 fn from_db((log, epoch, sequence, hash, by, since): Row) -> Result<Dispute, StoreError> {
-    let log = log.parse();
-    let log = log.map_err(|_| StoreError::inconsistent(TABLE, "a log's name is malformed"))?;
-    let hash: Hash = hash_from_db(TABLE, hash)?;
-    let position = Position {
-        log,
-        epoch: epoch_from_db(TABLE, epoch)?,
-        sequence: sequence_from_db(TABLE, sequence)?,
-    };
     Ok(Dispute {
-        seen: Cursor { position, hash },
+        seen: cursor::from_db(TABLE, (log, epoch, sequence, hash))?,
         by,
         since: Timestamp::from_micros(since),
     })

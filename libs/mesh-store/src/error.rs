@@ -125,6 +125,10 @@ impl StoreError {
             Self::Statement(error) | Self::Unavailable(error) | Self::Constraint(error) => {
                 error.as_database_error()?.code()
             }
+            Self::Migration(error) => match &**error {
+                MigrateError::ExecuteMigration(error, _) => error.as_database_error()?.code(),
+                _ => None,
+            },
             _ => None,
         }
     }

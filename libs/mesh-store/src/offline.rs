@@ -8,7 +8,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};
 use std::path::Path;
 
@@ -26,7 +26,7 @@ use crate::postgres::Server;
 use crate::sql::{Conn, query, query_as, query_scalar};
 use crate::sqlite::beside;
 use crate::verify::{Checker, Found, Misfit, ReadStamp, Verified, What, led_to};
-use crate::{StoreError, wal};
+use crate::{StoreError, catalogue, wal};
 
 const DATABASE: &str = "the database";
 // What SQLite keeps beside a file whose last transactions are not in it yet.
@@ -64,9 +64,6 @@ const HEADS_ON_SERVER: &str = "SELECT convert_to(log, 'UTF8'), epoch, sequence, 
 const STEPS_ON_SERVER: &str = "SELECT convert_to(log, 'UTF8'), epoch, next_epoch FROM log_history";
 const EVENTS_ON_SERVER: &str = "SELECT convert_to(log, 'UTF8'), sequence, recorded_time, previous_hash, \
      hash, event, TRUE FROM log_event ORDER BY log, sequence";
-const TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table'";
-const TABLES_ON_SERVER: &str = "SELECT relname::text FROM pg_class \
-     WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace";
 
 type Octets = Option<Vec<u8>>;
 type HeadRow = (
@@ -93,7 +90,7 @@ type EventRow = (
 #[derive(Debug)]
 pub struct Offline {
     conn: Conn,
-    tables: Vec<String>,
+    tables: BTreeSet<String>,
     /// Keeps a service from opening the file meanwhile.
     _claim: Option<File>,
     copied: Option<Copied>,
@@ -168,8 +165,7 @@ impl Offline {
         claim: Option<File>,
         copied: Option<Copied>,
     ) -> Result<Self, StoreError> {
-        let text = conn.by_engine(TABLES, TABLES_ON_SERVER);
-        let tables: Vec<String> = query_scalar(text).fetch_all(&mut conn).await?;
+        let tables = catalogue::names(&mut conn).await?;
         let database = Self {
             conn,
             tables,
@@ -188,7 +184,7 @@ impl Offline {
     /// Whether there is a table of this name, which tells whose database it is.
     #[must_use]
     pub fn has_table(&self, table: &str) -> bool {
-        self.tables.iter().any(|name| name == table)
+        self.tables.contains(table)
     }
 
     /// Whether its logs may have more than one history.

@@ -4,9 +4,10 @@
 //! database that cannot promise that is refused as it stands, before anything in it is changed.
 
 mod alone;
-mod named;
+pub(crate) mod named;
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 use crate::database::Unfit;
 use crate::presence::Presence;
 use crate::sql::{Conn, Pool, query_as, query_scalar};
-use crate::{StoreError, schema};
+use crate::{StoreError, catalogue, log, schema};
 
 /// What may stand behind the `?` of a URL. One that is not known would be left out without a word: a
 /// mistyped `sslmode` would give up TLS.
@@ -133,6 +134,12 @@ impl Server {
                 Some("28000" | "28P01") => "the server does not accept the user".to_owned(),
                 _ => return error.into(),
             },
+            // By an address there is nothing else that could be missing.
+            sqlx::Error::Io(why)
+                if why.kind() == ErrorKind::NotFound && self.options.get_socket().is_none() =>
+            {
+                "there is no such file as its sslrootcert, sslcert or sslkey names".to_owned()
+            }
             sqlx::Error::Io(why) => format!("the server cannot be reached ({why})"),
             sqlx::Error::Tls(why) => format!("TLS with the server fails ({why})"),
             _ => return error.into(),
@@ -195,9 +202,7 @@ impl Server {
     ) -> Result<(), StoreError> {
         self.promises(conn).await?;
         self.encodes(conn).await?;
-        let there: bool = query_scalar("SELECT to_regclass('log_head') IS NOT NULL")
-            .fetch_one(conn)
-            .await?;
+        let there = catalogue::names(conn).await?.contains(log::HEADS);
         if !there && !create {
             return Err(self.unfit(
                 "it holds nothing: name the right one, or restore a backup; if there never was anything \

@@ -1,16 +1,17 @@
 //! Which schema does this program know, and does a database have it?
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use sqlx::migrate::{MigrateError, Migration, Migrator};
+use sqlx::migrate::{Migration, Migrator};
 
 use crate::StoreError;
-use crate::sql::{Conn, query_as, query_scalar};
+use crate::catalogue::{self, MIGRATIONS};
+use crate::sql::{Conn, query_as};
 
 /// Versions below are the library's; a service numbers its migrations from here on.
 const FIRST_SERVICE_VERSION: i64 = 1000;
 /// What a server says to a role that may not do what it asks for (PostgreSQL, appendix A).
-const FORBIDDEN: &str = "42501";
+pub(crate) const FORBIDDEN: &str = "42501";
 
 pub(crate) static LIBRARY: Migrator = sqlx::migrate!("./migrations");
 
@@ -35,6 +36,28 @@ pub(crate) fn merged(service: &Migrator) -> Result<Migrator, StoreError> {
     }
 }
 
+/// A migration that was begun on a database, and whether it came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Applied {
+    pub(crate) checksum: Vec<u8>,
+    pub(crate) success: bool,
+}
+
+/// What the database says was applied to it, by version.
+pub(crate) async fn applied(conn: &mut Conn) -> Result<BTreeMap<i64, Applied>, StoreError> {
+    if !catalogue::names(conn).await?.contains(MIGRATIONS) {
+        return Ok(BTreeMap::new());
+    }
+    let rows: Vec<(i64, Vec<u8>, bool)> =
+        query_as("SELECT version, checksum, success FROM _sqlx_migrations")
+            .fetch_all(conn)
+            .await?;
+    let rows = rows.into_iter();
+    Ok(rows
+        .map(|(version, checksum, success)| (version, Applied { checksum, success }))
+        .collect())
+}
+
 /// How many of `migrations` the database on a server lacks. Zero means that its schema is just the one they
 /// make; `None` that they do not fit together.
 ///
@@ -45,19 +68,10 @@ pub(crate) async fn missing(
     migrations: &Migrator,
 ) -> Result<Option<usize>, StoreError> {
     let known: Vec<_> = migrations.iter().collect();
-    let there: bool = query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
-        .fetch_one(conn)
-        .await?;
-    if !there {
-        return Ok(Some(known.len()));
-    }
-    let applied: Vec<(i64, Vec<u8>, bool)> =
-        query_as("SELECT version, checksum, success FROM _sqlx_migrations ORDER BY version")
-            .fetch_all(conn)
-            .await?;
-    let fits = |(version, checksum, success): &(i64, Vec<u8>, bool)| {
+    let applied = applied(conn).await?;
+    let fits = |(version, applied): (&i64, &Applied)| {
         let same = known.iter().find(|known| known.version == *version);
-        *success && same.is_some_and(|same| *same.checksum == **checksum)
+        applied.success && same.is_some_and(|same| *same.checksum == *applied.checksum)
     };
     let fit = applied.iter().all(fits);
     Ok(fit.then(|| known.len() - applied.len()))
@@ -65,16 +79,5 @@ pub(crate) async fn missing(
 
 /// Whether a server has refused something because the role may not do it.
 pub(crate) fn is_forbidden(error: &StoreError) -> bool {
-    let refused = match error {
-        StoreError::Migration(error) => match &**error {
-            MigrateError::ExecuteMigration(error, _) => error.as_database_error(),
-            _ => None,
-        },
-        StoreError::Statement(error) => error.as_database_error(),
-        _ => None,
-    };
-    refused
-        .and_then(sqlx::error::DatabaseError::code)
-        .as_deref()
-        == Some(FORBIDDEN)
+    error.sqlstate().as_deref() == Some(FORBIDDEN)
 }

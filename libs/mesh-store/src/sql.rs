@@ -39,7 +39,7 @@ mod value;
 
 pub use builder::{Columns, MAX_BINDS, QueryBuilder};
 pub(crate) use bulk::{Page, quoted};
-pub(crate) use conn::Begin;
+pub(crate) use conn::{Begin, LOCK_WRITERS_OUT};
 pub use conn::{Conn, InTx, Lent, Pool, Tx};
 pub use query::{As, Query, Scalar, Shape, query, query_as, query_scalar};
 pub use question::{Question, Questions, ask};

@@ -8,14 +8,12 @@ use std::path::Path;
 use sqlx::migrate::Migrator;
 
 use super::{Accepted, Before, Decision, Resolve, begin_anew, file};
-use crate::catalogue::has_tables;
 use crate::copy::{is_prepared, put_into_server, remembered, schema_of};
-use crate::log;
 use crate::offline::Offline;
 use crate::postgres::Server;
-use crate::schema::LIBRARY;
-use crate::sql::{Conn, query_scalar};
-use crate::{StoreError, claim};
+use crate::schema::{LIBRARY, applied};
+use crate::sql::Conn;
+use crate::{StoreError, catalogue, claim, log};
 
 /// Who remembers what is replaced.
 const REPLACED: &str = "the database that was there";
@@ -40,16 +38,12 @@ pub(super) async fn accept_loss(
 
 /// Whether all that this library keeps has its tables.
 async fn is_of_this_version(conn: &mut Conn, server: &Server) -> Result<(), StoreError> {
-    let noted: bool = query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
-        .fetch_one(&mut *conn)
-        .await?;
-    if !noted {
+    let applied = applied(conn).await?;
+    if applied.is_empty() {
         return Err(server.unfit("no service has ever written to it"));
     }
-    let applied: Vec<i64> = query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
-        .fetch_all(conn)
-        .await?;
-    if LIBRARY.iter().all(|it| applied.contains(&it.version)) {
+    let has = |version| applied.get(version).is_some_and(|applied| applied.success);
+    if LIBRARY.iter().all(|it| has(&it.version)) {
         return Ok(());
     }
     Err(server.unfit("its tables are those of another version: bring them up to date first, with `mp169 db migrate`"))
@@ -111,7 +105,7 @@ async fn there(server: &Server) -> Result<There, StoreError> {
         });
     }
     let mut conn = server.alone().await?;
-    let is_used = has_tables(&mut conn).await? && !is_prepared(&mut conn).await?;
+    let is_used = !catalogue::names(&mut conn).await?.is_empty() && !is_prepared(&mut conn).await?;
     let before = match before(&mut conn).await {
         Ok(before) => Some(before),
         Err(error) => {

@@ -11,8 +11,7 @@ use crate::database::Unfit;
 use crate::examine::{Found, examine};
 use crate::location::{Location, Place};
 use crate::offline::Offline;
-use crate::schema::merged;
-use crate::sql::query_as;
+use crate::schema::{Applied, applied, merged};
 use crate::sqlite::{beside, private};
 use crate::witness::Claim;
 use crate::{StoreError, claim, log};
@@ -65,20 +64,19 @@ pub(crate) async fn schema_of(
     source: &mut Offline,
     schemas: &[&Migrator],
 ) -> Result<(usize, Migrator), StoreError> {
-    let applied: BTreeMap<i64, Vec<u8>> = if source.has_table(MIGRATIONS) {
-        let rows: Vec<(i64, Vec<u8>)> =
-            query_as("SELECT version, checksum FROM _sqlx_migrations WHERE success")
-                .fetch_all(source.conn())
-                .await?;
-        rows.into_iter().collect()
-    } else {
-        BTreeMap::new()
-    };
+    let applied = applied(source.conn()).await?;
     for (index, schema) in schemas.iter().enumerate() {
         let migrations = merged(schema)?;
-        let known = migrations
-            .iter()
-            .map(|it| (it.version, it.checksum.to_vec()));
+        let known = migrations.iter().map(|it| {
+            let checksum = it.checksum.to_vec();
+            (
+                it.version,
+                Applied {
+                    checksum,
+                    success: true,
+                },
+            )
+        });
         if known.collect::<BTreeMap<_, _>>() == applied {
             return Ok((index, migrations));
         }

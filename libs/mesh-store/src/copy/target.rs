@@ -8,8 +8,6 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
 use super::{CopiedTable, fill};
-use crate::StoreError;
-use crate::catalogue::has_tables;
 use crate::cursor::{self, Cursor};
 use crate::database::Unfit;
 use crate::examine::identity;
@@ -19,6 +17,7 @@ use crate::sql::{Conn, query_scalar};
 use crate::sqlite::{beside, lock, private, remove, sync_folder};
 use crate::witness::Remembered;
 use crate::witness::file::{SUFFIX, WitnessFile};
+use crate::{StoreError, catalogue};
 
 type Filled = (Vec<CopiedTable>, Vec<Head>);
 
@@ -75,7 +74,7 @@ pub(crate) async fn into_file(
         .synchronous(SqliteSynchronous::Off)
         .foreign_keys(true);
     let mut conn = Conn::from(options.connect().await?);
-    if has_tables(&mut conn).await? {
+    if !catalogue::names(&mut conn).await?.is_empty() {
         let database = to.display().to_string();
         return Err(Unfit::NotEmpty { database }.into());
     }
@@ -98,7 +97,7 @@ pub(crate) async fn put_into_server(
 ) -> Result<Filled, StoreError> {
     let mut conn = server.alone_to_write().await?;
     let mut tx = conn.write().await?;
-    if has_tables(&mut tx).await? && !is_prepared(&mut tx).await? {
+    if !catalogue::names(&mut tx).await?.is_empty() && !is_prepared(&mut tx).await? {
         let database = server.to_string();
         return Err(Unfit::NotEmpty { database }.into());
     }
@@ -111,10 +110,7 @@ pub(crate) async fn put_into_server(
 
 /// Whether there are the tables of a service, and no service has ever opened them.
 pub(crate) async fn is_prepared(conn: &mut Conn) -> Result<bool, StoreError> {
-    let ours: bool = query_scalar("SELECT to_regclass('database_identity') IS NOT NULL")
-        .fetch_one(&mut *conn)
-        .await?;
-    if !ours {
+    if !catalogue::names(conn).await?.contains("database_identity") {
         return Ok(false);
     }
     let opened: bool = query_scalar(

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Server;
 use crate::StoreError;
-use crate::sql::{Conn, query_scalar};
+use crate::sql::{Conn, LOCK_WRITERS_OUT, query_scalar};
 
 /// How long those who are about to leave are waited for: a connection that was closed is gone a moment later.
 const LEAVING: Duration = Duration::from_secs(2);
@@ -26,10 +26,7 @@ impl Server {
             .fetch_all(&mut conn)
             .await?;
             if others.is_empty() {
-                // The lock of the writers, for the session.
-                let locked: bool = query_scalar("SELECT pg_try_advisory_lock(7076457)")
-                    .fetch_one(&mut conn)
-                    .await?;
+                let locked: bool = query_scalar(LOCK_WRITERS_OUT).fetch_one(&mut conn).await?;
                 if locked {
                     return Ok(conn);
                 }

@@ -1,12 +1,13 @@
-//! How does one database on a server take the place of another?
+//! How are databases found, made, dropped and renamed on a server?
 //!
-//! Databases are made and renamed from another one, `postgres`, which every server has.
+//! That is done from another one, `postgres`, which every server has.
 
 use super::Server;
 use crate::StoreError;
 use crate::sql::{Conn, QueryBuilder, query_scalar, quoted};
 
-const MAINTENANCE: &str = "postgres";
+/// The database that every server has.
+pub(crate) const MAINTENANCE: &str = "postgres";
 /// The most octets of a name; the server cuts off longer ones without an error.
 const NAME: usize = 63;
 
@@ -28,10 +29,10 @@ impl Server {
 
     /// Whether the server has the database.
     pub(crate) async fn exists(&self) -> Result<bool, StoreError> {
-        query_scalar("SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)")
-            .bind(self.name())
-            .fetch_one(&mut self.maintenance().await?)
-            .await
+        let mut conn = self.maintenance().await?;
+        let exists = exists(&mut conn, self.name()).await;
+        conn.close().await.ok();
+        exists
     }
 
     /// A new database beside this one, which is to take its place. What an attempt has left that was cut off is
@@ -40,12 +41,8 @@ impl Server {
         let fresh = self.other(&with_suffix(self.name(), "_restoring"));
         let name = quoted(fresh.name());
         let mut conn = self.maintenance().await?;
-        for statement in [
-            format!("DROP DATABASE IF EXISTS {name}"),
-            format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'"),
-        ] {
-            carry_out(&mut conn, statement).await?;
-        }
+        carry_out(&mut conn, format!("DROP DATABASE IF EXISTS {name}")).await?;
+        make(&mut conn, fresh.name()).await?;
         conn.close().await?;
         Ok(fresh)
     }
@@ -67,7 +64,25 @@ impl Server {
     }
 }
 
-async fn carry_out(conn: &mut Conn, statement: String) -> Result<(), StoreError> {
+/// Whether there is a database of that name.
+pub(crate) async fn exists(conn: &mut Conn, name: &str) -> Result<bool, StoreError> {
+    query_scalar("SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)")
+        .bind(name)
+        .fetch_one(conn)
+        .await
+}
+
+/// Makes a database that holds every text, and sorts it by its octets.
+pub(crate) async fn make(conn: &mut Conn, name: &str) -> Result<(), StoreError> {
+    let name = quoted(name);
+    let make = format!(
+        "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE 'C'"
+    );
+    carry_out(conn, make).await
+}
+
+/// Runs a statement that takes no values.
+pub(crate) async fn carry_out(conn: &mut Conn, statement: String) -> Result<(), StoreError> {
     let statement = QueryBuilder::new(statement).build();
     statement.persistent(false).execute(conn).await?;
     Ok(())

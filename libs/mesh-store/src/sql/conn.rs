@@ -202,6 +202,9 @@ impl From<SqlitePool> for Pool {
     }
 }
 
+/// Takes the lock of the writers for a session, if nobody has it. It is that of [`Begin::Write`].
+pub(crate) const LOCK_WRITERS_OUT: &str = "SELECT pg_try_advisory_lock(7076457)";
+
 /// How a transaction begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Begin {

@@ -23,17 +23,16 @@ pub(crate) async fn execute_together(
     conn: &mut Conn,
     statements: Vec<QueryBuilder>,
 ) -> Result<Vec<u64>, StoreError> {
-    match statements.len() {
-        0 => Ok(Vec::new()),
-        1 => {
-            let mut written = Vec::with_capacity(1);
+    match (&conn.0, statements.len()) {
+        (_, 0 | 1) => {
+            let mut written = Vec::with_capacity(statements.len());
             for statement in statements {
                 written.push(statement.build().execute(&mut *conn).await?);
             }
             Ok(written)
         }
-        _ if matches!(conn.0, Engine::Sqlite(_)) => in_one_text(conn, statements).await,
-        _ => in_one_statement(conn, statements).await,
+        (Engine::Sqlite(_), _) => in_one_text(conn, statements).await,
+        (Engine::Postgres(..), _) => in_one_statement(conn, statements).await,
     }
 }
 

@@ -460,30 +460,15 @@ async fn a_backup_is_put_in_place_and_what_is_lost_is_said() -> Checked {
     store.close().await;
     drop(store);
 
-    let occupied = crate::restore(
-        &backup,
-        &attacked.path(),
-        false,
-        &[],
-        &decision(),
-        Resolve::CarryOut,
-    )
-    .await;
-    let occupied = occupied.unwrap_err();
+    let (path, decision) = (attacked.path(), decision());
+    let restore = |over| crate::restore(&backup, &path, over, &[], &decision, Resolve::CarryOut);
+    let occupied = restore(false).await.unwrap_err();
     assert!(
         matches!(occupied, StoreError::Unfit(Unfit::Occupied { .. })),
         "{occupied:?}"
     );
     std::fs::remove_file(attacked.path())?;
-    let restored = crate::restore(
-        &backup,
-        &attacked.path(),
-        false,
-        &[],
-        &decision(),
-        Resolve::CarryOut,
-    )
-    .await?;
+    let restored = restore(false).await?;
     assert_eq!(restored.logs[0].goes_on_after, 30);
     assert_eq!(restored.logs[0].lost[0].seen_up_to, 35);
     assert_eq!(restored.kept.len(), 1);
@@ -494,15 +479,7 @@ async fn a_backup_is_put_in_place_and_what_is_lost_is_said() -> Checked {
     store.close().await;
     drop(store);
     // Once more, over what is there, which is kept.
-    let restored = crate::restore(
-        &backup,
-        &attacked.path(),
-        true,
-        &[],
-        &decision(),
-        Resolve::CarryOut,
-    )
-    .await?;
+    let restored = restore(true).await?;
     assert!(restored.kept.iter().all(|kept| Path::new(kept).exists()));
     assert_eq!(restored.logs[0].lost[0].seen_up_to, 31);
     attacked.open().await?;
