@@ -119,11 +119,18 @@ impl Attachments {
             return Ok(());
         }
         let newest = streams(&self.store).await?;
-        for (csp, number) in newest {
-            let own = self.lock().get(&csp).map(|stream| stream.number);
-            if own.is_some_and(|own| own < number) {
-                self.end(&csp, Error::Superseded);
-            }
+        // At once: what is attached after the reading is newer than what was read.
+        let older: Vec<Stream> = self
+            .lock()
+            .extract_if(|csp, stream| {
+                newest
+                    .get(csp)
+                    .is_some_and(|newest| stream.number < *newest)
+            })
+            .map(|(_, stream)| stream)
+            .collect();
+        for stream in older {
+            stream.tell.send_replace(Some(Error::Superseded));
         }
         for dispute in disputes(&self.store).await? {
             if let Ok(csp) = dispute.by.parse() {

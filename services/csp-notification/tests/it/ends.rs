@@ -2,7 +2,7 @@
 
 use mesh_api::common::v1::ErrorReason;
 use mesh_api::status::reason_of;
-use mesh_testkit::{LIMIT, wait_until};
+use mesh_testkit::LIMIT;
 use tonic::Code;
 
 use crate::stream::{Got, sequences};
@@ -29,13 +29,7 @@ async fn the_newest_connection_of_a_csp_wins() {
     assert_eq!(sequences(&south.until(1).await), [1]);
     assert!(world.subscription("north").await.attached);
     drop(newer);
-    wait_until("the end of the stream", async || {
-        match world.subscription("north").await.attached {
-            false => Ok(()),
-            true => Err("attached"),
-        }
-    })
-    .await;
+    world.is_detached("north").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

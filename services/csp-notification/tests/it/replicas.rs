@@ -2,7 +2,7 @@
 
 use mesh_api::common::v1::{ErrorReason, Position};
 use mesh_api::status::reason_of;
-use mesh_testkit::{postgres, wait_until};
+use mesh_testkit::postgres;
 use tonic::{Code, Status};
 
 use crate::stream::{Attached, sequences};
@@ -51,13 +51,7 @@ async fn the_newest_stream_ends_the_other_replicas() {
     world.swap();
     assert!(world.subscription("north").await.attached);
     drop(on_second);
-    wait_until("the end of the stream", async || {
-        match world.subscription("north").await.attached {
-            false => Ok(()),
-            true => Err("attached"),
-        }
-    })
-    .await;
+    world.is_detached("north").await;
 }
 
 /// What a CSP gets from one replica after another is each event once, while both follow `flags`.

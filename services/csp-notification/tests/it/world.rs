@@ -214,6 +214,17 @@ impl World {
         answer.into_inner().subscription.unwrap()
     }
 
+    /// Waits until no stream of the CSP is attached.
+    pub(crate) async fn is_detached(&self, csp: &str) {
+        wait_until("the end of the stream", async || {
+            match self.subscription(csp).await.attached {
+                false => Ok(()),
+                true => Err("attached"),
+            }
+        })
+        .await;
+    }
+
     pub(crate) async fn acknowledge(
         &self,
         csp: &str,
