@@ -8,7 +8,6 @@ mod accepted;
 mod check;
 mod csp;
 mod cut_off;
-mod elsewhere;
 mod files;
 mod followers;
 mod full_disk;

@@ -12,7 +12,7 @@ use mesh_types::{Clock as _, SystemClock};
 
 use crate::cli::backup::BackupArgs;
 use crate::cli::connection::Output;
-
+use crate::databases;
 use crate::denied::DENIED_FILE;
 use crate::exit::NotWhole;
 use crate::home::Folder;
@@ -85,7 +85,12 @@ fn of_home(home: &Path) -> Result<Vec<Turn>> {
     }
     turns.sort_by(|one, other| one.file.cmp(&other.file));
     if turns.is_empty() {
-        bail!("there is no database in {}", home.display());
+        match databases::server_of(home)? {
+            None => bail!("there is no database in {}", home.display()),
+            Some(server) => bail!(
+                "the databases of this mesh are on the server {server}: name each with --database URL"
+            ),
+        }
     }
     Ok(turns)
 }

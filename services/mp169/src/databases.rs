@@ -83,6 +83,11 @@ impl Databases {
     }
 }
 
+/// On which server the databases of the mesh in `folder` are; `None` if they are files.
+pub(crate) fn server_of(folder: &Path) -> Result<Option<String>> {
+    remembered(&folder.join(REMEMBERED))
+}
+
 fn remembered(memory: &Path) -> Result<Option<String>> {
     match std::fs::read_to_string(memory) {
         Ok(there) => Ok(Some(there.trim_end().to_owned())),

@@ -10,6 +10,7 @@ use flag_registry::Quotas;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use mesh_rpc::Tls;
+use mesh_store::Database;
 use mesh_types::Clock;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
@@ -61,6 +62,20 @@ impl Site {
         stop: CancellationToken,
     ) -> BoxFuture<'static, Result<bool>> {
         let database = self.folder.database(service);
+        let audit = self.folder.audit_database(service);
+        self.run_on(service, [database, audit], tls, listener, stop)
+    }
+
+    /// The same with its own database and that of its audit elsewhere than in the folder. classification has only
+    /// the second.
+    pub fn run_on(
+        &self,
+        service: Service,
+        [database, audit]: [Database; 2],
+        tls: Tls,
+        listener: TcpListener,
+        stop: CancellationToken,
+    ) -> BoxFuture<'static, Result<bool>> {
         let registration = self.address(Service::Registration);
         let flags = self.address(Service::FlagRegistry);
         let clock = Arc::clone(&self.clock);
@@ -69,33 +84,28 @@ impl Site {
         let run = match service {
             Service::Registration => {
                 let mut deps = registration::Deps::new(database, tls);
-                deps.clock = clock;
+                (deps.audit_database, deps.clock) = (audit, clock);
                 registration::run(deps, listener, stop).boxed()
             }
             Service::FlagRegistry => {
                 let mut deps = flag_registry::Deps::new(database, registration, tls);
-                deps.clock = clock;
+                (deps.audit_database, deps.clock) = (audit, clock);
                 deps.quotas = self.quotas;
                 flag_registry::run(deps, listener, stop).boxed()
             }
             Service::Classification => {
-                let mut deps = classification::Deps::new(
-                    self.folder.audit_database(service),
-                    registration,
-                    flags,
-                    tls,
-                );
+                let mut deps = classification::Deps::new(audit, registration, flags, tls);
                 deps.clock = clock;
                 classification::run(deps, listener, stop).boxed()
             }
             Service::CspNotification => {
                 let mut deps = csp_notification::Deps::new(database, registration, flags, tls);
-                deps.clock = clock;
+                (deps.audit_database, deps.clock) = (audit, clock);
                 csp_notification::run(deps, listener, stop).boxed()
             }
             Service::Reporting => {
                 let mut deps = reporting::Deps::new(database, registration, flags, tls);
-                deps.clock = clock;
+                (deps.audit_database, deps.clock) = (audit, clock);
                 reporting::run(deps, listener, stop).boxed()
             }
         };

@@ -11,6 +11,13 @@ pub(crate) static SCHEMAS: [(&str, &Migrator); 5] = [
     ("registration", &registration::MIGRATIONS),
 ];
 
+/// What makes the tables of the database of this name.
+pub(crate) fn of(name: &str) -> &'static Migrator {
+    let own = SCHEMAS.iter().find(|(of, _)| *of == name);
+    // Each other is the audit of a service.
+    own.map_or(&mesh_audit::MIGRATIONS, |(_, migrations)| migrations)
+}
+
 /// What makes the tables of each.
 #[must_use]
 pub fn all() -> [&'static Migrator; 5] {

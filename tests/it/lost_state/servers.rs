@@ -36,6 +36,13 @@ async fn writes_nothing(town: &Town, homes: impl IntoIterator<Item = u16>) {
     }
 }
 
+/// A registry that was started says what has happened, and refuses every write from then on.
+async fn says_it_went_back(town: &Town) {
+    town.fails(Service::FlagRegistry, "log-went-back: flags")
+        .await;
+    writes_nothing(town, 37..39).await;
+}
+
 /// The registry's first ten flags are in what is put back, and half of them are lifted afterwards.
 async fn goes_on_after(town: &Town) {
     town.lift(7..12).await;
@@ -76,8 +83,7 @@ async fn a_dump_that_is_put_back_is_a_log_that_went_back() {
 
     server.put_back(name, &dump);
     writes_nothing(&town, 37..39).await;
-    town.fails(Service::FlagRegistry, "log-went-back: flags")
-        .await;
+    says_it_went_back(&town).await;
 
     // Nobody is there to say it again, and it is known all the same.
     for service in FOLLOWERS {
@@ -85,9 +91,7 @@ async fn a_dump_that_is_put_back_is_a_log_that_went_back() {
     }
     town.stop(Service::FlagRegistry).await;
     town.launch(Service::FlagRegistry);
-    town.fails(Service::FlagRegistry, "log-went-back: flags")
-        .await;
-    writes_nothing(&town, 37..39).await;
+    says_it_went_back(&town).await;
 
     // Put back once more, it knows nothing. Its followers do.
     town.stop(Service::FlagRegistry).await;
@@ -96,9 +100,7 @@ async fn a_dump_that_is_put_back_is_a_log_that_went_back() {
         town.launch(service);
     }
     town.launch(Service::FlagRegistry);
-    town.fails(Service::FlagRegistry, "log-went-back: flags")
-        .await;
-    writes_nothing(&town, 37..39).await;
+    says_it_went_back(&town).await;
     accept_and_agree(&mut town, &csps).await;
 }
 
@@ -124,9 +126,7 @@ async fn an_older_data_folder_is_a_log_that_went_back() {
     server.put_files_back(&older);
     server.start_again();
     town.launch(Service::FlagRegistry);
-    town.fails(Service::FlagRegistry, "log-went-back: flags")
-        .await;
-    writes_nothing(&town, 37..39).await;
+    says_it_went_back(&town).await;
     accept_and_agree(&mut town, &csps).await;
 }
 
@@ -160,9 +160,7 @@ async fn a_recovery_to_a_point_in_time_is_a_log_that_went_back() {
     })
     .await;
     town.launch(Service::FlagRegistry);
-    town.fails(Service::FlagRegistry, "log-went-back: flags")
-        .await;
-    writes_nothing(&town, 37..39).await;
+    says_it_went_back(&town).await;
     accept_and_agree(&mut town, &csps).await;
 }
 
@@ -191,8 +189,7 @@ async fn a_promoted_standby_that_lacks_commits_is_a_log_that_went_back() {
     standby.promote();
     gate.turn_to(standby.address());
     writes_nothing(&town, 37..39).await;
-    town.fails(Service::FlagRegistry, "log-went-back: flags")
-        .await;
+    says_it_went_back(&town).await;
     accept_and_agree(&mut town, &csps).await;
 }
 

@@ -30,7 +30,6 @@ use tonic::Status;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 
-use super::elsewhere::Elsewhere;
 use super::files::{Copy, Database};
 use super::silence::Change;
 use crate::mesh::everybody_knows;
@@ -45,7 +44,7 @@ pub(super) struct Town {
     ports: BTreeMap<Service, Port>,
     running: BTreeMap<Service, Running>,
     /// Whose databases are not in the folder.
-    elsewhere: BTreeMap<Service, Elsewhere>,
+    elsewhere: BTreeMap<Service, [mesh_store::Database; 2]>,
     /// What the registry has acknowledged of the flags, in order.
     changes: Mutex<Vec<Change>>,
     home: PathBuf,
@@ -89,8 +88,8 @@ impl Town {
 
     /// Has a service find its own database and its audit's at these URLs.
     pub(super) fn moves(&mut self, service: Service, own: &str, audit: &str) {
-        let [own, audit] = [own, audit].map(mesh_store::Database::existing_or_new);
-        self.elsewhere.insert(service, Elsewhere { own, audit });
+        let databases = [own, audit].map(mesh_store::Database::existing_or_new);
+        self.elsewhere.insert(service, databases);
     }
 
     /// Has all services find their databases in the folder again.
@@ -254,7 +253,7 @@ impl Town {
         let tls = self.folder().tls(service.name()).unwrap();
         let stop = CancellationToken::new();
         let run = match self.elsewhere.get(&service) {
-            Some(elsewhere) => elsewhere.run(site, service, tls, listener, stop.clone()),
+            Some(databases) => site.run_on(service, databases.clone(), tls, listener, stop.clone()),
             None => site.run(service, tls, listener, stop.clone()),
         };
         let task = tokio::spawn(run);
@@ -301,7 +300,7 @@ impl Town {
     /// stopped.
     pub(super) async fn accept_loss(&self, service: Service) -> Accepted {
         let at = match self.elsewhere.get(&service) {
-            Some(elsewhere) => elsewhere.own.url.parse().unwrap(),
+            Some([own, _]) => own.url.parse().unwrap(),
             None => Location::from(self.database(service).path()),
         };
         let accepted = mesh_store::accept_loss(at, &decision(), Resolve::CarryOut).await;

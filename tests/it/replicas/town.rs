@@ -9,18 +9,21 @@ use std::num::NonZeroU32;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use flag_registry::Quotas;
-use mesh_rpc::Tls;
 use mesh_store::Database;
 use mesh_testkit::{TempDir, postgres, temp_dir, wait_until};
+use mesh_types::SystemClock;
 use mp169::home::Folder;
 use mp169::load::load;
+use mp169::mesh::Site;
 use mp169::service::Service;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use tokio::process::{Child, Command};
+use tokio_util::sync::CancellationToken;
 
 use crate::mesh::everybody_knows;
 use crate::requests::rows;
@@ -240,81 +243,39 @@ pub(super) async fn is_a_replica() -> bool {
     let folder = Folder::open(std::env::var(HOME).unwrap().as_ref()).unwrap();
     let database = |name| Database::existing_or_new(std::env::var(name).unwrap());
     let parent = std::os::unix::process::parent_id();
-    let orphaned = async || {
+    let orphaned = async {
         while std::os::unix::process::parent_id() == parent {
             tokio::time::sleep(LOOK).await;
         }
     };
-    let tls = folder.tls(service.name()).unwrap();
-    // A start is refused while the server is down. Whoever looks after a service starts it again.
-    loop {
-        let socket = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
-        let listener = tokio::net::TcpListener::from_std(TcpListener::from(socket)).unwrap();
-        let databases = [database(DATABASE), database(AUDIT)];
-        let tls = tls.clone();
-        match serve(service, &folder, tls, databases, listener, orphaned()).await {
-            Ok(()) => return true,
-            Err(error) => eprintln!("{name}: {error}"),
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
-async fn serve(
-    service: Service,
-    folder: &Folder,
-    tls: Tls,
-    [database, audit_database]: [Database; 2],
-    listener: tokio::net::TcpListener,
-    stop: impl Future<Output = ()> + Send,
-) -> Result<(), String> {
-    let registration = folder.address(Service::Registration).unwrap();
-    let flags = folder.address(Service::FlagRegistry).unwrap();
     let most = NonZeroU32::MAX;
-    let served = match service {
-        Service::Registration => {
-            let deps = registration::Deps::new(database, tls);
-            let deps = registration::Deps {
-                audit_database,
-                ..deps
-            };
-            registration::run(deps, listener, stop).await
-        }
-        Service::FlagRegistry => {
-            let quotas = Quotas {
-                device_lifts: most,
-                device_repeats: most,
-                supplier_lifts: most,
-                supplier_repeats: most,
-            };
-            let deps = flag_registry::Deps::new(database, &registration, tls);
-            let deps = flag_registry::Deps {
-                audit_database,
-                quotas,
-                ..deps
-            };
-            flag_registry::run(deps, listener, stop).await
-        }
-        Service::Classification => {
-            let deps = classification::Deps::new(audit_database, &registration, &flags, tls);
-            classification::run(deps, listener, stop).await
-        }
-        Service::CspNotification => {
-            let deps = csp_notification::Deps::new(database, &registration, &flags, tls);
-            let deps = csp_notification::Deps {
-                audit_database,
-                ..deps
-            };
-            csp_notification::run(deps, listener, stop).await
-        }
-        Service::Reporting => {
-            let deps = reporting::Deps::new(database, &registration, &flags, tls);
-            let deps = reporting::Deps {
-                audit_database,
-                ..deps
-            };
-            reporting::run(deps, listener, stop).await
+    let site = Site {
+        addresses: Service::ALL
+            .map(|service| (service, folder.address(service).unwrap()))
+            .into(),
+        clock: Arc::new(SystemClock),
+        quotas: Quotas {
+            device_lifts: most,
+            device_repeats: most,
+            supplier_lifts: most,
+            supplier_repeats: most,
+        },
+        folder,
+    };
+    // A start is refused while the server is down. Whoever looks after a service starts it again.
+    let served = async {
+        loop {
+            let socket = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+            let listener = tokio::net::TcpListener::from_std(TcpListener::from(socket)).unwrap();
+            let databases = [database(DATABASE), database(AUDIT)];
+            let tls = site.folder.tls(service.name()).unwrap();
+            let ended = site.run_on(service, databases, tls, listener, CancellationToken::new());
+            eprintln!("{name}: {:?}", ended.await);
+            tokio::time::sleep(LOOK).await;
         }
     };
-    served.map(drop).map_err(|error| format!("{error:?}"))
+    tokio::select! {
+        () = orphaned => true,
+        () = served => true,
+    }
 }
