@@ -256,11 +256,15 @@ impl World {
     pub(super) async fn queue(&self, command: Command) -> JoinHandle<Answered> {
         let before = self.writer.waiting();
         let writer = self.writer.clone();
-        let task = tokio::spawn(async move { writer.submit(command).await });
+        let mut submitted = Box::pin(async move { writer.submit(command).await });
+        // A place counts as taken a moment before the command stands in it. Polled here, it does when the poll is
+        // over: no other thread can put the next command before it.
         while self.writer.waiting() == before {
+            let answer = futures::poll!(&mut submitted);
+            assert!(answer.is_pending(), "{answer:?}");
             tokio::task::yield_now().await;
         }
-        task
+        tokio::spawn(submitted)
     }
 
     /// Applies `commands` in one transaction and returns their answers.
