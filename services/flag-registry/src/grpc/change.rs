@@ -11,8 +11,9 @@ use crate::request::Request;
 use crate::restriction::Restriction;
 use crate::store::{Answered, ChangeCommand, Declined, NoteCommand};
 
-/// How often authority is asked anew when facts change between check and commit.
-pub(super) const RENEWALS: usize = 5;
+/// How often authority is asked anew when facts change between check and commit. While an inventory is
+/// loaded the log `devices` never rests, and on a busy server every second question is too late.
+pub(super) const RENEWALS: usize = 20;
 
 impl Flags {
     /// Makes the change that the caller was permitted to make. If the facts behind the permit may
