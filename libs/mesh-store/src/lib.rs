@@ -40,7 +40,8 @@
 //! - An answer is kept for thirty days at least, whatever the clock does, and forgotten in steps.
 //! - An answer leaves only after a commit that is on disk; a commit is published only after it.
 //! - SQL is the same text for every engine: `$1` placeholders; BIGINT, TEXT, BOOLEAN and BYTEA
-//!   columns. What only one engine knows stands in its own file.
+//!   columns. What only one engine knows stands in its own file. A migration may have a part for
+//!   PostgreSQL alone, between a line `/*postgres` and a line `*/`.
 //! - This crate decides nothing for a particular service.
 //!
 //! # A service's part

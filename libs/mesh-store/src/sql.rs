@@ -29,7 +29,7 @@ mod builder;
 mod bulk;
 mod conn;
 mod dialect;
-mod octets;
+mod migrations;
 mod query;
 mod question;
 mod row;

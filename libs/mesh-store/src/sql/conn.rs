@@ -15,7 +15,7 @@ use sqlx_core::transaction::TransactionManager;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::octets::by_octets;
+use super::migrations::for_postgres;
 use crate::StoreError;
 use crate::presence::Presence;
 
@@ -115,7 +115,7 @@ impl Conn {
         match &mut self.0 {
             Engine::Sqlite(conn) => migrations.run_direct(None, &mut **conn, false).await?,
             Engine::Postgres(conn, _) => {
-                let migrations = by_octets(migrations);
+                let migrations = for_postgres(migrations);
                 migrations.run_direct(None, &mut **conn, false).await?;
             }
         }
