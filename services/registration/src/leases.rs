@@ -247,8 +247,15 @@ mod tests {
     #[test]
     fn beyond_the_bound_every_device_counts() {
         let leases = Leases::none();
+        // So that none of them ends while the others are given.
+        let ends = Instant::now() + Duration::from_hours(1);
         for number in 0..=u64::try_from(MOST).unwrap() {
-            leases.open(device(number), party("ACME")).give();
+            let (device, party) = (device(number), party("ACME"));
+            leases.table().give(Lease {
+                device,
+                party,
+                ends,
+            });
         }
         assert!(waits(&leases, &of_device(u64::MAX)));
         assert_eq!(leases.table().given.len(), MOST);
