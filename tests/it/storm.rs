@@ -19,7 +19,7 @@ use mesh_types::{Clock as _, SystemClock};
 use mp169::sample::{ALBION, CSP_NORTH, CSP_SOUTH, Home};
 
 use crate::downstream;
-use crate::engine::Databases;
+use crate::engine::{Databases, on_each_engine};
 use crate::mesh::TestMesh;
 use crate::requests::{add, new_id, rows};
 use crate::tape::Tape;
@@ -31,11 +31,12 @@ const SEED: &str = "MP169_SEED";
 /// A home that the storm leaves alone, but for its hub.
 const CALM: Home = Home::new(7);
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_slips_between_check_and_commit() {
+on_each_engine!(nothing_slips_between_check_and_commit);
+
+async fn nothing_slips_between_check_and_commit(databases: Databases) {
     let seed = seed();
     println!("{SEED}={seed} repeats the choices of this storm");
-    let mesh = TestMesh::without_quotas(Databases::Files).await;
+    let mesh = TestMesh::without_quotas(databases).await;
     let flags = Tape::of_flags(mesh.folder());
     let devices = Tape::of_devices(mesh.folder());
     let parties = Tape::of_parties(mesh.folder());
