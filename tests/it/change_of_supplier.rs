@@ -16,10 +16,12 @@ use mesh_testkit::wait_until;
 use mesh_types::{Clock as _, Sequence, SystemClock, Timestamp};
 use mp169::clients::Clients;
 use mp169::sample::{ALBION, BRIGHT, CSP_SOUTH, Home};
+use mp169::service::Service;
 use tonic::Status;
 
-use crate::engine::Databases;
+use crate::engine::{Databases, on_each_engine};
 use crate::mesh::TestMesh;
+use crate::replicas::beside::Beside;
 use crate::requests::{add, new_id, rows};
 use crate::tape::Tape;
 
@@ -32,36 +34,41 @@ const HOMES: [Home; 3] = [Home::new(7), Home::new(8), Home::new(9)];
 /// Bright's.
 const OTHER: Home = Home::new(11);
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn once_a_change_of_supplier_is_answered_nothing_of_the_losing_supplier_is_recorded() {
-    let town = Race::start().await;
-    for home in HOMES {
-        let lost = [ErrorReason::NotResponsibleSupplier];
-        let taken = town.take(home, &lost, async |clients: Clients| {
-            let request = registration::ChangeSupplierRequest {
-                request_id: new_id(),
-                mpxn: home.import_mpan().unwrap().to_string(),
-                party_id: BRIGHT.id.to_owned(),
-                start_time: None,
-            };
-            let mut devices = clients.devices().unwrap();
-            devices.change_supplier(request).await.map(drop)
-        });
-        let taken = taken.await;
-        let mut gaining = town.mesh.clients(BRIGHT.id).flags().unwrap();
-        let written = gaining.add_flag(add(home.esme(), BRIGHT.id)).await;
-        written.unwrap();
-        town.nothing_follows(home, &taken).await;
-    }
+on_each_engine!(
+    once_a_change_of_supplier_is_answered_nothing_of_the_losing_supplier_is_recorded
+    once_a_meter_has_another_mpan_nothing_of_the_supplier_of_the_old_one_is_recorded
+    once_a_meter_is_decommissioned_no_preference_of_it_is_recorded
+    once_a_suspension_is_answered_nothing_of_the_party_is_recorded
+);
+
+async fn once_a_change_of_supplier_is_answered_nothing_of_the_losing_supplier_is_recorded(
+    databases: Databases,
+) {
+    let town = Race::start(databases).await;
+    let operator = town.mesh.clients("operator");
+    town.change_supplier(&operator).await;
 }
 
+/// The leases were given by the replica that flag-registry asks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn once_a_meter_has_another_mpan_nothing_of_the_supplier_of_the_old_one_is_recorded() {
-    let town = Race::start().await;
+async fn once_another_replica_answers_a_change_nothing_of_the_losing_supplier_is_recorded() {
+    let Some(databases) = Databases::on_server() else {
+        return;
+    };
+    let town = Race::start(databases).await;
+    let replica = Beside::start(&town.mesh, &[Service::Registration]).await;
+    town.change_supplier(&replica.clients("operator")).await;
+}
+
+async fn once_a_meter_has_another_mpan_nothing_of_the_supplier_of_the_old_one_is_recorded(
+    databases: Databases,
+) {
+    let town = Race::start(databases).await;
+    let operator = town.mesh.clients("operator");
     for home in HOMES {
         let lost = [ErrorReason::NotResponsibleSupplier];
-        let taken = town.take(home, &lost, async |clients: Clients| {
-            put(&clients, home, |device| {
+        let taken = town.take(home, &lost, async || {
+            put(&operator, home, |device| {
                 device.import_mpan = OTHER.import_mpan().unwrap().to_string();
             })
             .await
@@ -70,13 +77,13 @@ async fn once_a_meter_has_another_mpan_nothing_of_the_supplier_of_the_old_one_is
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn once_a_meter_is_decommissioned_no_preference_of_it_is_recorded() {
-    let town = Race::start().await;
+async fn once_a_meter_is_decommissioned_no_preference_of_it_is_recorded(databases: Databases) {
+    let town = Race::start(databases).await;
+    let operator = town.mesh.clients("operator");
     for home in HOMES {
         let ended = [ErrorReason::PreconditionsNotMet];
-        let taken = town.take(home, &ended, async |clients: Clients| {
-            put(&clients, home, |device| {
+        let taken = town.take(home, &ended, async || {
+            put(&operator, home, |device| {
                 device.set_smi_status(SmiStatus::Decommissioned);
             })
             .await
@@ -85,23 +92,23 @@ async fn once_a_meter_is_decommissioned_no_preference_of_it_is_recorded() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn once_a_suspension_is_answered_nothing_of_the_party_is_recorded() {
-    let town = Race::start().await;
+async fn once_a_suspension_is_answered_nothing_of_the_party_is_recorded(databases: Databases) {
+    let town = Race::start(databases).await;
+    let operator = town.mesh.clients("operator");
     // The second by registration, until flag-registry has heard of the suspension, too.
     let barred = [
         ErrorReason::PartyNotActive,
         ErrorReason::NotResponsibleSupplier,
     ];
     let home = HOMES[0];
-    let taken = town.take(home, &barred, async |clients: Clients| {
+    let taken = town.take(home, &barred, async || {
         let request = registration::SetPartyStatusRequest {
             request_id: new_id(),
             party_id: ALBION.id.to_owned(),
             status: PartyStatus::Suspended.into(),
             reason: "a test".to_owned(),
         };
-        let mut parties = clients.parties().unwrap();
+        let mut parties = operator.parties().unwrap();
         parties.set_party_status(request).await.map(drop)
     });
     town.nothing_follows(home, &taken.await).await;
@@ -143,12 +150,34 @@ struct Taken {
 }
 
 impl Race {
-    async fn start() -> Self {
-        let mesh = TestMesh::without_quotas(Databases::Files).await;
+    async fn start(databases: Databases) -> Self {
+        let mesh = TestMesh::without_quotas(databases).await;
         mesh.load(rows(12)).await;
         mesh.knows(CSP_SOUTH.id).await;
         let log = Tape::of_flags(mesh.folder());
         Self { mesh, log }
+    }
+
+    /// Has one Device after the other change its supplier, by registration as `operator` reaches it.
+    async fn change_supplier(&self, operator: &Clients) {
+        for home in HOMES {
+            let lost = [ErrorReason::NotResponsibleSupplier];
+            let taken = self.take(home, &lost, async || {
+                let request = registration::ChangeSupplierRequest {
+                    request_id: new_id(),
+                    mpxn: home.import_mpan().unwrap().to_string(),
+                    party_id: BRIGHT.id.to_owned(),
+                    start_time: None,
+                };
+                let mut devices = operator.devices().unwrap();
+                devices.change_supplier(request).await.map(drop)
+            });
+            let taken = taken.await;
+            let mut gaining = self.mesh.clients(BRIGHT.id).flags().unwrap();
+            let written = gaining.add_flag(add(home.esme(), BRIGHT.id)).await;
+            written.unwrap();
+            self.nothing_follows(home, &taken).await;
+        }
     }
 
     /// Takes a Device away from Albion while it writes, and waits until each of its writers has been
@@ -157,7 +186,7 @@ impl Race {
         &self,
         home: Home,
         reasons: &[ErrorReason],
-        take: impl AsyncFnOnce(Clients) -> Result<(), Status>,
+        take: impl AsyncFnOnce() -> Result<(), Status>,
     ) -> Taken {
         let accepted = Arc::new(AtomicUsize::new(0));
         let writers = (0..WRITERS).map(|_| {
@@ -174,7 +203,7 @@ impl Race {
             }
         })
         .await;
-        take(self.mesh.clients("operator")).await.unwrap();
+        take().await.unwrap();
         let answered = SystemClock.now();
         let head = self.head().await;
         for refused in join_all(writers).await {

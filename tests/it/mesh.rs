@@ -2,6 +2,7 @@
 //! in a folder that goes away?
 
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,6 +100,11 @@ impl TestMesh {
         assert_eq!(loaded.recorded, sent, "{loaded}");
     }
 
+    /// The path of its folder.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     /// Where certificates, databases and addresses are.
     pub(crate) fn folder(&self) -> &Folder {
         &self.folder
@@ -158,16 +164,7 @@ impl TestMesh {
 
     /// Waits until a service says that it serves.
     pub(crate) async fn serves(&self, service: Service) {
-        let mut health = self.clients("operator").health(service).unwrap();
-        wait_until(
-            &format!("{} to serve", service.name()),
-            async || match health.check(HealthCheckRequest::default()).await {
-                Ok(answer) if answer.get_ref().status() == ServingStatus::Serving => Ok(()),
-                Ok(answer) => Err(format!("{:?}", answer.get_ref().status())),
-                Err(status) => Err(status.to_string()),
-            },
-        )
-        .await;
+        serves(&self.folder, service).await;
     }
 
     /// Waits until every service knows the party of a certificate, and everything that was
@@ -185,6 +182,21 @@ impl TestMesh {
     pub(crate) async fn stop(self) -> bool {
         self.mesh.stop().await
     }
+}
+
+/// Waits until a service of a folder says that it serves.
+pub(crate) async fn serves(folder: &Folder, service: Service) {
+    let clients = Clients::of(folder, "operator").unwrap();
+    let mut health = clients.health(service).unwrap();
+    wait_until(
+        &format!("{} to serve", service.name()),
+        async || match health.check(HealthCheckRequest::default()).await {
+            Ok(answer) if answer.get_ref().status() == ServingStatus::Serving => Ok(()),
+            Ok(answer) => Err(format!("{:?}", answer.get_ref().status())),
+            Err(status) => Err(status.to_string()),
+        },
+    )
+    .await;
 }
 
 /// Waits until every service of a folder knows the party of a certificate, and everything that was

@@ -6,6 +6,8 @@
 //!
 //! Two short rounds; `MP169_ROUNDS=50` runs so many, with more writers. `MP169_SEED` repeats the choices of a run.
 
+pub(crate) mod beside;
+mod pages;
 mod town;
 mod writers;
 

@@ -111,8 +111,10 @@ impl Town {
 
     async fn load(&self) {
         let [first, _] = self.folders();
+        // The same each time: a registration that begins a moment later would overlap the one that was recorded.
+        let rows = rows(80);
         wait_until("the inventory to be loaded", async || {
-            match load(first, rows(80), |_| {}).await {
+            match load(first, rows.clone(), |_| {}).await {
                 Ok(loaded) if loaded.refused == 0 => Ok(()),
                 other => Err(format!("{other:?}")),
             }
@@ -215,7 +217,7 @@ fn address(listener: &TcpListener) -> SocketAddr {
     listener.local_addr().unwrap()
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let (entry, to) = {
