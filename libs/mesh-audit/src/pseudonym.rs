@@ -31,6 +31,11 @@ impl Pseudonyms {
             .bind(fresh.as_slice())
             .execute(&mut *conn)
             .await?;
+        Self::read(conn).await
+    }
+
+    /// Takes the secret that is there.
+    pub(crate) async fn read(conn: &mut Conn) -> Result<Self, StoreError> {
         let secret: Vec<u8> = query_scalar("SELECT secret FROM audit_secret WHERE id = 1")
             .fetch_one(conn)
             .await?;

@@ -1,4 +1,4 @@
-//! What is on disk of a record while its service runs? For tests only; everything here panics where a
+//! What is on disk of a record? For tests only; everything here panics where a
 //! test should fail.
 
 use std::path::Path;
@@ -8,6 +8,7 @@ use mesh_api::audit::v1 as wire;
 use mesh_api::audit::v1::audit_record::Record;
 use mesh_api::common::v1::EventStamp;
 use mesh_api::convert::timestamp_from_wire;
+use mesh_store::Location;
 use mesh_store::offline::Offline;
 use mesh_store::verify::Stamp;
 use mesh_types::DeviceId;
@@ -17,7 +18,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::pseudonym::Pseudonyms;
 
-/// What a copy of an audit database holds.
+/// What an audit database holds.
 #[derive(Debug)]
 pub struct OnDisk {
     /// The records, in order.
@@ -26,8 +27,8 @@ pub struct OnDisk {
 }
 
 impl OnDisk {
-    /// Copies the database at `path` into `folder`, as it is on disk now, and reads the copy, whose log
-    /// must be whole.
+    /// Copies the file at `path` into `folder`, as it is on disk now while its service may run, and reads the
+    /// copy, whose log must be whole.
     pub async fn copy(path: &Path, folder: &Path) -> Self {
         let copy = folder.join("audit.db");
         for ending in ["-wal", ""] {
@@ -36,22 +37,23 @@ impl OnDisk {
                 std::fs::copy(beside(path), beside(&copy)).expect("a copy");
             }
         }
-        let mut file = Offline::open(&copy).await.expect("a database");
-        let verified = file.verify(read_stamp, || ()).await.expect("a log");
+        Self::at(&Location::from(&copy)).await
+    }
+
+    /// Reads a database, whose log must be whole. Nobody may have it open if it is a file.
+    pub async fn at(database: &Location) -> Self {
+        let mut database = Offline::open(database).await.expect("a database");
+        let verified = database.verify(read_stamp, || ()).await.expect("a log");
         for log in &verified {
             assert!(log.found.is_ok(), "{log:?}");
         }
-        let events: Vec<_> = file.events().try_collect().await.expect("events");
+        let events: Vec<_> = database.events().try_collect().await.expect("events");
         let events = events.iter().map(|stored| {
             wire::AuditEvent::decode(stored.event.as_slice()).expect("an event of the audit")
         });
         let records = events.flat_map(|event| event.records);
         let records = records.filter_map(|record| record.record).collect();
-        drop(file);
-        let options = SqliteConnectOptions::new().filename(&copy);
-        let conn = options.connect().await.expect("a connection");
-        let mut conn = mesh_store::sql::Conn::from(conn);
-        let pseudonyms = Pseudonyms::load(&mut conn).await.expect("a secret");
+        let pseudonyms = Pseudonyms::read(database.conn()).await.expect("a secret");
         Self {
             records,
             pseudonyms,

@@ -1,34 +1,33 @@
 //! Reads of a flag's past while the process is killed again and again: what was answered is on record.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::join_all;
 use mesh_api::flag_registry::v1::GetFlagRequest;
 use mesh_audit::testing::OnDisk;
-use mesh_testkit::{temp_dir, wait_until};
-use mp169::clients::Clients;
+use mesh_testkit::wait_until;
 use mp169::home::Folder;
 use mp169::sample::Home;
 use mp169::service::Service;
 use tonic::{Code, Status};
 
+use super::registry::Registry;
 use crate::requests::now;
 
 /// Reads of the flags of some homes.
-pub(super) struct Reads(Vec<Reader>);
+pub(super) struct Reads<'a>(Vec<Reader<'a>>);
 
-struct Reader {
-    clients: Clients,
+struct Reader<'a> {
+    registry: &'a Registry,
     home: Home,
     /// How many were answered.
     answered: AtomicUsize,
 }
 
-impl Reads {
-    pub(super) fn new(folder: &Folder, homes: impl Iterator<Item = Home>) -> Self {
+impl<'a> Reads<'a> {
+    pub(super) fn new(registry: &'a Registry, homes: impl Iterator<Item = Home>) -> Self {
         let readers = homes.map(|home| Reader {
-            clients: Clients::of(folder, home.electricity().id).unwrap(),
+            registry,
             home,
             answered: AtomicUsize::new(0),
         });
@@ -48,13 +47,12 @@ impl Reads {
             .sum()
     }
 
-    /// Fails unless the audit of each service in `home`, of which no process is left, is whole, and has
+    /// Fails unless the audit of each service of `folder`, of which no process is left, is whole, and has
     /// every read that was answered.
-    pub(super) async fn are_on_record(&self, home: &Path) {
+    pub(super) async fn are_on_record(&self, folder: &Folder) {
         for service in Service::ALL {
-            let folder = temp_dir();
-            let path = home.join(format!("{}-audit.db", service.name()));
-            let disk = OnDisk::copy(&path, folder.path()).await;
+            let audit = folder.audit_database(service);
+            let disk = OnDisk::at(&audit.url.parse().unwrap()).await;
             if service != Service::FlagRegistry {
                 continue;
             }
@@ -71,7 +69,7 @@ impl Reads {
     }
 }
 
-impl Reader {
+impl Reader<'_> {
     async fn go_on(&self) {
         loop {
             wait_until("a read to be answered", async || self.read().await).await;
@@ -81,8 +79,7 @@ impl Reader {
 
     /// Asks what the flag was, and not what it is.
     async fn read(&self) -> Result<(), Status> {
-        let client = self.clients.flags();
-        let mut client = client.map_err(|error| Status::unavailable(error.to_string()))?;
+        let mut client = self.registry.client(self.home.electricity().id)?;
         let request = GetFlagRequest {
             device_id: self.home.esme().to_string(),
             valid_time: Some(now()),
