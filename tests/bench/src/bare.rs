@@ -24,7 +24,7 @@ const MESSAGE: [u8; 300] = [0xA5; 300];
 const CALLS: usize = 2;
 
 /// What must at least be done for a flag, one after another: a call to a server, the call of that server to
-/// another, each over mTLS and answered at once, and a commit of SQLite.
+/// another, each over mTLS and answered at once, and a commit of the mesh's engine.
 pub(crate) struct CallsAndCommits {
     client: ClassificationServiceClient<Channel>,
     request: ClassifyRequest,
@@ -58,7 +58,7 @@ impl CallsAndCommits {
                 message: Some(message),
                 at_least: None,
             },
-            commits: Commits::open(town.path(), 1).await?,
+            commits: Commits::open(town, 1).await?,
             _echo: echo,
         })
     }

@@ -49,9 +49,6 @@ const BATCH: usize = 1_000;
 /// Callers that set flags at a time, and rows that are committed at a time beside them.
 const MANY: usize = 64;
 const SOME: usize = 8;
-/// Rows of an inventory that are loaded in one stream, or copied in one transaction.
-const ROWS: u64 = 30_000;
-
 /// Homes that change their supplier at a time while the losing one writes.
 const SUPPLIERS_LOST: usize = 8;
 
@@ -78,6 +75,8 @@ pub(crate) enum Figure {
     Add64,
     /// Flags set by one caller in batches of 1,000.
     AddBatch,
+    /// The same beside puts of etcd by 64 callers.
+    AddBatchEtcd,
     /// Flags set by one caller, beside rows that PostgreSQL commits for one.
     AddPgbench,
     /// The same with 8 callers.
@@ -135,6 +134,8 @@ pub(crate) enum Figure {
 pub(crate) struct Effort {
     pub(crate) rounds: u32,
     pub(crate) turn: Duration,
+    /// Rows of an inventory that are loaded in one stream, or copied in one transaction.
+    pub(crate) rows: u64,
 }
 
 /// How what is not ours is run.
@@ -178,6 +179,7 @@ impl Figure {
             Self::Add8 => self.adds(town, SOME, effort).await,
             Self::Add64 => self.adds(town, MANY, effort).await,
             Self::AddBatch => self.batches(town, effort).await,
+            Self::AddBatchEtcd => return self.batches_beside_etcd(town, effort, peers).await,
             Self::AddPgbench => return self.beside_pgbench(town, 1, effort, peers).await,
             Self::Add8Pgbench => return self.beside_pgbench(town, SOME, effort, peers).await,
             Self::Add64Pgbench => return self.beside_pgbench(town, MANY, effort, peers).await,
@@ -238,13 +240,13 @@ impl Figure {
 
     async fn adds(self, town: &Town, callers: usize, effort: Effort) -> Result<Comparison> {
         let mesh = Adds::new(town, callers)?;
-        let commits = Commits::open(town.path(), callers).await?;
+        let commits = Commits::open(town, callers).await?;
         self.compare(mesh, commits, effort).await
     }
 
     async fn batches(self, town: &Town, effort: Effort) -> Result<Comparison> {
         let mesh = Batches::new(town, BATCH)?;
-        let commits = Commits::open(town.path(), BATCH).await?;
+        let commits = Commits::open(town, BATCH).await?;
         self.compare(mesh, commits, effort).await
     }
 
@@ -281,6 +283,19 @@ impl Figure {
         self.compare(mesh, puts, effort).await.map(Some)
     }
 
+    async fn batches_beside_etcd(
+        self,
+        town: &Town,
+        effort: Effort,
+        peers: &Peers,
+    ) -> Result<Option<Comparison>> {
+        let Some(puts) = Puts::start(town, &peers.folder, peers.plain_etcd, MANY)? else {
+            return Ok(None);
+        };
+        let mesh = Batches::new(town, BATCH)?;
+        self.compare(mesh, puts, effort).await.map(Some)
+    }
+
     async fn deliveries(
         self,
         town: &Town,
@@ -302,16 +317,16 @@ impl Figure {
         effort: Effort,
         peers: &Peers,
     ) -> Result<Option<Comparison>> {
-        let Some(copies) = Copies::start(&peers.folder, ROWS) else {
+        let Some(copies) = Copies::start(&peers.folder, effort.rows) else {
             return Ok(None);
         };
-        let mesh = Imports::new(town, ROWS)?;
+        let mesh = Imports::new(town, effort.rows)?;
         self.compare(mesh, copies, effort).await.map(Some)
     }
 
     async fn changes(self, town: &Town, effort: Effort) -> Result<Comparison> {
         let mesh = Changes::new(town, Loser::Quiet, 1)?;
-        let commits = Commits::open(town.path(), 1).await?;
+        let commits = Commits::open(town, 1).await?;
         self.compare(mesh, commits, effort).await
     }
 
@@ -397,13 +412,13 @@ impl Figure {
             Self::ClassifyFirmware => "decisions on 15 MB of firmware for 50,000 Devices",
             Self::Stream => "decisions, 1,000 structured messages per request",
             Self::StreamRaw => "decisions, 100 DUIS and GBCS messages per request",
-            Self::AddBatch => "flags set by 1 caller, 1,000 in a batch",
+            Self::AddBatch | Self::AddBatchEtcd => "flags set by 1 caller, 1,000 in a batch",
             Self::Add | Self::AddBare | Self::AddPgbench | Self::AddEtcd => "flags set by 1 caller",
             Self::Add8 | Self::Add8Pgbench | Self::Add8Etcd => "flags set by 8 callers",
             Self::Add64 | Self::Add64Pgbench | Self::Add64Etcd => "flags set by 64 callers",
             Self::Deliver => "flags set until the CSP has them, from the call",
             Self::DeliverRecorded => "flags set until the CSP has them, ms from their record",
-            Self::Import => "rows of inventory, ms for 30,000",
+            Self::Import => "rows of inventory, ms for a stream of them",
             Self::ChangeSupplier => "changes of supplier, nobody writes",
             Self::ChangeSupplierWritten => {
                 "changes of supplier while the losing one writes, 8 at a time"
@@ -426,17 +441,17 @@ impl Figure {
         match self {
             Self::Classify | Self::ClassifyFirmware => "a bare tonic server over mTLS",
             Self::Stream | Self::StreamRaw => "bare tonic streams over mTLS",
-            Self::Add | Self::ChangeSupplier => "rows of SQLite, 1 per commit",
-            Self::AddBare => "two bare calls over mTLS and a commit of SQLite",
-            Self::Add8 => "rows of SQLite, 8 per commit",
-            Self::Add64 => "rows of SQLite, 64 per commit",
-            Self::AddBatch => "rows of SQLite, 1,000 per commit",
+            Self::Add | Self::ChangeSupplier => "rows of the mesh's engine, 1 per commit",
+            Self::AddBare => "two bare calls over mTLS and a commit of the mesh's engine",
+            Self::Add8 => "rows of the mesh's engine, 8 per commit",
+            Self::Add64 => "rows of the mesh's engine, 64 per commit",
+            Self::AddBatch => "rows of the mesh's engine, 1,000 per commit",
             Self::AddPgbench => "rows of PostgreSQL, 1 per commit, 1 client of pgbench",
             Self::Add8Pgbench => "rows of PostgreSQL, 1 per commit, 8 clients of pgbench",
             Self::Add64Pgbench => "rows of PostgreSQL, 1 per commit, 64 clients of pgbench",
             Self::AddEtcd => "puts of etcd by 1 caller",
             Self::Add8Etcd => "puts of etcd by 8 callers",
-            Self::Add64Etcd => "puts of etcd by 64 callers",
+            Self::Add64Etcd | Self::AddBatchEtcd => "puts of etcd by 64 callers",
             Self::Deliver | Self::DeliverRecorded => {
                 "puts of etcd until a watcher has them, from the call"
             }

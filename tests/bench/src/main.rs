@@ -6,7 +6,7 @@
 //! | question | file |
 //! |---|---|
 //! | which figures are there, and what are they compared with | `figure.rs` |
-//! | which mesh is measured | `town.rs` |
+//! | which mesh is measured, on which engine | `town.rs`, `engine.rs` |
 //! | how are calls kept in flight | `turn.rs` |
 //! | which messages, and what must be decided | `messages.rs` |
 //! | one by one, and in streams | `classify.rs`, `codec.rs` |
@@ -32,6 +32,7 @@ mod commits;
 mod deliveries;
 mod door;
 mod echo;
+mod engine;
 mod etcd;
 mod figure;
 mod flags;
@@ -55,6 +56,7 @@ use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use mesh_rpc::{Telemetry, TelemetryOptions};
 
+use engine::Engine;
 use figure::{Effort, Figure, Peers};
 use machine::Machine;
 use readers::IdleReaders;
@@ -82,6 +84,12 @@ struct Args {
     /// Homes with a meter whose flag can be set.
     #[arg(long, default_value_t = 8_000, value_parser = clap::value_parser!(u16).range(8..=30_000))]
     homes: u16,
+    /// Rows of an inventory in one stream.
+    #[arg(long, default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..))]
+    rows: u64,
+    /// On which engine the mesh keeps its databases.
+    #[arg(long, value_enum, default_value_t = Engine::Sqlite)]
+    engine: Engine,
     /// Where to make the folder of the databases, which goes away at the end.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     folder: PathBuf,
@@ -119,13 +127,17 @@ async fn run(args: Args) -> Result<()> {
     }
     let turn = Duration::try_from_secs_f64(args.seconds)?;
     let (rounds, seconds) = (args.rounds, args.seconds);
-    let effort = Effort { rounds, turn };
+    let effort = Effort {
+        rounds,
+        turn,
+        rows: args.rows,
+    };
     // As `mp169 up` logs by default.
     let telemetry = Telemetry::install(&TelemetryOptions {
         filter: "warn".to_owned(),
         ..TelemetryOptions::new("mesh-bench")
     })?;
-    let town = Town::build(&args.folder, args.homes).await?;
+    let town = Town::build(&args.folder, args.engine, args.homes).await?;
     flags::set_all(&town, town.flagged()).await?;
     let peers = Peers {
         folder: args.folder,
@@ -150,6 +162,7 @@ async fn run(args: Args) -> Result<()> {
     let machine = Machine::this();
     let report = Report {
         machine,
+        engine: args.engine,
         rounds,
         seconds,
         figures,

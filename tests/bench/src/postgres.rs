@@ -19,7 +19,7 @@ use crate::machine::{CountedIn, Processors};
 use crate::turn::{Side, Turn, count, latencies};
 
 /// As Debian sets it up, with the log of changes as large as a load needs it.
-const SETTINGS: &str = "shared_buffers = 128MB\nmax_wal_size = 1GB\nautovacuum = on\n";
+pub(crate) const SETTINGS: &str = "shared_buffers = 128MB\nmax_wal_size = 1GB\nautovacuum = on\n";
 /// A row like those of a log: a hash, and an event of the log `flags`, about.
 const ROW: &str = "INSERT INTO log (hash, event) \
                    VALUES (decode(repeat('5a', 32), 'hex'), decode(repeat('a5', 640), 'hex'));\n";

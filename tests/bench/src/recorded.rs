@@ -23,7 +23,6 @@ use mesh_rpc::audit::{Admission, Counted, Entry, Journal, Recording, Ticket};
 use mesh_rpc::{
     ClientOptions, Drained, Draining, Exchanged, Health, ServeError, ServeOptions, connect,
 };
-use mesh_store::Database;
 use mesh_types::{Clock as _, SystemClock, Timestamp};
 use mp169::service::Service as MeshService;
 use tokio::net::TcpListener;
@@ -66,8 +65,8 @@ pub(crate) struct Reads {
 impl Reads {
     /// With a record of each.
     pub(crate) async fn recorded(town: &Town, about: About, in_flight: usize) -> Result<Self> {
-        let file = town.path().join(format!("bench-{about:?}-audit.db"));
-        let database = Database::existing_or_new(format!("sqlite://{}", file.display()));
+        let name = format!("bench-{about:?}-audit").to_lowercase();
+        let database = town.database_beside(&name);
         let recordings = Recordings::read(FILE_DESCRIPTOR_SET, &[SERVICE])?;
         let clock = mesh_service::machine_clock(false);
         let (audit, task) = Audit::open("flag-registry", &database, recordings, clock).await?;

@@ -7,6 +7,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::engine::Engine;
 use crate::machine::Machine;
 use crate::readers::IdleReaders;
 use crate::turn::{self, Turn};
@@ -15,6 +16,7 @@ use crate::turn::{self, Turn};
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) machine: Machine,
+    pub(crate) engine: Engine,
     pub(crate) rounds: u32,
     pub(crate) seconds: f64,
     pub(crate) figures: Vec<Comparison>,
@@ -158,7 +160,7 @@ impl fmt::Display for Count {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.machine.line())?;
+        writeln!(f, "{}; the mesh on {}", self.machine.line(), self.engine)?;
         let (rounds, seconds) = (self.rounds, self.seconds);
         writeln!(
             f,

@@ -1,6 +1,6 @@
 //! Which mesh is measured, and what is in it?
 //!
-//! The five services in this process, as `mp169 up` runs them, on loopback and SQLite. Clients and
+//! The five services in this process, as `mp169 up` runs them, on loopback and on the engine that was asked for. Clients and
 //! the bare servers share the process and its runtime with them: whatever that costs, it costs both
 //! sides of a figure.
 
@@ -15,6 +15,7 @@ use mesh_api::csp_notification::v1::GetSubscriptionRequest;
 use mesh_api::reporting::v1::GetObligationReportRequest;
 use mesh_pki::{CA_CERTIFICATE_FILE, IssuedPaths};
 use mesh_rpc::Tls;
+use mesh_store::Database;
 use mesh_testkit::wait_until;
 use mesh_types::DeviceId;
 use mp169::clients::Clients;
@@ -29,6 +30,8 @@ use tonic::transport::{
 };
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
+
+use crate::engine::{Engine, Room};
 
 /// Connections of a client to a server.
 const CONNECTIONS: usize = 4;
@@ -49,20 +52,24 @@ fn unlimited() -> Quotas {
 pub(crate) struct Town {
     mesh: Mesh,
     folder: Folder,
+    /// Goes before the folder.
+    room: Room,
     home: TempDir,
     homes: u16,
 }
 
 impl Town {
     /// Starts the services in a folder within `parent` that goes away, and loads so many homes.
-    pub(crate) async fn build(parent: &Path, homes: u16) -> Result<Self> {
+    pub(crate) async fn build(parent: &Path, engine: Engine, homes: u16) -> Result<Self> {
         let home = TempDir::new_in(parent)?;
-        let folder = Folder::open_or_make(home.path())?;
+        let room = Room::new(engine, parent, home.path())?;
+        let folder = room.folder(home.path())?;
         let (anywhere, clock) = (Listen::default(), |_| mesh_service::machine_clock(false));
         let mesh = Mesh::start_by(&folder, &anywhere, clock, unlimited()).await?;
         let town = Self {
             mesh,
             folder,
+            room,
             home,
             homes,
         };
@@ -107,7 +114,12 @@ impl Town {
         homes.map(Home::gsme).collect()
     }
 
-    /// The folder of the mesh: a database in it is on the same disk.
+    /// A database that is none of the mesh's, on the same engine and disk.
+    pub(crate) fn database_beside(&self, name: &str) -> Database {
+        self.room.beside(name)
+    }
+
+    /// The folder of the mesh.
     pub(crate) fn path(&self) -> &Path {
         self.home.path()
     }

@@ -2,16 +2,24 @@
 
 use std::process::Command;
 
-#[test]
-fn every_figure_is_measured_beside_its_baseline() {
+use serde_json::Value;
+
+/// What comes out of very short turns, and what is said meanwhile.
+fn measured(args: &[&str]) -> (Value, String) {
     let ran = Command::new(env!("CARGO_BIN_EXE_mesh-bench"))
-        .args(["--rounds", "1", "--seconds", "0.2"])
+        .args(["--rounds", "1", "--seconds", "0.1", "--rows", "900"])
         .args(["--homes", "600", "--output", "json"])
+        .args(args)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&ran.stderr);
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
     assert!(ran.status.success(), "{said}");
-    let report: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    (serde_json::from_slice(&ran.stdout).unwrap(), said)
+}
+
+#[test]
+fn every_figure_is_measured_beside_its_baseline() {
+    let (report, said) = measured(&[]);
     let figures = report["figures"].as_array().unwrap();
     let names: Vec<_> = figures.iter().map(|f| f["figure"].as_str()).collect();
     let figures_in_order = [
@@ -24,6 +32,7 @@ fn every_figure_is_measured_beside_its_baseline() {
         "add-8",
         "add-64",
         "add-batch",
+        "add-batch-etcd",
         "add-pgbench",
         "add-8-pgbench",
         "add-64-pgbench",
@@ -65,4 +74,28 @@ fn every_figure_is_measured_beside_its_baseline() {
     }
     let readers = &report["idle_readers"];
     assert_eq!(readers["readers"].as_u64(), Some(200), "{readers}");
+}
+
+#[test]
+fn what_writes_is_measured_on_a_server_too() {
+    if mesh_testkit::postgres::Server::start().is_none() {
+        return;
+    }
+    let (report, _) = measured(&[
+        "--engine=postgres",
+        "--no-readers",
+        "--only=add",
+        "--only=add-bare",
+        "--only=add-batch",
+        "--only=recorded-past",
+        "--only=import",
+    ]);
+    assert_eq!(report["engine"], "postgres");
+    let figures = report["figures"].as_array().unwrap();
+    let names: Vec<_> = figures
+        .iter()
+        .map(|f| f["figure"].as_str().unwrap())
+        .collect();
+    let expected = ["add", "add-bare", "add-batch", "recorded-past", "import"];
+    assert_eq!(names, expected);
 }
