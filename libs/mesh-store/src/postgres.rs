@@ -161,12 +161,15 @@ impl Server {
         // Whatever it holds is given up with it.
         conn.close().await.ok();
         prepared?;
-        let limits = [
+        let settings = [
             ("statement_timeout", STATEMENT),
             ("lock_timeout", LOCK),
             ("idle_in_transaction_session_timeout", IDLE),
+            // A plan that is kept is that of the tables as they were. Of small ones it reads every row, and goes on
+            // to while they grow, until they are analyzed: a minute of a first load.
+            ("plan_cache_mode", "force_custom_plan"),
         ];
-        let options = self.options.clone().options(limits);
+        let options = self.options.clone().options(settings);
         let pool = |connections| {
             PgPoolOptions::new()
                 .max_connections(connections)

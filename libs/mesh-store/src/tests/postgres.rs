@@ -4,11 +4,12 @@ use std::error::Error as _;
 use std::path::Path;
 
 use mesh_testkit::postgres::{Server, database as on_server};
+use mesh_types::Timestamp;
 
 use super::no_migrations;
 use crate::conformance::{Checked, Database};
 use crate::sql::query_scalar;
-use crate::{Store, StoreError, Unfit};
+use crate::{RequestKey, Store, StoreError, Unfit};
 
 mod suite {
     crate::conformance!(super::Database::postgres);
@@ -220,5 +221,46 @@ async fn a_begin_that_is_given_up_leaves_no_transaction() -> Checked {
             .await?;
         assert_eq!(isolation, "read committed");
     }
+    Ok(())
+}
+
+/// A statement that was prepared while a table was small does not read all of it once it is large.
+#[tokio::test]
+async fn a_table_that_has_grown_is_read_by_its_index() -> Checked {
+    let Some(database) = on_server() else {
+        return Ok(());
+    };
+    let url = crate::Database::existing_or_new(database.url());
+    let store = Store::open(&url, &no_migrations()).await?;
+    let fill = |from: u32, to: u32| {
+        database.sql(&format!(
+            "INSERT INTO idempotency SELECT 'ALBION', 'AddFlag', number::text, sha256(''), '', 0 \
+             FROM generate_series({from}, {to}) AS number"
+        ))
+    };
+    let key = RequestKey {
+        party: "ALBION".to_owned(),
+        rpc: "AddFlag".into(),
+        request_id: "none".to_owned(),
+    };
+    let rows_passed = async || {
+        let mut tx = store.begin_write(Timestamp::from_micros(1)).await?;
+        tx.look_up([&key]).await?;
+        let passed: i64 = query_scalar(
+            "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'idempotency'",
+        )
+        .fetch_one(tx.conn())
+        .await?;
+        tx.rollback().await?;
+        Ok::<_, StoreError>(passed)
+    };
+    fill(1, 300);
+    // Often enough for a plan to be kept.
+    for _ in 0..20 {
+        rows_passed().await?;
+    }
+    fill(301, 20_000);
+    assert_eq!(rows_passed().await?, 0);
+    store.close().await;
     Ok(())
 }
