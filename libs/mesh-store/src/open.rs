@@ -298,7 +298,7 @@ impl Store {
 
     /// Has nobody look after the database any more, so that a test can change it behind the store's back and
     /// see what else notices.
-    #[cfg(feature = "conformance")]
+    #[cfg(any(test, feature = "conformance"))]
     pub(crate) async fn leave_alone(&self) {
         self.0.attendant.ended().await;
     }
