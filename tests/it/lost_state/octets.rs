@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use mesh_store::{Lost, Resolve};
 use mesh_testkit::{temp_dir, wait_until};
+use mp169::load::load;
 use mp169::sample::{CSP_NORTH, CSP_SOUTH, Home};
 use mp169::service::Service;
 
@@ -11,10 +12,11 @@ use super::check::all_agree;
 use super::csp::Csp;
 use super::files::live;
 use super::silence::never_silent;
-use super::town::{Town, decision};
+use super::town::{HOMES, Town, decision};
 use crate::downstream::{Read, classify};
 use crate::engine::Databases;
 use crate::process;
+use crate::requests::rows;
 
 const TEST: &str =
     "lost_state::octets::a_flipped_octet_of_the_wal_after_a_kill_is_told_and_a_backup_goes_on";
@@ -42,6 +44,12 @@ async fn a_flipped_octet_of_the_wal_after_a_kill_is_told_and_a_backup_goes_on() 
     })
     .await;
     town.set(23..37).await;
+    // Registration's -wal shall have more than the last commit: without that one it is like one that was cut off.
+    for homes in [HOMES, HOMES + 10] {
+        let more = rows(homes + 10).split_off(rows(homes).len());
+        let loaded = load(town.folder(), more, |_| {}).await.unwrap();
+        assert_eq!(loaded.refused, 0, "{loaded}");
+    }
     all_agree(town.folder(), &csps).await;
     mesh.kill().await.unwrap();
     town.listens();

@@ -36,7 +36,7 @@ use crate::mesh::everybody_knows;
 use crate::requests::{add, new_id, remove, rows};
 
 /// How many homes the inventory has.
-const HOMES: u16 = 48;
+pub(super) const HOMES: u16 = 48;
 
 /// The services, and the folder of their certificates and databases.
 pub(super) struct Town {
