@@ -11,10 +11,11 @@ fn measured(args: &[&str]) -> (Value, String) {
         .args(["--homes", "600", "--output", "json"])
         .args(args)
         .output()
-        .unwrap();
+        .expect("the benchmark runs");
     let said = String::from_utf8_lossy(&ran.stderr).into_owned();
     assert!(ran.status.success(), "{said}");
-    (serde_json::from_slice(&ran.stdout).unwrap(), said)
+    let report = serde_json::from_slice(&ran.stdout).expect("a report");
+    (report, said)
 }
 
 #[test]
