@@ -53,14 +53,7 @@ impl TestMesh {
 
     /// The same, for tests that change a few flags more often than any supplier may.
     pub(crate) async fn without_quotas(databases: Databases) -> Self {
-        let most = NonZeroU32::MAX;
-        let quotas = Quotas {
-            device_lifts: most,
-            device_repeats: most,
-            supplier_lifts: most,
-            supplier_repeats: most,
-        };
-        Self::start_with(quotas, databases).await
+        Self::start_with(unlimited(), databases).await
     }
 
     async fn start_with(quotas: Quotas, databases: Databases) -> Self {
@@ -181,6 +174,17 @@ impl TestMesh {
     /// Tells the services to drain; says whether every call came to its end.
     pub(crate) async fn stop(self) -> bool {
         self.mesh.stop().await
+    }
+}
+
+/// For what changes a few flags more often than any supplier may.
+pub(crate) fn unlimited() -> Quotas {
+    let most = NonZeroU32::MAX;
+    Quotas {
+        device_lifts: most,
+        device_repeats: most,
+        supplier_lifts: most,
+        supplier_repeats: most,
     }
 }
 

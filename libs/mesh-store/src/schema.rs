@@ -37,7 +37,7 @@ pub(crate) fn merged(service: &Migrator) -> Result<Migrator, StoreError> {
 }
 
 /// A migration that was begun on a database, and whether it came to its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Applied {
     pub(crate) checksum: Vec<u8>,
     pub(crate) success: bool,
@@ -58,7 +58,7 @@ pub(crate) async fn applied(conn: &mut Conn) -> Result<BTreeMap<i64, Applied>, S
         .collect())
 }
 
-/// How many of `migrations` the database on a server lacks. Zero means that its schema is just the one they
+/// How many of `migrations` the database lacks. Zero means that its schema is just the one they
 /// make; `None` that they do not fit together.
 ///
 /// It only reads: the migrator itself would ask for leave to make its own table, which a role that may only

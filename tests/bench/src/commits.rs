@@ -36,7 +36,7 @@ impl Commits {
     /// Opens a database of its own beside the town's, as the services open theirs, to commit so many rows
     /// at a time.
     pub(crate) async fn open(town: &Town, rows: usize) -> Result<Self> {
-        let Database { url, .. } = town.database_beside(&format!("bench-{rows}"));
+        let Database { url, .. } = town.database_beside(&format!("bench-{rows}")).await?;
         let pool = if url.starts_with("sqlite:") {
             Pool::Sqlite(sqlite(&url).await?)
         } else {

@@ -38,7 +38,9 @@ impl fmt::Display for Engine {
 pub(crate) enum Room {
     Files(PathBuf),
     Server {
-        databases: Databases,
+        server: DatabaseServer,
+        /// They go away with it.
+        _databases: Databases,
         _counted: CountedIn,
     },
 }
@@ -51,9 +53,13 @@ impl Room {
             Engine::Postgres => {
                 let server = Server::start_in(parent, SETTINGS);
                 let server = server.context("PostgreSQL is not installed here")?;
+                let databases = server.databases();
+                // Without TLS between the services and their server, as `pgbench` has none either.
+                let url = format!("{}?sslmode=disable", databases.url());
                 Ok(Self::Server {
+                    server: DatabaseServer::of(&url)?,
+                    _databases: databases,
                     _counted: CountedIn::new(server.process()),
-                    databases: server.databases(),
                 })
             }
         }
@@ -63,30 +69,19 @@ impl Room {
     pub(crate) fn folder(&self, home: &Path) -> Result<Folder> {
         let server = match self {
             Self::Files(_) => None,
-            Self::Server { databases, .. } => Some(DatabaseServer::of(&plain(databases.url()))?),
+            Self::Server { server, .. } => Some(server.clone()),
         };
         Folder::open_or_make(home)?.with_databases(server)
     }
 
     /// A database that is none of the mesh's.
-    pub(crate) fn beside(&self, name: &str) -> Database {
-        Database::existing_or_new(match self {
-            Self::Files(folder) => format!("sqlite://{}", folder.join(name).display()) + ".db",
-            Self::Server { databases, .. } => {
-                let (server, url) = (databases.server(), databases.url_of(name));
-                if !databases.names().iter().any(|there| there == name) {
-                    let (_, database) = url.rsplit_once('/').unwrap_or_default();
-                    server.sql(&format!(
-                        "CREATE DATABASE \"{database}\" TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'"
-                    ));
-                }
-                plain(url)
+    pub(crate) async fn beside(&self, name: &str) -> Result<Database> {
+        Ok(Database::existing_or_new(match self {
+            Self::Files(folder) => format!("sqlite://{}/{name}.db", folder.display()),
+            Self::Server { server, .. } => {
+                server.make(&[name.to_owned()]).await?;
+                server.url(name)
             }
-        })
+        }))
     }
-}
-
-/// Without TLS between the services and their server, as `pgbench` has none either.
-fn plain(url: String) -> String {
-    url + "?sslmode=disable"
 }

@@ -179,13 +179,25 @@ impl Figure {
             Self::Add8 => self.adds(town, SOME, effort).await,
             Self::Add64 => self.adds(town, MANY, effort).await,
             Self::AddBatch => self.batches(town, effort).await,
-            Self::AddBatchEtcd => return self.batches_beside_etcd(town, effort, peers).await,
+            Self::AddBatchEtcd => {
+                let mesh = Batches::new(town, BATCH)?;
+                return self.beside_etcd(town, mesh, MANY, effort, peers).await;
+            }
             Self::AddPgbench => return self.beside_pgbench(town, 1, effort, peers).await,
             Self::Add8Pgbench => return self.beside_pgbench(town, SOME, effort, peers).await,
             Self::Add64Pgbench => return self.beside_pgbench(town, MANY, effort, peers).await,
-            Self::AddEtcd => return self.beside_etcd(town, 1, effort, peers).await,
-            Self::Add8Etcd => return self.beside_etcd(town, SOME, effort, peers).await,
-            Self::Add64Etcd => return self.beside_etcd(town, MANY, effort, peers).await,
+            Self::AddEtcd => {
+                let mesh = Adds::new(town, 1)?;
+                return self.beside_etcd(town, mesh, 1, effort, peers).await;
+            }
+            Self::Add8Etcd => {
+                let mesh = Adds::new(town, SOME)?;
+                return self.beside_etcd(town, mesh, SOME, effort, peers).await;
+            }
+            Self::Add64Etcd => {
+                let mesh = Adds::new(town, MANY)?;
+                return self.beside_etcd(town, mesh, MANY, effort, peers).await;
+            }
             Self::Deliver => return self.deliveries(town, From::TheCall, effort, peers).await,
             Self::DeliverRecorded => {
                 return self.deliveries(town, From::ItsRecord, effort, peers).await;
@@ -272,6 +284,7 @@ impl Figure {
     async fn beside_etcd(
         self,
         town: &Town,
+        mesh: impl Side,
         callers: usize,
         effort: Effort,
         peers: &Peers,
@@ -279,20 +292,6 @@ impl Figure {
         let Some(puts) = Puts::start(town, &peers.folder, peers.plain_etcd, callers)? else {
             return Ok(None);
         };
-        let mesh = Adds::new(town, callers)?;
-        self.compare(mesh, puts, effort).await.map(Some)
-    }
-
-    async fn batches_beside_etcd(
-        self,
-        town: &Town,
-        effort: Effort,
-        peers: &Peers,
-    ) -> Result<Option<Comparison>> {
-        let Some(puts) = Puts::start(town, &peers.folder, peers.plain_etcd, MANY)? else {
-            return Ok(None);
-        };
-        let mesh = Batches::new(town, BATCH)?;
         self.compare(mesh, puts, effort).await.map(Some)
     }
 

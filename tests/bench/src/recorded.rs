@@ -66,7 +66,7 @@ impl Reads {
     /// With a record of each.
     pub(crate) async fn recorded(town: &Town, about: About, in_flight: usize) -> Result<Self> {
         let name = format!("bench-{about:?}-audit").to_lowercase();
-        let database = town.database_beside(&name);
+        let database = town.database_beside(&name).await?;
         let recordings = Recordings::read(FILE_DESCRIPTOR_SET, &[SERVICE])?;
         let clock = mesh_service::machine_clock(false);
         let (audit, task) = Audit::open("flag-registry", &database, recordings, clock).await?;

@@ -1,6 +1,6 @@
 //! Which mesh is measured, and what is in it?
 //!
-//! The five services in this process, as `mp169 up` runs them, on loopback and on the engine that was asked for. Clients and
+//! The five services in this process, as `mp169 up` runs them, on loopback and on either engine. Clients and
 //! the bare servers share the process and its runtime with them: whatever that costs, it costs both
 //! sides of a figure.
 
@@ -115,8 +115,8 @@ impl Town {
     }
 
     /// A database that is none of the mesh's, on the same engine and disk.
-    pub(crate) fn database_beside(&self, name: &str) -> Database {
-        self.room.beside(name)
+    pub(crate) async fn database_beside(&self, name: &str) -> Result<Database> {
+        self.room.beside(name).await
     }
 
     /// The folder of the mesh.

@@ -69,12 +69,12 @@ impl Database {
         std::fs::write(beside(&self.0, suffix), content).unwrap();
     }
 
-    /// Flips an octet in the middle of what counts of the `-wal`, and gives what was in it.
-    pub(super) fn flip_wal(&self) -> Vec<u8> {
-        let whole = self.read("-wal").unwrap();
+    /// Flips an octet in the middle of the file with this suffix, and gives what was in it.
+    pub(super) fn flip_middle(&self, suffix: &str) -> Vec<u8> {
+        let whole = self.read(suffix).unwrap();
         let mut flipped = whole.clone();
-        flipped[live(&whole).len() / 2] ^= 1;
-        self.write("-wal", &flipped);
+        flipped[whole.len() / 2] ^= 1;
+        self.write(suffix, &flipped);
         whole
     }
 
@@ -111,16 +111,4 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
-}
-
-/// The frames of a `-wal` that count, with its header. After a checkpoint SQLite writes it anew from the front; behind
-/// that may be frames of before, which have other salts (SQLite's file format, 4.1 and 4.2).
-pub(super) fn live(wal: &[u8]) -> &[u8] {
-    const HEADER: usize = 32;
-    const OF_FRAME: usize = 24;
-    let page = u32::from_be_bytes(wal[8..12].try_into().unwrap());
-    let frame = OF_FRAME + usize::try_from(page).unwrap();
-    let frames = wal[HEADER..].chunks_exact(frame);
-    let count = frames.take_while(|frame| frame[8..16] == wal[16..24]);
-    &wal[..HEADER + count.count() * frame]
 }

@@ -10,7 +10,6 @@ use mp169::service::Service;
 
 use super::check::all_agree;
 use super::csp::Csp;
-use super::files::live;
 use super::silence::never_silent;
 use super::town::{HOMES, Town, decision};
 use crate::downstream::{Read, classify};
@@ -59,16 +58,16 @@ async fn a_flipped_octet_of_the_wal_after_a_kill_is_told_and_a_backup_goes_on() 
         Service::CspNotification,
         Service::Reporting,
     ] {
-        let whole = town.database(service).flip_wal();
+        let whole = town.database(service).flip_middle("-wal");
         let said = town.refused(service).await;
         assert!(said.contains("-wal is damaged"), "{said}");
         town.database(service).write("-wal", &whole);
     }
-    let whole = database.flip_wal();
+    let whole = database.flip_middle("-wal");
     let flipped = database.read("-wal").unwrap();
     for (left, says) in [
         (&flipped[..], "-wal is damaged"),
-        (&live(&whole)[..live(&whole).len() / 2], "-wal is damaged"),
+        (&whole[..whole.len() / 2], "-wal is damaged"),
         (&[], "is older than the database that was here"),
     ] {
         database.write("-wal", left);

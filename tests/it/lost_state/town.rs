@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use anyhow::Result;
-use flag_registry::Quotas;
 use mesh_api::common::v1::{ErrorReason, Position};
 use mesh_api::operations::v1::operations_service_client::OperationsServiceClient;
 use mesh_api::operations::v1::{DatabaseCondition, GetStatusRequest};
@@ -32,7 +30,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::files::{Copy, Database};
 use super::silence::Change;
-use crate::mesh::everybody_knows;
+use crate::mesh::{everybody_knows, unlimited};
 use crate::requests::{add, new_id, remove, rows};
 
 /// How many homes the inventory has.
@@ -126,17 +124,11 @@ impl Town {
             .into();
         let address = |(service, port): (&Service, &Port)| (*service, port.address.to_string());
         let addresses: BTreeMap<_, _> = ports.iter().map(address).collect();
-        let most = NonZeroU32::MAX;
         let site = Site {
             folder,
             addresses,
             clock: Arc::new(SystemClock),
-            quotas: Quotas {
-                device_lifts: most,
-                device_repeats: most,
-                supplier_lifts: most,
-                supplier_repeats: most,
-            },
+            quotas: unlimited(),
         };
         let town = Self {
             site,

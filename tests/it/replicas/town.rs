@@ -5,14 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
-use std::num::NonZeroU32;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flag_registry::Quotas;
 use mesh_store::Database;
 use mesh_testkit::{TempDir, postgres, temp_dir, wait_until};
 use mesh_types::SystemClock;
@@ -25,7 +23,7 @@ use rand::rngs::StdRng;
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
-use crate::mesh::everybody_knows;
+use crate::mesh::{everybody_knows, unlimited};
 use crate::requests::rows;
 
 /// What a replica is told: which service it is, its folder, its databases, and where the services are that it calls.
@@ -250,18 +248,12 @@ pub(super) async fn is_a_replica() -> bool {
             tokio::time::sleep(LOOK).await;
         }
     };
-    let most = NonZeroU32::MAX;
     let site = Site {
         addresses: Service::ALL
             .map(|service| (service, folder.address(service).unwrap()))
             .into(),
         clock: Arc::new(SystemClock),
-        quotas: Quotas {
-            device_lifts: most,
-            device_repeats: most,
-            supplier_lifts: most,
-            supplier_repeats: most,
-        },
+        quotas: unlimited(),
         folder,
     };
     // A start is refused while the server is down. Whoever looks after a service starts it again.

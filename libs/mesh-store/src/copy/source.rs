@@ -1,6 +1,5 @@
 //! From what may a copy be made?
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use mesh_types::LogName;
@@ -11,7 +10,7 @@ use crate::database::Unfit;
 use crate::examine::{Found, examine};
 use crate::location::{Location, Place};
 use crate::offline::Offline;
-use crate::schema::{Applied, applied, merged};
+use crate::schema::{merged, missing};
 use crate::sqlite::{beside, private};
 use crate::witness::Claim;
 use crate::{StoreError, claim, log};
@@ -64,20 +63,9 @@ pub(crate) async fn schema_of(
     source: &mut Offline,
     schemas: &[&Migrator],
 ) -> Result<(usize, Migrator), StoreError> {
-    let applied = applied(source.conn()).await?;
     for (index, schema) in schemas.iter().enumerate() {
         let migrations = merged(schema)?;
-        let known = migrations.iter().map(|it| {
-            let checksum = it.checksum.to_vec();
-            (
-                it.version,
-                Applied {
-                    checksum,
-                    success: true,
-                },
-            )
-        });
-        if known.collect::<BTreeMap<_, _>>() == applied {
+        if missing(source.conn(), &migrations).await? == Some(0) {
             return Ok((index, migrations));
         }
     }

@@ -12,7 +12,7 @@ use crate::restriction::Restriction;
 use crate::store::{Answered, ChangeCommand, Declined, NoteCommand};
 
 /// How often authority is asked anew when facts change between check and commit. While an inventory is
-/// loaded the log `devices` never rests, and on a busy server every second question is too late.
+/// loaded the log `devices` never rests, and on a busy database server five times were too few.
 pub(super) const RENEWALS: usize = 20;
 
 impl Flags {
