@@ -1,41 +1,40 @@
 //! How does one service call another?
 //!
-//! [`connect`] gives a channel with the client chain on it: trace, deadline, then mTLS. Retries are
-//! above the generated stub, because a request's body can be sent only once: [`Retry`].
+//! [`connect`] gives a channel with the client chain on it: trace, deadline, then mTLS to one of the
+//! processes that the service's name stands for. Retries are above the generated stub, because a request's
+//! body can be sent only once: [`Retry`].
 
-mod connector;
+mod broken;
+mod connection;
 mod deadline;
 mod guarded;
+mod load;
+mod members;
+mod names;
+mod outgoing;
 mod refused;
+mod replicas;
 mod retry;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
 use mesh_types::{Clock, SystemClock};
 use tonic::body::Body;
-use tonic::transport::{Channel, Endpoint};
-use tower::{BoxError, Layer as _, Service, ServiceExt as _};
+use tower::{BoxError, Layer as _, Service};
 
 use crate::clock_word::ClientClock;
 use crate::rpc::CallFuture;
 use crate::tls::Tls;
 use crate::trace::{ClientTrace, ClientTraceLayer};
 
-use connector::connector;
 use deadline::ClientDeadline;
-use refused::Verdict;
+use replicas::Replicas;
 
+pub use names::Names;
 pub use retry::{Retry, RetryPolicy};
-
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// The server is asked for a sign of life so often, also while there are no calls: without it a
-/// channel stays dead after a partition. Shorter intervals are not welcome.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-/// A server that gives none within this time is gone.
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Which service to call, and how.
 #[derive(Debug, Clone)]
@@ -43,7 +42,8 @@ pub struct ClientOptions {
     /// The service's name, such as `flag-registry`. Its certificate must carry this as a DNS name
     /// and as its SPIFFE role, whatever the address.
     pub service: &'static str,
-    /// Where it listens: `host:port`.
+    /// Where it listens: `host:port`. A name may stand for several processes; calls are spread over them,
+    /// and those that come and go are noticed.
     pub address: String,
     /// Our certificate and trusted authorities.
     pub tls: Tls,
@@ -52,6 +52,8 @@ pub struct ClientOptions {
     pub deadline: Duration,
     /// Our clock: calls say what it shows, and what watches it hears of the service's clock.
     pub clock: Arc<dyn Clock>,
+    /// How the address is looked up if it is a name.
+    pub names: Names,
 }
 
 impl ClientOptions {
@@ -64,6 +66,7 @@ impl ClientOptions {
             tls,
             deadline: Duration::from_secs(5),
             clock: Arc::new(SystemClock),
+            names: Names::default(),
         }
     }
 
@@ -75,9 +78,9 @@ impl ClientOptions {
 }
 
 /// A channel to one service, with the client chain on it; generated clients take it. Cheap to
-/// clone. It connects at the first call, and again whenever the connection broke.
+/// clone. It connects at the first call, and again whenever a connection broke.
 #[derive(Debug, Clone)]
-pub struct MeshChannel(ClientTrace<ClientDeadline<ClientClock<Fresh>>>);
+pub struct MeshChannel(ClientTrace<ClientDeadline<ClientClock<Replicas>>>);
 
 /// Prepares calls to a service. Nothing is connected yet.
 #[must_use]
@@ -87,7 +90,7 @@ pub fn connect(options: ClientOptions) -> MeshChannel {
     };
     let deadline = options.deadline;
     let (service, clock) = (options.service, options.clock.clone());
-    let channel = ClientClock::new(Fresh::new(options), service, clock);
+    let channel = ClientClock::new(Replicas::new(options), service, clock);
     // Outermost first: the span covers the waiting too; the deadline covers connecting too.
     MeshChannel(trace.layer(ClientDeadline::new(channel, deadline)))
 }
@@ -103,89 +106,5 @@ impl Service<Request<Body>> for MeshChannel {
 
     fn call(&mut self, request: Request<Body>) -> CallFuture {
         self.0.call(request)
-    }
-}
-
-/// A channel that is replaced when our certificate was.
-#[derive(Debug, Clone)]
-struct Fresh {
-    options: Arc<ClientOptions>,
-    made: Arc<Mutex<Made>>,
-}
-
-#[derive(Debug)]
-struct Made {
-    /// The generation of [`Tls`] with which the channel was made.
-    generation: u64,
-    channel: Channel,
-    verdict: Verdict,
-}
-
-impl Fresh {
-    fn new(options: ClientOptions) -> Self {
-        let made = Made::new(&options);
-        Self {
-            options: Arc::new(options),
-            made: Arc::new(Mutex::new(made)),
-        }
-    }
-
-    /// Calls on the old channel go on; it closes when the last of them has ended.
-    fn current(&self) -> (Channel, Verdict) {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if made.generation != self.options.tls.generation() {
-            *made = Made::new(&self.options);
-        }
-        (made.channel.clone(), made.verdict.clone())
-    }
-}
-
-impl Made {
-    fn new(options: &ClientOptions) -> Self {
-        let verdict = Verdict::default();
-        Self {
-            generation: options.tls.generation(),
-            channel: channel(options, &verdict),
-            verdict,
-        }
-    }
-}
-
-fn channel(options: &ClientOptions, verdict: &Verdict) -> Channel {
-    // TLS is ours, so the transport is told of none; what it sends says https all the same.
-    let name = options.service;
-    let uri = |scheme: &str| {
-        http::Uri::builder()
-            .scheme(scheme)
-            .authority(name)
-            .path_and_query("/")
-            .build()
-            .expect("the names of services are host names")
-    };
-    Endpoint::from(uri("http"))
-        .origin(uri("https"))
-        .connect_timeout(CONNECT_LIMIT)
-        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .keep_alive_while_idle(true)
-        .connect_with_connector_lazy(connector(options, verdict))
-}
-
-impl Service<Request<Body>> for Fresh {
-    type Response = Response<Body>;
-    type Error = BoxError;
-    type Future = CallFuture;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        // The channel's own readiness is awaited within the call, under its deadline.
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> CallFuture {
-        let (channel, verdict) = self.current();
-        Box::pin(async move {
-            let answer = channel.oneshot(request).await;
-            answer.map_err(|error| verdict.explain(error.into()))
-        })
     }
 }

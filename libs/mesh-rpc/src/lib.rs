@@ -86,7 +86,7 @@ mod waiting;
 
 pub use caller_limits::CallerLimits;
 pub use certificate::{CertificateId, IdentityError, TRUST_DOMAIN, identity_of};
-pub use client::{ClientOptions, MeshChannel, Retry, RetryPolicy, connect};
+pub use client::{ClientOptions, MeshChannel, Names, Retry, RetryPolicy, connect};
 pub use clock_word::TIME;
 pub use deny_list::{DenialReason, Denied, DenyEntry, DenyList, DenyListError};
 pub use issuer::{IssuerName, IssuerNameError};

@@ -46,6 +46,13 @@ pub(crate) enum Rejected {
     Ended,
 }
 
+impl Agreed {
+    /// The generation of the texts that we went by.
+    pub(crate) const fn generation(&self) -> u64 {
+        self.generation
+    }
+}
+
 impl Shown {
     /// By a caller, if it showed anything.
     pub(crate) fn by_caller(chain: Option<&[CertificateDer<'_>]>, agreed: Agreed) -> Self {

@@ -16,6 +16,7 @@ mod limits;
 mod log;
 mod order;
 mod protocol;
+mod replicas;
 mod sharing;
 mod standard;
 mod telemetry;
