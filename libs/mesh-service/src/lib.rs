@@ -1,16 +1,19 @@
 //! What the process of every service shares: settings, start and end, health, what operators learn of
 //! it, the store's refusals.
 //!
-//! A service's `main` parses its settings, of which [`ProcessSettings`] are a part, and hands
+//! A service names the type of its settings, of which [`ProcessSettings`] are a part, and hands
 //! [`process`] what to run: what every service has, the [`Base`], with what is its own on it. Nothing
 //! here knows a particular service.
 
 mod allocator;
 mod background;
 mod base;
+mod check;
 mod clock;
+mod config;
 mod error;
 mod operations;
+mod probe;
 mod process;
 mod settings;
 mod state;

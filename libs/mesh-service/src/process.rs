@@ -1,24 +1,77 @@
 //! How does a process start, serve and end?
 
 use std::error::Error;
+use std::io::Write as _;
 use std::pin::Pin;
 use std::process::ExitCode;
 
+use clap::Parser;
 use mesh_rpc::{Drained, Telemetry, Tls};
 use mesh_types::text::shown;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{ProcessSettings, RunError};
+use crate::config::{Configuration, Way};
+use crate::error::SettingsError;
+use crate::{ProcessSettings, RunError, check, probe};
+
+/// Of settings that cannot be used, as clap has it.
+const MISUSED: u8 = 2;
 
 /// Resolves when the process is told to stop.
 type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Runs a service until SIGTERM or Ctrl-C: telemetry first, so that the start is logged; then
-/// certificate and listener, so that `run` is handed what is known to work; at the end what was
-/// recorded is sent. The exit code says whether every call came to its end.
-pub async fn process<F>(
+/// Runs a service, whose settings are a `C`, until SIGTERM or Ctrl-C: telemetry first, so that the
+/// start is logged; then certificate and listener, so that `run` is handed what is known to work; at the
+/// end what was recorded is sent. The exit code says whether every call came to its end.
+///
+/// With `--probe` or `--check-config` it does that instead.
+pub async fn process<C, F>(
     service: &'static str,
+    run: impl FnOnce(C, Tls, TcpListener, Stop) -> F,
+) -> ExitCode
+where
+    C: Parser,
+    F: Future<Output = Result<Drained, RunError>>,
+{
+    let configuration = match Configuration::of::<C>() {
+        Ok(configuration) => configuration,
+        Err(error) => return misused(service, &error.into()),
+    };
+    match configuration.way() {
+        Way::Probe => probe::run(service, &configuration).await,
+        Way::Check => check::run::<C>(service, &configuration).await,
+        Way::Serve => match configuration.settings::<C>() {
+            Ok((settings, process)) => {
+                let serve = |tls, listener, stop| run(settings, tls, listener, stop);
+                observed(service, &configuration, &process, serve).await
+            }
+            Err(error) => misused(service, &error),
+        },
+    }
+}
+
+/// Says why settings cannot be used; also that help was asked for.
+pub(crate) fn misused(service: &str, error: &SettingsError) -> ExitCode {
+    match error {
+        SettingsError::Flags(error) => {
+            // Where nobody reads it there is nobody to tell.
+            let _ = error.print();
+            u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+        }
+        SettingsError::Problems(problems) => {
+            let mut out = std::io::stderr().lock();
+            for problem in problems {
+                let _ = writeln!(out, "{service}: {problem}");
+            }
+            ExitCode::from(MISUSED)
+        }
+    }
+}
+
+async fn observed<F>(
+    service: &'static str,
+    configuration: &Configuration,
     settings: &ProcessSettings,
     run: impl FnOnce(Tls, TcpListener, Stop) -> F,
 ) -> ExitCode
@@ -32,6 +85,10 @@ where
             return ExitCode::FAILURE;
         }
     };
+    if let Ok(settings) = configuration.effective() {
+        let settings = settings.in_one_line();
+        tracing::info!(service, %settings, "the settings in force");
+    }
     let ended = serve(settings, run).await;
     if let Err(error) = &ended {
         let source = error.source().map(ToString::to_string);

@@ -12,7 +12,7 @@ pub struct Config {
     pub process: ProcessSettings,
     /// The database of the audit, which is the record of all calls: `sqlite://PATH`. It must be there,
     /// unless --create is given.
-    #[arg(long, env = "MP169_AUDIT_DATABASE_URL")]
+    #[arg(long, env = "MP169_AUDIT_DATABASE_URL", hide_env_values = true)]
     pub audit_database_url: String,
     /// Make the database of the audit if there is none and there never was one.
     #[arg(long, env = "MP169_CREATE")]

@@ -2,14 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use classification::{Deps, config::Config, run};
 use mesh_store::Database;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let config = Config::parse();
-    mesh_service::process("classification", &config.process, |tls, listener, stop| {
+    mesh_service::process("classification", |config: Config, tls, listener, stop| {
         let audit = Database {
             url: config.audit_database_url,
             create: config.create,

@@ -2,13 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use flag_registry::{Deps, config::Config, run};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let config = Config::parse();
-    mesh_service::process("flag-registry", &config.process, |tls, listener, stop| {
+    mesh_service::process("flag-registry", |config: Config, tls, listener, stop| {
         let mut deps = Deps {
             quotas: config.quotas,
             clock: config.process.clock(),

@@ -2,13 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use registration::{Deps, config::Config, run};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let config = Config::parse();
-    mesh_service::process("registration", &config.process, |tls, listener, stop| {
+    mesh_service::process("registration", |config: Config, tls, listener, stop| {
         let mut deps = Deps::new(config.database.database(), tls);
         if let Some(database) = config.database.audit_database() {
             deps.audit_database = database;

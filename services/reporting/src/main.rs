@@ -2,13 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use reporting::{Deps, config::Config, run};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let config = Config::parse();
-    mesh_service::process("reporting", &config.process, |tls, listener, stop| {
+    mesh_service::process("reporting", |config: Config, tls, listener, stop| {
         let mut deps = Deps::new(
             config.database.database(),
             &config.registration,

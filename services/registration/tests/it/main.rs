@@ -10,5 +10,6 @@ mod follow;
 mod import;
 mod leases;
 mod parties;
+mod process;
 mod withdrawals;
 mod world;
