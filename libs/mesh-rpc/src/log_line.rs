@@ -4,6 +4,8 @@
 use std::io::{self, Write};
 
 use mesh_types::text::shown;
+use opentelemetry::Context;
+use opentelemetry::trace::{SpanId, TraceContextExt as _, TraceId};
 use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -29,8 +31,31 @@ pub(crate) struct LogLine<W> {
     to: W,
     coloured: bool,
     json: bool,
+    /// The span in which the event happened.
+    span: Option<InSpan>,
     /// Lines of the same kind that were left out before this one.
     left_out: u64,
+}
+
+/// A span by its ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InSpan {
+    trace: TraceId,
+    span: SpanId,
+}
+
+impl InSpan {
+    /// The one that this thread is in, if there is one that has ids.
+    fn current() -> Option<Self> {
+        Context::map_current(|context| {
+            let span = context.has_active_span().then(|| context.span())?;
+            let ids = span.span_context();
+            ids.is_valid().then(|| Self {
+                trace: ids.trace_id(),
+                span: ids.span_id(),
+            })
+        })
+    }
 }
 
 impl<'a, W: Write, M: Fn() -> W> MakeWriter<'a> for LogLines<M> {
@@ -41,6 +66,7 @@ impl<'a, W: Write, M: Fn() -> W> MakeWriter<'a> for LogLines<M> {
             to: (self.to)(),
             coloured: self.coloured,
             json: self.json,
+            span: None,
             left_out: 0,
         }
     }
@@ -48,19 +74,36 @@ impl<'a, W: Write, M: Fn() -> W> MakeWriter<'a> for LogLines<M> {
     fn make_writer_for(&'a self, event: &Metadata<'_>) -> LogLine<W> {
         LogLine {
             left_out: self.rate.tell(event),
+            span: InSpan::current(),
             ..self.make_writer()
         }
     }
 }
 
 impl<W> LogLine<W> {
-    /// The event, and what was left out before it as a field of its own.
-    fn with_left_out(&self, event: &str) -> String {
-        let left_out = self.left_out;
-        match event.strip_suffix('}') {
-            _ if left_out == 0 => event.to_owned(),
-            Some(object) if self.json => format!("{object},\"left_out\":{left_out}}}"),
-            _ => format!("{event} left_out={left_out}"),
+    /// The event with fields of its own: the span that it is of, and what was left out before it.
+    fn with_fields(&self, event: &str) -> String {
+        let ids = self.span.map(|InSpan { trace, span }| {
+            [
+                ("trace_id", trace.to_string()),
+                ("span_id", span.to_string()),
+            ]
+        });
+        let ids = ids.into_iter().flatten();
+        let left_out = (self.left_out > 0).then_some(self.left_out);
+        match event.strip_suffix('}').filter(|_| self.json) {
+            Some(object) => {
+                let ids = ids.map(|(name, id)| format!(",\"{name}\":\"{id}\""));
+                let left_out = left_out.map(|lines| format!(",\"left_out\":{lines}"));
+                let fields: String = ids.chain(left_out).collect();
+                format!("{object}{fields}}}")
+            }
+            None => {
+                let ids = ids.map(|(name, id)| format!(" {name}={id}"));
+                let left_out = left_out.map(|lines| format!(" left_out={lines}"));
+                let fields: String = ids.chain(left_out).collect();
+                format!("{event}{fields}")
+            }
         }
     }
 }
@@ -75,7 +118,7 @@ impl<W: Write> Write for LogLine<W> {
         } else {
             shown(text).to_string()
         };
-        let line = self.with_left_out(&line);
+        let line = self.with_fields(&line);
         self.to.write_all(format!("{line}\n").as_bytes())?;
         Ok(event.len())
     }
@@ -164,12 +207,39 @@ mod tests {
             to: Vec::new(),
             coloured: true,
             json: false,
+            span: None,
             left_out: 7,
         };
         log.write_all("\u{1B}[2mWARN\u{1B}[0m a\u{202E}b\n".as_bytes())
             .unwrap();
         let line = String::from_utf8(log.to).unwrap();
         assert_eq!(line, "\u{1B}[2mWARN\u{1B}[0m a\\u202eb left_out=7\n");
+    }
+
+    #[test]
+    fn a_line_tells_of_which_span_it_is() {
+        use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
+        let ids = (TraceId::from(0xAB_u128), SpanId::from(0xCD_u64));
+        let (flags, state) = (TraceFlags::NOT_SAMPLED, TraceState::default());
+        let span = SpanContext::new(ids.0, ids.1, flags, false, state);
+        let span = Context::new().with_remote_span_context(span);
+        let (trace, id) = ("000000000000000000000000000000ab", "00000000000000cd");
+        let event = || {
+            let _in_span = span.clone().attach();
+            tracing::info!("a thing happened");
+        };
+        let line: serde_json::Value = serde_json::from_str(&logged(true, event)).unwrap();
+        assert_eq!(
+            (&line["trace_id"], &line["span_id"]),
+            (&trace.into(), &id.into())
+        );
+        let line = logged(false, event);
+        assert!(
+            line.ends_with(&format!("happened trace_id={trace} span_id={id}")),
+            "{line}"
+        );
+        let outside = logged(false, || tracing::info!("a thing happened"));
+        assert!(!outside.contains("trace_id"), "{outside}");
     }
 
     #[test]

@@ -25,4 +25,6 @@ pub use clock::machine_clock;
 pub use error::{RunError, store_refusal};
 pub use operations::{OPERATIONS, comparison_to_wire};
 pub use process::process;
-pub use settings::{DatabaseSettings, ProcessSettings};
+pub use settings::{
+    DatabaseSettings, LogLines, ProcessSettings, TelemetryDetails, TelemetrySettings,
+};

@@ -78,7 +78,7 @@ async fn observed<F>(
 where
     F: Future<Output = Result<Drained, RunError>>,
 {
-    let telemetry = match Telemetry::install(&settings.telemetry(service)) {
+    let telemetry = match Telemetry::install(&settings.telemetry.options(service)) {
         Ok(telemetry) => telemetry,
         Err(error) => {
             eprintln!("{service}: {}", shown(&error.to_string()));

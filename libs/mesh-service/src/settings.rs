@@ -1,15 +1,19 @@
 //! What can be set from outside, the same for every service?
 
+mod telemetry;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use mesh_rpc::{TelemetryOptions, TlsFiles};
+use mesh_rpc::TlsFiles;
 use mesh_types::Clock;
 
 use crate::machine_clock;
 use mesh_store::Database;
+
+pub use telemetry::{LogLines, TelemetryDetails, TelemetrySettings};
 
 /// The settings of a process that serves. A service's own settings flatten them in.
 #[derive(Debug, Clone, Args)]
@@ -40,13 +44,9 @@ pub struct ProcessSettings {
     /// than is explained.
     #[arg(long, env = "MP169_ACCEPT_CLOCK")]
     pub accept_clock: bool,
-    /// Where spans and metrics go (OTLP over gRPC), such as `http://127.0.0.1:4317`. Nowhere if
-    /// not given.
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
-    pub otlp_endpoint: Option<String>,
-    /// Which events are logged, such as `info` or `mesh_rpc=debug`.
-    #[arg(long, env = "MP169_LOG", default_value = "info")]
-    pub log: String,
+    /// Logs, spans and metrics.
+    #[command(flatten)]
+    pub telemetry: TelemetrySettings,
 }
 
 /// The settings of a service that keeps a database.
@@ -110,14 +110,5 @@ impl ProcessSettings {
     #[must_use]
     pub fn clock(&self) -> Arc<dyn Clock> {
         machine_clock(self.accept_clock)
-    }
-
-    /// What to log and export.
-    pub(crate) fn telemetry(&self, service: &str) -> TelemetryOptions {
-        TelemetryOptions {
-            filter: self.log.clone(),
-            otlp_endpoint: self.otlp_endpoint.clone(),
-            ..TelemetryOptions::new(service)
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use mesh_rpc::{Telemetry, TelemetryOptions};
+use mesh_rpc::Telemetry;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
 use crate::cli::server::ServerUrl;
@@ -21,11 +21,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// Carries out the command.
 pub(crate) async fn run(args: UpArgs, otlp_endpoint: Option<String>) -> Result<()> {
-    let options = TelemetryOptions {
-        filter: args.log.clone(),
-        otlp_endpoint,
-        ..TelemetryOptions::new("mp169")
-    };
+    let options = args.telemetry.options("mp169", &args.log, otlp_endpoint);
     let telemetry = Telemetry::install(&options)?;
     let server = args.database.as_ref().map(ServerUrl::read).transpose()?;
     let mut folder = Folder::open_or_make(&args.home)?.with_databases(server)?;

@@ -174,6 +174,32 @@ async fn a_caller_from_outside_cannot_go_unseen() {
 }
 
 #[tokio::test]
+async fn a_record_of_the_log_tells_of_which_call_and_process_it_is() {
+    let server = TestServer::start().await;
+    let (traceparent, trace) = new_trace();
+    let ask = Ask::new(UNARY, "panic").header("traceparent", traceparent);
+    let channel = server.foreign(Some(&certificates().internal("dsp")));
+    ask.unary(channel).await.unwrap_err();
+    let records = wait_until("the record to arrive", async || {
+        let records = collected().records(&trace);
+        if records.is_empty() {
+            Err("none")
+        } else {
+            Ok(records)
+        }
+    });
+    let (resource, record) = records.await.remove(0);
+    let span = spans(&trace, 1).await.remove(0);
+    assert_eq!(record.span_id, span.span_id);
+    assert_eq!(record.severity_text, "ERROR");
+    let resource: BTreeMap<_, _> = resource.into_iter().collect();
+    assert_eq!(resource["service.name"], "tests");
+    assert_eq!(resource["service.version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(resource["service.instance.id"].len(), 36);
+    assert_ne!(resource["host.name"], "");
+}
+
+#[tokio::test]
 async fn telemetry_is_installed_once_and_only_with_a_readable_filter() {
     TestServer::start().await;
     let options = TelemetryOptions::new("second");

@@ -73,7 +73,7 @@ fn a_file_is_weaker_than_flags_and_has_the_same_names() {
     assert_eq!(settings.database.database_url, "sqlite:///file.db");
     assert!(settings.database.create);
     assert_eq!(settings.quota, 16);
-    assert_eq!(settings.process.log, "info");
+    assert_eq!(settings.process.telemetry.log, "info");
     // With a flag for each, nothing of the file is left.
     flags.extend([
         "--quota=3",
@@ -220,7 +220,7 @@ fn what_is_in_force_is_a_file_of_settings_again() {
         settings.database.database_url,
         "postgres://mesh:s3cret@db/flags"
     );
-    assert_eq!(process.log, "a=\"b\\c");
+    assert_eq!(process.telemetry.log, "a=\"b\\c");
     assert_eq!(process.tls_crls, ["a", "b"].map(PathBuf::from));
 }
 

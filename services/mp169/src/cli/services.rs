@@ -61,6 +61,9 @@ pub struct UpArgs {
     /// Which log lines to show on standard error, in the syntax of `RUST_LOG`.
     #[arg(long, default_value = "warn")]
     pub log: String,
+    /// How logs look, which traces are kept, and how metrics are fetched and sent.
+    #[command(flatten)]
+    pub telemetry: mesh_service::TelemetryDetails,
     /// How much a supplier may repeat.
     #[command(flatten)]
     pub quotas: flag_registry::Quotas,

@@ -4,6 +4,12 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use mesh_rpc::{LogFormat, Telemetry, TelemetryOptions};
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{
+    LogsService, LogsServiceServer,
+};
+use opentelemetry_proto::tonic::collector::logs::v1::{
+    ExportLogsServiceRequest, ExportLogsServiceResponse,
+};
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
     MetricsService, MetricsServiceServer,
 };
@@ -17,6 +23,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tonic::{Request, Response, Status};
@@ -26,6 +33,7 @@ use tonic::{Request, Response, Status};
 pub(crate) struct Collected {
     spans: Mutex<Vec<Span>>,
     metrics: Mutex<Vec<Metric>>,
+    logs: Mutex<Vec<ResourceLogs>>,
 }
 
 /// Everything that arrived in this process so far.
@@ -40,6 +48,18 @@ impl Collected {
         let spans = self.spans.lock().unwrap();
         let of_trace = |span: &&Span| hex(&span.trace_id) == trace;
         spans.iter().filter(of_trace).cloned().collect()
+    }
+
+    /// The records of one trace, given by its 32 hex digits, each with the attributes of its resource.
+    pub(crate) fn records(&self, trace: &str) -> Vec<(Vec<(String, String)>, LogRecord)> {
+        let logs = self.logs.lock().unwrap();
+        let records = logs.iter().flat_map(|logs| {
+            let resource = labels(&logs.resource.as_ref().unwrap().attributes);
+            let records = logs.scope_logs.iter().flat_map(|scope| &scope.log_records);
+            records.map(move |record| (resource.clone(), record.clone()))
+        });
+        let of_trace = |record: &LogRecord| hex(&record.trace_id) == trace;
+        records.filter(|(_, record)| of_trace(record)).collect()
     }
 
     /// The newest value of each series of a metric: its labels, and a histogram's count or a sum.
@@ -131,6 +151,7 @@ async fn serve(installed: &std::sync::mpsc::Sender<()>) {
     let server = tonic::transport::Server::builder()
         .add_service(TraceServiceServer::new(Endpoint))
         .add_service(MetricsServiceServer::new(Endpoint))
+        .add_service(LogsServiceServer::new(Endpoint))
         .serve_with_incoming(tokio_stream::wrappers::TcpListenerStream::new(listener));
     let server = tokio::spawn(server);
     let format = match super::process::folder() {
@@ -178,6 +199,18 @@ impl MetricsService for Endpoint {
         let scopes = resources.flat_map(|resource| resource.scope_metrics);
         let mut metrics = collected().metrics.lock().unwrap();
         metrics.extend(scopes.flat_map(|scope| scope.metrics));
+        Ok(Response::new(Default::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl LogsService for Endpoint {
+    async fn export(
+        &self,
+        request: Request<ExportLogsServiceRequest>,
+    ) -> Result<Response<ExportLogsServiceResponse>, Status> {
+        let logs = request.into_inner().resource_logs;
+        collected().logs.lock().unwrap().extend(logs);
         Ok(Response::new(Default::default()))
     }
 }
