@@ -102,8 +102,8 @@ pub use server::{
 pub use status::{code_name, refuse};
 pub use telemetry::{LogFormat, Telemetry, TelemetryError, TelemetryOptions};
 pub use tls::{
-    CrlError, Exchanged, HandshakeCounters, HandshakeOutcome, RELOAD_INTERVAL, Tls, TlsError,
-    TlsFiles, TlsPem,
+    CertificateFacts, CrlError, Exchanged, HandshakeCounters, HandshakeOutcome, RELOAD_INTERVAL,
+    RefusedFiles, Tls, TlsError, TlsFiles, TlsPem, TlsStatus,
 };
 pub use traceparent::{current_traceparent, link_to};
 pub use turns::{Turn, Work};

@@ -21,6 +21,7 @@ mod material;
 mod metrics;
 mod open;
 mod source;
+mod status;
 mod verifiers;
 
 use std::path::Path;
@@ -39,6 +40,7 @@ pub use exchange::Exchanged;
 pub use handshakes::{HandshakeCounters, HandshakeOutcome};
 pub(crate) use open::{Agreed, Rejected, Shown};
 pub use source::{CrlError, TlsError, TlsFiles, TlsPem};
+pub use status::{CertificateFacts, RefusedFiles, TlsStatus};
 
 use exchange::Listener;
 use looks::{Kind, Looks};
@@ -68,6 +70,7 @@ struct Inner {
     /// Who is told when a list comes into use.
     listeners: Mutex<Vec<Listener>>,
     refused: AtomicU64,
+    last_refused: Mutex<Option<RefusedFiles>>,
     metrics: Metrics,
     handshakes: HandshakeCounters,
 }
@@ -121,6 +124,7 @@ impl Tls {
             clock,
             listeners: Mutex::default(),
             refused: AtomicU64::new(0),
+            last_refused: Mutex::default(),
             metrics,
             handshakes: HandshakeCounters::new(&meter),
         })))
@@ -330,11 +334,15 @@ impl Inner {
     }
 
     fn seen(&self, looks: &mut Looks, kind: Kind, trouble: Option<&TlsError>) {
+        let files = kind.as_str();
         let Some(error) = looks.newly_reported(kind, trouble) else {
+            if trouble.is_none() {
+                self.usable_again(files);
+            }
             return;
         };
         self.refused.fetch_add(1, Ordering::Relaxed);
-        let files = kind.as_str();
+        self.note_refused(files, error);
         self.metrics.refused(files);
         tracing::error!(%error, files, "files cannot be used, the last good ones stay");
     }

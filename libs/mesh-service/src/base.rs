@@ -247,6 +247,7 @@ impl Base {
             service: self.given.service,
             clock: self.clock(),
             health: self.health(),
+            tls: self.given.tls.clone(),
             store: self.store(),
             audit: self.audit.database().clone(),
             followed: self.followed,

@@ -1,10 +1,11 @@
 //! Could a process serve with these settings?
 
-use std::io::Write as _;
+use std::io::{Write, stdout};
 use std::process::ExitCode;
 
 use clap::Parser;
-use mesh_rpc::Tls;
+use mesh_api::convert::timestamp_to_wire;
+use mesh_rpc::{CertificateFacts, Tls, TlsStatus};
 
 use crate::config::{Configuration, Problem};
 use crate::error::SettingsError;
@@ -14,13 +15,14 @@ use crate::process::misused;
 pub(crate) async fn run<C: Parser>(service: &str, configuration: &Configuration) -> ExitCode {
     if let Ok(settings) = configuration.effective() {
         // Where nobody reads it the exit code says what counts.
-        let _ = write!(std::io::stdout().lock(), "{settings}");
+        let _ = write!(stdout().lock(), "{settings}");
     }
     let mut problems = configuration.problems().to_vec();
-    if let Ok(settings) = configuration.process_settings()
-        && let Err(error) = Tls::from_files(settings.tls_files())
-    {
-        problems.push(Problem::general(error.to_string()));
+    if let Ok(settings) = configuration.process_settings() {
+        match Tls::from_files(settings.tls_files()) {
+            Ok(tls) => problems.extend(tls.status().iter().flat_map(|tls| judge(service, tls))),
+            Err(error) => problems.push(Problem::general(error.to_string())),
+        }
     }
     let settled = match configuration.settings::<C>() {
         Err(SettingsError::Flags(error)) => Err(SettingsError::Flags(error)),
@@ -31,4 +33,29 @@ pub(crate) async fn run<C: Parser>(service: &str, configuration: &Configuration)
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => misused(service, &error),
     }
+}
+
+/// Shows the certificates; gives what is wrong with them.
+fn judge(service: &str, tls: &TlsStatus) -> Vec<Problem> {
+    let mut out = stdout().lock();
+    let mut show = |what, certificate: &CertificateFacts| {
+        let CertificateFacts { id, subject, .. } = certificate;
+        let ends = timestamp_to_wire(certificate.not_after);
+        let _ = writeln!(out, "# {what}: {subject}, {id}, until {ends}");
+    };
+    show("certificate", &tls.own);
+    for authority in &tls.authorities {
+        show("trusted", authority);
+    }
+    let refused = tls.own_refused.as_ref();
+    let refused = refused.map(|why| {
+        format!("the certificate would be refused by those who trust the same authorities: {why}")
+    });
+    let stranger = match &tls.identity {
+        Ok(identity) if identity.to_string() == service => None,
+        Ok(identity) => Some(format!("the certificate is that of {identity}")),
+        Err(error) => Some(error.to_string()),
+    };
+    let problems = refused.into_iter().chain(stranger);
+    problems.map(Problem::general).collect()
 }

@@ -10,7 +10,7 @@ use mesh_api::operations::v1 as wire;
 use mesh_api::operations::v1::operations_service_server::{
     OperationsService, OperationsServiceServer,
 };
-use mesh_rpc::Health;
+use mesh_rpc::{Health, Tls};
 use mesh_store::Store;
 use mesh_types::Clock;
 use tokio::sync::Semaphore;
@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status};
 
 use crate::state::Compare;
 use check::{Checked, Parts};
-use status::{clock_status, database_status};
+use status::{certificate_status, clock_status, database_status};
 
 pub use check::comparison_to_wire;
 pub(crate) use status::Followed;
@@ -32,6 +32,8 @@ pub(crate) struct Operations {
     pub(crate) service: &'static str,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) health: Health,
+    /// Its certificate, and whom it trusts.
+    pub(crate) tls: Tls,
     /// Its database, if it keeps one.
     pub(crate) store: Option<Store>,
     /// The database of its audit.
@@ -73,6 +75,7 @@ impl OperationsService for Operations {
             audit_database: database_status(&self.audit).await,
             followed_logs: self.followed.iter().map(Followed::to_wire).collect(),
             clock: Some(clock_status(&*self.clock, self.store.as_ref()).await),
+            certificate: certificate_status(&self.tls),
         }))
     }
 
@@ -93,7 +96,7 @@ impl OperationsService for Operations {
 #[cfg(test)]
 mod tests {
     use mesh_follow::FollowedLog;
-    use mesh_rpc::NotReady;
+    use mesh_rpc::{NotReady, TlsPem};
     use mesh_store::cursor::Cursor;
     use mesh_store::log::random_epoch;
     use mesh_store::{Database, Migrator, WriteTx};
@@ -109,6 +112,17 @@ mod tests {
         tx.commit().await.unwrap();
     }
 
+    /// What every service here shows.
+    fn shown() -> Tls {
+        let issued = mesh_testkit::certificates().internal("flag-registry");
+        let shown = TlsPem {
+            certificate: issued.certificate_pem().to_owned(),
+            key: issued.key_pem().to_owned(),
+            trust: mesh_testkit::certificates().trust_pem().to_owned(),
+        };
+        Tls::from_pem(shown).unwrap()
+    }
+
     async fn asked(
         health: &Health,
         store: Option<&Store>,
@@ -118,6 +132,7 @@ mod tests {
         let operations = Operations {
             service: "flag-registry",
             health: health.clone(),
+            tls: shown(),
             store: store.cloned(),
             audit: audit.clone(),
             followed: vec![Followed {
@@ -177,6 +192,16 @@ mod tests {
         assert_eq!(devices.state(), wire::FollowState::Starting);
         assert_eq!((&devices.position, &devices.stale_since), (&None, &None));
         assert_eq!(status.clock, Some(wire::ClockStatus::default()));
+        let certificate = status.certificate.unwrap();
+        assert_eq!(certificate.issuer, "CN=Test CA");
+        assert_eq!(certificate.serial.len() % 2, 0);
+        assert!(certificate.not_after.unwrap().seconds > 1_700_000_000);
+        let [authority] = &certificate.authorities[..] else {
+            panic!("{:?}", certificate.authorities);
+        };
+        assert_eq!(authority.subject, "CN=Test CA");
+        assert_eq!((certificate.generation, certificate.failed_reloads), (0, 0));
+        assert_eq!(certificate.last_failure, None);
         let database = status.database.unwrap();
         assert_eq!(database.condition(), wire::DatabaseCondition::Sound);
         let [of_flags, of_quiet] = &database.logs[..] else {

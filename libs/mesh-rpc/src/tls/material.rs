@@ -28,7 +28,7 @@ pub(super) struct Texts {
 pub(super) struct Material {
     pub(super) generation: u64,
     pub(super) texts: Texts,
-    callers: Arc<CallerVerifier>,
+    pub(super) callers: Arc<CallerVerifier>,
     services: Arc<ServiceVerifier>,
     own_end: Option<Timestamp>,
     pub(super) server: Arc<ServerConfig>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mesh_api::common::v1::ErrorReason;
 use mesh_api::status::reason_of;
 use mesh_pki::{Issued, Profile, Validity, spiffe_uri};
-use mesh_rpc::{HandshakeOutcome, Tls, TlsFiles, TlsPem};
+use mesh_rpc::{CertificateId, HandshakeOutcome, Tls, TlsFiles, TlsPem};
 use mesh_testkit::{LIMIT, certificates, other_certificates, temp_dir, wait_until};
 use mesh_types::{Clock as _, EntityId, Eui64, SystemClock};
 use tokio::time::timeout;
@@ -225,6 +225,9 @@ async fn new_files_are_used_and_bad_ones_keep_the_last_good_ones() {
         assert!(tls.reload().is_err());
     }
     assert_eq!(tls.refused_reloads(), 1, "one trouble is one alarm");
+    let refused = tls.status().unwrap().last_refused.unwrap();
+    assert_eq!((refused.files, refused.persists), ("certificate", true));
+    assert!(refused.problem.contains("key file"), "{refused:?}");
 
     let second = certificates().internal("flag-registry");
     std::fs::write(&files.certificate, second.certificate_pem()).unwrap();
@@ -240,6 +243,11 @@ async fn new_files_are_used_and_bad_ones_keep_the_last_good_ones() {
     .await;
     report().unary(server.channel("dsp")).await.unwrap();
     report().unary(channel).await.unwrap();
+    let status = tls.status().unwrap();
+    let own = CertificateId::of(&second.certificate_der());
+    assert_eq!((Some(status.own.id), status.generation), (own, 1));
+    assert_eq!(status.own_refused, None);
+    assert!(!status.last_refused.unwrap().persists, "that is over");
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
-//! How is a database, a log that is followed, a clock?
+//! How is a database, a log that is followed, a clock, a certificate?
 
 use mesh_api::convert::{position_to_wire, timestamp_to_wire};
 use mesh_api::operations::v1 as wire;
 use mesh_follow::{FollowedLog, FollowerStatus};
+use mesh_rpc::Tls;
 use mesh_store::history::{History, histories};
 use mesh_store::log::{self, Head};
 use mesh_store::{Condition, Store, StoreError, Trouble};
@@ -55,6 +56,32 @@ pub(super) async fn clock_status(clock: &dyn Clock, store: Option<&Store>) -> wi
         doubt: doubt.as_ref().map_or("", Doubt::reason).to_owned(),
         offsets: offsets.collect(),
     }
+}
+
+/// How the certificate is that is shown; `None` if it cannot be read.
+pub(super) fn certificate_status(tls: &Tls) -> Option<wire::CertificateStatus> {
+    let status = tls.status()?;
+    let authorities = status.authorities.into_iter();
+    let authorities = authorities.map(|authority| wire::TrustedAuthority {
+        subject: authority.subject.to_string(),
+        serial: authority.id.serial.to_string(),
+        not_after: Some(timestamp_to_wire(authority.not_after)),
+    });
+    let last_failure = status.last_refused.map(|refused| wire::ReloadFailure {
+        time: Some(timestamp_to_wire(refused.at)),
+        files: refused.files.to_owned(),
+        problem: refused.problem,
+        persists: refused.persists,
+    });
+    Some(wire::CertificateStatus {
+        not_after: Some(timestamp_to_wire(status.own.not_after)),
+        serial: status.own.id.serial.to_string(),
+        issuer: status.own.id.issuer.to_string(),
+        generation: status.generation,
+        authorities: authorities.collect(),
+        failed_reloads: status.refused_reloads,
+        last_failure,
+    })
 }
 
 /// How a database is; `None` if it cannot be read, so that the rest is answered all the same.

@@ -182,8 +182,11 @@ fn the_settings_in_force_are_printed_and_logged() {
         ),
         format!("# database-url = \"sqlite://{database}\" # secret: {url}"),
         "create = false # default".to_owned(),
+        "# trusted: CN=Test CA, ".to_owned(),
+        "# certificate: CN=registration, ".to_owned(),
     ] {
-        assert!(text.lines().any(|told| told == line), "{line}\nin\n{text}");
+        let is_told = text.lines().any(|told| told.starts_with(&line));
+        assert!(is_told, "{line}\nin\n{text}");
     }
     assert!(good, "{text}");
     assert!(!Path::new(&database).exists(), "a check opens no database");
@@ -231,12 +234,36 @@ fn what_is_wrong_with_the_settings_is_told_at_once() {
 #[test]
 fn files_of_tls_that_cannot_be_used_are_found_before_a_start() {
     let home = Home::new();
+    let refused = |expected: &str| {
+        let output = home.command(&["--check-config"]).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        let expected = format!("registration: {expected}");
+        assert!(
+            text.lines().any(|line| line.starts_with(&expected)),
+            "{text}"
+        );
+    };
+    for (issued, expected) in [
+        (
+            certificates().internal("operator"),
+            "the certificate is that of operator",
+        ),
+        (
+            certificates().expired("registration"),
+            "the certificate would be refused",
+        ),
+        (
+            other_certificates().internal("registration"),
+            "the certificate would be refused",
+        ),
+    ] {
+        home.write("own.pem", issued.certificate_pem());
+        home.write("own.key", issued.key_pem());
+        refused(expected);
+    }
     home.write("own.key", certificates().internal("registration").key_pem());
-    let output = home.command(&["--check-config"]).output().unwrap();
-    let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(
-        text.contains("registration: certificate and key cannot be used"),
-        "{text}"
-    );
+    refused("certificate and key cannot be used");
+    home.write("own.pem", "no certificate");
+    refused("the certificate file is not PEM");
 }
