@@ -23,7 +23,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use crate::limits::{Caller, HEALTH_CHECK, Place, Shares, hold};
+use crate::limits::{Caller, Place, Shares, hold, is_health_check};
 use crate::methods::{Method, Methods};
 use crate::rpc::{Rpc, RpcFuture, answer};
 use crate::status::shed;
@@ -112,7 +112,7 @@ impl<S: Rpc> Service<Request<Body>> for LimitCallers<S> {
 
     fn call(&mut self, mut request: Request<Body>) -> RpcFuture {
         let path = request.uri().path();
-        if path == HEALTH_CHECK {
+        if is_health_check(path) {
             return Box::pin(self.inner.call(request));
         }
         let identity = request.extensions().get::<Identity>().copied();

@@ -10,7 +10,7 @@
 //! | certificates, trust, reload | `tls.rs` |
 //! | is it gRPC, with metadata of a size that is taken? | `protocol.rs` |
 //! | who is calling? | `identity.rs`, `peer.rs`, `certificate.rs` |
-//! | how long a connection lasts, and how its calls end | `server/term.rs`, `standing.rs` |
+//! | how long a connection lasts, and how its calls end | `server/term.rs`, `retire.rs`, `standing.rs` |
 //! | whose certificate is not accepted any more? | `deny_list.rs`, `tls/crl.rs`, `tls/verifiers.rs` |
 //! | who gets through the handshake, and who makes room | `server/door.rs`, `server/crowd.rs` |
 //! | what goes on record of a call | `audit.rs` |
@@ -61,6 +61,7 @@ mod clock_word;
 mod cost;
 mod deny_list;
 mod fair;
+pub mod health_api;
 mod identity;
 mod issuer;
 mod limits;
@@ -72,6 +73,7 @@ mod observe;
 mod panic;
 mod peer;
 mod protocol;
+mod retire;
 mod rpc;
 mod serial;
 mod server;

@@ -16,7 +16,7 @@ use tower::Layer;
 pub use deadline::remaining;
 pub(crate) use deadline::{GRPC_TIMEOUT, timeout_of};
 
-pub(crate) use concurrency::{HEALTH_CHECK, hold};
+pub(crate) use concurrency::{hold, is_health_check};
 pub(crate) use places::{Caller, Full, Place, Places};
 pub(crate) use shares::Class;
 pub use shares::{Bound, Share, Shares};

@@ -37,7 +37,7 @@ pub(crate) struct Methods(HashMap<String, Method, RandomState>);
 static MESH: LazyLock<Methods> = LazyLock::new(|| {
     let sets = [
         mesh_api::FILE_DESCRIPTOR_SET,
-        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        crate::health_api::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
     ];

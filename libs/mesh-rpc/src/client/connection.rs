@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use mesh_authz::Identity;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::body::Body;
@@ -23,6 +24,7 @@ use super::guarded::Guarded;
 use super::load::{Load, Loaded};
 use super::refused::Verdict;
 use crate::certificate::identity_of;
+use crate::retire::{GRACE, lead};
 use crate::tls::{Agreed, Rejected, Shown, Tls};
 
 /// The server is asked for a sign of life so often, also while there are no calls: without it a
@@ -42,6 +44,8 @@ pub(super) struct Connection {
     service: &'static str,
     /// The generation of [`Tls`] by which it was agreed.
     generation: u64,
+    /// From when on it takes no new calls, because a certificate on it ends soon.
+    retires: Option<Instant>,
     sender: http2::SendRequest<Body>,
     verdict: Verdict,
     load: Load,
@@ -64,6 +68,9 @@ impl Connection {
         let generation = agreed.generation();
         let chain = stream.get_ref().1.peer_certificates();
         let shown = Shown::by_service(chain, name_of(service)?, agreed);
+        let remaining = shown.until().map(|end| tls.remaining(end));
+        let retires = remaining
+            .and_then(|left| Instant::now().checked_add(left - lead(left, rand::random())));
         let stream = Guarded::new(stream, verdict.clone(), held(tls, shown));
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -81,16 +88,18 @@ impl Connection {
         Ok(Self {
             service,
             generation,
+            retires,
             sender,
             verdict,
             load: Load::default(),
         })
     }
 
-    /// Whether it takes calls: it is open, its server does not drain, and it was agreed by what we show
-    /// and trust now.
+    /// Whether it takes calls: it is open, its server does not drain, it was agreed by what we show
+    /// and trust now, and none of its certificates is about to end.
     pub(super) fn takes_calls(&self, tls: &Tls) -> bool {
-        !self.sender.is_closed() && self.generation == tls.generation()
+        let stays = self.retires.is_none_or(|at| Instant::now() < at);
+        stays && !self.sender.is_closed() && self.generation == tls.generation()
     }
 
     pub(super) const fn load(&self) -> &Load {
@@ -135,6 +144,14 @@ impl Connection {
 fn held(tls: &Tls, shown: Shown) -> impl Future<Output = Rejected> + Send + 'static + use<> {
     let remaining = shown.until().map(|end| tls.remaining(end));
     let rejected = tls.rejected(shown);
+    let rejected = async move {
+        let rejected = rejected.await;
+        if matches!(rejected, Rejected::Untrusted) {
+            // New calls take another connection; those that run may end.
+            tokio::time::sleep(GRACE).await;
+        }
+        rejected
+    };
     async move {
         match remaining {
             Some(remaining) => tokio::time::timeout(remaining, rejected)

@@ -20,8 +20,14 @@ use crate::peer::Peer;
 use crate::rpc::{Rpc, RpcFuture, answer};
 use crate::status::shed;
 
-/// Asked by load balancers and orchestrators: a server at its limit is not a dead one.
-pub(crate) const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
+/// Whether it is asked by load balancers and orchestrators: a server at its limit is not a dead one.
+pub(crate) fn is_health_check(path: &str) -> bool {
+    [
+        "/grpc.health.v1.Health/Check",
+        "/grpc.health.v1.Health/List",
+    ]
+    .contains(&path)
+}
 
 /// Places of the three kinds of calls, shared by all connections.
 #[derive(Debug, Clone)]
@@ -67,7 +73,7 @@ impl Slots {
     /// The places that a call to `path` competes for. An unknown method is refused quickly, so it
     /// counts as unary.
     fn of(&self, path: &str) -> &Kind {
-        if path == HEALTH_CHECK {
+        if is_health_check(path) {
             return &self.checks;
         }
         let streams = Methods::of_mesh()

@@ -7,7 +7,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use tonic_health::pb::health_check_response::ServingStatus;
+
+use crate::health_api::health_check_response::ServingStatus;
 
 /// Why a server cannot do its job: a short constant word such as `directory-not-loaded`, and a colon
 /// and what it is about where that helps, such as `log-went-back: flags`.

@@ -1,7 +1,7 @@
 //! How are health checks answered?
 //!
-//! As `grpc/health/v1/health.proto` has it. tonic-health's own service ends a watch of a name that it
-//! does not know, where the contract has it stay open; its messages are used here.
+//! As `proto/grpc/health/v1/health.proto` has it. tonic-health's own service ends a watch of a name that it
+//! does not know, where the contract has it stay open, and has no `List`.
 
 use std::pin::Pin;
 
@@ -10,11 +10,12 @@ use mesh_api::common::v1::ErrorReason;
 use tokio::sync::watch;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::{Code, Request, Response, Status};
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_server;
-use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use super::health::{Health, State};
+use super::health::{Health, NotReady, State};
+use crate::health_api::health_check_response::ServingStatus;
+use crate::health_api::{
+    HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse, health_server,
+};
 
 /// The longest name that is remembered while somebody watches it; no service has a longer one. Anybody
 /// may watch, and must not be able to have much kept.
@@ -58,11 +59,24 @@ impl health_server::Health for Probe {
             return Err(mesh_api::status::refusal(code, reason, message));
         }
         let mut response = Response::new(answer(status));
-        // What is not ASCII stays unsaid: the status itself is what counts.
-        let reason = reason.and_then(|reason| AsciiMetadataValue::try_from(reason.as_str()).ok());
-        if let Some(reason) = reason {
-            response.metadata_mut().insert(REASON, reason);
-        }
+        say_why(&mut response, reason);
+        Ok(response)
+    }
+
+    /// A server of the mesh has a handful of services, far fewer than the contract allows.
+    async fn list(
+        &self,
+        _request: Request<HealthListRequest>,
+    ) -> Result<Response<HealthListResponse>, Status> {
+        let (names, health) = (self.0.services(), self.0.watch());
+        // All of one moment.
+        let state = health.borrow();
+        let names = std::iter::once("").chain(names);
+        let statuses = names.map(|name| (name.to_owned(), answer(state.of(name))));
+        let mut response = Response::new(HealthListResponse {
+            statuses: statuses.collect(),
+        });
+        say_why(&mut response, state.not_serving());
         Ok(response)
     }
 
@@ -107,6 +121,14 @@ impl Watched {
             }
             self.state.changed().await.ok()?;
         }
+    }
+}
+
+fn say_why<T>(response: &mut Response<T>, reason: Option<NotReady>) {
+    // What is not ASCII stays unsaid: the status itself is what counts.
+    let reason = reason.and_then(|reason| AsciiMetadataValue::try_from(reason.as_str()).ok());
+    if let Some(reason) = reason {
+        response.metadata_mut().insert(REASON, reason);
     }
 }
 

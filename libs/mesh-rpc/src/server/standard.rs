@@ -5,12 +5,12 @@
 //! by its name, since those that are served refer to it.
 
 use tonic::service::Routes;
-use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::pb::{v1, v1alpha};
 use tonic_reflection::server::{Builder, Error};
 
 use super::health::Health;
 use super::probe::Probe;
+use crate::health_api::{self, health_server::HealthServer};
 
 /// The services that every server has.
 const NAMES: [&str; 3] = [
@@ -21,7 +21,7 @@ const NAMES: [&str; 3] = [
 /// All contracts that a server may serve.
 const CONTRACTS: [&[u8]; 4] = [
     mesh_api::FILE_DESCRIPTOR_SET,
-    tonic_health::pb::FILE_DESCRIPTOR_SET,
+    health_api::FILE_DESCRIPTOR_SET,
     v1::FILE_DESCRIPTOR_SET,
     v1alpha::FILE_DESCRIPTOR_SET,
 ];

@@ -8,14 +8,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use crate::retire::{GRACE, lead};
 use crate::standing::Standing;
 use crate::tls::{Rejected, Shown, Tls};
 
-/// At most so long before a certificate ends, its connection takes no new calls.
-const RETIRE_BEFORE: Duration = Duration::from_secs(10);
-/// How long the calls of a connection may go on once its peer is accepted no more: enough for a last
-/// message to the other end of the world and back.
-const GRACE: Duration = Duration::from_secs(2);
 /// So long before a connection is cut, what is left of its calls ends with a status.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// "Never", as far as timers go.
@@ -41,7 +37,7 @@ impl Term {
             tls,
             shown,
             standing,
-            lead: lead(remaining),
+            lead: lead(remaining, rand::random()),
             end: Instant::now() + remaining,
         }
     }
@@ -84,30 +80,11 @@ impl Term {
     }
 }
 
-/// A tenth of what remains, with time for the calls to end, and never most of it.
-fn lead(remaining: Duration) -> Duration {
-    let tenth = RETIRE_BEFORE.min(remaining / 10);
-    tenth.max(GRACE.min(remaining / 2))
-}
-
 fn say(rejected: &Rejected) {
     match rejected {
         Rejected::Ended => tracing::info!("connection ends: {rejected}"),
         Rejected::Denied(_) | Rejected::Listed(_) | Rejected::Untrusted => {
             tracing::warn!(%rejected, "connection ends: its peer is accepted no more");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn calls_are_told_in_time_and_not_before_a_short_certificate_was_of_use() {
-        for (remaining, expected) in [(86_400, 10), (100, 10), (50, 5), (10, 2), (2, 1), (0, 0)] {
-            let lead = lead(Duration::from_secs(remaining));
-            assert_eq!(lead, Duration::from_secs(expected), "{remaining}");
         }
     }
 }

@@ -150,6 +150,55 @@ async fn an_authority_that_left_the_trust_file_takes_its_connections_along() {
     assert!(pending.is_none(), "{pending:?}");
 }
 
+/// At a change of authority the connection may be older than what its service shows now.
+#[tokio::test]
+async fn a_call_that_runs_comes_to_its_end_though_the_authority_of_its_service_leaves() {
+    let (_, next, both) = two_authorities();
+    let server = TestServer::start().await;
+    let old = pem(&certificates().internal("flag-registry"));
+    let trust = both.clone();
+    server.tls.replace(TlsPem { trust, ..old }).unwrap();
+    let issued = next.internal("dsp");
+    let client = Tls::from_pem(trusting(&issued, &both)).unwrap();
+    let channel = server.channel_with(client.clone());
+    let running = channel.clone();
+    let call = tokio::spawn(async move { Ask::new(UNARY, "wait").unary(running).await });
+    wait_until("the call to be in its handler", async || {
+        match server.handlers.waiting() {
+            1 => Ok(()),
+            waiting => Err(waiting),
+        }
+    })
+    .await;
+    let renewed = trusting(&next.internal("flag-registry"), &both);
+    server.tls.replace(renewed).unwrap();
+    client.replace(trusting(&issued, next.trust_pem())).unwrap();
+    report().unary(channel).await.unwrap();
+    server.handlers.open_gate(1);
+    call.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn no_call_fails_while_a_certificate_of_the_service_ends_that_was_replaced() {
+    let now = SystemClock.now();
+    let end = now.saturating_add(Duration::from_secs(5));
+    let short = mesh_pki::Validity::between(now, end);
+    let own = certificates().ca();
+    let own = own.issue_internal("flag-registry", &["flag-registry"], short);
+    let own = Tls::from_pem(pem(&own.unwrap())).unwrap();
+    let in_use = own.clone();
+    let server = TestServer::start_with(|options| options.tls = in_use).await;
+    let channel = server.channel("dsp");
+    report().unary(channel.clone()).await.unwrap();
+    own.replace(pem(&certificates().internal("flag-registry")))
+        .unwrap();
+    while SystemClock.now() <= end.saturating_add(Duration::from_secs(1)) {
+        report().unary(channel.clone()).await.unwrap();
+    }
+    let handshakes = own.handshakes().get(HandshakeOutcome::Accepted);
+    assert_eq!(handshakes, 2, "one with each certificate");
+}
+
 #[tokio::test]
 async fn a_client_leaves_a_service_whose_authority_left() {
     let (_, next, both) = two_authorities();

@@ -1,10 +1,10 @@
 //! What every server offers besides its own services: health and reflection.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use mesh_api::common::v1::ErrorReason;
 use mesh_api::status::reason_of;
-use mesh_rpc::NotReady;
+use mesh_rpc::{NotReady, health_api};
 use mesh_testkit::LIMIT;
 use tokio::time::timeout;
 use tonic::{Code, Streaming};
@@ -102,6 +102,29 @@ async fn a_check_says_why_the_server_is_not_serving() {
     assert_eq!(check("").await, (ServingStatus::NotServing, None));
     server.health.set(Ok(()));
     assert_eq!(check("").await, (ServingStatus::Serving, None));
+}
+
+#[tokio::test]
+async fn all_that_is_served_is_listed_with_its_health() {
+    let server = TestServer::start().await;
+    let mut health = health_api::health_client::HealthClient::new(server.foreign(None));
+    let mut list = async || {
+        let answer = health.list(health_api::HealthListRequest {}).await.unwrap();
+        let reason = answer.metadata().get(REASON);
+        let reason = reason.map(|reason| reason.to_str().unwrap().to_owned());
+        let statuses = answer.into_inner().statuses.into_iter();
+        let statuses = statuses.map(|(name, answer)| (name, answer.status()));
+        (BTreeMap::from_iter(statuses), reason)
+    };
+    let all = |status: health_api::health_check_response::ServingStatus| {
+        let names = [SERVED[0], SERVED[1], ""].into_iter();
+        BTreeMap::from_iter(names.map(|name| (name.to_owned(), status)))
+    };
+    use health_api::health_check_response::ServingStatus::{NotServing, Serving};
+    assert_eq!(list().await, (all(Serving), None));
+    server.health.set(unready());
+    let why = Some("log-went-back: flags".to_owned());
+    assert_eq!(list().await, (all(NotServing), why));
 }
 
 #[tokio::test]
