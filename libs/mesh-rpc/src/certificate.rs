@@ -11,6 +11,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::der_parser::{Oid, oid};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
+use x509_parser::time::ASN1Time;
 use x509_parser::x509::AttributeTypeAndValue;
 
 use crate::issuer::IssuerName;
@@ -106,8 +107,17 @@ pub fn identity_of(der: &[u8]) -> Result<Identity, IdentityError> {
 /// When the certificate ends; `None` if it cannot be read.
 pub(crate) fn not_after(der: &[u8]) -> Option<Timestamp> {
     let (_, leaf) = X509Certificate::from_der(der).ok()?;
-    let seconds = leaf.validity().not_after.timestamp();
-    Some(Timestamp::from_micros(seconds.saturating_mul(1_000_000)))
+    Some(instant(leaf.validity().not_after))
+}
+
+/// When the certificate begins; `None` if it cannot be read.
+pub(crate) fn not_before(der: &[u8]) -> Option<Timestamp> {
+    let (_, leaf) = X509Certificate::from_der(der).ok()?;
+    Some(instant(leaf.validity().not_before))
+}
+
+fn instant(at: ASN1Time) -> Timestamp {
+    Timestamp::from_micros(at.timestamp().saturating_mul(1_000_000))
 }
 
 fn uris<'a>(leaf: &'a X509Certificate<'_>) -> Result<Vec<&'a str>, IdentityError> {

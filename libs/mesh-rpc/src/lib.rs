@@ -21,6 +21,7 @@
 //! | spans, trace context in and out | `trace.rs`, `traceparent.rs` |
 //! | what is logged, and how often | `telemetry.rs`, `log_rate.rs` |
 //! | calling another service | `client.rs` |
+//! | which certificate another service shows | `look.rs` |
 //! | what the other services' clocks show | `clock_word.rs` |
 //!
 //! A service runs like this:
@@ -67,6 +68,7 @@ mod issuer;
 mod limits;
 mod log_line;
 mod log_rate;
+mod look;
 mod methods;
 mod metrics;
 mod observe;
@@ -93,6 +95,7 @@ pub use clock_word::TIME;
 pub use deny_list::{DenialReason, Denied, DenyEntry, DenyList, DenyListError};
 pub use issuer::{IssuerName, IssuerNameError};
 pub use limits::{Bound, GlobalLimits, Share, Shares, remaining};
+pub use look::{LookError, certificate_of};
 pub use metrics::DURATION_BUCKETS;
 pub use peer::Peer;
 pub use rpc::Rpc;

@@ -235,6 +235,14 @@ impl Tls {
         self.0.current.load().generation
     }
 
+    /// The text of the deny-list in use, and how many entries it has.
+    #[must_use]
+    pub fn denied(&self) -> (Arc<str>, usize) {
+        let current = self.0.current.load();
+        let texts = &current.texts;
+        (Arc::clone(&texts.denied), texts.deny_list.entries().len())
+    }
+
     /// What the handshake with a caller goes by.
     pub(crate) fn as_server(&self) -> (Arc<ServerConfig>, Agreed) {
         let current = self.0.current.load();

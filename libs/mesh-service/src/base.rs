@@ -20,7 +20,7 @@ use tonic::service::Routes;
 use crate::background::{Background, understood, watch_health};
 use crate::clock::{exchange_time, recording, watch_clock};
 use crate::error::RunError;
-use crate::operations::{Followed, OPERATIONS, Operations};
+use crate::operations::{Flagged, Followed, OPERATIONS, Operations};
 use crate::state::{Compare, comparing, watch_state};
 use crate::storage::watch_storage;
 
@@ -72,6 +72,7 @@ pub struct Base {
     called: Vec<MeshChannel>,
     followed: Vec<Followed>,
     compare: Option<Compare>,
+    flagged: Option<Flagged>,
 }
 
 impl Base {
@@ -115,6 +116,7 @@ impl Base {
             called: Vec::new(),
             followed: Vec::new(),
             compare: None,
+            flagged: None,
             given,
         })
     }
@@ -196,6 +198,11 @@ impl Base {
         }
     }
 
+    /// The service holds flags in memory: `count` says of how many Devices, once they are loaded.
+    pub fn holds_flags(&mut self, count: impl Fn() -> Option<u64> + Send + Sync + 'static) {
+        self.flagged = Some(Arc::new(count));
+    }
+
     /// Says SERVING while callers can be recognised, calls are put on record, the logs that are followed
     /// by now can be understood, what is recorded gets the right time, and `able` says that the service
     /// can do its own.
@@ -252,6 +259,7 @@ impl Base {
             audit: self.audit.database().clone(),
             followed: self.followed,
             compare: self.compare.clone(),
+            flagged: self.flagged.clone(),
             draining: self.draining.token(),
             checks: Arc::new(Semaphore::new(1)),
         };

@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status};
 
 use crate::state::Compare;
 use check::{Checked, Parts};
-use status::{certificate_status, clock_status, database_status};
+use status::{certificate_status, clock_status, database_status, deny_list_status};
 
 pub use check::comparison_to_wire;
 pub(crate) use status::Followed;
@@ -42,11 +42,16 @@ pub(crate) struct Operations {
     pub(crate) followed: Vec<Followed>,
     /// The comparisons of its rows with its logs, if there are any.
     pub(crate) compare: Option<Compare>,
+    /// How many Devices it holds as flagged, if it holds flags in memory.
+    pub(crate) flagged: Option<Flagged>,
     /// Cancelled when the server ends.
     pub(crate) draining: CancellationToken,
     /// One check at a time.
     pub(crate) checks: Arc<Semaphore>,
 }
+
+/// Counts the Devices that are held as flagged; `None` while the flags are not loaded.
+pub(crate) type Flagged = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
 
 impl Operations {
     pub(crate) fn server(self) -> OperationsServiceServer<Self> {
@@ -67,15 +72,20 @@ impl OperationsService for Operations {
             None => None,
         };
         let reason = self.health.not_serving();
+        let now = self.clock.now();
         Ok(Response::new(wire::GetStatusResponse {
             service: self.service.to_owned(),
-            time: Some(timestamp_to_wire(self.clock.now())),
+            time: Some(timestamp_to_wire(now)),
             not_serving_reason: reason.map_or_else(String::new, |reason| reason.to_string()),
             database,
             audit_database: database_status(&self.audit).await,
             followed_logs: self.followed.iter().map(Followed::to_wire).collect(),
             clock: Some(clock_status(&*self.clock, self.store.as_ref()).await),
             certificate: certificate_status(&self.tls),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            health_since_time: Some(timestamp_to_wire(now.saturating_sub(self.health.lasts()))),
+            deny_list: Some(deny_list_status(&self.tls)),
+            flagged_devices: self.flagged.as_ref().and_then(|flagged| flagged()),
         }))
     }
 
@@ -141,6 +151,7 @@ mod tests {
             }],
             clock,
             compare: None,
+            flagged: Some(Arc::new(|| Some(7))),
             draining: CancellationToken::new(),
             checks: Arc::new(Semaphore::new(1)),
         };
@@ -202,8 +213,17 @@ mod tests {
         assert_eq!(authority.subject, "CN=Test CA");
         assert_eq!((certificate.generation, certificate.failed_reloads), (0, 0));
         assert_eq!(certificate.last_failure, None);
+        assert_eq!(status.version, env!("CARGO_PKG_VERSION"));
+        assert_eq!(status.flagged_devices, Some(7));
+        let denied = status.deny_list.unwrap();
+        assert_eq!((denied.entries, denied.sha256.len()), (0, 32));
+        let since = status.health_since_time.unwrap();
+        assert!(since.seconds <= 9, "{since:?}");
         let database = status.database.unwrap();
         assert_eq!(database.condition(), wire::DatabaseCondition::Sound);
+        let schema = database.schema.unwrap();
+        assert!(schema.fits && schema.known > 0, "{schema:?}");
+        assert_eq!(schema.known, schema.applied);
         let [of_flags, of_quiet] = &database.logs[..] else {
             panic!("{database:?}");
         };

@@ -163,6 +163,7 @@ pub use location::Location;
 pub use open::Store;
 pub use replicas::ReplicaId;
 pub use rows::{CURRENT, insert_rows, sequence_from_db, sequence_to_db};
+pub use schema::Schema;
 pub use sql::MAX_BINDS;
 pub use token::{Scope, TokenError, Tokens};
 pub use trouble::Trouble;

@@ -49,6 +49,8 @@ struct Inner {
     tokens: Tokens,
     keeper: Keeper,
     replica: Replica,
+    /// The schema that this program knows.
+    migrations: Migrator,
     /// The latest time of a write transaction, in microseconds. On a server the database has it.
     latest: AtomicI64,
 }
@@ -120,10 +122,10 @@ impl Store {
             }
             None => return Err(StoreError::Url("a URL begins with its scheme")),
         };
-        Self::of(opened).await
+        Self::of(opened, migrations).await
     }
 
-    async fn of(opened: Opened) -> Result<Self, StoreError> {
+    async fn of(opened: Opened, migrations: Migrator) -> Result<Self, StoreError> {
         let Opened {
             writer,
             readers,
@@ -158,6 +160,7 @@ impl Store {
             tokens,
             keeper,
             replica,
+            migrations,
             latest: AtomicI64::new(i64::MIN),
         }));
         store.refresh().await?;
@@ -250,6 +253,10 @@ impl Store {
 
     pub(crate) fn own_replica(&self) -> &Replica {
         &self.0.replica
+    }
+
+    pub(crate) fn migrations(&self) -> &Migrator {
+        &self.0.migrations
     }
 
     pub(crate) fn guard(&self) -> &Guard {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use sqlx::migrate::{Migration, Migrator};
 
-use crate::StoreError;
 use crate::catalogue::{self, MIGRATIONS};
 use crate::sql::{Conn, query_as};
+use crate::{Store, StoreError};
 
 /// Versions below are the library's; a service numbers its migrations from here on.
 const FIRST_SERVICE_VERSION: i64 = 1000;
@@ -33,6 +33,31 @@ pub(crate) fn merged(service: &Migrator) -> Result<Migrator, StoreError> {
             "_sqlx_migrations",
             "a service numbers its migrations from 1000 on, each once",
         ))
+    }
+}
+
+/// The schema of a database beside the one that this program knows. Migrations are told by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schema {
+    /// The last migration that this program knows.
+    pub known: i64,
+    /// The last one that was applied to the database; 0 if none was.
+    pub applied: i64,
+    /// Whether the database has just those that the program knows.
+    pub fits: bool,
+}
+
+impl Store {
+    /// The schema of the database as it is now: another program may have changed it since it was opened.
+    pub async fn schema(&self, conn: &mut Conn) -> Result<Schema, StoreError> {
+        let migrations = self.migrations();
+        let known = migrations.iter().map(|known| known.version).max();
+        let last = applied(conn).await?.into_keys().next_back();
+        Ok(Schema {
+            known: known.unwrap_or_default(),
+            applied: last.unwrap_or_default(),
+            fits: missing(conn, migrations).await? == Some(0),
+        })
     }
 }
 

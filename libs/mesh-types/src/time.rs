@@ -32,6 +32,15 @@ impl Timestamp {
         )
     }
 
+    /// The instant `by` before this one.
+    #[must_use]
+    pub fn saturating_sub(self, by: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)),
+        )
+    }
+
     /// How long it is from `earlier` to this instant; nothing if `earlier` is not earlier.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

@@ -91,6 +91,11 @@ pub async fn run(
         base.stop(),
     ));
     base.spawn(watch_source(flags.clone(), base.clock(), base.stop()));
+    let held = flags.clone();
+    base.holds_flags(move || {
+        let view = held.view()?;
+        view.set.len().try_into().ok()
+    });
     base.spawn(serving_once_loaded(
         base.health(),
         flags.clone(),

@@ -5,8 +5,10 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::health_api::health_check_response::ServingStatus;
 
@@ -50,6 +52,8 @@ pub(super) struct State {
     services: Vec<&'static str>,
     ready: Result<(), NotReady>,
     draining: bool,
+    /// Since when it is so.
+    since: Instant,
 }
 
 impl Health {
@@ -61,6 +65,7 @@ impl Health {
             services: services.to_vec(),
             ready: Err(NotReady::STARTING),
             draining: false,
+            since: Instant::now(),
         };
         Self(Arc::new(watch::Sender::new(state)))
     }
@@ -71,6 +76,9 @@ impl Health {
         self.0.send_if_modified(|state| {
             let news = state.ready != ready;
             state.ready = ready;
+            if news {
+                state.since = Instant::now();
+            }
             news
         });
     }
@@ -87,13 +95,22 @@ impl Health {
         self.0.borrow().not_serving()
     }
 
+    /// How long health says what it says.
+    #[must_use]
+    pub fn lasts(&self) -> Duration {
+        self.0.borrow().since.elapsed()
+    }
+
     /// The names of the services, in the order in which they were given.
     pub(super) fn services(&self) -> Vec<&'static str> {
         self.0.borrow().services.clone()
     }
 
     pub(super) fn drain(&self) {
-        self.0.send_modify(|state| state.draining = true);
+        self.0.send_modify(|state| {
+            state.draining = true;
+            state.since = Instant::now();
+        });
     }
 
     pub(super) fn watch(&self) -> watch::Receiver<State> {

@@ -4,12 +4,13 @@ use std::sync::{MutexGuard, PoisonError};
 
 use mesh_authz::Identity;
 use mesh_types::Timestamp;
-use rustls_pki_types::CertificateDer;
 
 use super::open::unix_time;
 use super::source::{Parts, TlsError};
 use super::{Inner, Tls};
-use crate::certificate::{CertificateId, IdentityError, identity_of, not_after, subject_of};
+use crate::certificate::{
+    CertificateId, IdentityError, identity_of, not_after, not_before, subject_of,
+};
 use crate::issuer::IssuerName;
 
 /// What is in use.
@@ -38,6 +39,8 @@ pub struct CertificateFacts {
     pub id: CertificateId,
     /// The name of its holder.
     pub subject: IssuerName,
+    /// When it begins.
+    pub not_before: Timestamp,
     /// When it ends.
     pub not_after: Timestamp,
 }
@@ -56,10 +59,13 @@ pub struct RefusedFiles {
 }
 
 impl CertificateFacts {
-    fn of(der: &CertificateDer<'_>) -> Option<Self> {
+    /// Reads a certificate in DER form; `None` if it is none.
+    #[must_use]
+    pub fn of(der: &[u8]) -> Option<Self> {
         Some(Self {
             id: CertificateId::of(der)?,
             subject: subject_of(der)?,
+            not_before: not_before(der)?,
             not_after: not_after(der)?,
         })
     }
@@ -79,7 +85,9 @@ impl Tls {
             own: CertificateFacts::of(own)?,
             identity: identity_of(own),
             own_refused: judged.err().map(|error| error.to_string()),
-            authorities: authorities.filter_map(CertificateFacts::of).collect(),
+            authorities: authorities
+                .filter_map(|der| CertificateFacts::of(der))
+                .collect(),
             generation: current.generation,
             refused_reloads: self.refused_reloads(),
             last_refused: self.0.last_refused().clone(),

@@ -6,8 +6,9 @@ use mesh_follow::{FollowedLog, FollowerStatus};
 use mesh_rpc::Tls;
 use mesh_store::history::{History, histories};
 use mesh_store::log::{self, Head};
-use mesh_store::{Condition, Store, StoreError, Trouble};
+use mesh_store::{Condition, Schema, Store, StoreError, Trouble};
 use mesh_types::{Clock, Doubt};
+use sha2::{Digest as _, Sha256};
 
 use crate::clock::{clock_offsets, doubt};
 
@@ -84,12 +85,22 @@ pub(super) fn certificate_status(tls: &Tls) -> Option<wire::CertificateStatus> {
     })
 }
 
+/// Which deny-list is in use.
+pub(super) fn deny_list_status(tls: &Tls) -> wire::DenyListStatus {
+    let (text, entries) = tls.denied();
+    wire::DenyListStatus {
+        sha256: Sha256::digest(text.as_bytes()).to_vec(),
+        entries: entries.try_into().unwrap_or(u64::MAX),
+    }
+}
+
 /// How a database is; `None` if it cannot be read, so that the rest is answered all the same.
 pub(super) async fn database_status(store: &Store) -> Option<wire::DatabaseStatus> {
-    match logs(store).await {
-        Ok(logs) => Some(wire::DatabaseStatus {
+    match contents(store).await {
+        Ok((logs, schema)) => Some(wire::DatabaseStatus {
             condition: condition(&store.condition().borrow()).into(),
             logs,
+            schema: Some(schema_to_wire(schema)),
         }),
         Err(error) => {
             let source = std::error::Error::source(&error).map(ToString::to_string);
@@ -100,7 +111,7 @@ pub(super) async fn database_status(store: &Store) -> Option<wire::DatabaseStatu
 }
 
 /// All of one committed state.
-async fn logs(store: &Store) -> Result<Vec<wire::LogStatus>, StoreError> {
+async fn contents(store: &Store) -> Result<(Vec<wire::LogStatus>, Schema), StoreError> {
     let mut snapshot = store.snapshot().await?;
     let mut logs = Vec::new();
     for head in log::heads(&mut snapshot, "").await? {
@@ -108,8 +119,17 @@ async fn logs(store: &Store) -> Result<Vec<wire::LogStatus>, StoreError> {
         over.sort_unstable_by_key(|history| history.ended_time);
         logs.push(log_to_wire(&head, &over));
     }
+    let schema = store.schema(&mut snapshot).await?;
     snapshot.rollback().await?;
-    Ok(logs)
+    Ok((logs, schema))
+}
+
+fn schema_to_wire(schema: Schema) -> wire::SchemaStatus {
+    wire::SchemaStatus {
+        known: schema.known.unsigned_abs(),
+        applied: schema.applied.unsigned_abs(),
+        fits: schema.fits,
+    }
 }
 
 fn log_to_wire(head: &Head, histories: &[History]) -> wire::LogStatus {
