@@ -19,6 +19,7 @@ pub(crate) mod report;
 pub(crate) mod restore;
 pub(crate) mod server;
 pub(crate) mod services;
+pub(crate) mod status;
 pub(crate) mod value;
 
 use clap::{Parser, Subcommand};
@@ -30,6 +31,7 @@ use authority::AuthorityCommand;
 use backup::{BACKUP, BackupArgs};
 use certificate::CertificateCommand;
 use classify::ClassifyArgs;
+use connection::Connection;
 use csp::CspCommand;
 use db::DbCommand;
 use device::DeviceCommand;
@@ -39,6 +41,7 @@ use party::PartyCommand;
 use report::ReportCommand;
 use restore::{RESTORE, RestoreArgs};
 use services::{DemoArgs, UpArgs};
+use status::StatusArgs;
 
 /// Reduced communications by consumer choice (SEC modification MP169): the mesh on one machine, and
 /// the client of a mesh that runs.
@@ -69,6 +72,20 @@ pub enum Command {
     Demo(DemoArgs),
     /// Runs the five services until Ctrl-C.
     Up(UpArgs),
+    /// Looks for what is wrong with a mesh that runs, and says what to do about it.
+    ///
+    /// It asks every service, at each address that its name has, and prints a line for each check, the
+    /// worst last: certificates and their ends, clocks, health, databases and their schemas, followers, how
+    /// fresh each classifier is, CSPs, deny-lists, versions. Who does not answer within 3 seconds is one finding.
+    /// It ends with exit code 0 if all is well, 10 if nothing is wrong yet, and 6 or 7 otherwise.
+    #[command(after_help = "Examples:\n  mp169 doctor\n  mp169 doctor --output json")]
+    Doctor(Connection),
+    /// Shows the mesh on one screen: services, logs and who follows them, CSPs, flags.
+    ///
+    /// With --watch it is shown anew every second until Ctrl-C: in place on a terminal, elsewhere a block for each
+    /// look. What is wrong, and what to do about it, says `mp169 doctor`.
+    #[command(after_help = "Examples:\n  mp169 status\n  mp169 status --output json")]
+    Status(StatusArgs),
     /// Records and shows parties, and issues their certificates, as the operator.
     #[command(subcommand)]
     Party(PartyCommand),

@@ -44,6 +44,25 @@ impl Clients {
         })
     }
 
+    /// Our certificate, and whom we trust.
+    pub(crate) const fn tls(&self) -> &Tls {
+        &self.tls
+    }
+
+    /// How the service at `address` is: one of several replicas, perhaps.
+    pub(crate) fn operations_at(
+        &self,
+        service: Service,
+        address: &str,
+        deadline: Duration,
+    ) -> OperationsServiceClient<MeshChannel> {
+        let options = ClientOptions::new(service.name(), address, self.tls.clone());
+        OperationsServiceClient::new(connect(ClientOptions {
+            deadline,
+            ..options
+        }))
+    }
+
     /// A channel to a service; it connects at the first call.
     pub fn channel(&self, service: Service) -> Result<MeshChannel> {
         let address = self.folder.address(service)?;

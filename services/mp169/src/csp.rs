@@ -154,7 +154,7 @@ async fn acknowledge(
     Ok(answer.into_inner())
 }
 
-const HEADER: [&str; 9] = [
+pub(crate) const HEADER: [&str; 9] = [
     "CSP",
     "last event",
     "sent",
@@ -166,7 +166,7 @@ const HEADER: [&str; 9] = [
     "log",
 ];
 
-fn row(subscription: &wire::Subscription) -> Vec<String> {
+pub(crate) fn row(subscription: &wire::Subscription) -> Vec<String> {
     let sequence =
         |position: Option<&Position>| position.map_or(0, |position| position.sequence).to_string();
     vec![

@@ -8,10 +8,13 @@ pub(crate) const CODES: &str = "Exit codes:\n  \
     3  refused: not authenticated or not permitted\n  \
     4  refused: a precondition does not hold, or --yes was not said\n  \
     5  refused, as a whole or in part: malformed, contradicts the record, or names nothing that exists\n  \
-    6  not available now: try again; or somebody does not follow a log (`log verify`)\n  \
-    7  something does not fit: a log or what was made of it (`log verify`), or what a CSP has seen (`csp lag`)\n  \
+    6  not available now: try again; or somebody does not follow a log (`log verify`), or something else is \
+    wrong (`doctor`)\n  \
+    7  something does not fit: a log or what was made of it (`log verify`, `doctor`), or what a CSP has seen \
+    (`csp lag`)\n  \
     8  refused: a quota is used up; the message says when there is room again\n  \
-    9  a database is missing, damaged, or not the one that was here; nothing was touched, and the message says what to do";
+    9  a database is missing, damaged, or not the one that was here; nothing was touched, and the message says what to do\n  \
+    10 nothing is wrong, but something will be (`doctor`)";
 
 /// The command line does not say all that is needed.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,11 @@ pub(crate) struct NotWhole(pub(crate) String);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Unwell(pub(crate) String);
+
+/// Nothing is wrong yet, but somebody should do something.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Warned(pub(crate) String);
 
 /// Whoever read the answer went away, as `head` does: the rest need not be said, and nothing failed.
 #[derive(Debug, thiserror::Error)]

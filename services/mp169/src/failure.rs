@@ -7,7 +7,7 @@ use mesh_api::status::reason_of;
 use mesh_store::StoreError;
 use tonic::{Code, Status};
 
-use crate::exit::{Incomplete, NotConfirmed, NotWhole, ReaderGone, Unwell, Usage};
+use crate::exit::{Incomplete, NotConfirmed, NotWhole, ReaderGone, Unwell, Usage, Warned};
 use crate::outcome::{explain, refusal};
 use crate::output::complain;
 
@@ -25,6 +25,7 @@ pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
             error if error.is::<Unwell>() => 6,
             error if error.is::<NotWhole>() => 7,
             error if is_unfit(error) => 9,
+            error if error.is::<Warned>() => 10,
             _ => 1,
         };
         return ExitCode::from(code);
@@ -177,6 +178,8 @@ mod tests {
         assert_eq!(ended(incomplete), exit(5));
         assert!(Incomplete::check(0, 2, "rows were refused").is_ok());
         assert_eq!(ended(Usage("say with --as".to_owned())), exit(2));
+        assert_eq!(ended(Unwell("no".to_owned())), exit(6));
+        assert_eq!(ended(Warned("soon".to_owned())), exit(10));
         assert_eq!(ended(ReaderGone), exit(0));
         let path = "flag-registry.db".into();
         let missing = StoreError::Unfit(mesh_store::Unfit::Missing { path });

@@ -77,8 +77,14 @@ impl Folder {
         Self { create, ..self }
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether `mp169 up` has filled it; a client's has no authority's key.
-    fn is_of_a_mesh(&self) -> bool {
+    pub(crate) fn is_of_a_mesh(&self) -> bool {
         self.authority_folder().join(CA_KEY_FILE).exists()
     }
 

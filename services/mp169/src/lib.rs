@@ -8,6 +8,7 @@
 //! | `mp169 backup`: copies of the databases | `backup.rs` and `backup/` |
 //! | `mp169 restore`: copies put in place, and what is lost | `restore.rs`, `loss.rs` |
 //! | `mp169 db`: a database moves to another place | `db.rs` and `db/` |
+//! | `mp169 doctor`, `mp169 status`: what is learnt of a mesh, and what is wrong with it | `learnt.rs`, `doctor.rs`, `status.rs` |
 //! | the client: `mp169 flag`, `mp169 party` and so on | the file of that name; its arguments in `cli/` |
 //!
 //! This is the one crate besides the tests that depends on the services' code.
@@ -25,12 +26,14 @@ pub mod databases;
 mod db;
 mod denied;
 mod device;
+mod doctor;
 mod exit;
 mod failure;
 mod flag;
 pub mod home;
 mod inventory;
 mod issued;
+mod learnt;
 pub mod load;
 mod log;
 mod loss;
@@ -48,6 +51,7 @@ pub mod schemas;
 pub mod service;
 mod session;
 mod signals;
+mod status;
 mod story;
 mod table;
 mod up;
@@ -82,6 +86,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         cli::Command::Backup(args) => backup::run(args).await,
         cli::Command::Restore(args) => restore::run(args).await,
         cli::Command::Db(command) => db::run(command).await,
+        cli::Command::Doctor(connection) => traced(otlp, doctor::run(connection)).await,
+        cli::Command::Status(args) => traced(otlp, status::run(args)).await,
         cli::Command::Completions { shell } => completions(shell),
     };
     match ended {

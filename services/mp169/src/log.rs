@@ -2,7 +2,7 @@
 
 mod accept;
 mod file;
-mod followers;
+pub(crate) mod followers;
 mod line;
 mod served;
 mod state;

@@ -8,6 +8,7 @@
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal as _, Write};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use comfy_table::presets::{NOTHING, UTF8_FULL_CONDENSED};
@@ -58,6 +59,11 @@ pub(crate) fn new_table(header: &[&str]) -> Table {
 /// Prints a table: with borders and fitted on a terminal; elsewhere bare and one line a row, for
 /// `grep` and its like.
 pub(crate) fn print_table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
+    print_text(&table(header, rows))
+}
+
+/// The same as text.
+pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = new_table(header);
     if !std::io::stdout().is_terminal() {
         table.load_style(NOTHING);
@@ -74,7 +80,7 @@ pub(crate) fn print_table(header: &[&str], rows: Vec<Vec<String>>) -> Result<()>
             column.set_constraint(ColumnConstraint::ContentWidth);
         }
     }
-    print_text(&table.trim_fmt())
+    table.trim_fmt()
 }
 
 /// Adds rows. A cell is one line, whatever it holds.
@@ -112,19 +118,33 @@ pub(crate) fn print_text(text: &impl Display) -> Result<()> {
     write_lines(std::io::stdout(), text.to_string().lines())
 }
 
+/// Shows text, whose line ends are ours, in place of what the terminal shows.
+pub(crate) fn redraw(text: &str) -> Result<()> {
+    // To the upper left corner; then each line is cleared behind its end, and what is left below at the last.
+    let lines = text
+        .lines()
+        .map(|line| format!("{}\u{1B}[K\n", one_line(&line)));
+    let drawn = format!("\u{1B}[H{}\u{1B}[J", lines.collect::<String>());
+    write_all(std::io::stdout(), &drawn)
+}
+
 /// Says a line on standard error, to whom the answer is not enough.
 pub(crate) fn complain(line: &impl Display) {
     // Where that cannot be written, there is nowhere to say so.
     let _ = write_lines(std::io::stderr(), [line]);
 }
 
-fn write_lines(mut to: impl Write, lines: impl IntoIterator<Item: Display>) -> Result<()> {
+fn write_lines(to: impl Write, lines: impl IntoIterator<Item: Display>) -> Result<()> {
     let mut text = String::new();
     for line in lines {
         text.push_str(&one_line(&line));
         text.push('\n');
     }
-    match to.write_all(text.as_bytes()) {
+    write_all(to, &text)
+}
+
+fn write_all(mut to: impl Write, text: &str) -> Result<()> {
+    match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(ReaderGone.into()),
         written => written.context("cannot write the answer"),
     }
@@ -165,6 +185,19 @@ pub(crate) fn instant(at: Option<&prost_types::Timestamp>) -> String {
         .map_or_else(|| "–".to_owned(), |at| at.to_string())
 }
 
+/// How long something is, for people: in the largest unit of which there are two at least.
+#[must_use]
+pub(crate) fn length(of: Duration) -> String {
+    let seconds = of.as_secs();
+    match seconds {
+        0..10 => format!("{:.1} s", of.as_secs_f64()),
+        10..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} minutes", seconds / 60),
+        7_200..172_800 => format!("{} hours", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
 /// A name of an enum's value without its prefix.
 #[must_use]
 pub(crate) fn short(name: &'static str, prefix: &str) -> &'static str {
@@ -184,6 +217,19 @@ mod tests {
         write_lines(&mut written, [HOSTILE]).unwrap();
         let text = String::from_utf8(written).unwrap();
         assert_eq!(text, "no\\u001b[2J\\u000amp169: done\\u202e\n");
+    }
+
+    #[test]
+    fn a_length_is_told_in_a_unit_that_fits() {
+        for (seconds, says) in [
+            (0.25, "0.2 s"),
+            (45.2, "45 s"),
+            (150.0, "2 minutes"),
+            (7_200.0, "2 hours"),
+            (2_600_000.0, "30 days"),
+        ] {
+            assert_eq!(length(Duration::from_secs_f64(seconds)), says);
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ const HEADER: [&str; 6] = [
 
 /// What the services say of themselves, and what was read of the logs that they follow.
 #[derive(Default)]
-pub(super) struct Followers {
+pub(crate) struct Followers {
     /// Followers before owners.
     statuses: Vec<wire::GetStatusResponse>,
     /// Why a service could not be asked.
@@ -41,7 +41,7 @@ pub(super) struct Followers {
 
 /// How the place where a follower stands looks to the owner of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+pub(crate) enum Standing {
     /// It has this event.
     Fits,
     /// It has another one there.
@@ -57,7 +57,7 @@ enum Standing {
 }
 
 impl Standing {
-    const fn says(self) -> &'static str {
+    pub(crate) const fn says(self) -> &'static str {
         match self {
             Self::Fits => "fits",
             Self::Another => "the owner has another event there",
@@ -70,27 +70,27 @@ impl Standing {
 }
 
 /// A follower of a log, and what was found out about it.
-struct Judged<'a> {
-    service: &'a str,
-    log: &'a wire::FollowedLogStatus,
-    standing: Standing,
+pub(crate) struct Judged<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) log: &'a wire::FollowedLogStatus,
+    pub(crate) standing: Standing,
     /// Whether it has not followed for too long.
-    is_stuck: bool,
+    pub(crate) is_stuck: bool,
 }
 
 impl Judged<'_> {
     /// Whether follower and owner contradict each other.
-    fn is_misfit(&self) -> bool {
+    pub(crate) fn is_misfit(&self) -> bool {
         use wire::FollowState as State;
         matches!(self.standing, Standing::Another | Standing::Lacking)
             || matches!(self.log.state(), State::WentBack | State::Malformed)
     }
 
-    fn sequence(&self) -> Sequence {
+    pub(crate) fn sequence(&self) -> Sequence {
         self.log.position.as_ref().map_or(0, |at| at.sequence)
     }
 
-    fn follows(&self) -> String {
+    pub(crate) fn follows(&self) -> String {
         let state = short(self.log.state().as_str_name(), "FOLLOW_STATE_");
         match (&self.log.stale_since, self.log.state()) {
             (_, wire::FollowState::Following) => "yes".to_owned(),
@@ -110,7 +110,7 @@ impl Judged<'_> {
         ]
     }
 
-    fn line(&self) -> Result<Value> {
+    pub(crate) fn line(&self) -> Result<Value> {
         Ok(json!({
             "follower": self.service,
             "status": json(self.log)?,
@@ -134,6 +134,13 @@ impl Followers {
                 }
             }
         }
+        asked
+    }
+
+    /// What services have said, followers before owners.
+    pub(crate) fn of(statuses: impl IntoIterator<Item = wire::GetStatusResponse>) -> Self {
+        let mut asked = Self::default();
+        statuses.into_iter().for_each(|status| asked.add(status));
         asked
     }
 
@@ -162,7 +169,8 @@ impl Followers {
         }
     }
 
-    fn judged(&self) -> Vec<Judged<'_>> {
+    /// Everybody who follows a log.
+    pub(crate) fn judged(&self) -> Vec<Judged<'_>> {
         let in_order = self.statuses.iter().rev();
         let judged = in_order.flat_map(|status| {
             status.followed_logs.iter().map(|log| Judged {
@@ -211,7 +219,7 @@ impl Followers {
     }
 
     /// The logs of all services, as their owners have them.
-    fn logs(&self) -> impl Iterator<Item = (&str, &wire::LogStatus)> {
+    pub(crate) fn logs(&self) -> impl Iterator<Item = (&str, &wire::LogStatus)> {
         self.statuses.iter().rev().flat_map(|status| {
             let logs = status.database.iter();
             let logs = logs.flat_map(|database| &database.logs);
@@ -308,7 +316,7 @@ fn not_serving((service, reason): (&str, &str)) -> String {
 
 /// Whether a reason for not serving says that what is stored does not fit. The others pass, or need
 /// nothing to be put back.
-fn tells_of_misfit(reason: &str) -> bool {
+pub(crate) fn tells_of_misfit(reason: &str) -> bool {
     let (kind, _) = reason.split_once(':').unwrap_or((reason, ""));
     ["damaged", "file-gone", "log-went-back"].contains(&kind)
 }

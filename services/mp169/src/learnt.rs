@@ -1,0 +1,249 @@
+//! What can be learnt of a mesh by asking: each service how it is, and which certificate it shows.
+//!
+//! Every question has a deadline and runs beside the others. Whoever does not answer keeps nobody else
+//! from being asked.
+
+use std::time::Duration;
+
+use mesh_api::csp_notification::v1::{ListSubscriptionsRequest, Subscription};
+use mesh_api::operations::v1::operations_service_client::OperationsServiceClient;
+use mesh_api::operations::v1::{GetStatusRequest, GetStatusResponse};
+use mesh_rpc::{CertificateFacts, LookError, MeshChannel, certificate_of};
+use mesh_types::{Clock as _, SystemClock, Timestamp};
+use sha2::{Digest as _, Sha256};
+use tokio::time::{Instant, timeout};
+use tonic::Status;
+
+use crate::clients::Clients;
+use crate::log::followers::Followers;
+use crate::service::Service;
+use crate::session::Session;
+
+/// How long each question may take.
+const DEADLINE: Duration = Duration::from_secs(3);
+/// How many CSPs are asked about. There are three in Great Britain.
+const SUBSCRIPTIONS: i32 = 1_000;
+
+/// What was learnt of a mesh at one time.
+#[derive(Debug)]
+pub(crate) struct Learnt {
+    /// When, by this machine's clock.
+    pub(crate) time: Timestamp,
+    /// As whom.
+    pub(crate) identity: String,
+    /// The certificate that was shown for that; `None` if it cannot be read.
+    pub(crate) own: Option<CertificateFacts>,
+    /// Those of the authorities that are trusted.
+    pub(crate) authorities: Vec<CertificateFacts>,
+    /// SHA-256 of the deny-list in the folder, if it is one that services read.
+    pub(crate) denied: Option<Vec<u8>>,
+    /// Every process that was found, in the direction in which data flows.
+    pub(crate) instances: Vec<Instance>,
+    /// How far each CSP is.
+    pub(crate) subscriptions: Result<Vec<Subscription>, Status>,
+}
+
+/// A process of a service: there is one at each address.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    /// Which service.
+    pub(crate) service: Service,
+    /// Where.
+    pub(crate) address: String,
+    /// Whether its address has to be said, because there are others of the service.
+    pub(crate) is_one_of_several: bool,
+    /// The certificate that it shows.
+    pub(crate) certificate: Result<CertificateFacts, LookError>,
+    /// What it says of itself.
+    pub(crate) told: Result<Told, Status>,
+}
+
+/// What a service says of itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    /// Its answer.
+    pub(crate) status: GetStatusResponse,
+    /// By this machine's clock, the middle of the time between question and answer.
+    pub(crate) time: Timestamp,
+    /// How long that was.
+    pub(crate) round_trip: Duration,
+}
+
+impl Learnt {
+    /// Asks all services, each at every address that its name has.
+    pub(crate) async fn ask(session: &Session) -> Self {
+        let clients = &session.clients;
+        let places =
+            futures::future::join_all(Service::ALL.map(|service| places(session, service)));
+        let places: Vec<_> = places.await.into_iter().flatten().collect();
+        let asked = places.into_iter().map(|place| place.ask(clients));
+        let asked = futures::future::join_all(asked);
+        let (asked, subscriptions) = tokio::join!(asked, subscriptions(clients));
+        // Only after everybody has said how far it is: so no follower seems to be ahead of a log.
+        let again = asked.into_iter().map(Asked::again);
+        let instances = futures::future::join_all(again).await;
+        let (own, authorities) = match clients.tls().status() {
+            Some(status) => (Some(status.own), status.authorities),
+            None => (None, Vec::new()),
+        };
+        let denied = session.folder.is_of_a_mesh().then(|| {
+            let (text, _) = clients.tls().denied();
+            Sha256::digest(text.as_bytes()).to_vec()
+        });
+        Self {
+            time: SystemClock.now(),
+            identity: session.identity.clone(),
+            own,
+            authorities,
+            denied,
+            instances,
+            subscriptions,
+        }
+    }
+
+    /// Those that answered, with what they said.
+    pub(crate) fn told(&self) -> impl DoubleEndedIterator<Item = (&Instance, &Told)> {
+        self.instances
+            .iter()
+            .filter_map(|instance| Some((instance, instance.told.as_ref().ok()?)))
+    }
+
+    /// Who follows which log, and whether that fits what the owners have.
+    pub(crate) fn followers(&self) -> Followers {
+        Followers::of(self.told().rev().map(|(_, told)| told.status.clone()))
+    }
+}
+
+impl Instance {
+    /// The service's name, and where it is if there are several.
+    pub(crate) fn name(&self) -> String {
+        let name = self.service.name();
+        if self.is_one_of_several {
+            format!("{name} at {}", self.address)
+        } else {
+            name.to_owned()
+        }
+    }
+}
+
+/// Where a service is to be asked.
+struct Place {
+    service: Service,
+    address: Result<String, Status>,
+    is_one_of_several: bool,
+}
+
+/// Each address of a service: its name may have several.
+async fn places(session: &Session, service: Service) -> Vec<Place> {
+    let addresses = match session.folder.address(service) {
+        Ok(named) => resolve(&named).await.into_iter().map(Ok).collect(),
+        Err(error) => vec![Err(Status::unavailable(format!("{error:#}")))],
+    };
+    let is_one_of_several = addresses.len() > 1;
+    let places = addresses.into_iter().map(|address| Place {
+        service,
+        address,
+        is_one_of_several,
+    });
+    places.collect()
+}
+
+/// The addresses of a host. One that has addresses of both families is the same host in each.
+async fn resolve(named: &str) -> Vec<String> {
+    let found = timeout(DEADLINE, tokio::net::lookup_host(named)).await;
+    let Ok(Ok(found)) = found else {
+        // Whoever connects says what is wrong with the name.
+        return vec![named.to_owned()];
+    };
+    let mut found: Vec<_> = found.collect();
+    if found.iter().any(std::net::SocketAddr::is_ipv4) {
+        found.retain(std::net::SocketAddr::is_ipv4);
+    }
+    found.sort_unstable();
+    found.dedup();
+    match &found[..] {
+        [] | [_] => vec![named.to_owned()],
+        _ => found.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// An instance, and the way to ask it again.
+struct Asked {
+    instance: Instance,
+    way: Option<OperationsServiceClient<MeshChannel>>,
+}
+
+impl Place {
+    async fn ask(self, clients: &Clients) -> Asked {
+        let (service, is_one_of_several) = (self.service, self.is_one_of_several);
+        let (address, certificate, told, way) = match self.address {
+            Ok(address) => {
+                let mut way = clients.operations_at(service, &address, DEADLINE);
+                let certificate = look(clients, service, &address);
+                let (certificate, told) = tokio::join!(certificate, status(&mut way));
+                (address, certificate, told, Some(way))
+            }
+            Err(unknown) => {
+                let error = std::io::Error::other(unknown.message().to_owned());
+                let certificate = Err(LookError::Unreachable(error));
+                (String::new(), certificate, Err(unknown), None)
+            }
+        };
+        let instance = Instance {
+            service,
+            address,
+            is_one_of_several,
+            certificate,
+            told,
+        };
+        Asked { instance, way }
+    }
+}
+
+impl Asked {
+    /// Asks once more who has answered, on the connection that is there, so that its time is exact. What the
+    /// first answer says of logs that are followed stays.
+    async fn again(mut self) -> Instance {
+        if let (Ok(first), Some(way)) = (&mut self.instance.told, &mut self.way)
+            && let Ok(mut told) = status(way).await
+        {
+            told.status.followed_logs = std::mem::take(&mut first.status.followed_logs);
+            *first = told;
+        }
+        self.instance
+    }
+}
+
+async fn look(
+    clients: &Clients,
+    service: Service,
+    address: &str,
+) -> Result<CertificateFacts, LookError> {
+    let looked = certificate_of(service.name(), address, clients.tls());
+    let looked = timeout(DEADLINE, looked).await;
+    looked.unwrap_or_else(|_| Err(LookError::Unreachable(std::io::ErrorKind::TimedOut.into())))
+}
+
+async fn status(way: &mut OperationsServiceClient<MeshChannel>) -> Result<Told, Status> {
+    let (time, asked) = (SystemClock.now(), Instant::now());
+    let answer = timeout(DEADLINE, way.get_status(GetStatusRequest {})).await;
+    let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")))?;
+    let round_trip = asked.elapsed();
+    Ok(Told {
+        status: answer.into_inner(),
+        time: time.saturating_add(round_trip / 2),
+        round_trip,
+    })
+}
+
+async fn subscriptions(clients: &Clients) -> Result<Vec<Subscription>, Status> {
+    let unknown = |error: anyhow::Error| Status::unavailable(format!("{error:#}"));
+    let mut csp = clients.csp().map_err(unknown)?;
+    let request = ListSubscriptionsRequest {
+        page_size: SUBSCRIPTIONS,
+        ..ListSubscriptionsRequest::default()
+    };
+    let answer = timeout(DEADLINE, csp.list_subscriptions(request)).await;
+    let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")));
+    Ok(answer?.into_inner().subscriptions)
+}
