@@ -105,7 +105,7 @@ pub fn identity_of(der: &[u8]) -> Result<Identity, IdentityError> {
 }
 
 /// When the certificate ends; `None` if it cannot be read.
-pub(crate) fn not_after(der: &[u8]) -> Option<Timestamp> {
+pub fn not_after(der: &[u8]) -> Option<Timestamp> {
     let (_, leaf) = X509Certificate::from_der(der).ok()?;
     Some(instant(leaf.validity().not_after))
 }

@@ -89,7 +89,7 @@ mod turns;
 mod waiting;
 
 pub use caller_limits::CallerLimits;
-pub use certificate::{CertificateId, IdentityError, TRUST_DOMAIN, identity_of};
+pub use certificate::{CertificateId, IdentityError, TRUST_DOMAIN, identity_of, not_after};
 pub use client::{ClientOptions, MeshChannel, Names, Retry, RetryPolicy, connect};
 pub use clock_word::TIME;
 pub use deny_list::{DenialReason, Denied, DenyEntry, DenyList, DenyListError};

@@ -128,6 +128,44 @@ impl DatabaseServer {
         Ok(applied)
     }
 
+    /// Lets a service log in with this password, as a role that is named as its database would be, and connect to
+    /// the databases of these names; apart from their owner and superusers nobody else may. Gives the role's name.
+    pub async fn admit(
+        &self,
+        service: &str,
+        password: &str,
+        names: &[String],
+    ) -> Result<String, StoreError> {
+        let role = self.full(service)?;
+        let mut conn = self.connect().await?;
+        let there: bool =
+            query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1)")
+                .bind(&role)
+                .fetch_one(&mut conn)
+                .await?;
+        let template = if there {
+            "SELECT format('ALTER ROLE %I LOGIN PASSWORD %L', $1::text, $2::text)"
+        } else {
+            "SELECT format('CREATE ROLE %I LOGIN PASSWORD %L', $1::text, $2::text)"
+        };
+        let statement: String = query_scalar(template)
+            .bind(&role)
+            .bind(password)
+            .fetch_one(&mut conn)
+            .await?;
+        carry_out(&mut conn, statement).await?;
+        for name in names {
+            let database = quoted(&self.full(name)?);
+            let revoke = format!("REVOKE CONNECT, TEMPORARY ON DATABASE {database} FROM PUBLIC");
+            carry_out(&mut conn, revoke).await?;
+            let role = quoted(&role);
+            let grant = format!("GRANT CONNECT ON DATABASE {database} TO {role}");
+            carry_out(&mut conn, grant).await?;
+        }
+        conn.close().await?;
+        Ok(role)
+    }
+
     async fn connect(&self) -> Result<Conn, StoreError> {
         Server::of(&self.under(MAINTENANCE))?.connect().await
     }

@@ -14,6 +14,7 @@ pub(crate) mod device;
 pub(crate) mod flag;
 pub(crate) mod log;
 pub(crate) mod party;
+pub(crate) mod prepare;
 pub(crate) mod question;
 pub(crate) mod report;
 pub(crate) mod restore;
@@ -38,6 +39,7 @@ use device::DeviceCommand;
 use flag::FlagCommand;
 use log::LogCommand;
 use party::PartyCommand;
+use prepare::{PREPARE, PrepareArgs};
 use report::ReportCommand;
 use restore::{RESTORE, RestoreArgs};
 use services::{DemoArgs, UpArgs};
@@ -86,6 +88,9 @@ pub enum Command {
     /// look. What is wrong, and what to do about it, says `mp169 doctor`.
     #[command(after_help = "Examples:\n  mp169 status\n  mp169 status --output json")]
     Status(StatusArgs),
+    /// Prepares what services need that run apart, as in containers: certificates, passwords, addresses.
+    #[command(after_help = PREPARE)]
+    Prepare(PrepareArgs),
     /// Records and shows parties, and issues their certificates, as the operator.
     #[command(subcommand)]
     Party(PartyCommand),

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mp169 demo`: the main job as a story | `story.rs` and `story/` |
 //! | `mp169 up`: the five services until Ctrl-C | `mesh.rs`, `up.rs` |
+//! | `mp169 prepare`: what services need that run apart | `prepare.rs` |
 //! | where the databases of a mesh are | `databases.rs` |
 //! | `mp169 backup`: copies of the databases | `backup.rs` and `backup/` |
 //! | `mp169 restore`: copies put in place, and what is lost | `restore.rs`, `loss.rs` |
@@ -41,6 +42,7 @@ pub mod mesh;
 mod outcome;
 mod output;
 mod party;
+mod prepare;
 mod progress;
 mod reading;
 mod replace;
@@ -65,7 +67,7 @@ use clap::CommandFactory as _;
 use cli::server::ServerUrl;
 use mesh_rpc::{LogFormat, Telemetry, TelemetryOptions};
 use mesh_store::DatabaseServer;
-use story::Audience;
+use story::{Audience, Where};
 
 /// Carries out a command and says how the process should end.
 pub async fn run(cli: Cli) -> ExitCode {
@@ -73,6 +75,7 @@ pub async fn run(cli: Cli) -> ExitCode {
     let ended = match cli.command {
         cli::Command::Demo(args) => demo(args, otlp).await,
         cli::Command::Up(args) => up::run(args, otlp).await,
+        cli::Command::Prepare(args) => prepare::run(&args),
         cli::Command::Party(command) => traced(otlp, party::run(command)).await,
         cli::Command::Certificate(command) => certificate::run(command),
         cli::Command::Device(command) => traced(otlp, device::run(command)).await,
@@ -123,8 +126,12 @@ async fn demo(args: cli::services::DemoArgs, otlp_endpoint: Option<String>) -> a
     } else {
         Audience::People
     };
+    let place = match &args.home {
+        Some(home) => Where::Running(home),
+        None => Where::Own(server.as_ref()),
+    };
     let told = tokio::select! {
-        told = story::tell(audience, server.as_ref()) => told,
+        told = story::tell(audience, place) => told,
         stop = signals::told_to_stop() => stop.and(Err(anyhow::anyhow!("interrupted"))),
     };
     // Dropping the story has removed its folder, keys included.

@@ -146,21 +146,41 @@ pub enum Special {
     TwinOfTwoSuppliers,
 }
 
-/// A home of the sample.
+/// How many homes a town has.
+const TOWN: u32 = 1_000;
+/// The towns besides the sample's, whose homes have other Devices than those of the sample.
+pub const TOWNS: std::ops::Range<u32> = 100..80_000;
+
+/// A home of the sample, or of a town that is laid out like it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Home(u16);
+pub struct Home {
+    /// 0 is the sample.
+    town: u32,
+    number: u16,
+}
 
 impl Home {
     /// Home number `number`, from 0 to [`HOMES`] - 1.
     #[must_use]
     pub const fn new(number: u16) -> Self {
-        Self(number)
+        Self { town: 0, number }
+    }
+
+    /// Home number `number` of one of the [`TOWNS`], or of the sample if `town` is 0.
+    #[must_use]
+    pub const fn in_town(town: u32, number: u16) -> Self {
+        Self { town, number }
+    }
+
+    /// Its number among all homes of all towns.
+    fn id(self) -> u64 {
+        u64::from(self.town * TOWN) + u64::from(self.number)
     }
 
     /// What is special about it. The first seven are one of each kind; the rest are ordinary.
     #[must_use]
     pub const fn special(self) -> Special {
-        match self.0 {
+        match self.number {
             1 => Special::Economy7,
             2 => Special::RadioTeleswitch,
             3 => Special::NoWan,
@@ -174,13 +194,13 @@ impl Home {
     /// Whether it takes gas: nineteen in twenty of the ordinary ones, and every special one.
     #[must_use]
     pub const fn takes_gas(self) -> bool {
-        self.0 % 20 != 19
+        self.number % 20 != 19
     }
 
     /// Its CSP.
     #[must_use]
     pub const fn csp(self) -> &'static str {
-        if self.0.is_multiple_of(2) {
+        if self.number.is_multiple_of(2) {
             "north"
         } else {
             "south"
@@ -190,7 +210,7 @@ impl Home {
     /// Its electricity supplier: Albion for the special homes, then in turn.
     #[must_use]
     pub const fn electricity(self) -> SampleParty {
-        if self.0 < 10 || self.0.is_multiple_of(2) {
+        if self.number < 10 || self.number.is_multiple_of(2) {
             ALBION
         } else {
             BRIGHT
@@ -200,57 +220,57 @@ impl Home {
     /// Its gas supplier.
     #[must_use]
     pub const fn gas(self) -> SampleParty {
-        if self.0 < 10 || self.0.is_multiple_of(3) {
+        if self.number < 10 || self.number.is_multiple_of(3) {
             ALBION
         } else {
             CALEDONIA
         }
     }
 
-    const fn device(self, kind: u8) -> DeviceId {
+    fn device(self, kind: u8) -> DeviceId {
         // The maker's prefix is from the range for local use, so that no real Device bears it.
         DeviceId::new(Eui64::from_u64(
-            0x02DC_C000_0000_0000 | (self.0 as u64) << 8 | kind as u64,
+            0x02DC_C000_0000_0000 | self.id() << 8 | u64::from(kind),
         ))
     }
 
     /// Its Communications Hub.
     #[must_use]
-    pub const fn hub(self) -> DeviceId {
+    pub fn hub(self) -> DeviceId {
         self.device(0xC0)
     }
 
     /// Its electricity meter.
     #[must_use]
-    pub const fn esme(self) -> DeviceId {
+    pub fn esme(self) -> DeviceId {
         self.device(0xE0)
     }
 
     /// Its gas meter.
     #[must_use]
-    pub const fn gsme(self) -> DeviceId {
+    pub fn gsme(self) -> DeviceId {
         self.device(0xA0)
     }
 
     /// The mirror of its gas meter.
     #[must_use]
-    pub const fn gpf(self) -> DeviceId {
+    pub fn gpf(self) -> DeviceId {
         self.device(0xAF)
     }
 
     /// The MPAN of its electricity meter.
     pub fn import_mpan(self) -> Result<Mpan, MpxnError> {
-        Mpan::with_check_digit(100_000_000_000 + u64::from(self.0))
+        Mpan::with_check_digit(100_000_000_000 + self.id())
     }
 
     /// The MPAN of the second element of its electricity meter.
     pub fn secondary_mpan(self) -> Result<Mpan, MpxnError> {
-        Mpan::with_check_digit(200_000_000_000 + u64::from(self.0))
+        Mpan::with_check_digit(200_000_000_000 + self.id())
     }
 
     /// The MPRN of its gas meter.
     pub fn mprn(self) -> Result<Mprn, MpxnError> {
-        Mprn::with_check_digits(10_000_000 + u64::from(self.0))
+        Mprn::with_check_digits(10_000_000 + self.id())
     }
 
     /// Its Devices and their registrations, in the order in which they can be loaded.
@@ -351,6 +371,15 @@ pub fn rows(since: Timestamp) -> Result<Vec<wire::InventoryRow>, MpxnError> {
     Ok(rows)
 }
 
+/// The rows of the parties and of a town's first twelve homes, of which each kind of special home is one.
+pub fn town(town: u32, since: Timestamp) -> Result<Vec<wire::InventoryRow>, MpxnError> {
+    let mut rows = parties();
+    for number in 0..12 {
+        rows.extend(Home::in_town(town, number).rows(since)?);
+    }
+    Ok(rows)
+}
+
 /// The rows of the parties alone.
 #[must_use]
 pub fn parties() -> Vec<wire::InventoryRow> {
@@ -367,6 +396,27 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn towns_have_nothing_in_common_but_the_parties() {
+        let mut seen = HashSet::new();
+        for town in [TOWNS.start, TOWNS.start + 1, TOWNS.end - 1] {
+            for row in town_rows(town) {
+                assert!(seen.insert(format!("{row:?}")), "{row:?}");
+            }
+        }
+        for row in rows(SINCE).unwrap() {
+            assert!(
+                matches!(row.row, Some(wire::inventory_row::Row::Party(_)))
+                    || seen.insert(format!("{row:?}"))
+            );
+        }
+    }
+
+    fn town_rows(number: u32) -> Vec<wire::InventoryRow> {
+        let rows = town(number, SINCE).unwrap().into_iter();
+        rows.skip(PARTIES.len()).collect()
+    }
 
     #[test]
     fn the_sample_is_as_large_as_it_says_and_names_nothing_twice() {

@@ -6,9 +6,11 @@ mod messages;
 mod narrator;
 mod registration;
 mod reports;
+mod stage;
 mod start;
 mod watch;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,56 +26,89 @@ use crate::clock::StoryClock;
 use crate::home::Folder;
 use crate::sample::Home;
 use narrator::{Narrator, Step};
+use stage::{Before, Stage};
 use watch::CspWatch;
 
 /// When the story begins: 2 March 2026, 09:00 UTC. Any month would do; a fixed one makes every
 /// telling the same.
 const BEGINNING: Timestamp = Timestamp::from_micros(1_772_442_000_000_000);
 
-/// The home that the story is about.
-const HOME: Home = Home::new(0);
-
 /// How long the story waits for something that must happen within about a second.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// On which mesh the story is told.
+pub(crate) enum Where<'a> {
+    /// One that is made for it and thrown away, with its databases in files or on this server.
+    Own(Option<&'a DatabaseServer>),
+    /// That of this folder, which runs and goes on.
+    Running(&'a Path),
+}
 
 /// What the acts share.
 struct Story {
     narrator: Narrator,
-    clock: Arc<StoryClock>,
+    stage: Stage,
     folder: Folder,
+    before: Before,
     csp_north: CspWatch,
     /// The last change that the story waits for before it asks anybody downstream.
     flag_position: Option<Position>,
+    /// When the last flag changed.
+    settled: Timestamp,
 }
 
-/// Tells the whole story in a folder that is thrown away, with databases in it or on `server`.
-pub(crate) async fn tell(audience: Audience, server: Option<&DatabaseServer>) -> Result<()> {
+/// Tells the whole story.
+pub(crate) async fn tell(audience: Audience, place: Where<'_>) -> Result<()> {
+    let narrator = Narrator::new(audience);
+    match place {
+        Where::Own(server) => on_a_mesh_of_its_own(narrator, server).await,
+        Where::Running(home) => on_one_that_runs(narrator, home).await,
+    }
+}
+
+async fn on_a_mesh_of_its_own(
+    mut narrator: Narrator,
+    server: Option<&DatabaseServer>,
+) -> Result<()> {
     let scratch = tempfile::tempdir()?;
-    let mut narrator = Narrator::new(audience);
     let clock = Arc::new(StoryClock::starting_at(BEGINNING));
     let folder = Folder::open_or_make(scratch.path())?.with_databases(server.cloned())?;
     let mesh = start::mesh(&mut narrator, &folder, clock.clone()).await?;
-    let told = acts(narrator, clock, folder).await;
+    let told = acts(narrator, Stage::own(clock), folder).await;
     let clean = mesh.stop().await;
-    let surprises = told?;
-    if surprises > 0 {
-        bail!("{surprises} steps did not come out as told");
-    }
+    judged(told?)?;
     if !clean {
         bail!("a service did not stop in good order");
     }
     Ok(())
 }
 
-async fn acts(mut narrator: Narrator, clock: Arc<StoryClock>, folder: Folder) -> Result<usize> {
-    start::inventory(&mut narrator, &folder).await?;
-    let csp_north = CspWatch::start(&folder, "CSP-NORTH", "north")?;
+async fn on_one_that_runs(mut narrator: Narrator, home: &Path) -> Result<()> {
+    let folder = Folder::open(home)?;
+    start::running(&mut narrator, &folder).await?;
+    judged(acts(narrator, Stage::running(), folder).await?)
+}
+
+fn judged(surprises: usize) -> Result<()> {
+    if surprises > 0 {
+        bail!("{surprises} steps did not come out as told");
+    }
+    Ok(())
+}
+
+async fn acts(mut narrator: Narrator, stage: Stage, folder: Folder) -> Result<usize> {
+    let before = Before::of(&stage, &folder).await?;
+    start::inventory(&mut narrator, &stage, &folder).await?;
+    let meters = [stage.home(0).esme(), stage.home(0).gsme()];
+    let csp_north = CspWatch::start(&folder, "CSP-NORTH", "north", &meters)?;
     let mut story = Story {
         narrator,
-        clock,
+        stage,
         folder,
+        before,
         csp_north,
         flag_position: None,
+        settled: BEGINNING,
     };
     story.messages_before().await?;
     story.flags_are_set().await?;
@@ -88,6 +123,10 @@ async fn acts(mut narrator: Narrator, clock: Arc<StoryClock>, folder: Folder) ->
 }
 
 impl Story {
+    fn home(&self, number: u16) -> Home {
+        self.stage.home(number)
+    }
+
     fn clients(&self, identity: &str) -> Result<Clients> {
         Clients::of(&self.folder, identity)
     }

@@ -1,12 +1,13 @@
 //! What can be asked of `mp169 db`.
 
+use std::path::PathBuf;
 use std::str::FromStr as _;
 
 use clap::{Args, Subcommand};
 use mesh_store::Location;
 
 use super::connection::Output;
-use super::server::ServerUrl;
+use super::server::ServerArgs;
 use super::value::service;
 use crate::service::Service;
 
@@ -34,9 +35,11 @@ const COPY: &str = "The service of the database must be stopped: a database that
 const MIGRATE: &str = "A service brings its schema up to date by itself when it starts, if its role may. Where it may not, \
     this does it first, as a role that owns the databases; the services then only check, and refuse a \
     schema that is not the one they know.\n\n\
-    Databases that are missing are made with --create. --grant gives the services' role what it needs.\n\n\
+    Databases that are missing are made with --create. --grant gives the services' role what it needs, and --roles \
+    makes one for each service.\n\n\
     Examples:\n  \
     mp169 db migrate --create\n  \
+    mp169 db migrate --create --roles secrets\n  \
     mp169 db migrate --service flag-registry --grant mesh";
 
 /// `db`
@@ -68,15 +71,9 @@ pub struct CopyArgs {
 /// `db migrate`
 #[derive(Debug, Args)]
 pub struct MigrateArgs {
-    /// The server, as a role that may alter tables: postgres://USER@HOST:PORT, or with /PREFIX as `mp169 up` was
-    /// given it.
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "MP169_DATABASE",
-        hide_env_values = true
-    )]
-    pub database: ServerUrl,
+    /// The server.
+    #[command(flatten)]
+    pub server: ServerArgs,
     /// Only the databases of this service, its own and its audit's; give it once for each.
     #[arg(long, value_name = "NAME", value_parser = service)]
     pub service: Vec<Service>,
@@ -86,4 +83,9 @@ pub struct MigrateArgs {
     /// Let this role read and write rows, and nothing else.
     #[arg(long, value_name = "ROLE")]
     pub grant: Option<String>,
+    /// Give each service a role of its own name, with the prefix if there is one, which reads and writes rows of
+    /// its own databases and reaches no others. FOLDER/NAME.password holds its password; a role that is there
+    /// gets that one.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "grant")]
+    pub roles: Option<PathBuf>,
 }

@@ -24,6 +24,15 @@ pub struct DemoArgs {
         hide_env_values = true
     )]
     pub database: Option<ServerUrl>,
+    /// Play it on the mesh of this folder, which runs and goes on afterwards, instead of one that is made for
+    /// it. It adds parties and a small town of its own, sets flags there, and changes nothing else.
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        env = "MP169_DEMO_HOME",
+        conflicts_with = "database"
+    )]
+    pub home: Option<PathBuf>,
 }
 
 /// `up`

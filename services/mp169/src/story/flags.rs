@@ -4,10 +4,10 @@ use anyhow::Result;
 use mesh_api::convert::timestamp_to_wire;
 use mesh_api::csp_notification::v1 as csp;
 use mesh_api::flag_registry::v1 as flags;
-use mesh_types::{Clock as _, DeviceId, Timestamp};
+use mesh_types::{DeviceId, Timestamp};
 
-use super::{HOME, Story, line};
-use crate::sample::{ALBION, BRIGHT, CALEDONIA, Home, METERWORKS, SampleParty};
+use super::{Story, line};
+use crate::sample::{ALBION, BRIGHT, CALEDONIA, METERWORKS, SampleParty};
 
 impl Story {
     /// Act 4.
@@ -18,7 +18,7 @@ impl Story {
              taken all reasonable steps and sets the flag on both meters.",
         );
         let mut client = self.clients(ALBION.id)?.flags()?;
-        let request = self.add(HOME.esme(), ALBION);
+        let request = self.add(self.home(0).esme(), ALBION);
         let answer = client.add_flag(request.clone()).await;
         self.step(
             ALBION.id,
@@ -34,16 +34,16 @@ impl Story {
             expected,
             line(answer, say_added),
         );
-        let answer = client.add_flag(self.add(HOME.gsme(), ALBION)).await;
-        let expected = format!("FLAGGED, changed, covers {}", HOME.gpf());
+        let answer = client.add_flag(self.add(self.home(0).gsme(), ALBION)).await;
+        let expected = format!("FLAGGED, changed, covers {}", self.home(0).gpf());
         self.step(
             ALBION.id,
             "adds the flag to the GSME",
             &expected,
             line(answer, say_added),
         );
-        let answer = client.add_flag(self.add(HOME.gsme(), ALBION)).await;
-        let expected = format!("FLAGGED, unchanged, covers {}", HOME.gpf());
+        let answer = client.add_flag(self.add(self.home(0).gsme(), ALBION)).await;
+        let expected = format!("FLAGGED, unchanged, covers {}", self.home(0).gpf());
         if let Ok(answer) = &answer {
             self.flag_position.clone_from(&answer.get_ref().position);
         }
@@ -67,7 +67,7 @@ impl Story {
             (METERWORKS, "PERMISSION_DENIED ROLE_NOT_PERMITTED"),
         ] {
             let mut client = self.clients(party.id)?.flags()?;
-            let answer = client.add_flag(self.add(HOME.esme(), party)).await;
+            let answer = client.add_flag(self.add(self.home(0).esme(), party)).await;
             self.step(
                 party.id,
                 "tries the ESME that Albion supplies",
@@ -97,7 +97,7 @@ impl Story {
             ),
         ] {
             let answer = client
-                .add_flag(self.add(Home::new(home).esme(), ALBION))
+                .add_flag(self.add(self.home(home).esme(), ALBION))
                 .await;
             let expected = format!("FAILED_PRECONDITION PRECONDITIONS_NOT_MET: {precondition}");
             self.step(ALBION.id, what, &expected, line(answer, say_added));
@@ -105,7 +105,7 @@ impl Story {
         let bare = flags::AddFlagRequest {
             reasonable_steps: None,
             site_declarations: None,
-            ..self.add(Home::new(5).esme(), ALBION)
+            ..self.add(self.home(5).esme(), ALBION)
         };
         let answer = client.add_flag(bare).await;
         self.step(
@@ -127,9 +127,9 @@ impl Story {
         let told = self.csp_north.told(2).await;
         let expected = format!(
             "SET {} covering only itself; SET {} covering {}",
-            HOME.esme(),
-            HOME.gsme(),
-            HOME.gpf()
+            self.home(0).esme(),
+            self.home(0).gsme(),
+            self.home(0).gpf()
         );
         self.step(
             "CSP-NORTH",
@@ -141,7 +141,7 @@ impl Story {
         let request = csp::AcknowledgeFlagChangesRequest {
             csp_id: self.csp_north.csp_id.to_owned(),
             up_to: told.position,
-            applied_time: Some(timestamp_to_wire(self.clock.now())),
+            applied_time: Some(timestamp_to_wire(self.stage.clock.now())),
         };
         let answer = client.acknowledge_flag_changes(request).await;
         self.step(
@@ -160,10 +160,11 @@ impl Story {
             csp_id: "south".into(),
         };
         let answer = client.get_subscription(request).await;
+        let expected = format!("{} events", self.before.south);
         self.step(
             "CSP-SOUTH",
             "has no Device of this home",
-            "0 events",
+            &expected,
             line(answer, |answer| {
                 let head = answer
                     .subscription
@@ -193,12 +194,17 @@ impl Story {
         let mut client = self.clients(BRIGHT.id)?.flags()?;
         let request = flags::RecordTenancyChangeRequest {
             request_id: new_id(),
-            device_id: HOME.esme().to_string(),
-            tenancy_start_time: Some(timestamp_to_wire(self.clock.now())),
-            choice: Some(choice(flags::Preference::Full, BRIGHT, self.clock.now())),
+            device_id: self.home(0).esme().to_string(),
+            tenancy_start_time: Some(timestamp_to_wire(self.stage.clock.now())),
+            choice: Some(choice(
+                flags::Preference::Full,
+                BRIGHT,
+                self.stage.clock.now(),
+            )),
             ..Default::default()
         };
         let answer = client.record_tenancy_change(request).await;
+        self.settled = self.stage.clock.now();
         if let Ok(answer) = &answer {
             self.flag_position.clone_from(&answer.get_ref().position);
         }
@@ -211,7 +217,7 @@ impl Story {
             }),
         );
         let told = self.csp_north.told(3).await;
-        let lifted = format!("LIFTED {} covering only itself", HOME.esme());
+        let lifted = format!("LIFTED {} covering only itself", self.home(0).esme());
         self.step(
             "CSP-NORTH",
             "is told",
@@ -222,7 +228,7 @@ impl Story {
     }
 
     fn add(&self, device: DeviceId, party: SampleParty) -> flags::AddFlagRequest {
-        let now = self.clock.now();
+        let now = self.stage.clock.now();
         flags::AddFlagRequest {
             request_id: new_id(),
             device_id: device.to_string(),

@@ -7,7 +7,7 @@ use classification::samples;
 use mesh_api::classification::v1::{self as wire, decision_result, message::Content};
 use mesh_types::DeviceId;
 
-use super::{HOME, Story, line};
+use super::{Story, line};
 use crate::sample::{ALBION, Home};
 
 /// A message of the story and what must become of it, as told here and not by the policy.
@@ -20,8 +20,8 @@ struct Told {
 const DELIVER: &str = "DELIVER";
 const SUPPRESS: &str = "SUPPRESS";
 
-/// A home whose meters nobody flags.
-const NEIGHBOUR: Home = Home::new(8);
+/// The number of a home whose meters nobody flags.
+const NEIGHBOUR: u16 = 8;
 
 impl Story {
     /// Act 3.
@@ -30,7 +30,7 @@ impl Story {
             "Act 3: messages before the flag",
             "Requests and alerts in the formats of DUIS and GBCS: everything is delivered.",
         );
-        for told in messages()? {
+        for told in messages(self.stage.town)? {
             self.classify(told.what, told.content, DELIVER).await?;
         }
         Ok(())
@@ -43,7 +43,7 @@ impl Story {
             "Reads are suppressed, on the GPF too. Alerts, firmware, security, prepayment and what\n\
              is not about consumption go, and so does everything for other homes.",
         );
-        let messages = messages()?;
+        let messages = messages(self.stage.town)?;
         let batch = wire::BatchClassifyRequest {
             messages: messages
                 .iter()
@@ -68,10 +68,10 @@ impl Story {
 
     /// The end of act 9.
     pub(super) async fn read_is_delivered_again(&mut self) -> Result<()> {
-        let profile = request("4.8.1", HOME.esme())?;
+        let profile = request("4.8.1", self.home(0).esme())?;
         self.classify("reads the ESME's half-hours again", profile, DELIVER)
             .await?;
-        let gas = request("4.6.1", HOME.gpf())?;
+        let gas = request("4.6.1", self.home(0).gpf())?;
         self.classify("reads the gas, whose flag nobody lifted", gas, SUPPRESS)
             .await
     }
@@ -116,7 +116,9 @@ fn request(variant: &str, device: DeviceId) -> Result<Content> {
     ))
 }
 
-fn messages() -> Result<Vec<Told>> {
+fn messages(town: u32) -> Result<Vec<Told>> {
+    let home = Home::in_town(town, 0);
+    let neighbour = Home::in_town(town, NEIGHBOUR);
     let supplier = ALBION.entity().eui64();
     let policy = Policy::builtin();
     let told = |what, content, while_flagged| Told {
@@ -124,12 +126,12 @@ fn messages() -> Result<Vec<Told>> {
         content,
         while_flagged,
     };
-    let read = samples::gbcs_response(MessageCode(0x0027), HOME.esme(), supplier, 1_001);
+    let read = samples::gbcs_response(MessageCode(0x0027), home.esme(), supplier, 1_001);
     let outage = samples::gbcs_alert(
         MessageCode(0x0067),
         AlertCode(0x8F36),
         samples::AlertEncoding::Dlms,
-        HOME.esme(),
+        home.esme(),
         supplier,
         2_000,
     );
@@ -137,7 +139,7 @@ fn messages() -> Result<Vec<Told>> {
         MessageCode(0x0061),
         AlertCode(0x8F0A),
         samples::AlertEncoding::Dlms,
-        HOME.esme(),
+        home.esme(),
         supplier,
         2_001,
     );
@@ -145,32 +147,32 @@ fn messages() -> Result<Vec<Told>> {
         MessageCode(0x1000),
         AlertCode(0x8F3F),
         samples::AlertEncoding::Gbz,
-        HOME.gsme(),
+        home.gsme(),
         supplier,
         2_002,
     );
-    let schedule = samples::duis_schedule(&policy, "4.8.1".parse()?, supplier, HOME.esme(), 1_002);
+    let schedule = samples::duis_schedule(&policy, "4.8.1".parse()?, supplier, home.esme(), 1_002);
     let schedule = schedule.context("the variant is in the tables")?;
     let device_alert = samples::duis_device_alert(supplier, AlertCode(0x8F3F), &tamper);
     Ok(vec![
         told(
             "reads the ESME's half-hours (DUIS 4.8.1)",
-            request("4.8.1", HOME.esme())?,
+            request("4.8.1", home.esme())?,
             SUPPRESS,
         ),
         told(
             "reads the ESME's registers (DUIS 4.1.1)",
-            request("4.1.1", HOME.esme())?,
+            request("4.1.1", home.esme())?,
             SUPPRESS,
         ),
         told(
             "reads the gas day by day from the GPF (DUIS 4.6.1)",
-            request("4.6.1", HOME.gpf())?,
+            request("4.6.1", home.gpf())?,
             SUPPRESS,
         ),
         told(
             "reads network data of the GSME: 6-minute consumption (DUIS 4.10)",
-            request("4.10", HOME.gsme())?,
+            request("4.10", home.gsme())?,
             SUPPRESS,
         ),
         told(
@@ -185,27 +187,27 @@ fn messages() -> Result<Vec<Told>> {
         ),
         told(
             "reads network data of the ESME: voltage (DUIS 4.10)",
-            request("4.10", HOME.esme())?,
+            request("4.10", home.esme())?,
             DELIVER,
         ),
         told(
             "reads exports (DUIS 4.8.3)",
-            request("4.8.3", HOME.esme())?,
+            request("4.8.3", home.esme())?,
             DELIVER,
         ),
         told(
             "tops up a prepayment (DUIS 2.2)",
-            request("2.2", HOME.esme())?,
+            request("2.2", home.esme())?,
             DELIVER,
         ),
         told(
             "activates firmware (DUIS 11.3)",
-            request("11.3", HOME.gsme())?,
+            request("11.3", home.gsme())?,
             DELIVER,
         ),
         told(
             "replaces security credentials (DUIS 6.15.1)",
-            request("6.15.1", HOME.esme())?,
+            request("6.15.1", home.esme())?,
             DELIVER,
         ),
         told(
@@ -225,7 +227,7 @@ fn messages() -> Result<Vec<Told>> {
         ),
         told(
             "reads a neighbour's half-hours (DUIS 4.8.1)",
-            request("4.8.1", NEIGHBOUR.esme())?,
+            request("4.8.1", neighbour.esme())?,
             DELIVER,
         ),
     ])
@@ -251,11 +253,14 @@ mod tests {
 
     #[test]
     fn the_neighbour_is_nobody_special() {
-        assert_eq!(NEIGHBOUR.special(), crate::sample::Special::Ordinary);
+        assert_eq!(
+            Home::new(NEIGHBOUR).special(),
+            crate::sample::Special::Ordinary
+        );
     }
 
     #[test]
     fn every_message_of_the_story_can_be_written() {
-        assert_eq!(messages().unwrap().len(), 15);
+        assert_eq!(messages(0).unwrap().len(), 15);
     }
 }

@@ -3,10 +3,9 @@
 use anyhow::Result;
 use mesh_api::flag_registry::v1 as flags;
 use mesh_api::registration::v1 as registration;
-use mesh_types::Clock as _;
 
 use super::flags::{choice, new_id, say_state};
-use super::{HOME, Story, line, until};
+use super::{Story, line, until};
 use crate::sample::{ALBION, BRIGHT};
 
 impl Story {
@@ -19,7 +18,7 @@ impl Story {
         let mut devices = self.clients("registration-data")?.devices()?;
         let request = registration::ChangeSupplierRequest {
             request_id: new_id(),
-            mpxn: HOME.import_mpan()?.to_string(),
+            mpxn: self.home(0).import_mpan()?.to_string(),
             party_id: BRIGHT.id.into(),
             start_time: None,
         };
@@ -43,8 +42,12 @@ impl Story {
         let mut albion = self.clients(ALBION.id)?.flags()?;
         let request = flags::RemoveFlagRequest {
             request_id: new_id(),
-            device_id: HOME.esme().to_string(),
-            choice: Some(choice(flags::Preference::Full, ALBION, self.clock.now())),
+            device_id: self.home(0).esme().to_string(),
+            choice: Some(choice(
+                flags::Preference::Full,
+                ALBION,
+                self.stage.clock.now(),
+            )),
             ..Default::default()
         };
         let answer = albion.remove_flag(request).await;
@@ -62,7 +65,7 @@ impl Story {
         let seen = until(
             |line: &String| line == expected,
             async || {
-                let device_id = HOME.esme().to_string();
+                let device_id = self.home(0).esme().to_string();
                 let get = flags::GetFlagRequest {
                     device_id: device_id.clone(),
                     ..Default::default()

@@ -1,19 +1,17 @@
 //! Act 10: a month of outcomes, and the reports that allow for the flag.
 
-use std::time::Duration;
-
-use anyhow::Result;
+use anyhow::{Result, bail};
 use mesh_api::common::v1::MessageClass;
 use mesh_api::convert::timestamp_to_wire;
 use mesh_api::reporting::v1::{self as wire, OutcomeOrigin, OutcomeResult};
-use mesh_types::{DeviceId, Timestamp};
+use mesh_types::DeviceId;
 
-use super::{BEGINNING, HOME, Story, line, until};
+use super::stage::{Month, counts, meters};
+use super::{Story, line, until};
 use crate::report::{PERFORMANCE, performance_row};
-use crate::sample::{ALBION, BRIGHT, Home, SampleParty};
+use crate::sample::{ALBION, BRIGHT, SampleParty};
 
-const MONTH: &str = "2026-03";
-/// The report as it must come out: counted by hand from [`month`].
+/// The report as it must come out: counted by hand from [`Story::outcomes`].
 const TOLD: [[&str; 10]; 3] = [
     [
         "ALBION", "11.3", "1", "0", "1", "0", "0", "0", "0.0 %", "0.0 %",
@@ -25,11 +23,13 @@ const TOLD: [[&str; 10]; 3] = [
         "BRIGHT", "4.1.1", "10", "10", "0", "0", "0", "0", "100.0 %", "100.0 %",
     ],
 ];
-const DAY: i64 = 86_400 * 1_000_000;
+/// Albion's meters as they must come out: all of the sample's, and those of another town.
+const METERS: [u64; 4] = [142, 0, 95, 1];
+const METERS_OF_A_TOWN: [u64; 4] = [8, 0, 10, 1];
 
-/// Homes of ordinary customers of Albion and of Bright.
-const ALBION_CUSTOMER: Home = Home::new(8);
-const BRIGHT_CUSTOMER: Home = Home::new(11);
+/// The homes of ordinary customers of Albion and of Bright.
+const ALBION_CUSTOMER: u16 = 8;
+const BRIGHT_CUSTOMER: u16 = 11;
 
 impl Story {
     /// Act 10.
@@ -39,8 +39,8 @@ impl Story {
             "The DSP reports what became of the month's requests. Reads that the flag stopped are\n\
              excepted, in the open: nothing is subtracted silently.",
         );
-        self.clock.advance(Duration::from_secs(30 * 86_400));
-        let outcomes = month();
+        let month = self.stage.month(self.settled);
+        let outcomes = self.outcomes(&month);
         let count = outcomes.len();
         let first = self.record(outcomes.clone()).await?;
         let expected = format!("{count} recorded, 0 duplicates, 0 refused");
@@ -53,7 +53,7 @@ impl Story {
             &expected,
             again,
         );
-        let rows = self.service_requests().await?;
+        let rows = self.service_requests(month.name()).await?;
         self.obligations().await?;
         self.narrator.figures(&PERFORMANCE, rows);
         self.narrator.remark(
@@ -67,7 +67,7 @@ impl Story {
         let requests: Vec<_> = outcomes
             .chunks(20)
             .map(|outcomes| wire::RecordOutcomesRequest {
-                producer: "dsp-story".into(),
+                producer: format!("dsp-story-{}", self.stage.town),
                 outcomes: outcomes.to_vec(),
             })
             .collect();
@@ -81,22 +81,22 @@ impl Story {
         }))
     }
 
-    async fn service_requests(&mut self) -> Result<Vec<Vec<String>>> {
+    async fn service_requests(&mut self, month: String) -> Result<Vec<Vec<String>>> {
         let mut analyst = self.clients("analyst")?.reporting()?;
         let request = wire::GetServiceRequestReportRequest {
-            month: MONTH.into(),
+            month: month.clone(),
             ..Default::default()
         };
-        let told = TOLD.map(|row| row.map(str::to_owned).to_vec());
+        let told = TOLD.map(|row| row[..self.columns()].to_vec());
         // Reporting follows the flags: it may still be a moment behind.
         let (rows, answer) = until(
-            |(rows, _): &(Vec<Vec<String>>, String)| *rows == told,
+            |(rows, _): &(Vec<wire::ServiceRequestRow>, String)| self.added(rows) == told,
             async || {
                 let answer = analyst.get_service_request_report(request.clone()).await;
                 let mut rows = Vec::new();
                 let said = line(answer, |answer| {
-                    rows = answer.rows.iter().map(performance_row).collect();
-                    format!("{} rows", answer.rows.len())
+                    rows = answer.rows;
+                    format!("{} rows", self.added(&rows).len())
                 });
                 (rows, said)
             },
@@ -104,12 +104,14 @@ impl Story {
         .await;
         self.step(
             "analyst",
-            format!("asks for the report of {MONTH}"),
+            format!("asks for the report of {month}"),
             "3 rows",
             answer,
         );
-        for (told, row) in TOLD.iter().zip(&rows) {
-            let [party, variant, figures @ ..] = told;
+        for (told, row) in told.iter().zip(self.added(&rows)) {
+            let [party, variant, figures @ ..] = &told[..] else {
+                bail!("a row has a party, a variant and figures");
+            };
             let came_out = row.get(2..).unwrap_or_default().join(", ");
             self.step(
                 "analyst",
@@ -131,7 +133,31 @@ impl Story {
             "PERMISSION_DENIED NOT_OWN_DATA",
             line(answer, |_| "an answer".into()),
         );
-        Ok(rows)
+        Ok(rows.iter().map(performance_row).collect())
+    }
+
+    /// How many columns of a row are the story's alone: not the rates where others have reported, too.
+    const fn columns(&self) -> usize {
+        if self.stage.is_own() { 10 } else { 8 }
+    }
+
+    /// What the story has added to the rows; on a mesh of its own that is all of them.
+    fn added(&self, rows: &[wire::ServiceRequestRow]) -> Vec<Vec<String>> {
+        if self.stage.is_own() {
+            return rows.iter().map(performance_row).collect();
+        }
+        let of_the_story = |row: &&wire::ServiceRequestRow| {
+            let named = [&*row.party_id, &row.service_reference_variant];
+            TOLD.iter().any(|told| told[..2] == named)
+        };
+        let rows = rows.iter().filter(of_the_story).map(|row| {
+            let named = (row.party_id.clone(), row.service_reference_variant.clone());
+            let before = self.before.reported.get(&named).unwrap_or(&[0; 6]);
+            let added = counts(row).into_iter().zip(before);
+            let added = added.map(|(now, before)| now.saturating_sub(*before).to_string());
+            [named.0, named.1].into_iter().chain(added).collect()
+        });
+        rows.collect()
     }
 
     async fn obligations(&mut self) -> Result<()> {
@@ -140,71 +166,87 @@ impl Story {
             party_id: ALBION.id.into(),
             ..Default::default()
         };
-        let answer = albion.get_obligation_report(request).await;
+        let told = if self.stage.is_own() {
+            METERS
+        } else {
+            METERS_OF_A_TOWN
+        };
+        let mut expected = self.before.obligation;
+        for (count, told) in expected.iter_mut().zip(told) {
+            *count += told;
+        }
+        let expected = say_meters(expected);
+        let answer = until(
+            |said: &String| *said == expected,
+            async || {
+                let answer = albion.get_obligation_report(request.clone()).await;
+                line(answer, |answer| {
+                    let row = answer.rows.first();
+                    row.map_or_else(String::new, |row| say_meters(meters(row)))
+                })
+            },
+        )
+        .await;
         self.step(
             ALBION.id,
             "asks how many of its meters are installed and commissioned",
-            "electricity 142, reduced by choice 0; gas 95, reduced by choice 1",
-            line(answer, |answer| {
-                answer.rows.first().map_or_else(String::new, |row| {
-                    format!(
-                        "electricity {}, reduced by choice {}; gas {}, reduced by choice {}",
-                        row.electricity,
-                        row.electricity_reduced_by_choice,
-                        row.gas,
-                        row.gas_reduced_by_choice
-                    )
-                })
-            }),
+            &expected,
+            answer,
         );
         Ok(())
     }
-}
 
-/// What became of the month's requests: the flag on the gas meter has stood since the 2nd.
-fn month() -> Vec<wire::Outcome> {
-    let mut month = Month::default();
-    // Before the flag: counts like any other.
-    month.add(ALBION, HOME.gpf(), "4.8.1", -1, OutcomeResult::Succeeded);
-    // While it is set: stopped each night, but for one that got through and one that failed.
-    for day in 1..=28 {
-        let result = match day {
-            9 => OutcomeResult::Succeeded,
-            10 => OutcomeResult::Failed,
-            _ => OutcomeResult::Suppressed,
+    /// What became of the month's requests: the flag on the gas meter has stood since the story's first day.
+    fn outcomes(&self, month: &Month) -> Vec<wire::Outcome> {
+        let home = self.home(0);
+        let mut outcomes = Outcomes {
+            month,
+            all: Vec::new(),
         };
-        month.add(ALBION, HOME.gpf(), "4.8.1", day, result);
+        // Before the flag: counts like any other.
+        outcomes.add(ALBION, home.gpf(), "4.8.1", -1, OutcomeResult::Succeeded);
+        // While it is set: stopped each night, but for one that got through and one that failed.
+        for day in 1..=28 {
+            let result = match day {
+                9 => OutcomeResult::Succeeded,
+                10 => OutcomeResult::Failed,
+                _ => OutcomeResult::Suppressed,
+            };
+            outcomes.add(ALBION, home.gpf(), "4.8.1", day, result);
+        }
+        // The electricity meter's flag was lifted with the change of tenancy.
+        outcomes.add(ALBION, home.esme(), "4.8.1", 12, OutcomeResult::Succeeded);
+        for day in 1..=20 {
+            let result = if day % 10 == 0 {
+                OutcomeResult::Failed
+            } else {
+                OutcomeResult::Succeeded
+            };
+            let customer = self.home(ALBION_CUSTOMER).esme();
+            outcomes.add(ALBION, customer, "4.8.1", day, result);
+        }
+        // Firmware is not excepted: its failure on a flagged Device counts.
+        outcomes.add(ALBION, home.gsme(), "11.3", 15, OutcomeResult::Failed);
+        for day in 1..=10 {
+            let customer = self.home(BRIGHT_CUSTOMER).esme();
+            outcomes.add(BRIGHT, customer, "4.1.1", day, OutcomeResult::Succeeded);
+        }
+        outcomes.all
     }
-    // The electricity meter's flag was lifted with the change of tenancy.
-    month.add(ALBION, HOME.esme(), "4.8.1", 12, OutcomeResult::Succeeded);
-    for day in 1..=20 {
-        let result = if day % 10 == 0 {
-            OutcomeResult::Failed
-        } else {
-            OutcomeResult::Succeeded
-        };
-        month.add(ALBION, ALBION_CUSTOMER.esme(), "4.8.1", day, result);
-    }
-    // Firmware is not excepted: its failure on a flagged Device counts.
-    month.add(ALBION, HOME.gsme(), "11.3", 15, OutcomeResult::Failed);
-    for day in 1..=10 {
-        month.add(
-            BRIGHT,
-            BRIGHT_CUSTOMER.esme(),
-            "4.1.1",
-            day,
-            OutcomeResult::Succeeded,
-        );
-    }
-    month.outcomes
 }
 
-#[derive(Default)]
-struct Month {
-    outcomes: Vec<wire::Outcome>,
+fn say_meters([electricity, electricity_reduced, gas, gas_reduced]: [u64; 4]) -> String {
+    format!(
+        "electricity {electricity}, reduced by choice {electricity_reduced}; gas {gas}, reduced by choice {gas_reduced}"
+    )
 }
 
-impl Month {
+struct Outcomes<'a> {
+    month: &'a Month,
+    all: Vec<wire::Outcome>,
+}
+
+impl Outcomes<'_> {
     fn add(
         &mut self,
         party: SampleParty,
@@ -218,15 +260,13 @@ impl Month {
         } else {
             MessageClass::Consumption
         };
-        self.outcomes.push(wire::Outcome {
-            outcome_id: format!("{}", self.outcomes.len() + 1),
+        self.all.push(wire::Outcome {
+            outcome_id: format!("{}", self.all.len() + 1),
             party_id: party.id.to_owned(),
             device_id: device.to_string(),
             service_reference_variant: variant.to_owned(),
             message_class: class.into(),
-            request_time: Some(timestamp_to_wire(Timestamp::from_micros(
-                BEGINNING.micros() + day * DAY,
-            ))),
+            request_time: Some(timestamp_to_wire(self.month.at(day))),
             result: result.into(),
             origin: OutcomeOrigin::Scheduled.into(),
         });

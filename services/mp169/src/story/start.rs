@@ -7,9 +7,11 @@ use mesh_api::flag_registry::v1 as flags;
 use mesh_api::registration::v1 as registration;
 use mesh_api::{csp_notification::v1 as csp, reporting::v1 as reporting};
 use mesh_types::Clock;
+use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
 use super::narrator::{Narrator, Step};
+use super::stage::Stage;
 use super::{line, until};
 use crate::clients::Clients;
 use crate::home::Folder;
@@ -18,22 +20,42 @@ use crate::mesh::{Listen, Mesh};
 use crate::sample;
 use crate::service::Service;
 
-/// Act 1.
-pub(super) async fn mesh(
-    narrator: &mut Narrator,
-    folder: &Folder,
-    clock: Arc<dyn Clock>,
-) -> Result<Mesh> {
+/// What the words mean.
+fn words(narrator: &mut Narrator) {
     narrator.remark(
         "ESME: electricity meter. GSME: gas meter. GPF: the gas meter's mirror on the Communications Hub.\n\
          SRV: Service Request Variant, the kind of a request. DSP: the Data Service Provider, which\n\
          asks before it sends. CSP: the communications provider of a hub.",
     );
+}
+
+/// Act 1 of a mesh that is made for the story.
+pub(super) async fn mesh(
+    narrator: &mut Narrator,
+    folder: &Folder,
+    clock: Arc<dyn Clock>,
+) -> Result<Mesh> {
+    words(narrator);
     narrator.act(
         "Act 1: the mesh starts",
         "Five services on this machine, each with its own certificate and database.",
     );
     let mesh = Mesh::start(folder, &Listen::default(), clock).await?;
+    services_serve(narrator, folder).await?;
+    Ok(mesh)
+}
+
+/// Act 1 of a mesh that runs.
+pub(super) async fn running(narrator: &mut Narrator, folder: &Folder) -> Result<()> {
+    words(narrator);
+    narrator.act(
+        "Act 1: the mesh is there",
+        "Five services that run already, each with its own certificate. They go on afterwards.",
+    );
+    services_serve(narrator, folder).await
+}
+
+async fn services_serve(narrator: &mut Narrator, folder: &Folder) -> Result<()> {
     let operator = Clients::of(folder, "operator")?;
     let bar = narrator.progress(Some(5), "services are getting ready");
     for service in Service::ALL {
@@ -55,7 +77,7 @@ pub(super) async fn mesh(
             who: service.name(),
             what: format!(
                 "serves at {} as {}",
-                mesh.address(service),
+                folder.address(service)?,
                 mesh_pki::spiffe_uri(service.name())
             ),
             expected: "SERVING".into(),
@@ -63,23 +85,33 @@ pub(super) async fn mesh(
         });
     }
     bar.finish_and_clear();
-    Ok(mesh)
+    Ok(())
 }
 
 /// Act 2.
-pub(super) async fn inventory(narrator: &mut Narrator, folder: &Folder) -> Result<()> {
+pub(super) async fn inventory(
+    narrator: &mut Narrator,
+    stage: &Stage,
+    folder: &Folder,
+) -> Result<()> {
     narrator.act(
         "Act 2: the inventory is loaded",
         "Parties, Devices and registrations come in one stream, with a result for each row.",
     );
-    let rows = sample::rows(sample::SINCE)?;
+    let rows = if stage.is_own() {
+        sample::rows(sample::SINCE)?
+    } else {
+        sample::town(stage.town, sample::SINCE)?
+    };
     let everything = rows.len();
+    let known = known_parties(stage, folder).await?;
+    let fresh = everything - known;
     let who = "registration-data";
     let first = load_all(narrator, folder, rows.clone()).await?;
     narrator.step(Step {
         who,
         what: format!("loads {everything} rows"),
-        expected: format!("{everything} recorded, 0 unchanged, 0 refused"),
+        expected: format!("{fresh} recorded, {known} unchanged, 0 refused"),
         came_out: first,
     });
     let again = load_all(narrator, folder, rows).await?;
@@ -89,14 +121,35 @@ pub(super) async fn inventory(narrator: &mut Narrator, folder: &Folder) -> Resul
         expected: format!("0 recorded, {everything} unchanged, 0 refused"),
         came_out: again,
     });
-    let known = parties_are_known(folder).await?;
+    let recognised = parties_are_known(folder).await?;
     narrator.step(Step {
         who: "every service",
         what: "follows the directory of parties".into(),
         expected: "recognises suppliers and CSPs".into(),
-        came_out: known,
+        came_out: recognised,
     });
     Ok(())
+}
+
+/// How many of the story's parties the mesh had before.
+async fn known_parties(stage: &Stage, folder: &Folder) -> Result<usize> {
+    if stage.is_own() {
+        return Ok(0);
+    }
+    let mut parties = Clients::of(folder, "operator")?.parties()?;
+    let mut known = 0;
+    for party in sample::PARTIES {
+        let request = registration::GetPartyRequest {
+            party_id: party.id.to_owned(),
+            ..Default::default()
+        };
+        match parties.get_party(request).await {
+            Ok(_) => known += 1,
+            Err(status) if status.code() == Code::NotFound => {}
+            Err(status) => return Err(status.into()),
+        }
+    }
+    Ok(known)
 }
 
 async fn load_all(

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use mesh_api::common::v1::{LogEntry, Position, stream_frame::Frame};
 use mesh_api::csp_notification::v1::{self as csp, follow_flag_changes_response::Body};
+use mesh_types::DeviceId;
 use prost::Message as _;
 use tokio::sync::watch;
 
@@ -13,9 +14,9 @@ use crate::home::Folder;
 /// What the CSP was told.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Told {
-    /// Every change, in order.
+    /// Every change of the meters that it looks for, in order.
     pub(super) changes: Vec<csp::CspFlagChange>,
-    /// Where the last one stands.
+    /// Where the last change of all stands.
     pub(super) position: Option<Position>,
     /// The stream ended.
     pub(super) ended: bool,
@@ -29,12 +30,18 @@ pub(super) struct CspWatch {
 }
 
 impl CspWatch {
-    /// Attaches `identity` from the beginning of its log.
-    pub(super) fn start(folder: &Folder, identity: &str, csp_id: &'static str) -> Result<Self> {
+    /// Attaches `identity` behind what it has acknowledged, and looks for changes of `meters`.
+    pub(super) fn start(
+        folder: &Folder,
+        identity: &str,
+        csp_id: &'static str,
+        meters: &[DeviceId],
+    ) -> Result<Self> {
+        let meters: Vec<_> = meters.iter().map(ToString::to_string).collect();
         let client = Clients::of(folder, identity)?.csp()?;
         let (sender, told) = watch::channel(Told::default());
         let task = tokio::spawn(async move {
-            if let Err(status) = attend(client, csp_id, &sender).await {
+            if let Err(status) = attend(client, csp_id, &meters, &sender).await {
                 tracing::warn!(code = ?status.code(), csp_id, "the CSP's stream ended");
             }
             sender.send_modify(|told| told.ended = true);
@@ -63,6 +70,7 @@ type Client =
 async fn attend(
     mut client: Client,
     csp_id: &str,
+    meters: &[String],
     told: &watch::Sender<Told>,
 ) -> Result<(), tonic::Status> {
     let start = csp::follow_flag_changes_request::Start::Acknowledged(csp::AcknowledgedStart {});
@@ -81,7 +89,7 @@ async fn attend(
         };
         told.send_modify(|told| {
             for entry in entries.entries {
-                told.take(entry);
+                told.take(entry, meters);
             }
         });
     }
@@ -89,8 +97,10 @@ async fn attend(
 }
 
 impl Told {
-    fn take(&mut self, entry: LogEntry) {
-        if let Ok(change) = csp::CspFlagChange::decode(entry.event) {
+    fn take(&mut self, entry: LogEntry, meters: &[String]) {
+        if let Ok(change) = csp::CspFlagChange::decode(entry.event)
+            && meters.contains(&change.device_id)
+        {
             self.changes.push(change);
         }
         self.position = entry.position;

@@ -34,6 +34,11 @@ fn up(home: &Path) -> Command {
 
 /// Waits until the mesh is up, and ends it in good order.
 async fn comes_up(command: &mut Command) {
+    ends_well(is_up(command).await).await;
+}
+
+/// Waits until the mesh is up.
+async fn is_up(command: &mut Command) -> Child {
     let mut mesh = command.spawn().unwrap();
     let mut lines = BufReader::new(mesh.stdout.take().unwrap()).lines();
     loop {
@@ -43,6 +48,11 @@ async fn comes_up(command: &mut Command) {
             None => panic!("it did not come up: {}", told(&mut mesh).await),
         }
     }
+    mesh.stdout = Some(lines.into_inner().into_inner());
+    mesh
+}
+
+async fn ends_well(mut mesh: Child) {
     let process = mesh.id().unwrap().to_string();
     let told_to_stop = Command::new("kill").arg(&process).status().await;
     assert!(told_to_stop.unwrap().success());
@@ -73,6 +83,19 @@ fn refuses((ended, said): (ExitStatus, String), code: i32, expected: &[&str], se
 async fn the_story_is_told_with_files() {
     let (ended, said) = run(mp169().args(["demo", "--json"])).await;
     assert!(ended.success(), "{said}");
+}
+
+#[tokio::test]
+async fn the_story_is_told_on_a_mesh_that_goes_on_and_can_be_told_again() {
+    let home = temp_dir();
+    let mesh = is_up(&mut up(home.path())).await;
+    for _ in 0..2 {
+        let mut demo = mp169();
+        demo.args(["demo", "--json", "--home"]).arg(home.path());
+        let (ended, said) = run(&mut demo).await;
+        assert!(ended.success(), "{said}");
+    }
+    ends_well(mesh).await;
 }
 
 #[tokio::test]
@@ -210,6 +233,62 @@ async fn a_role_that_may_not_alter_tables_needs_them_as_they_are_to_be() {
         said,
         "registration: up to date\nregistration-audit: up to date\n"
     );
+}
+
+/// One role for each service, which reaches its own databases and no others.
+#[tokio::test]
+async fn each_service_has_a_role_that_reaches_its_own_databases_alone() {
+    let Some(databases) = postgres::databases() else {
+        return;
+    };
+    let secrets = temp_dir();
+    let password = |round: &str| {
+        for service in mp169::service::Service::ALL {
+            let path = secrets.path().join(format!("{}.password", service.name()));
+            std::fs::write(path, format!("s3cret-{round}\n")).unwrap();
+        }
+    };
+    let server = secrets.path().join("database-server.url");
+    std::fs::write(&server, format!("{}\n", databases.url())).unwrap();
+    let migrate = || {
+        let mut migrate = mp169();
+        migrate.args(["db", "migrate", "--create", "--database-file"]);
+        migrate.arg(&server).arg("--roles").arg(secrets.path());
+        migrate
+    };
+    for round in ["first", "second"] {
+        password(round);
+        let (ended, said) = run(&mut migrate()).await;
+        assert!(ended.success(), "{said}");
+        assert!(!said.contains("s3cret"), "{said}");
+    }
+    let reach = async |role: &str, password: &str, database: &str| {
+        let url = databases.url_of(database);
+        let (_, place) = url.split_once('@').unwrap();
+        let (_, name) = databases
+            .url()
+            .rsplit_once('/')
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .unwrap();
+        let url = format!("postgres://{name}-{role}:{password}@{place}");
+        let mut verify = mp169();
+        verify.args(["log", "verify", "--database", &url]);
+        run(&mut verify).await
+    };
+    let (_, said) = reach("registration", "s3cret-second", "registration").await;
+    assert!(said.contains("no service has written a log into"), "{said}");
+    for (role, password, database) in [
+        ("registration", "s3cret-second", "flag-registry"),
+        ("classification", "s3cret-second", "reporting-audit"),
+        ("registration", "s3cret-first", "registration"),
+    ] {
+        let (ended, said) = reach(role, password, database).await;
+        assert!(!ended.success(), "{role} {database}: {said}");
+        assert!(
+            !said.contains("no service has written"),
+            "{role} {database}: {said}"
+        );
+    }
 }
 
 /// Two roles, and the server as each of them reaches it.

@@ -1,0 +1,179 @@
+//! `mp169 prepare`: what services need that run apart.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use mesh_authz::InternalRole;
+use mesh_pki::{CA_CERTIFICATE_FILE, Issued, IssuedPaths, Profile, Validity};
+use mesh_types::{Clock as _, SystemClock};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+
+use crate::cli::prepare::PrepareArgs;
+use crate::databases::names_of;
+use crate::denied::{DENIED_FILE, HEADER};
+use crate::home::Folder;
+use crate::output::say;
+use crate::service::Service;
+
+const DAY: Duration = Duration::from_secs(86_400);
+/// The role that owns the databases, and the name of the server's certificate.
+const OWNER: &str = "postgres";
+
+/// Fills the folders with what is missing in them, or ends soon.
+pub(crate) fn run(args: &PrepareArgs) -> Result<()> {
+    let site = Site {
+        args,
+        folder: Folder::open_or_make(&args.home)?,
+        validity: Validity::starting_now(&SystemClock, DAY.saturating_mul(args.days)),
+    };
+    site.addresses()?;
+    site.trust()?;
+    site.server()?;
+    for service in Service::ALL {
+        site.service(service)?;
+    }
+    Ok(())
+}
+
+struct Site<'a> {
+    args: &'a PrepareArgs,
+    folder: Folder,
+    validity: Validity,
+}
+
+impl Site<'_> {
+    /// Each service at the host of its own name.
+    fn addresses(&self) -> Result<()> {
+        let mut addresses = BTreeMap::new();
+        for (index, service) in (0..).zip(Service::ALL) {
+            let port = self.args.port.checked_add(index);
+            let port = port.context("the ports run past 65535")?;
+            addresses.insert(service, format!("{}:{port}", service.name()));
+        }
+        self.folder.write_addresses(&addresses)
+    }
+
+    fn trust(&self) -> Result<()> {
+        let authority = self.folder.authority()?;
+        let trusted = self.args.trust.join(CA_CERTIFICATE_FILE);
+        keep(&trusted, authority.certificate_pem(), 0o644)?;
+        keep(&self.args.trust.join(DENIED_FILE), HEADER, 0o644)
+    }
+
+    fn server(&self) -> Result<()> {
+        let folder = &self.args.server;
+        let roles = Service::ALL.map(Service::name);
+        for role in roles.into_iter().chain([OWNER]) {
+            keep(&folder.join(format!("{role}.password")), &secret(), 0o600)?;
+        }
+        keep(
+            &folder.join("database-server.url"),
+            &self.url(OWNER, "")?,
+            0o600,
+        )?;
+        let profile = Profile {
+            common_name: Some(OWNER.to_owned()),
+            names: vec![self.args.server_host.clone(), "localhost".to_owned()],
+            ..Profile::default()
+        };
+        self.certificate(folder, OWNER, || {
+            Ok(self.folder.authority()?.issue(&profile, self.validity)?)
+        })
+    }
+
+    fn service(&self, service: Service) -> Result<()> {
+        let name = service.name();
+        let folder = self.args.services.join(name);
+        let role = InternalRole::from_spiffe_path(name).context("a service is an internal role")?;
+        self.certificate(&folder, name, || {
+            let authority = self.folder.authority()?;
+            self.folder.issue_internal(&authority, role, self.validity)
+        })?;
+        for database in names_of(service) {
+            let what = if database == name { "" } else { "audit-" };
+            let path = folder.join(format!("{what}database.url"));
+            keep(&path, &self.url(name, &database)?, 0o600)?;
+        }
+        Ok(())
+    }
+
+    /// Of a database, or of the server if the name is empty.
+    fn url(&self, role: &str, database: &str) -> Result<String> {
+        let path = self.args.server.join(format!("{role}.password"));
+        let password = fs::read_to_string(&path);
+        let password = password.with_context(|| format!("cannot read {}", path.display()))?;
+        let (host, password) = (&self.args.server_host, password.trim_end());
+        let trusted = self.args.trust.join(CA_CERTIFICATE_FILE);
+        let trusted = trusted.display();
+        Ok(format!(
+            "postgres://{role}:{password}@{host}/{database}?sslmode=verify-full&sslrootcert={trusted}\n"
+        ))
+    }
+
+    fn certificate(
+        &self,
+        folder: &Path,
+        name: &str,
+        issue: impl FnOnce() -> Result<Issued>,
+    ) -> Result<()> {
+        let paths = IssuedPaths::of(folder, name);
+        let soon = DAY.saturating_mul(self.args.renew_before);
+        if holds(&paths, soon) {
+            say(&format_args!("{name}: its certificate holds"));
+            return Ok(());
+        }
+        issue()?.write_to(folder, name)?;
+        say(&format_args!("{name}: a certificate was issued"));
+        Ok(())
+    }
+}
+
+/// Whether there is a certificate that holds for longer than `soon`, and its key.
+fn holds(paths: &IssuedPaths, soon: Duration) -> bool {
+    let end = CertificateDer::from_pem_file(&paths.certificate).ok();
+    let end = end.and_then(|leaf| mesh_rpc::not_after(&leaf));
+    let limit = SystemClock.now().saturating_add(soon);
+    paths.key.exists() && end.is_some_and(|end| end > limit)
+}
+
+/// 256 bits that nobody guesses, in letters that need no escaping.
+fn secret() -> String {
+    let octets: [u8; 32] = rand::random();
+    format!("{}\n", hex::encode(octets))
+}
+
+/// Writes a file that is not there yet.
+fn keep(path: &Path, text: &str, mode: u32) -> Result<()> {
+    let written = || {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        match open_new(path, mode) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            opened => opened.and_then(|mut file| {
+                file.write_all(text.as_bytes())?;
+                file.sync_all()
+            }),
+        }
+    };
+    written().with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(unix)]
+fn open_new(path: &Path, mode: u32) -> std::io::Result<fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(mode).open(path)
+}
+
+/// Elsewhere the folder's own permissions apply.
+#[cfg(not(unix))]
+fn open_new(path: &Path, _mode: u32) -> std::io::Result<fs::File> {
+    fs::File::create_new(path)
+}

@@ -1,0 +1,126 @@
+//! Does `mp169 prepare` make what services need that run apart, once, and anew what ends soon?
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use mesh_testkit::temp_dir;
+
+/// Gives the command, with everything below `site`, and says what it said.
+fn prepare(site: &Path, more: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mp169"));
+    command.arg("prepare").args(more);
+    for folder in ["home", "services", "trust", "server"] {
+        command.arg(format!("--{folder}")).arg(site.join(folder));
+    }
+    let ended = command.output().unwrap();
+    let said = String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap();
+    assert!(ended.status.success(), "{said}");
+    said
+}
+
+/// Every file, with its mode and what stands in it.
+fn files(folder: &Path) -> BTreeMap<String, (u32, String)> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() {
+            let below = files(&path);
+            found.extend(
+                below
+                    .into_iter()
+                    .map(|(file, it)| (format!("{name}/{file}"), it)),
+            );
+        } else {
+            let mode = path.metadata().unwrap().permissions().mode() & 0o777;
+            found.insert(name, (mode, std::fs::read_to_string(&path).unwrap()));
+        }
+    }
+    found
+}
+
+#[test]
+fn each_service_gets_its_own_and_nothing_is_made_twice() {
+    let site = temp_dir();
+    prepare(site.path(), &[]);
+    let made = files(site.path());
+    let of_services: Vec<_> = made
+        .keys()
+        .filter_map(|path| path.strip_prefix("services/"))
+        .collect();
+    assert_eq!(
+        of_services,
+        [
+            "classification/audit-database.url",
+            "classification/classification.crt.pem",
+            "classification/classification.key.pem",
+            "csp-notification/audit-database.url",
+            "csp-notification/csp-notification.crt.pem",
+            "csp-notification/csp-notification.key.pem",
+            "csp-notification/database.url",
+            "flag-registry/audit-database.url",
+            "flag-registry/database.url",
+            "flag-registry/flag-registry.crt.pem",
+            "flag-registry/flag-registry.key.pem",
+            "registration/audit-database.url",
+            "registration/database.url",
+            "registration/registration.crt.pem",
+            "registration/registration.key.pem",
+            "reporting/audit-database.url",
+            "reporting/database.url",
+            "reporting/reporting.crt.pem",
+            "reporting/reporting.key.pem",
+        ]
+    );
+    for (path, (mode, _)) in &made {
+        let secret = [".key.pem", ".url", ".password"]
+            .iter()
+            .any(|ending| path.ends_with(ending));
+        assert_eq!(*mode, if secret { 0o600 } else { 0o644 }, "{path}");
+    }
+    let (_, url) = &made["services/flag-registry/database.url"];
+    let (_, password) = &made["server/flag-registry.password"];
+    let trust = site.path().join("trust/ca.crt.pem");
+    let expected = format!(
+        "postgres://flag-registry:{}@postgres/flag-registry?sslmode=verify-full&sslrootcert={}\n",
+        password.trim_end(),
+        trust.display()
+    );
+    assert_eq!(*url, expected);
+    let (_, addresses) = &made["home/addresses.json"];
+    assert!(addresses.contains("\"flag-registry:16170\""), "{addresses}");
+
+    prepare(site.path(), &[]);
+    assert_eq!(files(site.path()), made);
+}
+
+#[test]
+fn a_certificate_that_ends_soon_is_issued_anew() {
+    let site = temp_dir();
+    prepare(site.path(), &["--days", "20"]);
+    let before = files(site.path());
+    let said = prepare(site.path(), &[]);
+    assert_eq!(
+        said.matches("a certificate was issued").count(),
+        6,
+        "{said}"
+    );
+    let after = files(site.path());
+    let is_old = |path: &str| after[path] == before[path];
+    for path in [
+        "services/registration/registration.crt.pem",
+        "services/registration/registration.key.pem",
+        "server/postgres.crt.pem",
+    ] {
+        assert!(!is_old(path), "{path}");
+    }
+    for path in [
+        "trust/ca.crt.pem",
+        "server/registration.password",
+        "services/registration/database.url",
+    ] {
+        assert!(is_old(path), "{path}");
+    }
+}
