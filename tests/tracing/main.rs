@@ -4,6 +4,7 @@
 
 #![cfg(test)]
 
+mod dashboards;
 mod otlp;
 
 use std::collections::BTreeSet;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
+use flag_registry::Quotas;
 use http::{HeaderMap, HeaderValue};
 use mesh_api::common::v1::Position;
 use mesh_api::csp_notification::v1 as csp;
@@ -22,7 +24,7 @@ use mesh_api::registration::v1::{
 };
 use mesh_pki::IssuedPaths;
 use mesh_testkit::{TempDir, temp_dir, wait_until};
-use mesh_types::{Clock as _, SystemClock, Timestamp};
+use mesh_types::{Clock, SystemClock, Timestamp};
 use mp169::Cli;
 use mp169::clients::Clients;
 use mp169::home::Folder;
@@ -32,6 +34,7 @@ use mp169::sample::{self, ALBION, CSP_NORTH, Home};
 use mp169::service::Service;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use tokio::sync::{Mutex, MutexGuard};
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
@@ -43,8 +46,14 @@ const HOME: Home = Home::new(0);
 const ROWS: usize = 7 + 6;
 const DAY: i64 = 86_400 * 1_000_000;
 
+/// What is received is that of one mesh at a time.
+static ONE: Mutex<()> = Mutex::const_new(());
+
 /// A mesh whose spans are received.
 struct Traced {
+    _one: MutexGuard<'static, ()>,
+    /// When it began, in nanoseconds since 1970.
+    began: u64,
     mesh: Mesh,
     folder: Folder,
     home: TempDir,
@@ -52,13 +61,25 @@ struct Traced {
 
 impl Traced {
     async fn start() -> Self {
+        Self::start_with(Arc::new(SystemClock), Quotas::default()).await
+    }
+
+    async fn start_with(clock: Arc<dyn Clock>, quotas: Quotas) -> Self {
         otlp::install();
+        let one = ONE.lock().await;
+        let began = u64::try_from(SystemClock.now().micros()).unwrap() * 1_000;
         let home = temp_dir();
         let folder = Folder::open_or_make(home.path()).unwrap();
-        let mesh = Mesh::start(&folder, &Listen::default(), Arc::new(SystemClock))
+        let mesh = Mesh::start_with(&folder, &Listen::default(), clock, quotas)
             .await
             .unwrap();
-        Self { mesh, folder, home }
+        Self {
+            _one: one,
+            began,
+            mesh,
+            folder,
+            home,
+        }
     }
 
     fn clients(&self, identity: &str) -> Clients {
@@ -67,15 +88,17 @@ impl Traced {
 
     /// Runs the command `mp169` as a user would.
     async fn mp169(&self, arguments: &[&str]) {
+        let success = format!("{:?}", ExitCode::SUCCESS);
+        assert_eq!(self.tried(arguments).await, success, "{arguments:?}");
+    }
+
+    /// Runs it and says how it ended.
+    async fn tried(&self, arguments: &[&str]) -> String {
         let home = self.home.path().to_str().unwrap();
         let place = ["--home", home, "--as", ALBION.id];
         let line = ["mp169"].iter().chain(arguments).chain(&place);
         let ended = mp169::run(Cli::try_parse_from(line).unwrap()).await;
-        assert_eq!(
-            format!("{ended:?}"),
-            format!("{:?}", ExitCode::SUCCESS),
-            "{arguments:?}"
-        );
+        format!("{ended:?}")
     }
 
     /// Loads one home and waits until its supplier is known where it is going to ask.
@@ -202,7 +225,9 @@ async fn what_a_flag_causes_is_found_from_its_trace() {
 
     // Down: one trace through mp169, flag-registry and registration.
     let asked = received("the command's call", |span| {
-        span.name.ends_with("FlagService/AddFlag") && span.kind() == SpanKind::Client
+        span.name.ends_with("FlagService/AddFlag")
+            && span.kind() == SpanKind::Client
+            && span.start_time_unix_nano >= traced.began
     })
     .await;
     assert_eq!(asked.len(), 1);

@@ -25,6 +25,7 @@ pub(crate) fn observe(service: &'static str, queue: &Arc<Queue>) {
     let (waiting, at) = (asked.clone(), labels.clone());
     meter
         .u64_observable_gauge("mp169.audit.waiting")
+        .with_unit("{record}")
         .with_description("Records that wait to be written")
         .with_callback(move |gauge| {
             if let Some(queue) = waiting.upgrade() {
@@ -34,6 +35,7 @@ pub(crate) fn observe(service: &'static str, queue: &Arc<Queue>) {
         .build();
     meter
         .u64_observable_counter("mp169.audit.records")
+        .with_unit("{record}")
         .with_description("Records that were written since the service started, counts apart")
         .with_callback(move |counter| {
             if let Some(queue) = asked.upgrade() {

@@ -1,17 +1,19 @@
 //! Is a log followed, and if not, since when and why?
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod metrics;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mesh_api::common::v1::ErrorReason;
 use mesh_api::status::reason_of;
 use mesh_store::cursor::Cursor;
 use mesh_types::{Clock, Position, Timestamp};
-use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Gauge, Meter};
+use opentelemetry::metrics::Meter;
 use tokio::sync::watch;
 use tonic::Status;
 
 use crate::FollowError;
+use metrics::Metrics;
 
 /// How far a follower has come, and what keeps it from going on.
 ///
@@ -50,21 +52,48 @@ pub struct FollowedLog {
     name: &'static str,
     clock: Arc<dyn Clock>,
     status: Arc<watch::Sender<FollowerStatus>>,
-    stands: Arc<Mutex<Option<Cursor>>>,
+    known: Arc<Mutex<Known>>,
     metrics: Arc<Metrics>,
+}
+
+/// How far the follower has come.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// The last event that was taken over.
+    stands: Option<Cursor>,
+    /// When all there was had been taken over last; before that, when following began.
+    present: Timestamp,
 }
 
 impl FollowedLog {
     /// The log `name`, as `service` follows it.
     #[must_use]
     pub fn new(service: &'static str, name: &'static str, clock: Arc<dyn Clock>) -> Self {
-        let meter = opentelemetry::global::meter("mesh-follow");
+        Self::measured(
+            service,
+            name,
+            clock,
+            &opentelemetry::global::meter("mesh-follow"),
+        )
+    }
+
+    fn measured(
+        service: &'static str,
+        name: &'static str,
+        clock: Arc<dyn Clock>,
+        meter: &Meter,
+    ) -> Self {
+        let known = Arc::new(Mutex::new(Known {
+            stands: None,
+            present: clock.now(),
+        }));
+        metrics::observe(service, name, &known, &clock, meter);
         Self {
             name,
             clock,
             status: Arc::new(watch::Sender::new(FollowerStatus::Starting)),
-            stands: Arc::default(),
-            metrics: Arc::new(Metrics::new(service, name, &meter)),
+            known,
+            metrics: Arc::new(Metrics::new(service, name, meter)),
         }
     }
 
@@ -84,20 +113,25 @@ impl FollowedLog {
     /// since; `None` before the first snapshot.
     #[must_use]
     pub fn stands_at(&self) -> Option<Cursor> {
-        self.stands
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.known().stands.clone()
     }
 
     /// The follower has taken over everything up to `at`.
     pub(crate) fn stands(&self, at: &Cursor) {
-        *self.stands.lock().unwrap_or_else(PoisonError::into_inner) = Some(at.clone());
+        self.known().stands = Some(at.clone());
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Everything up to `at` was taken over, and more is awaited.
     pub(crate) fn reached(&self, at: &Cursor) {
-        self.stands(at);
+        let now = self.clock.now();
+        *self.known() = Known {
+            stands: Some(at.clone()),
+            present: now,
+        };
         self.turn(FollowerStatus::Following {
             position: at.position.clone(),
         });
@@ -187,46 +221,66 @@ impl FollowerStatus {
     }
 }
 
-#[derive(Debug)]
-struct Metrics {
-    /// One for each state, in which it is 1 and otherwise 0.
-    states: [[KeyValue; 3]; 5],
-    state: Gauge<u64>,
-}
-
-impl Metrics {
-    fn new(service: &'static str, log: &'static str, meter: &Meter) -> Self {
-        let states = ["starting", "following", "lost", "went-back", "malformed"];
-        Self {
-            states: states.map(|state| {
-                [
-                    KeyValue::new("service", service),
-                    KeyValue::new("log", log),
-                    KeyValue::new("state", state),
-                ]
-            }),
-            state: meter
-                .u64_gauge("mp169.follow.state")
-                .with_description(
-                    "1 for the state in which a followed log is; went-back and malformed are alarms",
-                )
-                .build(),
-        }
-    }
-
-    fn show(&self, status: &FollowerStatus) {
-        for labels in &self.states {
-            let holds = labels[2].value.as_str() == status.name();
-            self.state.record(holds.into(), labels);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use mesh_types::{Epoch, ManualClock};
+    use opentelemetry::metrics::MeterProvider as _;
+    use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
+    use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
 
     use super::*;
+
+    #[test]
+    fn metrics_show_how_long_ago_a_log_was_followed_to_its_end() {
+        let exporter = InMemoryMetricExporter::default();
+        let reader = PeriodicReader::builder(exporter.clone()).build();
+        let provider = SdkMeterProvider::builder().with_reader(reader).build();
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+        let clock = Arc::new(ManualClock::new(at(10)));
+        let meter = provider.meter("tests");
+        let log = FollowedLog::measured("tests", "flags", clock.clone(), &meter);
+        let shown = || {
+            exporter.reset();
+            provider.force_flush().unwrap();
+            let finished = exporter.get_finished_metrics().unwrap();
+            let scopes = finished.iter().flat_map(|all| all.scope_metrics());
+            let (mut age, mut position) = (None, None);
+            for metric in scopes.flat_map(|scope| scope.metrics()) {
+                match (metric.name(), metric.data()) {
+                    ("mp169.follow.age", AggregatedMetrics::F64(MetricData::Gauge(gauge))) => {
+                        age = gauge.data_points().next().map(|point| point.value());
+                    }
+                    ("mp169.follow.position", AggregatedMetrics::U64(MetricData::Gauge(gauge))) => {
+                        position = gauge.data_points().next().map(|point| point.value());
+                    }
+                    _ => {}
+                }
+            }
+            (age, position)
+        };
+        clock.set(at(12));
+        assert_eq!(shown(), (Some(2.0), None), "nothing was taken over yet");
+        let position = Position {
+            log: "flags".parse().unwrap(),
+            epoch: Epoch::new(1).unwrap(),
+            sequence: 3,
+        };
+        let cursor = |sequence| Cursor {
+            position: Position {
+                sequence,
+                ..position.clone()
+            },
+            hash: [3; 32],
+        };
+        log.reached(&cursor(3));
+        clock.set(at(17));
+        assert_eq!(shown(), (Some(5.0), Some(3)));
+        // What was taken over may not have been all.
+        log.stands(&cursor(4));
+        log.lost();
+        clock.set(at(19));
+        assert_eq!(shown(), (Some(7.0), Some(4)));
+    }
 
     #[test]
     fn what_is_wrong_with_a_log_stays_said_until_it_is_followed() {

@@ -118,7 +118,7 @@ impl Incoming {
 }
 
 /// What the headers or trailers of an answer say; `None` while it goes on.
-fn answer_in(headers: &HeaderMap) -> Option<Answer> {
+pub(crate) fn answer_in(headers: &HeaderMap) -> Option<Answer> {
     let code = crate::status::code_in(headers)?;
     let reason = match code {
         Code::Ok => None,

@@ -75,6 +75,7 @@ impl LogRate {
         let rate = self.clone();
         meter
             .u64_observable_counter("mp169.log.left_out")
+            .with_unit("{line}")
             .with_description("Lines that were not logged because there were many of their kind")
             .with_callback(move |count| {
                 for (target, left_out) in rate.left_out() {

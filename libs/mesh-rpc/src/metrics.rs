@@ -7,7 +7,11 @@
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use http::Request;
+use bytes::Bytes;
+use http::{HeaderMap, Request};
+use http_body::Frame;
+use mesh_api::common::v1::ErrorReason;
+use mesh_api::status::reason_name;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
 use tonic::Code;
@@ -15,7 +19,8 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 use tracing::Span;
 
-use crate::methods::{Methods, label};
+use crate::audit::answer_in;
+use crate::methods::{Methods, OTHER, label};
 use crate::observe::{Call, CallEnd, Observer};
 use crate::rpc::{Rpc, RpcFuture};
 use crate::status::code_name;
@@ -63,14 +68,17 @@ impl MetricsLayer {
                     .build(),
                 active: meter
                     .i64_up_down_counter("mp169.server.active_calls")
+                    .with_unit("{call}")
                     .with_description("RPCs that are being served")
                     .build(),
                 refused: meter
                     .u64_counter("mp169.server.refused_calls")
-                    .with_description("RPCs that the chain or a handler refused to the caller")
+                    .with_unit("{call}")
+                    .with_description("RPCs that the chain or a handler refused, by the reason")
                     .build(),
                 cancelled: meter
                     .u64_counter("mp169.server.cancelled_calls")
+                    .with_unit("{call}")
                     .with_description("RPCs whose caller went away before the end")
                     .build(),
             },
@@ -102,45 +110,79 @@ impl<S: Rpc> Service<Request<Body>> for Metrics<S> {
     fn call(&mut self, request: Request<Body>) -> RpcFuture {
         let method = Methods::of_mesh().get(request.uri().path());
         let labels = [
+            KeyValue::new("rpc.system.name", "grpc"),
             KeyValue::new("rpc.method", label(method)),
             KeyValue::new("mp169.service", self.service),
         ];
         self.instruments.active.add(1, &labels);
-        let call = Call::new(Measured {
+        let mut call = Call::new(Measured {
             since: Instant::now(),
             labels,
+            reason: None,
             instruments: self.instruments.clone(),
         });
         let answer = self.inner.call(request);
-        Box::pin(async move { Ok(call.observe(answer.await?, Span::none())) })
+        Box::pin(async move {
+            let answer = answer.await?;
+            if let Some(measured) = call.observer() {
+                measured.hear(answer.headers());
+            }
+            Ok(call.observe(answer, Span::none()))
+        })
     }
 }
 
 struct Measured {
     since: Instant,
-    labels: [KeyValue; 2],
+    labels: [KeyValue; 3],
+    /// Why the call is refused, if an answer says so.
+    reason: Option<ErrorReason>,
     instruments: Instruments,
 }
 
+impl Measured {
+    /// Notes what headers or trailers say of the end.
+    fn hear(&mut self, headers: &HeaderMap) {
+        self.reason = answer_in(headers).and_then(|answer| answer.reason);
+    }
+}
+
 impl Observer for Measured {
+    fn sends(&mut self, frame: &Frame<Bytes>) {
+        if let Some(trailers) = frame.trailers_ref() {
+            self.hear(trailers);
+        }
+    }
+
     fn ended(self, end: CallEnd) {
         self.instruments.active.add(-1, &self.labels);
-        let [method, service] = self.labels;
+        let [system, method, service] = self.labels;
         let code = KeyValue::new("rpc.response.status_code", code_name(end.code()));
-        let labels = [method, service, code];
+        let labels = [system, method, service, code];
         let seconds = self.since.elapsed().as_secs_f64();
         self.instruments.duration.record(seconds, &labels);
         if end == CallEnd::Cancelled {
-            self.instruments.cancelled.add(1, &labels[..2]);
+            self.instruments.cancelled.add(1, &labels[..3]);
         } else if is_refusal(end.code()) {
+            let [system, method, service, code] = labels;
+            let reason = KeyValue::new("reason", self.reason.map_or(OTHER, reason_name));
+            let labels = [system, method, service, code, reason];
             self.instruments.refused.add(1, &labels);
         }
     }
 }
 
+/// The codes by which a caller is refused what it asks; the others are answers, or trouble on our side.
 const fn is_refusal(code: Code) -> bool {
     matches!(
         code,
-        Code::Unauthenticated | Code::PermissionDenied | Code::ResourceExhausted
+        Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::ResourceExhausted
+            | Code::InvalidArgument
+            | Code::FailedPrecondition
+            | Code::OutOfRange
+            | Code::AlreadyExists
+            | Code::Aborted
     )
 }

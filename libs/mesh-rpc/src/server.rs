@@ -201,6 +201,8 @@ where
         let journal = journal.upgrade();
         journal.inspect(|journal| journal.exchanged(list)).is_some()
     });
+    options.tls.serves(options.service);
+    options.health.observe(options.service);
     let server = Arc::new(connection::Server {
         chain: chain(
             options.service,

@@ -216,6 +216,20 @@ impl Tls {
         end.since(self.0.clock.now())
     }
 
+    /// This is what the server of `service` uses: metrics tell its handshakes, and how long its certificate
+    /// still holds.
+    pub(crate) fn serves(&self, service: &'static str) {
+        self.0.handshakes.serve(service);
+        self.0.metrics.serve(service);
+        let asked = Arc::downgrade(&self.0);
+        let left = move || {
+            let tls = Self(asked.upgrade()?);
+            let end = tls.0.current.load().own_end()?;
+            Some(tls.remaining(end))
+        };
+        metrics::observe_end(service, left, &opentelemetry::global::meter("mesh-rpc"));
+    }
+
     /// How many times files could not be used since the start. More than none is an alarm: when the
     /// certificate in use ends, so does the service.
     #[must_use]

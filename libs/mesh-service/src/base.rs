@@ -12,6 +12,7 @@ use mesh_rpc::{
 use mesh_store::fold::Folding;
 use mesh_store::{Database, Store, StoreError, WriterTask};
 use mesh_types::Clock;
+use opentelemetry::metrics::Meter;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,7 @@ use crate::clock::{exchange_time, recording, watch_clock};
 use crate::error::RunError;
 use crate::operations::{Flagged, Followed, OPERATIONS, Operations};
 use crate::state::{Compare, comparing, watch_state};
-use crate::storage::watch_storage;
+use crate::storage::{observe_heads, watch_storage};
 
 /// What every service is given.
 pub struct Given {
@@ -89,12 +90,23 @@ impl Base {
             }
         };
         base.storage = storage;
+        base.measure(&opentelemetry::global::meter("mesh-service"));
         let (service, clock) = (base.given.service, base.clock());
         base.spawn(watch_clock(service, clock, base.store(), base.stop()));
         if let Some(store) = base.store() {
             base.spawn(watch_storage(service, store, base.stop()));
         }
         Ok(base)
+    }
+
+    /// Has `meter` measure the databases.
+    fn measure(&self, meter: &Meter) {
+        let service = self.given.service;
+        self.audit.database().measure(service, "audit", meter);
+        if let Some(store) = self.store() {
+            store.measure(service, "state", meter);
+            observe_heads(service, &store, meter);
+        }
     }
 
     async fn without_storage(given: Given) -> Result<Self, RunError> {

@@ -147,7 +147,7 @@ struct Metrics {
 impl Metrics {
     fn new(service: &'static str, meter: &Meter) -> Self {
         Self {
-            service: KeyValue::new("service", service),
+            service: KeyValue::new("mp169.service", service),
             believed: meter
                 .u64_gauge("mp169.clock.believed")
                 .with_description("1 if the clock is believed, 0 if nothing is recorded by it")

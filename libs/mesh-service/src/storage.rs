@@ -2,7 +2,7 @@
 
 use mesh_store::{Condition, Store, Trouble};
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::Gauge;
+use opentelemetry::metrics::{Gauge, Meter};
 use tokio_util::sync::CancellationToken;
 
 /// Shows what troubles the database of `service` as `mp169.storage.trouble`, until `stop` is cancelled.
@@ -23,10 +23,29 @@ pub(crate) async fn watch_storage(service: &'static str, store: Store, stop: Can
     }
 }
 
+/// Has `meter` tell how long each log is that `service` owns, as far as this process knows.
+pub(crate) fn observe_heads(service: &'static str, store: &Store, meter: &Meter) {
+    let committed = store.committed().clone();
+    meter
+        .u64_observable_gauge("mp169.log.head")
+        .with_unit("{event}")
+        .with_description("Sequence number of the last event of a log, as its owner knows it")
+        .with_callback(move |gauge| {
+            for (log, latest) in committed.all() {
+                let labels = [
+                    KeyValue::new("mp169.service", service),
+                    KeyValue::new("log", log.to_string()),
+                ];
+                gauge.observe(latest, &labels);
+            }
+        })
+        .build();
+}
+
 fn show(gauge: &Gauge<u64>, service: &'static str, condition: &Condition) {
     for (kind, value) in values(condition) {
         let labels = [
-            KeyValue::new("service", service),
+            KeyValue::new("mp169.service", service),
             KeyValue::new("kind", kind),
         ];
         gauge.record(value, &labels);

@@ -40,6 +40,15 @@ impl Committed {
         self.with(log, |sender| *sender.borrow())
     }
 
+    /// The latest committed sequence of each log that this process knows of.
+    #[must_use]
+    pub fn all(&self) -> Vec<(LogName, Sequence)> {
+        let logs = self.0.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        let logs = logs.iter();
+        logs.map(|(log, latest)| (log.clone(), *latest.borrow()))
+            .collect()
+    }
+
     /// Tells the waiting that `sequence` is on disk; one that is not news wakes nobody.
     pub(crate) fn publish(&self, log: &LogName, sequence: Sequence) {
         self.with(log, |sender| {

@@ -27,6 +27,7 @@
 //! | And of another process's? | `hints.rs`, `attend.rs` |
 //! | Which processes have it open? | [`replicas`], [`Store::has_others`] (`others.rs`) |
 //! | Do a service's rows say what its log says? | [`fold`] (`fold.rs`) |
+//! | What is measured of it? | `meters.rs` |
 //! | Can it be written to, and why not? | [`Condition`] (`condition.rs`), `guard.rs`, `files.rs` |
 //! | Does a server still have what was written to it? | `memory.rs`, `recall.rs`, `claim.rs` |
 //! | Did a log go back behind what was seen of it? | [`Store::judge_seen`] (`seen.rs`), [`history`] |
@@ -124,6 +125,7 @@ mod life;
 mod location;
 pub mod log;
 mod memory;
+mod meters;
 pub mod offline;
 mod open;
 mod others;

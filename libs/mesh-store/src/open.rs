@@ -6,7 +6,7 @@ mod server;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use mesh_types::{Clock, ClockWatch, ManualClock, Timestamp};
 use sqlx::PgPool;
@@ -22,6 +22,7 @@ use crate::condition::Condition;
 use crate::guard::Guard;
 use crate::hints::Hints;
 use crate::keeping::Keeper;
+use crate::meters::Meters;
 use crate::postgres::Server;
 use crate::replicas::Replica;
 use crate::schema::merged;
@@ -38,6 +39,32 @@ pub(crate) use file::without_finished_wal;
 #[derive(Debug, Clone)]
 pub struct Store(Arc<Inner>);
 
+/// An open database, for as long as somebody else has it open.
+#[derive(Debug, Clone)]
+pub(crate) struct WeakStore(Weak<Inner>);
+
+impl WeakStore {
+    pub(crate) fn upgrade(&self) -> Option<Store> {
+        self.0.upgrade().map(Store)
+    }
+}
+
+/// What connections are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PoolRole {
+    Writer,
+    Readers,
+}
+
+impl PoolRole {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Writer => "writer",
+            Self::Readers => "readers",
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     place: Place,
@@ -51,6 +78,7 @@ struct Inner {
     replica: Replica,
     /// The schema that this program knows.
     migrations: Migrator,
+    meters: Meters,
     /// The latest time of a write transaction, in microseconds. On a server the database has it.
     latest: AtomicI64,
 }
@@ -161,6 +189,7 @@ impl Store {
             keeper,
             replica,
             migrations,
+            meters: Meters::default(),
             latest: AtomicI64::new(i64::MIN),
         }));
         store.refresh().await?;
@@ -249,6 +278,21 @@ impl Store {
     #[must_use]
     pub fn condition(&self) -> watch::Receiver<Condition> {
         self.0.guard.gate.watch()
+    }
+
+    pub(crate) fn pool(&self, role: PoolRole) -> &Pool {
+        match role {
+            PoolRole::Writer => &self.0.writer,
+            PoolRole::Readers => &self.0.readers,
+        }
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakStore {
+        WeakStore(Arc::downgrade(&self.0))
+    }
+
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.0.meters
     }
 
     pub(crate) fn own_replica(&self) -> &Replica {

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use mesh_types::Clock;
@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::meters::Ended;
 use crate::{Store, StoreError, WriteTx};
 
 /// One answer or refusal for each command, in their order.
@@ -135,6 +136,10 @@ impl<B: Batch> Writer<B> {
         settings: WriterSettings,
     ) -> (Self, WriterTask) {
         let (queue, waiting) = mpsc::channel(settings.queue.max(1));
+        let asked = queue.downgrade();
+        store
+            .meters()
+            .ask(move || asked.upgrade().map_or(0, |queue| waiting_in(&queue)));
         let stop = CancellationToken::new();
         let worker = Worker {
             store,
@@ -205,8 +210,12 @@ impl<B: Batch> Writer<B> {
     /// counted.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.queue.max_capacity() - self.queue.capacity()
+        waiting_in(&self.queue)
     }
+}
+
+fn waiting_in<T>(queue: &mpsc::Sender<T>) -> usize {
+    queue.max_capacity() - queue.capacity()
 }
 
 impl WriterTask {
@@ -335,6 +344,21 @@ impl<B: Batch> Worker<B> {
         &self,
         commands: &[B::Command],
     ) -> Result<Answers<B::Answer, B::Error>, StoreError> {
+        let since = Instant::now();
+        let done = self.decide(commands).await;
+        let ended = match &done {
+            Ok(_) => Ended::Committed,
+            Err(_) => Ended::Undone,
+        };
+        let meters = self.store.meters();
+        meters.transaction(commands.len(), since.elapsed(), ended);
+        done
+    }
+
+    async fn decide(
+        &self,
+        commands: &[B::Command],
+    ) -> Result<Answers<B::Answer, B::Error>, StoreError> {
         let begun = self.store.begin_write_by(self.clock.as_ref()).await;
         let mut tx = begun?;
         let decided = contained(self.batch.apply(&mut tx, commands)).await;
@@ -346,7 +370,12 @@ impl<B: Batch> Worker<B> {
             }
         });
         match decided {
-            Ok(answers) => contained(tx.commit()).await.map(|()| answers),
+            Ok(answers) => {
+                let since = Instant::now();
+                let committed = contained(tx.commit()).await;
+                self.store.meters().commit(since.elapsed());
+                committed.map(|()| answers)
+            }
             Err(error) => {
                 if let Err(error) = tx.rollback().await {
                     // The pool opens another connection if this one is lost.

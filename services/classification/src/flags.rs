@@ -10,6 +10,7 @@
 //! [`FlagSet`], once per batch of events; flags change a few times a second, messages come by the
 //! hundred thousand.
 
+mod age;
 mod change;
 mod set;
 

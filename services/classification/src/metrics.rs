@@ -116,26 +116,31 @@ impl Metrics {
         Self(std::sync::Arc::new(Instruments {
             decisions: meter
                 .u64_counter("mp169.classification.decisions")
+                .with_unit("{message}")
                 .with_description("Messages decided, by verdict, reason and class")
                 .build(),
             labels: labels.collect(),
             unknown_codes: meter
                 .u64_counter("mp169.classification.unknown_codes")
+                .with_unit("{message}")
                 .with_description("Messages with a code or of a kind that is not known")
                 .build(),
             unknown_labels: KINDS.map(|kind| [KeyValue::new("kind", kind)]),
             critical_consumption: meter
                 .u64_counter("mp169.classification.critical_consumption")
+                .with_unit("{message}")
                 .with_description("Critical messages that carry consumption")
                 .build(),
             undecided: meter
                 .u64_counter("mp169.classification.undecided")
+                .with_unit("{message}")
                 .with_description("Messages without a decision, by the reason")
                 .build(),
             undecided_labels: UNDECIDED
                 .map(|reason| [KeyValue::new("reason", reason_name(reason))]),
             flagged_devices: meter
                 .u64_gauge("mp169.classification.flagged_devices")
+                .with_unit("{device}")
                 .with_description("Devices for which a flag holds, covered ones included")
                 .build(),
             flags_stale: meter

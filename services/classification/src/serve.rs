@@ -79,8 +79,10 @@ pub async fn run(
     let mut base = Base::open(given, None).await?;
     let registration = base.call("registration", &deps.registration);
     let flag_registry = base.call("flag-registry", &deps.flag_registry);
-    let metrics = Metrics::new(&opentelemetry::global::meter("classification"));
+    let meter = opentelemetry::global::meter("classification");
+    let metrics = Metrics::new(&meter);
     let flags = Flags::not_loaded(metrics.clone());
+    flags.observe_age(base.clock(), &meter);
     base.follow_parties(&registration);
     let log = base.followed("flag-registry", "flags");
     base.spawn(follow_flags(

@@ -49,6 +49,7 @@ impl Disputes {
 fn gauge(meter: &Meter) -> Gauge<u64> {
     meter
         .u64_gauge("mp169.csp.logs_went_back")
+        .with_unit("{csp}")
         .with_description("CSPs that have seen events which their logs lack")
         .build()
 }

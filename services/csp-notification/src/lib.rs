@@ -39,6 +39,7 @@ mod disputes;
 mod error;
 mod follower;
 mod grpc;
+mod lag;
 pub mod project;
 pub mod resync;
 mod serve;

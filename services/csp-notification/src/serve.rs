@@ -16,6 +16,7 @@ use crate::attachments::Attachments;
 use crate::disputes::Disputes;
 use crate::follower::follow_flags;
 use crate::grpc::CspNotification;
+use crate::lag::Lags;
 use crate::source::Source;
 use crate::store::{CspLogs, MIGRATIONS, foldings, projected};
 
@@ -89,6 +90,8 @@ pub async fn run(
     let flags = base.followed("flag-registry", "flags");
     let disputes = Disputes::default();
     let meter = opentelemetry::global::meter("csp-notification");
+    let lags = Lags::default().watch(store.clone(), base.clock(), meter.clone(), base.stop());
+    base.spawn(lags);
     base.spawn(disputes.clone().watch(store.clone(), meter, base.stop()));
     let source = Source::new(base.clock());
     base.spawn(source.clone().watch(base.stop()));

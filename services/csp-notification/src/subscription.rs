@@ -72,6 +72,11 @@ impl Subscription {
         }
     }
 
+    /// How many events the CSP has not acknowledged.
+    pub(crate) const fn lag(&self) -> u64 {
+        self.head.sequence.saturating_sub(self.acknowledged)
+    }
+
     /// Refuses what the CSP asks for while its log lacks what it has seen.
     pub(crate) fn undisputed(&self) -> Result<(), Error> {
         match &self.disputed {
@@ -87,7 +92,7 @@ impl Subscription {
             head: Some(position_to_wire(&self.head)),
             acknowledged: Some(position_to_wire(&self.at(self.acknowledged))),
             sent: Some(position_to_wire(&self.at(self.sent))),
-            lag: self.head.sequence.saturating_sub(self.acknowledged),
+            lag: self.lag(),
             oldest_unacknowledged_time: self.oldest_unacknowledged.map(timestamp_to_wire),
             acknowledged_time: self.acknowledged_time.map(timestamp_to_wire),
             attached: self.is_attached,

@@ -55,6 +55,24 @@ pub enum Error {
     Store(#[from] StoreError),
 }
 
+impl Error {
+    /// The reason that the caller is told, if it is one of ours.
+    pub(crate) fn reason(&self) -> Option<ErrorReason> {
+        match self {
+            Self::Fields(_) => Some(ErrorReason::FieldInvalid),
+            Self::Refused(refusal) => Some(refusal.code().1),
+            Self::Preconditions(_) => Some(ErrorReason::PreconditionsNotMet),
+            Self::EtagMismatch { .. } => Some(ErrorReason::EtagMismatch),
+            Self::QuotaExhausted { .. } => Some(ErrorReason::QuotaExhausted),
+            Self::RequestIdReused => Some(ErrorReason::RequestIdReused),
+            Self::AuthorityChanged => Some(ErrorReason::AuthorityChanged),
+            Self::PageToken => Some(ErrorReason::PageTokenInvalid),
+            Self::Malformed(_) => None,
+            Self::Store(error) => status::reason_of(&store_refusal(error)),
+        }
+    }
+}
+
 impl From<Error> for Status {
     /// The one mapping to gRPC code and reason.
     fn from(error: Error) -> Self {

@@ -42,6 +42,7 @@ pub mod request;
 pub mod restriction;
 mod serve;
 pub mod store;
+mod suppliers;
 #[cfg(test)]
 mod tests;
 pub mod wire;

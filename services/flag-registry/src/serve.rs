@@ -17,6 +17,7 @@ use crate::grpc::Flags;
 use crate::metrics::Metrics;
 use crate::quota::Quotas;
 use crate::store::{FlagStore, foldings};
+use crate::suppliers::FlagsBySupplier;
 
 /// The full name of the service in the contracts.
 pub const SERVICE: &str = "mp169.flag_registry.v1.FlagService";
@@ -105,7 +106,10 @@ pub async fn run(
         base.clock(),
         base.draining().token(),
     );
-    let metrics = Metrics::new(&opentelemetry::global::meter("flag-registry"));
+    let meter = opentelemetry::global::meter("flag-registry");
+    let metrics = Metrics::new(&meter);
+    let active = FlagsBySupplier::default();
+    base.spawn(active.watch(store.clone(), meter, base.stop()));
     let flags = Flags::new(store.clone(), feed, base.clock(), metrics);
     let routes = Routes::new(FlagServiceServer::new(flags));
     let followed = FollowedSuppliers::new(store, base.clock());

@@ -27,6 +27,7 @@ impl Faults {
         let meter = opentelemetry::global::meter("mesh-rpc");
         let counter = meter
             .u64_counter("mp169.server.connection.faults")
+            .with_unit("{connection}")
             .with_description("Connections that were not accepted, not kept, or broke");
         Self(counter.build())
     }

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use opentelemetry::KeyValue;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -81,6 +82,22 @@ impl Health {
             }
             news
         });
+    }
+
+    /// Has metrics tell whether `service` is serving.
+    pub(super) fn observe(&self, service: &'static str) {
+        let asked = Arc::downgrade(&self.0);
+        let service = [KeyValue::new("mp169.service", service)];
+        opentelemetry::global::meter("mesh-rpc")
+            .u64_observable_gauge("mp169.server.serving")
+            .with_description("1 while health checks are told SERVING, otherwise 0")
+            .with_callback(move |gauge| {
+                if let Some(state) = asked.upgrade() {
+                    let serving = state.borrow().is_serving();
+                    gauge.observe(serving.into(), &service);
+                }
+            })
+            .build();
     }
 
     /// Whether health checks are told that the server is serving.

@@ -1,7 +1,7 @@
 //! How do handshakes end, and how many ended so?
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
@@ -82,6 +82,8 @@ impl HandshakeOutcome {
 #[derive(Debug, Clone)]
 pub struct HandshakeCounters {
     counts: Arc<[AtomicU64; HandshakeOutcome::ALL.len()]>,
+    /// Whose server it is.
+    service: Arc<OnceLock<&'static str>>,
     metric: Counter<u64>,
 }
 
@@ -89,17 +91,36 @@ impl HandshakeCounters {
     pub(crate) fn new(meter: &Meter) -> Self {
         Self {
             counts: Arc::default(),
+            service: Arc::default(),
             metric: meter
                 .u64_counter("mp169.tls.handshakes")
+                .with_unit("{handshake}")
                 .with_description("TLS handshakes of callers by outcome")
                 .build(),
         }
     }
 
+    /// The server is that of `service`, which each outcome tells from none so far: an alert on a rise would miss the
+    /// first one of its kind.
+    pub(crate) fn serve(&self, service: &'static str) {
+        // A second one is of a test.
+        let _ = self.service.set(service);
+        for outcome in HandshakeOutcome::ALL {
+            self.metric.add(0, &self.labels(outcome));
+        }
+    }
+
+    fn labels(&self, outcome: HandshakeOutcome) -> [KeyValue; 2] {
+        let service = self.service.get().copied().unwrap_or("none");
+        [
+            KeyValue::new("mp169.service", service),
+            KeyValue::new("outcome", outcome.as_str()),
+        ]
+    }
+
     pub(crate) fn add(&self, outcome: HandshakeOutcome) {
         self.counts[outcome as usize].fetch_add(1, Ordering::Relaxed);
-        self.metric
-            .add(1, &[KeyValue::new("outcome", outcome.as_str())]);
+        self.metric.add(1, &self.labels(outcome));
     }
 
     /// How many handshakes ended so.

@@ -33,6 +33,9 @@ enum Trouble {
 }
 
 impl Kind {
+    /// All that [`Kind::as_str`] can say.
+    pub(super) const NAMES: [&str; 3] = ["certificate", "deny_list", "crl"];
+
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Certificate => "certificate",

@@ -143,6 +143,11 @@ impl Material {
         }
     }
 
+    /// When our own certificate ends.
+    pub(super) const fn own_end(&self) -> Option<Timestamp> {
+        self.own_end
+    }
+
     pub(super) fn read(
         texts: Texts,
         generation: u64,

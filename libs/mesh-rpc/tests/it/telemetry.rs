@@ -300,7 +300,8 @@ async fn every_end_is_counted_under_bounded_labels() {
         let mut counted: Vec<_> = of("rpc.server.call.duration")
             .into_iter()
             .map(|(mut labels, count)| {
-                assert_eq!(labels.len(), 3, "{labels:?}");
+                assert_eq!(labels.len(), 4, "{labels:?}");
+                assert_eq!(labels["rpc.system.name"], "grpc");
                 let method = labels.remove("rpc.method").unwrap();
                 let code = labels.remove("rpc.response.status_code").unwrap();
                 (method, code, count)
@@ -321,7 +322,7 @@ async fn every_end_is_counted_under_bounded_labels() {
             total("mp169.server.refused_calls"),
             total("mp169.server.cancelled_calls"),
         );
-        if seen == (0.0, 2.0, 1.0) {
+        if seen == (0.0, 3.0, 1.0) {
             Ok(())
         } else {
             Err(format!("{seen:?}"))

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::Histogram;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::{
@@ -178,7 +180,19 @@ impl Drop for Lent {
 
 /// Connections to lend. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Pool(Pools);
+pub struct Pool {
+    pools: Pools,
+    /// Where the time is noted that a connection is waited for, if it is.
+    waits: Arc<OnceLock<(Histogram<f64>, [KeyValue; 2])>>,
+}
+
+/// How many connections there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PoolUse {
+    pub(crate) idle: u32,
+    pub(crate) used: u32,
+    pub(crate) max: u32,
+}
 
 #[derive(Clone)]
 enum Pools {
@@ -198,7 +212,7 @@ impl fmt::Debug for Pools {
 
 impl From<SqlitePool> for Pool {
     fn from(pool: SqlitePool) -> Self {
-        Self(Pools::Sqlite(pool))
+        Self::of(Pools::Sqlite(pool))
     }
 }
 
@@ -235,13 +249,53 @@ impl Begin {
 
 impl Pool {
     /// Connections to a server, of which `presence` knows whether it answers.
-    pub(crate) const fn on_server(pool: PgPool, presence: Presence) -> Self {
-        Self(Pools::Postgres(pool, presence))
+    pub(crate) fn on_server(pool: PgPool, presence: Presence) -> Self {
+        Self::of(Pools::Postgres(pool, presence))
+    }
+
+    fn of(pools: Pools) -> Self {
+        Self {
+            pools,
+            waits: Arc::default(),
+        }
+    }
+
+    /// Notes from now on the time that a connection is waited for.
+    pub(crate) fn measure_waits(&self, waits: Histogram<f64>, labels: &[KeyValue; 2]) {
+        // Somebody who says it twice says the same.
+        let _ = self.waits.set((waits, labels.clone()));
+    }
+
+    /// How many connections there are now.
+    pub(crate) fn usage(&self) -> PoolUse {
+        let (open, idle, max) = match &self.pools {
+            Pools::Sqlite(pool) => {
+                let max = pool.options().get_max_connections();
+                (pool.size(), pool.num_idle(), max)
+            }
+            Pools::Postgres(pool, _) => {
+                let max = pool.options().get_max_connections();
+                (pool.size(), pool.num_idle(), max)
+            }
+        };
+        // The two numbers are not of one instant.
+        let idle = u32::try_from(idle).unwrap_or(u32::MAX).min(open);
+        let used = open - idle;
+        PoolUse { idle, used, max }
     }
 
     /// A connection, once there is one to lend.
     pub async fn acquire(&self) -> Result<Lent, StoreError> {
-        let engine = match &self.0 {
+        let since = Instant::now();
+        let lent = self.lend().await;
+        if let Some((waits, labels)) = self.waits.get() {
+            waits.record(since.elapsed().as_secs_f64(), labels);
+        }
+        lent
+    }
+
+    async fn lend(&self) -> Result<Lent, StoreError> {
+        let engine = match &self.pools {
             Pools::Sqlite(pool) => {
                 let lent = pool.acquire().await?;
                 Engine::Sqlite(Held::Lent(lent, Fate::GoesBack))
@@ -266,7 +320,7 @@ impl Pool {
 
     /// Waits until every connection has come back, and closes them.
     pub(crate) async fn close(&self) {
-        match &self.0 {
+        match &self.pools {
             Pools::Sqlite(pool) => pool.close().await,
             Pools::Postgres(pool, _) => pool.close().await,
         }

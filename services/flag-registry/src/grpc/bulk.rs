@@ -87,6 +87,9 @@ impl Flags {
             self.change_part(&asked, part, &mut outcomes).await;
         }
         let outcomes = outcomes.all()?;
+        for error in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
+            self.metrics.refused(error);
+        }
         let position = last_position(&outcomes);
         authorization.notes().answered(position.as_ref());
         Ok((outcomes, position))
@@ -143,7 +146,7 @@ impl Flags {
             match decided {
                 Ok(Ok(Answered(answer))) => outcomes.set(item.place, Ok(answer)),
                 Ok(Err(Declined::Refused(error))) => {
-                    outcomes.refuse(asked, &item, self.counted(error));
+                    outcomes.refuse(asked, &item, error);
                 }
                 Ok(Err(Declined::AskAgain(position))) => {
                     let later = at_least.as_ref().is_none_or(|at_least| {

@@ -16,9 +16,19 @@ use crate::store::{Answered, ChangeCommand, Declined, NoteCommand};
 pub(super) const RENEWALS: usize = 20;
 
 impl Flags {
-    /// Makes the change that the caller was permitted to make. If the facts behind the permit may
-    /// have changed by the time of the commit, authority is asked again, a few times.
+    /// Makes the change that the caller was permitted to make.
     pub(super) async fn change(
+        &self,
+        authorization: &Authorization,
+        asked: &Request,
+    ) -> Result<wire::RemoveFlagResponse, Error> {
+        let changed = self.attempts(authorization, asked).await;
+        changed.inspect_err(|error| self.metrics.refused(error))
+    }
+
+    /// If the facts behind the permit may have changed by the time of the commit, authority is asked
+    /// again, a few times.
+    async fn attempts(
         &self,
         authorization: &Authorization,
         asked: &Request,
@@ -35,7 +45,7 @@ impl Flags {
                     authorization.notes().answered(answer.position.as_ref());
                     return Ok(answer);
                 }
-                Err(Declined::Refused(error)) => return Err(self.counted(error)),
+                Err(Declined::Refused(error)) => return Err(error),
                 Err(Declined::AskAgain(position)) if renewals_left > 0 => {
                     permit = authorization.renew(&permit, &position).await?;
                 }
@@ -43,14 +53,6 @@ impl Flags {
             }
         }
         Err(Error::AuthorityChanged)
-    }
-
-    /// The refusal, counted if it is a quota's.
-    pub(super) fn counted(&self, error: Error) -> Error {
-        if let Error::QuotaExhausted { used_up, .. } = &error {
-            self.metrics.refused(used_up.quota);
-        }
-        error
     }
 
     /// Asks for a review of the flag that covers a Device which SRV 3.2 was sent to.

@@ -167,6 +167,24 @@ impl FlagStore {
         Ok(found.is_some())
     }
 
+    /// How many Devices are flagged now, by their supplier; `None` stands for those that have none.
+    pub async fn flagged_by_supplier(&self) -> Result<Vec<(Option<PartyId>, u64)>, StoreError> {
+        let mut conn = self.database().readers().acquire().await?;
+        let rows: Vec<(String, i64)> = query_as(
+            "SELECT supplier, COUNT(*) FROM flag_entry WHERE to_sequence = $1 AND flagged = $2 \
+             GROUP BY supplier",
+        )
+        .bind(CURRENT)
+        .bind(true)
+        .fetch_all(&mut conn)
+        .await?;
+        let counted = rows.into_iter().map(|(supplier, flags)| {
+            let supplier = rows::optional(&supplier)?;
+            Ok((supplier, sequence_from_db(TABLE, flags)?))
+        });
+        counted.collect()
+    }
+
     /// How far the follower of the log `devices` has come.
     pub async fn devices_cursor(&self) -> Result<Option<Cursor>, StoreError> {
         let mut conn = self.database().readers().acquire().await?;

@@ -182,7 +182,7 @@ fn parse<T: std::str::FromStr>(text: &str) -> Result<T, StoreError> {
     text.parse().map_err(|_| malformed())
 }
 
-fn optional<T: std::str::FromStr>(text: &str) -> Result<Option<T>, StoreError> {
+pub(super) fn optional<T: std::str::FromStr>(text: &str) -> Result<Option<T>, StoreError> {
     if text.is_empty() {
         Ok(None)
     } else {
