@@ -16,8 +16,10 @@ const HEAD: &str = "<!-- Generated from the contracts. \
 const INTRODUCTION: &str = "\
 # API reference
 
-Every service, RPC, message, field and value of the contracts in `proto/mp169`, a page for each package. How
-contracts may change stands in `docs/contracts.md`.
+Every service, RPC, message, field and value of the contracts in `proto/mp169`, a page for each package. What to
+do with them stands on the pages [for the DSP](../for-the-dsp.md), [for a CSP](../for-a-csp.md),
+[for a supplier](../for-a-supplier.md) and [for who runs it](../for-who-runs-it.md); how contracts may change,
+in `docs/contracts.md`.
 
 Calls are gRPC over TLS 1.3, and the certificate says who calls. A refusal has a gRPC status code and, as
 `google.rpc.ErrorInfo`, a reason of [ErrorReason](mp169.common.v1.md#errorreason) in the domain `mp169.dcc.example`; several

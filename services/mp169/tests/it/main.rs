@@ -17,5 +17,6 @@ mod moving;
 mod prepare;
 mod revoke;
 mod server;
+mod snippets;
 mod watch;
 mod world;

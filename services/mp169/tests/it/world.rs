@@ -11,7 +11,9 @@ use mesh_testkit::{TempDir, temp_dir, wait_until};
 use mesh_types::SystemClock;
 use mp169::clients::Clients;
 use mp169::home::Folder;
+use mp169::load::load;
 use mp169::mesh::{Listen, Mesh};
+use mp169::sample;
 use mp169::service::Service;
 use tokio::process::Command;
 use tonic_health::pb::HealthCheckRequest;
@@ -114,6 +116,22 @@ impl World {
         ended.stdout
     }
 
+    /// The demo's inventory, as `mp169 up --sample` loads it, and the contracts beside the examples.
+    pub(crate) async fn with_sample() -> Self {
+        let world = Self::start().await;
+        symlink(root().join("proto"), world.path().join("proto")).unwrap();
+        let rows = sample::rows(sample::SINCE).unwrap();
+        wait_until("the sample to be loaded", async || {
+            match load(&world.folder, rows.clone(), |_| {}).await {
+                Ok(loaded) if loaded.refused == 0 => Ok(()),
+                Ok(loaded) => Err(loaded.to_string()),
+                Err(error) => Err(format!("{error:#}")),
+            }
+        })
+        .await;
+        world
+    }
+
     /// Two suppliers and a CSP with their certificates, and the ten Devices of the examples.
     pub(crate) async fn with_examples() -> Self {
         let world = Self::start().await;
@@ -157,7 +175,7 @@ async fn ended(command: &mut Command) -> Ended {
 }
 
 /// The repository's root.
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
         .canonicalize()

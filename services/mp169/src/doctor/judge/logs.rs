@@ -20,8 +20,9 @@ use crate::service::Service;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Whoever is further behind is told, though a busy log hides for how long.
 const FAR: u64 = 10_000;
-/// So long a CSP may take to acknowledge: somebody is to look, and it is wrong.
-const CSP_SLOW: Duration = Duration::from_secs(10 * 60);
+/// So long a CSP may take to acknowledge: somebody is to look (as the alert in deploy/alerts says), and it
+/// is wrong.
+const CSP_SLOW: Duration = Duration::from_secs(5 * 60);
 const CSP_LATE: Duration = Duration::from_secs(60 * 60);
 
 pub(super) fn judge(learnt: &Learnt) -> Vec<Finding> {
