@@ -22,6 +22,7 @@ mod reference_messages;
 mod released;
 mod replicas;
 mod requests;
+mod rotation;
 mod storm;
 mod tape;
 mod tidy;

@@ -6,9 +6,11 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use mesh_types::EntityId;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData as _, SanType,
+    SerialNumber,
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::subject::{ExchangingKey, Identifiers};
 use crate::{PkiError, Validity, spiffe_uri};
@@ -65,14 +67,23 @@ impl Ca {
         })
     }
 
-    /// The authority that was saved as these two PEM texts.
-    pub fn from_pem(certificate_pem: &str, key_pem: &str) -> Result<Self, PkiError> {
-        let ca = Self {
-            certificate_pem: certificate_pem.to_owned(),
-            key: KeyPair::from_pem(key_pem)?,
-        };
-        Issuer::from_ca_cert_pem(&ca.certificate_pem, &ca.key)?;
-        Ok(ca)
+    /// The authority whose key this is, and whose certificate is among these; others may be trusted beside
+    /// it.
+    pub fn from_pem(certificates_pem: &str, key_pem: &str) -> Result<Self, PkiError> {
+        let key = KeyPair::from_pem(key_pem)?;
+        let own = key.subject_public_key_info();
+        let certificates = CertificateDer::pem_slice_iter(certificates_pem.as_bytes());
+        let certificate = certificates.filter_map(Result::ok).find(|der| {
+            let read = X509Certificate::from_der(der);
+            read.is_ok_and(|(_, certificate)| certificate.public_key().raw == own)
+        });
+        let certificate = certificate.ok_or(PkiError::NotItsKey)?;
+        let certificate_pem = pem("CERTIFICATE", &certificate);
+        Issuer::from_ca_cert_pem(&certificate_pem, &key)?;
+        Ok(Self {
+            certificate_pem,
+            key,
+        })
     }
 
     /// The certificate that peers trust, in PEM form.

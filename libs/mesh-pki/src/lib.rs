@@ -55,6 +55,9 @@ pub enum PkiError {
     /// The finished certificate does not hold the subject identifier where it was put. A defect.
     #[error("the subject identifier is not where it was put")]
     Subject,
+    /// None of the certificates is that of the key.
+    #[error("none of the certificates belongs to the authority's key")]
+    NotItsKey,
     /// A file could not be read or written.
     #[error("{path}: {source}")]
     File {

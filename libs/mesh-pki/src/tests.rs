@@ -18,6 +18,21 @@ fn ca() -> Ca {
     Ca::new("Test CA", day()).unwrap()
 }
 
+#[test]
+fn an_authority_is_found_by_its_key_among_those_that_are_trusted() {
+    let (own, other) = (ca(), ca());
+    let folder = tempfile::tempdir().unwrap();
+    own.write_to(folder.path()).unwrap();
+    let trusted = folder.path().join(CA_CERTIFICATE_FILE);
+    let both = format!("{}{}", other.certificate_pem(), own.certificate_pem());
+    std::fs::write(&trusted, both).unwrap();
+    let found = Ca::load(folder.path()).unwrap();
+    assert_eq!(found.certificate_pem(), own.certificate_pem());
+    std::fs::write(&trusted, other.certificate_pem()).unwrap();
+    let refused = Ca::load(folder.path()).unwrap_err();
+    assert!(matches!(refused, PkiError::NotItsKey), "{refused:?}");
+}
+
 fn entity(octets: u64) -> EntityId {
     EntityId::new(Eui64::from_u64(octets))
 }

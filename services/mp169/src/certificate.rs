@@ -2,7 +2,9 @@
 //!
 //! Nothing here asks the mesh: whoever's certificate was stolen may be the one who acts.
 
+mod authority;
 mod issue;
+mod renew;
 mod selected;
 
 use std::path::PathBuf;
@@ -31,12 +33,14 @@ use selected::Chosen;
 const EFFECTIVE_WITHIN: u64 = 10;
 
 /// Carries out a command.
-pub(crate) fn run(command: CertificateCommand) -> Result<()> {
+pub(crate) async fn run(command: CertificateCommand) -> Result<()> {
     match command {
         CertificateCommand::Revoke(args) => revoke(&args),
         CertificateCommand::Restore(args) => restore(&args),
         CertificateCommand::List(args) => list(&args),
         CertificateCommand::Issue(args) => issue::issue(&args),
+        CertificateCommand::Renew(args) => renew::renew(&args),
+        CertificateCommand::Authority(command) => authority::run(&command).await,
     }
 }
 

@@ -20,8 +20,14 @@ use crate::replace::replace;
 use crate::sample;
 use crate::service::Service;
 
+mod authorities;
+
+pub(crate) use authorities::Change;
+
 /// The certificates of a mesh that somebody only tries out live so long.
 const VALIDITY: Duration = Duration::from_secs(90 * 86_400);
+/// The name of the authority of a mesh.
+const AUTHORITY: &str = "MP169 mesh on one machine";
 
 /// The folder.
 #[derive(Debug, Clone)]
@@ -99,7 +105,7 @@ impl Folder {
     /// One authority; one certificate for each internal role and each sample party.
     fn issue_all(&self) -> Result<()> {
         let validity = Validity::starting_now(&SystemClock, VALIDITY);
-        let authority = Ca::new("MP169 mesh on one machine", validity)?;
+        let authority = Ca::new(AUTHORITY, validity)?;
         let folder = self.certificates();
         for &role in InternalRole::ALL {
             self.issue_internal(&authority, role, validity)?
@@ -237,7 +243,7 @@ impl Folder {
         let client = Self::at(path);
         let trust = client.authority_folder().join(CA_CERTIFICATE_FILE);
         let ours = std::fs::read(self.authority_folder().join(CA_CERTIFICATE_FILE))?;
-        if std::fs::read(&trust).is_ok_and(|theirs| theirs != ours) {
+        if trust.exists() && !self.shares_an_authority(&trust)? {
             bail!(
                 "{} belongs to another mesh; name another folder with --out",
                 path.display()

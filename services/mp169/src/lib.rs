@@ -77,7 +77,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         cli::Command::Up(args) => up::run(args, otlp).await,
         cli::Command::Prepare(args) => prepare::run(&args),
         cli::Command::Party(command) => traced(otlp, party::run(command)).await,
-        cli::Command::Certificate(command) => certificate::run(command),
+        cli::Command::Certificate(command) => certificate::run(command).await,
         cli::Command::Device(command) => traced(otlp, device::run(command)).await,
         cli::Command::Flag(command) => traced(otlp, flag::run(command)).await,
         cli::Command::Authority(command) => traced(otlp, authority::run(command)).await,

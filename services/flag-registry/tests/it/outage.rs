@@ -32,6 +32,7 @@ async fn reads_go_on_without_registration_and_writes_do_not() {
     assert_eq!(refused(rival.get_flag(get(OTHER_METER)).await), unreachable);
     assert_eq!(refused(acme.get_flag(get(OTHER_METER)).await), unreachable);
     get_entry(&mut world.internal("dsp"), METER).await;
+    assert_eq!(world.health().await, ServingStatus::Serving);
     world.registration.set_reachable(true);
     acme.remove_flag(remove(METER)).await.unwrap();
 }

@@ -23,6 +23,16 @@ const REVOKE: &str = "Within 10 seconds every process that reads the list refuse
     mp169 certificate revoke --identity 02-DC-CE-00-00-00-00-02 --reason 'left the market'\n  \
     mp169 certificate revoke --identity dsp --yes";
 
+const AUTHORITY: &str = "While the mesh runs, and without a failed call: each step waits until the services have taken the \
+    last one, which takes 5 seconds at most. Whatever runs elsewhere needs the new file of trusted authorities, \
+    authority/ca.crt.pem, before the second step and after the third: docs/operations.md has the whole procedure.\n\n\
+    Examples:\n  \
+    mp169 certificate authority add\n  \
+    cp mp169-data/authority/ca.crt.pem csp-central/authority/\n  \
+    mp169 certificate authority use\n  \
+    mp169 certificate renew\n  \
+    mp169 certificate authority drop --dry-run";
+
 /// `certificate`
 #[derive(Debug, Subcommand)]
 pub enum CertificateCommand {
@@ -48,6 +58,68 @@ pub enum CertificateCommand {
         mp169 certificate issue analyst\n  \
         mp169 certificate issue auditor --out clients/auditor --days 30")]
     Issue(IssueArgs),
+    /// Issues the certificates of internal roles anew, by the authority in the mesh's folder.
+    ///
+    /// Of all roles that the folder holds a certificate of, or of those that are named. Services show their
+    /// new ones within a second, and no call fails.
+    #[command(after_help = "Examples:\n  \
+        mp169 certificate renew\n  \
+        mp169 certificate renew registration flag-registry --days 30")]
+    Renew(RenewArgs),
+    /// Replaces the mesh's authority in three steps, while the mesh runs.
+    #[command(subcommand, after_help = AUTHORITY)]
+    Authority(AuthorityCommand),
+}
+
+/// `certificate authority`
+#[derive(Debug, Subcommand)]
+pub enum AuthorityCommand {
+    /// Makes a new authority, which is trusted from now on beside the present one.
+    Add(AuthorityArgs),
+    /// Has the new authority issue from now on; the old one's key is deleted.
+    Use(AuthorityArgs),
+    /// Trusts the old authority no more: whoever still shows a certificate of it is refused.
+    Drop(DropArgs),
+}
+
+/// `certificate authority add` and `use`
+#[derive(Debug, Args)]
+pub struct AuthorityArgs {
+    /// Folder of the mesh that `mp169 up` runs.
+    #[arg(long, env = "MP169_HOME", default_value = "mp169-data")]
+    pub home: PathBuf,
+}
+
+/// `certificate authority drop`
+#[derive(Debug, Args)]
+pub struct DropArgs {
+    /// Go ahead even if some show no certificate of the new authority yet.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub yes: bool,
+    /// Say who would be refused, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Which mesh.
+    #[command(flatten)]
+    pub of: AuthorityArgs,
+}
+
+/// `certificate renew`
+#[derive(Debug, Args)]
+pub struct RenewArgs {
+    /// The roles, such as operator or dsp, or services of the mesh; all that the folder holds if none is
+    /// named.
+    #[arg(value_parser = role, value_name = "ROLE")]
+    pub roles: Vec<InternalRole>,
+    /// For how many days they hold.
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    pub days: u32,
+    /// Folder of the mesh that `mp169 up` runs.
+    #[arg(long, env = "MP169_HOME", default_value = "mp169-data")]
+    pub home: PathBuf,
+    /// How to show the answer.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
 }
 
 /// Which list, and how to show the answer.

@@ -148,6 +148,53 @@ fn an_authority_that_is_trusted_is_not_denied_but_trusted_no_more() {
 }
 
 #[test]
+fn an_authority_is_replaced_in_three_steps_that_have_an_order() {
+    let home = Home::new();
+    let authority = || Ca::load(&home.path("authority")).unwrap();
+    let trusted = || fs::read_to_string(home.path("authority/ca.crt.pem")).unwrap();
+    let old = authority().certificate_pem().to_owned();
+    assert!(
+        home.fails("mp169 certificate authority use")
+            .contains("authority add")
+    );
+    home.ok("mp169 certificate authority add");
+    assert!(
+        home.fails("mp169 certificate authority add")
+            .contains("authority use")
+    );
+    assert!(
+        home.fails("mp169 certificate authority drop")
+            .contains("authority use")
+    );
+    assert_eq!(authority().certificate_pem(), old, "it still issues");
+    let both = trusted();
+    assert!(both.starts_with(&old) && both.len() > old.len());
+
+    home.ok("mp169 certificate authority use");
+    let new = authority().certificate_pem().to_owned();
+    assert!(new != old && trusted() == format!("{new}{old}"));
+    assert!(
+        home.fails("mp169 certificate authority add")
+            .contains("authority drop")
+    );
+    let renewed = home.ok("mp169 certificate renew --output json");
+    assert_eq!(renewed.lines().count(), mesh_authz::InternalRole::ALL.len());
+    let left = home.ok("mp169 certificate authority drop --dry-run");
+    assert!(
+        left.contains("ALBION (`mp169 party certificate ALBION`)"),
+        "{left}"
+    );
+    assert!(!left.contains("operator"), "{left}");
+    let (code, said) = home.run("mp169 certificate authority drop");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("ALBION"), "{said}");
+    assert_eq!(trusted(), format!("{new}{old}"));
+    home.ok("mp169 certificate authority drop --yes");
+    assert_eq!(trusted(), new);
+    home.ok("mp169 certificate authority add");
+}
+
+#[test]
 fn a_file_that_cannot_be_read_stops_only_who_asks_for_it() {
     let home = Home::new();
     let bad = home.path("authority/issued/BRIGHT.01.crt.pem");
