@@ -34,7 +34,7 @@ impl Meter {
         [Self::of(Fuel::Electricity), Self::of(Fuel::Gas)].concat()
     }
 
-    pub(super) const fn device(self) -> DeviceId {
+    pub(super) fn device(self) -> DeviceId {
         match self.fuel {
             Fuel::Electricity => self.home.esme(),
             Fuel::Gas => self.home.gsme(),
