@@ -1,3 +1,5 @@
+//! Of the settings of a service, from a file and from flags; what the environment says is shown by the process itself.
+
 use std::fs;
 
 use clap::Parser;
