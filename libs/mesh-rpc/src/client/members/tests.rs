@@ -1,3 +1,5 @@
+//! Which address takes a call, and when is one tried again?
+
 use super::*;
 
 /// A connection of this number, with this burden.
