@@ -69,6 +69,14 @@ pub struct TelemetryOptions {
 }
 
 impl TelemetryOptions {
+    /// Whether a text can be a `filter`.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub fn check_filter(filter: &str) -> Result<(), TelemetryError> {
+        read_filter(filter).map(drop)
+    }
+
     /// Text from level `info` on, and no export.
     #[must_use]
     pub fn new(service: impl Into<String>) -> Self {
@@ -112,12 +120,15 @@ pub struct Telemetry {
     served: Option<Served>,
 }
 
+fn read_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {
+    EnvFilter::try_new(filter).map_err(|_| TelemetryError::Filter(filter.to_owned()))
+}
+
 impl Telemetry {
     /// Installs the subscriber, the exporters if there is an endpoint, and what Prometheus scrapes if
     /// that is wanted. Must be called within a tokio runtime.
     pub fn install(options: &TelemetryOptions) -> Result<Self, TelemetryError> {
-        let filter = EnvFilter::try_new(&options.filter)
-            .map_err(|_| TelemetryError::Filter(options.filter.clone()))?;
+        let filter = read_filter(&options.filter)?;
         let scrapes = options.metrics_listen.map(Scrapes::bind).transpose()?;
         let providers = Providers::of(options, scrapes.as_ref())?;
         let spans = providers.traces.as_ref().map(|traces| {

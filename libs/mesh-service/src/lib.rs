@@ -26,5 +26,6 @@ pub use error::{RunError, store_refusal};
 pub use operations::{OPERATIONS, comparison_to_wire};
 pub use process::process;
 pub use settings::{
-    DatabaseSettings, LogLines, ProcessSettings, TelemetryDetails, TelemetrySettings,
+    DatabaseSettings, LogLines, ProcessSettings, TelemetryDetails, TelemetrySettings, database_url,
+    service_address,
 };

@@ -1,6 +1,7 @@
 //! What can be set from outside, the same for every service?
 
 mod telemetry;
+mod values;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use crate::machine_clock;
 use mesh_store::Database;
 
 pub use telemetry::{LogLines, TelemetryDetails, TelemetrySettings};
+pub use values::{database_url, service_address};
 
 /// The settings of a process that serves. A service's own settings flatten them in.
 #[derive(Debug, Clone, Args)]
@@ -54,11 +56,11 @@ pub struct ProcessSettings {
 pub struct DatabaseSettings {
     /// The database: `sqlite://PATH`, or `postgres://USER@HOST:PORT/DATABASE` with `?sslmode=verify-full` for TLS. It
     /// must be there, unless --create is given; a database on a server must be there, and may be empty then.
-    #[arg(long, env = "MP169_DATABASE_URL", hide_env_values = true)]
+    #[arg(long, env = "MP169_DATABASE_URL", hide_env_values = true, value_parser = database_url)]
     pub database_url: String,
     /// The database of the audit, which is the record of all calls. Beside the other, with `-audit`
     /// before its ending, if not given.
-    #[arg(long, env = "MP169_AUDIT_DATABASE_URL", hide_env_values = true)]
+    #[arg(long, env = "MP169_AUDIT_DATABASE_URL", hide_env_values = true, value_parser = database_url)]
     pub audit_database_url: Option<String>,
     /// Make both databases if there are none and never were: for the first start of a service. Later it
     /// changes nothing: a database that went missing is refused all the same, because the file

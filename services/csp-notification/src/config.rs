@@ -1,7 +1,7 @@
 //! What can be set from outside?
 
 use clap::Parser;
-use mesh_service::{DatabaseSettings, ProcessSettings};
+use mesh_service::{DatabaseSettings, ProcessSettings, service_address};
 
 /// CSP notification: each CSP's own ordered, durable stream of flag changes.
 #[derive(Debug, Clone, Parser)]
@@ -14,9 +14,9 @@ pub struct Config {
     #[command(flatten)]
     pub database: DatabaseSettings,
     /// Where the service registration listens: `host:port`.
-    #[arg(long, env = "MP169_REGISTRATION")]
+    #[arg(long, env = "MP169_REGISTRATION", value_parser = service_address)]
     pub registration: String,
     /// Where the service flag-registry listens: `host:port`.
-    #[arg(long, env = "MP169_FLAG_REGISTRY")]
+    #[arg(long, env = "MP169_FLAG_REGISTRY", value_parser = service_address)]
     pub flag_registry: String,
 }

@@ -1,7 +1,7 @@
 //! What can be set from outside?
 
 use clap::Parser;
-use mesh_service::{DatabaseSettings, ProcessSettings};
+use mesh_service::{DatabaseSettings, ProcessSettings, service_address};
 
 use crate::quota::Quotas;
 
@@ -16,7 +16,7 @@ pub struct Config {
     #[command(flatten)]
     pub database: DatabaseSettings,
     /// Where the service registration listens: `host:port`.
-    #[arg(long, env = "MP169_REGISTRATION")]
+    #[arg(long, env = "MP169_REGISTRATION", value_parser = service_address)]
     pub registration: String,
     /// How much a supplier may repeat.
     #[command(flatten)]

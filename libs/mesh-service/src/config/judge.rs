@@ -1,6 +1,7 @@
 //! Can every value be used that was given?
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::ffi::{OsStr, OsString};
 
 use clap::parser::ValueSource;
@@ -93,7 +94,9 @@ fn wrong(arg: &Arg, long: &str, value: &Value) -> Option<Problem> {
     });
     let error = alone.try_get_matches_from(flags).err()?;
     let said = if is_secret(arg) {
-        format!("the value of --{long} cannot be used")
+        let why = error.source().map(ToString::to_string);
+        let why = why.map_or_else(String::new, |why| format!(": {why}"));
+        format!("the value of --{long} cannot be used{why}")
     } else {
         let said = error.to_string();
         let said = said.lines().next().unwrap_or_default();

@@ -164,6 +164,19 @@ fn a_secret_comes_from_a_file_or_from_elsewhere_and_not_from_both() {
     ] {
         assert!(!shown.contains("s3cret"), "{shown}");
     }
+    let wrong = files.write("wrong", "mysql://mesh:s3cret@db/flags");
+    let told_of = told(&read(
+        &[&NEEDED[..], &["--database-url-file", &wrong]].concat(),
+    ));
+    let [told_of] = &told_of[..] else {
+        panic!("{told_of:?}");
+    };
+    let expected = format!("{wrong}: the value of --database-url cannot be used: ");
+    assert!(told_of.starts_with(&expected), "{told_of}");
+    assert!(
+        told_of.contains("mysql") && !told_of.contains("s3cret"),
+        "{told_of}"
+    );
     flags.push("--database-url=sqlite:///a.db");
     assert_eq!(
         told(&read(&flags)),
@@ -188,7 +201,7 @@ fn what_is_in_force_is_a_file_of_settings_again() {
     let files = Files::new();
     let file = files.write(
         "service.toml",
-        "quota = 7\ncreate = true\nlog = 'a=\"b\\c'\n",
+        "quota = 7\ncreate = true\ntls-deny-list = 'a=\"b\\c'\n",
     );
     let secret = files.write("url", "postgres://mesh:s3cret@db/flags");
     let mut flags = NEEDED.to_vec();
@@ -206,7 +219,8 @@ fn what_is_in_force_is_a_file_of_settings_again() {
         format!("quota = 7 # file: {file}:1"),
         format!("create = true # file: {file}:2"),
         "accept-clock = false # default".to_owned(),
-        "# tls-deny-list # not set".to_owned(),
+        "# metrics-listen # not set".to_owned(),
+        format!(r#"tls-deny-list = "a=\"b\\c" # file: {file}:3"#),
         format!("# database-url = \"postgres://mesh:<hidden>@db/flags\" # secret: {secret}"),
     ] {
         assert!(
@@ -222,7 +236,8 @@ fn what_is_in_force_is_a_file_of_settings_again() {
         settings.database.database_url,
         "postgres://mesh:s3cret@db/flags"
     );
-    assert_eq!(process.telemetry.log, "a=\"b\\c");
+    let list = process.tls_deny_list.as_deref();
+    assert_eq!(list, Some(Path::new("a=\"b\\c")));
     assert_eq!(process.tls_crls, ["a", "b"].map(PathBuf::from));
 }
 

@@ -14,7 +14,7 @@ pub struct TelemetrySettings {
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
     /// Which events are logged, such as `info` or `mesh_rpc=debug`.
-    #[arg(long, env = "MP169_LOG", default_value = "info")]
+    #[arg(long, env = "MP169_LOG", default_value = "info", value_parser = super::values::log_filter)]
     pub log: String,
     /// How, and how often.
     #[command(flatten)]
