@@ -3,6 +3,7 @@
 //! Every question has a deadline and runs beside the others. Whoever does not answer keeps nobody else
 //! from being asked.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use mesh_api::csp_notification::v1::{ListSubscriptionsRequest, Subscription};
@@ -148,16 +149,20 @@ async fn places(session: &Session, service: Service) -> Vec<Place> {
     places.collect()
 }
 
-/// The addresses of a host. One that has addresses of both families is the same host in each.
+/// The addresses of a service, each of which is asked. Whoever connects says what is wrong with a name
+/// that has none.
 async fn resolve(named: &str) -> Vec<String> {
     let found = timeout(DEADLINE, tokio::net::lookup_host(named)).await;
-    let Ok(Ok(found)) = found else {
-        // Whoever connects says what is wrong with the name.
-        return vec![named.to_owned()];
-    };
-    let mut found: Vec<_> = found.collect();
-    if found.iter().any(std::net::SocketAddr::is_ipv4) {
-        found.retain(std::net::SocketAddr::is_ipv4);
+    match found {
+        Ok(Ok(found)) => distinct(named, found.collect()),
+        _ => vec![named.to_owned()],
+    }
+}
+
+/// One that has addresses of both families is the same process in each.
+fn distinct(named: &str, mut found: Vec<SocketAddr>) -> Vec<String> {
+    if found.iter().any(SocketAddr::is_ipv4) {
+        found.retain(SocketAddr::is_ipv4);
     }
     found.sort_unstable();
     found.dedup();
@@ -246,4 +251,26 @@ async fn subscriptions(clients: &Clients) -> Result<Vec<Subscription>, Status> {
     let answer = timeout(DEADLINE, csp.list_subscriptions(request)).await;
     let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")));
     Ok(answer?.into_inner().subscriptions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_process_behind_a_name_is_asked_once() {
+        let named = "classification:7003";
+        let asked = |found: &[&str]| {
+            let found = found.iter().map(|at| at.parse().unwrap()).collect();
+            distinct(named, found)
+        };
+        let two = ["10.0.0.2:7003", "10.0.0.3:7003"];
+        assert_eq!(asked(&[two[1], two[0], two[1]]), two);
+        assert_eq!(asked(&[two[1], "[fd00::3]:7003", two[0]]), two);
+        let six = ["[fd00::2]:7003", "[fd00::3]:7003"];
+        assert_eq!(asked(&six), six);
+        for alone in [&[][..], &two[..1], &["[::1]:7003", "127.0.0.1:7003"]] {
+            assert_eq!(asked(alone), [named], "{alone:?}");
+        }
+    }
 }

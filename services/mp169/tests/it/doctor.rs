@@ -2,13 +2,16 @@
 
 mod world;
 
-use std::time::Duration;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use mesh_testkit::wait_until;
 use mp169::load::load;
 use mp169::sample::{self, Home};
 use mp169::service::Service;
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
 
 use world::{Trouble, World};
 
@@ -146,5 +149,52 @@ async fn a_follower_that_is_held_back_is_named_with_how_far_it_is() {
     assert_eq!(line["well"], false);
     assert_eq!(line["services"].as_array().map(Vec::len), Some(5));
     assert_eq!(line["services"][2]["status"]["flaggedDevices"], "1");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_a_connection_and_says_nothing_is_one_finding() {
+    let world = World::start(Trouble::default()).await;
+    world.is_well().await;
+    let _silent = world.lead_astray(Service::Reporting).await;
+    let asked = Instant::now();
+    let (code, said, complaint) = world.run(&["doctor", "--output", "json"]);
+    // Two rounds of questions, each with its deadline.
+    assert!(
+        asked.elapsed() < Duration::from_secs(9),
+        "{:?}",
+        asked.elapsed()
+    );
+    assert_eq!(code, Some(6), "{said}{complaint}");
+    let lines = said.lines().map(|line| serde_json::from_str(line).unwrap());
+    let bad: Vec<Value> = lines.filter(|line: &Value| line["grade"] != "ok").collect();
+    let [silent] = &bad[..] else {
+        panic!("{bad:#?}");
+    };
+    assert!(
+        is(silent, "answer", "reporting", "does not answer"),
+        "{silent}"
+    );
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_screen_that_is_watched_is_shown_again_until_ctrl_c() {
+    let world = World::start(Trouble::default()).await;
+    world.is_well().await;
+    for output in ["table", "json"] {
+        let mut watch = world.command(&["status", "--watch", "--output", output]);
+        let mut child = watch.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut looks = 0;
+        while looks < 2 {
+            let line = lines.next_line().await.unwrap().unwrap();
+            looks += u32::from(line.contains("All is well") || line.contains("\"well\":true"));
+        }
+        let process = child.id().unwrap().to_string();
+        let told = Command::new("kill").args(["-INT", &process]).status().await;
+        assert!(told.unwrap().success());
+        assert_eq!(child.wait().await.unwrap().code(), Some(0), "{output}");
+    }
     world.end().await;
 }

@@ -112,6 +112,26 @@ impl World {
         }
     }
 
+    /// Has everybody ask for a service where somebody listens and never answers.
+    pub(crate) async fn lead_astray(&self, service: Service) -> TcpListener {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = |one| match one {
+            one if one == service => silent.local_addr().unwrap().to_string(),
+            one => self.folder.address(one).unwrap(),
+        };
+        let addresses = Service::ALL.map(|one| (one, address(one))).into();
+        self.folder.write_addresses(&addresses).unwrap();
+        silent
+    }
+
+    /// The command, to be run in the folder of the mesh.
+    pub(crate) fn command(&self, args: &[&str]) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_mp169"));
+        command.env("MP169_HOME", self.home.path()).args(args);
+        command.kill_on_drop(true);
+        command
+    }
+
     /// Cuts the way from reporting to flag-registry.
     pub(crate) fn cut(&self) {
         self.way.as_ref().unwrap().cancel();
