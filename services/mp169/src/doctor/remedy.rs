@@ -17,13 +17,14 @@ const fn remedy(what: &'static str, section: &'static str) -> Remedy {
 
 /// Of a certificate.
 pub(super) const RENEW: Remedy = remedy(
-    "issue another: `mp169 certificate issue ROLE` for a service or an internal role, `mp169 party \
+    "issue another: `mp169 certificate renew ROLE` for a service or an internal role, `mp169 party \
      certificate PARTY` for a party; a service shows it within a second",
     "Certificates",
 );
 pub(super) const NEW_AUTHORITY: Remedy = remedy(
-    "let a new authority be trusted beside this one, then issue certificates by it",
-    "Certificates",
+    "let a new authority be trusted beside this one (`mp169 certificate authority add`), then issue certificates \
+     by it",
+    "Another authority",
 );
 pub(super) const NOT_ACCEPTED: Remedy = remedy(
     "compare the certificate with the authorities trusted here, and with `mp169 certificate list`; then issue \
