@@ -19,7 +19,7 @@
 //! | rate of a caller, and when it is its turn | `caller_limits.rs`, `turns.rs` |
 //! | in which order work is served | `fair.rs` |
 //! | spans, trace context in and out | `trace.rs`, `traceparent.rs` |
-//! | what is logged, and how often | `telemetry.rs`, `log_rate.rs` |
+//! | where logs, spans and metrics go, and how often a line is logged | `telemetry.rs`, `log_rate.rs` |
 //! | calling another service | `client.rs` |
 //! | which certificate another service shows | `look.rs` |
 //! | what the other services' clocks show | `clock_word.rs` |

@@ -139,9 +139,7 @@ impl Telemetry {
         let rate = LogRate::new();
         let log = logs::layer(options.format, &rate, providers.logs.as_ref());
         // One filter for both ways: a line that is left out of one is left out of the other.
-        let filter = filter
-            .and(filter_fn(told::is_told_otherwise))
-            .and(rate.clone());
+        let filter = filter.and(filter_fn(told::is_news)).and(rate.clone());
         tracing_subscriber::registry()
             .with(log.map(|log| log.with_filter(filter)))
             .with(spans)

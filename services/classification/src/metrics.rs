@@ -100,6 +100,19 @@ struct Instruments {
     flags_stale: Gauge<u64>,
 }
 
+impl Instruments {
+    /// Tells that there was nothing so far of what should not be: an alert on a rise would miss the first.
+    fn begin(&self) {
+        for labels in &self.unknown_labels {
+            self.unknown_codes.add(0, labels);
+        }
+        for labels in &self.undecided_labels {
+            self.undecided.add(0, labels);
+        }
+        self.critical_consumption.add(0, &[]);
+    }
+}
+
 impl Metrics {
     /// Instruments of `meter`.
     #[must_use]
@@ -113,7 +126,7 @@ impl Metrics {
                 ]
             })
         });
-        Self(std::sync::Arc::new(Instruments {
+        let instruments = Instruments {
             decisions: meter
                 .u64_counter("mp169.classification.decisions")
                 .with_unit("{message}")
@@ -147,7 +160,9 @@ impl Metrics {
                 .u64_gauge("mp169.classification.flags_stale")
                 .with_description("1 while the flag registry is lost: the alarm; otherwise 0")
                 .build(),
-        }))
+        };
+        instruments.begin();
+        Self(std::sync::Arc::new(instruments))
     }
 
     /// Takes the counts of an answer over.
@@ -220,7 +235,7 @@ mod tests {
         let scopes = finished.iter().flat_map(|all| all.scope_metrics());
         for metric in scopes.flat_map(|scope| scope.metrics()) {
             if let AggregatedMetrics::U64(MetricData::Sum(sum)) = metric.data() {
-                for point in sum.data_points() {
+                for point in sum.data_points().filter(|point| point.value() > 0) {
                     let mut labels: Vec<_> = point.attributes().collect();
                     labels.sort_by(|one, other| one.key.cmp(&other.key));
                     let values: Vec<_> = labels.iter().map(|l| l.value.to_string()).collect();

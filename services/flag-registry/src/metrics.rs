@@ -6,6 +6,7 @@ use opentelemetry::metrics::{Counter, Meter};
 
 use crate::error::Error;
 use crate::preconditions::precondition_name;
+use crate::quota::Quota;
 
 /// The reason of a refusal that is trouble on our side.
 const NONE: &str = "_OTHER";
@@ -22,7 +23,7 @@ impl Metrics {
     /// Instruments of `meter`.
     #[must_use]
     pub fn new(meter: &Meter) -> Self {
-        Self {
+        let metrics = Self {
             refused: meter
                 .u64_counter("mp169.flags.refused_changes")
                 .with_unit("{change}")
@@ -40,7 +41,13 @@ impl Metrics {
                 .with_unit("{change}")
                 .with_description("Changes of flags that a quota refused, by the quota")
                 .build(),
+        };
+        // An alert on a rise would miss the first one of its kind.
+        for quota in Quota::ALL {
+            let quota = KeyValue::new("quota", quota.name());
+            metrics.quotas.add(0, &[quota]);
         }
+        metrics
     }
 
     /// A change was refused.
@@ -70,7 +77,7 @@ mod tests {
     use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
 
     use super::*;
-    use crate::quota::{Quota, UsedUp};
+    use crate::quota::UsedUp;
 
     #[test]
     fn refusals_are_counted_by_reason_and_quota() {

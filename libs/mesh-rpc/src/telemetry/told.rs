@@ -32,9 +32,14 @@ pub(super) struct Told<E> {
     endpoint: Endpoint,
 }
 
-/// Whether an event is said by nobody else in better words.
-pub(super) fn is_told_otherwise(event: &Metadata<'_>) -> bool {
-    !(event.target().starts_with("opentelemetry") && event.name().ends_with("ExportError"))
+/// Whether an event is said by nobody else in better words: the library says at each attempt that a sending failed,
+/// and of each line after the end that it comes too late.
+pub(super) fn is_news(event: &Metadata<'_>) -> bool {
+    let name = event.name();
+    let sending = name.starts_with("Export.")
+        || name.ends_with("ExportError")
+        || name.ends_with("AfterShutdown");
+    !(sending && event.target().starts_with("opentelemetry"))
 }
 
 impl Endpoint {
@@ -127,6 +132,7 @@ impl<E: PushMetricExporter> PushMetricExporter for Told<E> {
 mod tests {
     use opentelemetry_sdk::error::OTelSdkError;
     use tracing::Subscriber;
+    use tracing_subscriber::filter::filter_fn;
     use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
     use super::*;
@@ -138,6 +144,21 @@ mod tests {
         fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
             self.0.lock().unwrap().push(*event.metadata().level());
         }
+    }
+
+    #[test]
+    fn the_library_does_not_say_it_too() {
+        let said = Levels::default();
+        let news = said.clone().with_filter(filter_fn(is_news));
+        let log = tracing_subscriber::registry().with(news);
+        let _log = tracing::subscriber::set_default(log);
+        // As `otel_warn!` and `otel_error!` of the versions in use do.
+        tracing::warn!(name: "Export.Failed.Exhausted", target: "opentelemetry-otlp", "lost");
+        tracing::error!(name: "BatchSpanProcessor.ExportError", target: "opentelemetry_sdk", "lost");
+        tracing::warn!(name: "BatchLogProcessor.Emit.AfterShutdown", target: "opentelemetry_sdk", "late");
+        assert!(said.0.lock().unwrap().is_empty());
+        tracing::error!(name: "BatchSpanProcessor.SpanDroppingStarted", target: "opentelemetry_sdk", "full");
+        assert_eq!(said.0.lock().unwrap().len(), 1);
     }
 
     #[test]
