@@ -4,6 +4,7 @@ use clap::{Command, CommandFactory as _};
 use mesh_api::csp_notification::v1::GetSubscriptionRequest;
 use mesh_testkit::{postgres, wait_until};
 use mp169::Cli;
+use mp169::service::Service;
 
 use crate::world::World;
 
@@ -61,6 +62,13 @@ async fn the_examples_work_in_the_order_of_the_help() {
     let databases = postgres::databases();
     if let Some(databases) = &databases {
         databases.server().sql("CREATE ROLE mesh");
+        // As whoever runs the services apart has them: a password for the role of each.
+        let secrets = world.path().join("secrets");
+        std::fs::create_dir(&secrets).unwrap();
+        for service in Service::ALL {
+            let password = secrets.join(format!("{}.password", service.name()));
+            std::fs::write(password, "of-an-example\n").unwrap();
+        }
     }
     let mut all = Vec::new();
     examples(&Cli::command(), &mut all);
