@@ -119,5 +119,6 @@ where
             _ = terminate.recv() => {}
         }
     });
-    Ok(run(tls, listener, stop).await?)
+    // A service's future is deep; whoever awaits this one need not be deeper.
+    Ok(Box::pin(run(tls, listener, stop)).await?)
 }

@@ -76,6 +76,7 @@ pub mod message;
 pub mod metrics;
 pub mod policy;
 pub mod problem;
+mod process;
 pub mod request;
 pub mod samples;
 mod serve;
@@ -84,6 +85,7 @@ pub mod terms;
 pub mod wire;
 
 pub use mesh_service::RunError;
+pub use process::process;
 pub use serve::{Deps, SERVICE, run};
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ mod error;
 mod follower;
 mod grpc;
 mod lag;
+mod process;
 pub mod project;
 pub mod resync;
 mod serve;
@@ -48,5 +49,6 @@ mod store;
 mod subscription;
 
 pub use mesh_service::RunError;
+pub use process::process;
 pub use serve::{Deps, SERVICE, run};
 pub use store::{MIGRATIONS, foldings};

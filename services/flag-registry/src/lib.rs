@@ -37,6 +37,7 @@ mod paging;
 pub mod past;
 pub mod preconditions;
 pub mod preference;
+mod process;
 pub mod quota;
 pub mod request;
 pub mod restriction;
@@ -48,6 +49,7 @@ mod tests;
 pub mod wire;
 
 pub use mesh_service::RunError;
+pub use process::process;
 pub use quota::Quotas;
 pub use serve::{Deps, SERVICE, run};
 pub use store::{MIGRATIONS, foldings};

@@ -99,6 +99,19 @@ pub async fn run(cli: Cli) -> ExitCode {
     }
 }
 
+/// Runs a service as a process of its own, as the program of its name does.
+pub async fn process(service: service::Service) -> ExitCode {
+    use service::Service;
+
+    match service {
+        Service::Registration => Box::pin(registration::process()).await,
+        Service::FlagRegistry => Box::pin(flag_registry::process()).await,
+        Service::Classification => Box::pin(classification::process()).await,
+        Service::CspNotification => Box::pin(csp_notification::process()).await,
+        Service::Reporting => Box::pin(reporting::process()).await,
+    }
+}
+
 fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "mp169", &mut script);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use mesh_authz::InternalRole;
 use mesh_pki::{CA_CERTIFICATE_FILE, Issued, IssuedPaths, Profile, Validity};
+use mesh_rpc::{CertificateId, not_after};
 use mesh_types::{Clock as _, SystemClock};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -18,6 +19,7 @@ use crate::databases::names_of;
 use crate::denied::{DENIED_FILE, HEADER};
 use crate::home::Folder;
 use crate::output::say;
+use crate::replace::replace;
 use crate::service::Service;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -59,9 +61,16 @@ impl Site<'_> {
     }
 
     fn trust(&self) -> Result<()> {
-        let authority = self.folder.authority()?;
+        let ours = self.args.home.join("authority").join(CA_CERTIFICATE_FILE);
         let trusted = self.args.trust.join(CA_CERTIFICATE_FILE);
-        keep(&trusted, authority.certificate_pem(), 0o644)?;
+        let text = fs::read_to_string(&ours);
+        let text = text.with_context(|| format!("cannot read {}", ours.display()))?;
+        keep(&trusted, &text, 0o644)?;
+        // There are two while the authority changes.
+        if fs::read_to_string(&trusted).is_ok_and(|there| there != text) {
+            let written = replace(&trusted, &text);
+            written.with_context(|| format!("cannot write {}", trusted.display()))?;
+        }
         keep(&self.args.trust.join(DENIED_FILE), HEADER, 0o644)
     }
 
@@ -123,7 +132,7 @@ impl Site<'_> {
     ) -> Result<()> {
         let paths = IssuedPaths::of(folder, name);
         let soon = DAY.saturating_mul(self.args.renew_before);
-        if holds(&paths, soon) {
+        if self.holds(&paths, soon)? {
             say(&format_args!("{name}: its certificate holds"));
             return Ok(());
         }
@@ -131,14 +140,21 @@ impl Site<'_> {
         say(&format_args!("{name}: a certificate was issued"));
         Ok(())
     }
-}
 
-/// Whether there is a certificate that holds for longer than `soon`, and its key.
-fn holds(paths: &IssuedPaths, soon: Duration) -> bool {
-    let end = CertificateDer::from_pem_file(&paths.certificate).ok();
-    let end = end.and_then(|leaf| mesh_rpc::not_after(&leaf));
-    let limit = SystemClock.now().saturating_add(soon);
-    paths.key.exists() && end.is_some_and(|end| end > limit)
+    /// Whether there is a certificate of the authority that issues now, which holds for longer than `soon`, and
+    /// its key.
+    fn holds(&self, paths: &IssuedPaths, soon: Duration) -> Result<bool> {
+        let Ok(leaf) = CertificateDer::from_pem_file(&paths.certificate) else {
+            return Ok(false);
+        };
+        let authority = self.folder.authority()?;
+        let authority = CertificateDer::from_pem_slice(authority.certificate_pem().as_bytes())?;
+        let issuer = |der: &CertificateDer<'_>| CertificateId::of(der).map(|id| id.issuer);
+        let limit = SystemClock.now().saturating_add(soon);
+        Ok(paths.key.exists()
+            && issuer(&leaf) == issuer(&authority)
+            && not_after(&leaf).is_some_and(|end| end > limit))
+    }
 }
 
 /// 256 bits that nobody guesses, in letters that need no escaping.

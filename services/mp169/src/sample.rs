@@ -371,10 +371,10 @@ pub fn rows(since: Timestamp) -> Result<Vec<wire::InventoryRow>, MpxnError> {
     Ok(rows)
 }
 
-/// The rows of the parties and of a town's first twelve homes, of which each kind of special home is one.
-pub fn town(town: u32, since: Timestamp) -> Result<Vec<wire::InventoryRow>, MpxnError> {
+/// The rows of the parties and of the first `homes` of a town. Each kind of special home is among the first seven.
+pub fn town(town: u32, homes: u16, since: Timestamp) -> Result<Vec<wire::InventoryRow>, MpxnError> {
     let mut rows = parties();
-    for number in 0..12 {
+    for number in 0..homes {
         rows.extend(Home::in_town(town, number).rows(since)?);
     }
     Ok(rows)
@@ -414,7 +414,7 @@ mod tests {
     }
 
     fn town_rows(number: u32) -> Vec<wire::InventoryRow> {
-        let rows = town(number, SINCE).unwrap().into_iter();
+        let rows = town(number, 12, SINCE).unwrap().into_iter();
         rows.skip(PARTIES.len()).collect()
     }
 

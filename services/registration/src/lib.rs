@@ -34,6 +34,7 @@ mod leases;
 pub mod party;
 mod present;
 pub mod problem;
+mod process;
 mod serve;
 mod store;
 pub mod supply;
@@ -41,6 +42,7 @@ mod ticker;
 mod wire;
 
 pub use mesh_service::RunError;
+pub use process::process;
 pub use serve::{Deps, SERVICES, run};
 pub use store::{MIGRATIONS, foldings};
 pub use wire::refusal_of_row;

@@ -2,17 +2,7 @@
 
 use std::process::ExitCode;
 
-use registration::{Deps, config::Config, run};
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    mesh_service::process("registration", |config: Config, tls, listener, stop| {
-        let mut deps = Deps::new(config.database.database(), tls);
-        if let Some(database) = config.database.audit_database() {
-            deps.audit_database = database;
-        }
-        deps.clock = config.process.clock();
-        run(deps, listener, stop)
-    })
-    .await
+    registration::process().await
 }

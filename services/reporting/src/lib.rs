@@ -31,11 +31,13 @@ pub mod month;
 pub mod obligation;
 pub mod outcome;
 mod paging;
+mod process;
 pub mod request;
 mod serve;
 pub mod store;
 pub mod wire;
 
 pub use mesh_service::RunError;
+pub use process::process;
 pub use serve::{Deps, SERVICE, run};
 pub use store::MIGRATIONS;

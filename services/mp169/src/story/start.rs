@@ -20,6 +20,9 @@ use crate::mesh::{Listen, Mesh};
 use crate::sample;
 use crate::service::Service;
 
+/// How many homes a town has in which the story is told on a mesh that runs.
+const HOMES: u16 = 12;
+
 /// What the words mean.
 fn words(narrator: &mut Narrator) {
     narrator.remark(
@@ -101,7 +104,7 @@ pub(super) async fn inventory(
     let rows = if stage.is_own() {
         sample::rows(sample::SINCE)?
     } else {
-        sample::town(stage.town, sample::SINCE)?
+        sample::town(stage.town, HOMES, sample::SINCE)?
     };
     let everything = rows.len();
     let known = known_parties(stage, folder).await?;

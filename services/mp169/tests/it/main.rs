@@ -14,6 +14,7 @@ mod hostile;
 mod load;
 mod log;
 mod moving;
+mod names;
 mod prepare;
 mod revoke;
 mod server;

@@ -124,3 +124,33 @@ fn a_certificate_that_ends_soon_is_issued_anew() {
         assert!(is_old(path), "{path}");
     }
 }
+
+#[test]
+fn another_authority_is_trusted_and_then_issues() {
+    let site = temp_dir();
+    prepare(site.path(), &[]);
+    let home = site.path().join("home");
+    let authority = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mp169"));
+        command.args(["certificate", "authority"]).args(arguments);
+        let ended = command.arg("--home").arg(&home).output().unwrap();
+        assert!(ended.status.success(), "{ended:?}");
+    };
+    let issued = |said: &str| said.matches("a certificate was issued").count();
+    authority(&["add"]);
+    assert_eq!(issued(&prepare(site.path(), &[])), 0);
+    let trusted = files(site.path())["trust/ca.crt.pem"]
+        .1
+        .matches("BEGIN")
+        .count();
+    assert_eq!(trusted, 2);
+    authority(&["use"]);
+    assert_eq!(issued(&prepare(site.path(), &[])), 6);
+    authority(&["drop", "--yes"]);
+    assert_eq!(issued(&prepare(site.path(), &[])), 0);
+    let trusted = files(site.path())["trust/ca.crt.pem"]
+        .1
+        .matches("BEGIN")
+        .count();
+    assert_eq!(trusted, 1);
+}

@@ -1,0 +1,22 @@
+//! What does a process of this service make of its settings?
+
+use std::process::ExitCode;
+
+use crate::config::Config;
+use crate::{Deps, run};
+
+/// Runs the service as a process of its own, set from outside, until SIGTERM or Ctrl-C.
+pub async fn process() -> ExitCode {
+    mesh_service::process("flag-registry", |config: Config, tls, listener, stop| {
+        let mut deps = Deps {
+            quotas: config.quotas,
+            clock: config.process.clock(),
+            ..Deps::new(config.database.database(), &config.registration, tls)
+        };
+        if let Some(database) = config.database.audit_database() {
+            deps.audit_database = database;
+        }
+        run(deps, listener, stop)
+    })
+    .await
+}
