@@ -101,8 +101,11 @@ struct Instruments {
 }
 
 impl Instruments {
-    /// Tells that there was nothing so far of what should not be: an alert on a rise would miss the first.
+    /// Tells that there was nothing so far: a rate would miss the first of each kind.
     fn begin(&self) {
+        for labels in &self.labels {
+            self.decisions.add(0, labels);
+        }
         for labels in &self.unknown_labels {
             self.unknown_codes.add(0, labels);
         }
