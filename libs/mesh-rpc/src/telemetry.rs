@@ -16,6 +16,7 @@ mod export;
 mod logs;
 mod sampler;
 mod scrape;
+mod spans;
 mod told;
 
 use std::net::SocketAddr;
@@ -134,12 +135,13 @@ impl Telemetry {
         let spans = providers.traces.as_ref().map(|traces| {
             tracing_opentelemetry::layer()
                 .with_tracer(traces.tracer("mesh-rpc"))
-                .with_filter(LevelFilter::INFO)
+                .with_filter(spans::exported())
         });
         let rate = LogRate::new();
         let log = logs::layer(options.format, &rate, providers.logs.as_ref());
         // One filter for both ways: a line that is left out of one is left out of the other.
-        let filter = filter.and(filter_fn(told::is_news)).and(rate.clone());
+        let news = filter_fn(told::is_news).with_max_level_hint(LevelFilter::TRACE);
+        let filter = filter.and(news).and(rate.clone());
         tracing_subscriber::registry()
             .with(log.map(|log| log.with_filter(filter)))
             .with(spans)
