@@ -57,7 +57,7 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// Send traces and metrics here, such as http://127.0.0.1:4317 (OTLP over gRPC).
+    /// Send traces, metrics and logs here, such as http://127.0.0.1:4317 (OTLP over gRPC).
     #[arg(
         long,
         global = true,

@@ -39,6 +39,7 @@ const MIGRATE: &str = "A service brings its schema up to date by itself when it 
     makes one for each service.\n\n\
     Examples:\n  \
     mp169 db migrate --create\n  \
+    mp169 db migrate --create --roles secrets\n  \
     mp169 db migrate --service flag-registry --grant mesh";
 
 /// `db`
