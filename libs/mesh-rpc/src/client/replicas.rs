@@ -75,7 +75,7 @@ impl Service<Request<Body>> for Replicas {
 
 impl Shared {
     async fn call(self: Arc<Self>, request: Request<Body>) -> Result<Response<Body>, BoxError> {
-        let mut outgoing = Outgoing::of(request).await?;
+        let mut outgoing = Outgoing::of(request)?;
         let mut handovers = 0;
         let mut error = None;
         while let Some(request) = outgoing.next() {
