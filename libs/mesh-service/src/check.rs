@@ -7,9 +7,8 @@ use clap::Parser;
 use mesh_api::convert::timestamp_to_wire;
 use mesh_rpc::{CertificateFacts, Tls, TlsStatus};
 
-use crate::config::{Configuration, Problem};
-use crate::error::SettingsError;
-use crate::process::misused;
+use crate::config::{Configuration, Problem, SettingsError};
+use crate::misuse::misused;
 
 /// Prints what would be in force, and says whether it can be used.
 pub(crate) async fn run<C: Parser>(service: &str, configuration: &Configuration) -> ExitCode {

@@ -19,7 +19,6 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches};
 
 use crate::ProcessSettings;
-use crate::error::SettingsError;
 
 use judge::Values;
 
@@ -218,6 +217,27 @@ fn lenient(command: Command, some: impl Fn(&Arg) -> bool) -> Command {
 fn is_given(matches: &ArgMatches, arg: &Arg) -> bool {
     let source = matches.value_source(arg.get_id().as_str());
     source.is_some_and(|source| source != ValueSource::DefaultValue)
+}
+
+/// Why the settings of a process cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettingsError {
+    /// Flags are not written as they must be.
+    #[error(transparent)]
+    Flags(#[from] clap::Error),
+    /// All that is wrong, a line each.
+    #[error("{}", lines(.0))]
+    Problems(Vec<Problem>),
+}
+
+fn lines(problems: &[Problem]) -> String {
+    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+/// Whether a setting is secret: clap is told not to show it.
+fn is_secret(arg: &Arg) -> bool {
+    arg.is_hide_env_values_set()
 }
 
 #[cfg(test)]

@@ -10,8 +10,6 @@ use mesh_rpc::ServeError;
 use mesh_store::StoreError;
 use tonic::{Code, Status};
 
-use crate::config::Problem;
-
 /// What a caller is told to wait while too many writes wait.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
@@ -33,22 +31,6 @@ pub enum RunError {
     /// The server cannot be built.
     #[error(transparent)]
     Serve(#[from] ServeError),
-}
-
-/// Why the settings of a process cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SettingsError {
-    /// Flags are not written as they must be.
-    #[error(transparent)]
-    Flags(#[from] clap::Error),
-    /// All that is wrong, a line each.
-    #[error("{}", lines(.0))]
-    Problems(Vec<Problem>),
-}
-
-fn lines(problems: &[Problem]) -> String {
-    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
-    lines.join("\n")
 }
 
 /// The refusal of a call that the store failed. What the driver said stays in the log.

@@ -12,6 +12,7 @@ mod check;
 mod clock;
 mod config;
 mod error;
+mod misuse;
 mod operations;
 mod probe;
 mod process;

@@ -1,7 +1,6 @@
 //! How does a process start, serve and end?
 
 use std::error::Error;
-use std::io::Write as _;
 use std::pin::Pin;
 use std::process::ExitCode;
 
@@ -12,11 +11,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Configuration, Way};
-use crate::error::SettingsError;
+use crate::misuse::misused;
 use crate::{ProcessSettings, RunError, check, probe};
-
-/// Of settings that cannot be used, as clap has it.
-const MISUSED: u8 = 2;
 
 /// Resolves when the process is told to stop.
 type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -48,24 +44,6 @@ where
             }
             Err(error) => misused(service, &error),
         },
-    }
-}
-
-/// Says why settings cannot be used; also that help was asked for.
-pub(crate) fn misused(service: &str, error: &SettingsError) -> ExitCode {
-    match error {
-        SettingsError::Flags(error) => {
-            // Where nobody reads it there is nobody to tell.
-            let _ = error.print();
-            u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
-        }
-        SettingsError::Problems(problems) => {
-            let mut out = std::io::stderr().lock();
-            for problem in problems {
-                let _ = writeln!(out, "{service}: {problem}");
-            }
-            ExitCode::from(MISUSED)
-        }
     }
 }
 

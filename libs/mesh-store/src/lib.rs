@@ -124,6 +124,7 @@ mod last_time;
 mod life;
 mod location;
 pub mod log;
+mod measure;
 mod memory;
 mod meters;
 pub mod offline;

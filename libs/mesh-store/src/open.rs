@@ -25,7 +25,7 @@ use crate::keeping::Keeper;
 use crate::meters::Meters;
 use crate::postgres::Server;
 use crate::replicas::Replica;
-use crate::schema::merged;
+use crate::schema::{Schema, found, merged};
 use crate::sql::{Begin, Conn, Pool, Tx};
 use crate::sqlite;
 use crate::trouble::Trouble;
@@ -278,6 +278,11 @@ impl Store {
     #[must_use]
     pub fn condition(&self) -> watch::Receiver<Condition> {
         self.0.guard.gate.watch()
+    }
+
+    /// The schema of the database as it is now: another program may have changed it since it was opened.
+    pub async fn schema(&self, conn: &mut Conn) -> Result<Schema, StoreError> {
+        found(conn, self.migrations()).await
     }
 
     pub(crate) fn pool(&self, role: PoolRole) -> &Pool {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use sqlx::migrate::{Migration, Migrator};
 
+use crate::StoreError;
 use crate::catalogue::{self, MIGRATIONS};
 use crate::sql::{Conn, query_as};
-use crate::{Store, StoreError};
 
 /// Versions below are the library's; a service numbers its migrations from here on.
 const FIRST_SERVICE_VERSION: i64 = 1000;
@@ -47,18 +47,15 @@ pub struct Schema {
     pub fits: bool,
 }
 
-impl Store {
-    /// The schema of the database as it is now: another program may have changed it since it was opened.
-    pub async fn schema(&self, conn: &mut Conn) -> Result<Schema, StoreError> {
-        let migrations = self.migrations();
-        let known = migrations.iter().map(|known| known.version).max();
-        let last = applied(conn).await?.into_keys().next_back();
-        Ok(Schema {
-            known: known.unwrap_or_default(),
-            applied: last.unwrap_or_default(),
-            fits: missing(conn, migrations).await? == Some(0),
-        })
-    }
+/// The schema of a database as it is now, beside `migrations`.
+pub(crate) async fn found(conn: &mut Conn, migrations: &Migrator) -> Result<Schema, StoreError> {
+    let known = migrations.iter().map(|known| known.version).max();
+    let last = applied(conn).await?.into_keys().next_back();
+    Ok(Schema {
+        known: known.unwrap_or_default(),
+        applied: last.unwrap_or_default(),
+        fits: missing(conn, migrations).await? == Some(0),
+    })
 }
 
 /// A migration that was begun on a database, and whether it came to its end.

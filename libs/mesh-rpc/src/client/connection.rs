@@ -118,7 +118,8 @@ impl Connection {
                 let unsent = failed.take_message();
                 let error = failed.into_error();
                 Err(Failed {
-                    untouched: unsent.is_some() || is_untouched(&error),
+                    untouched: !self.verdict.is_spoken()
+                        && (unsent.is_some() || is_untouched(&error)),
                     unsent,
                     error: self.verdict.explain(status_of(error).into()),
                 })

@@ -7,8 +7,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches};
 use mesh_types::text::shown;
 
-use super::secret::is_secret;
-use super::{Configuration, Origin, lenient, settings};
+use super::{Configuration, Origin, is_secret, lenient, settings};
 
 /// What is shown of what must not be.
 const HIDDEN: &str = "<hidden>";

@@ -7,8 +7,7 @@ use std::ffi::{OsStr, OsString};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
-use super::secret::is_secret;
-use super::{Problem, is_given, settings};
+use super::{Problem, is_given, is_secret, settings};
 
 /// What was given for each setting, the strongest first. Also what a stronger one overrules has to make
 /// sense.

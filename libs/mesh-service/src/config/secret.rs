@@ -10,14 +10,10 @@ use clap::{Arg, Command};
 use mesh_types::text::shown;
 
 use super::judge::Values;
-use super::{Configuration, Origin, Problem};
+use super::{Configuration, Origin, Problem, is_secret};
 
 /// How the name ends that names the file.
 const ENDING: &str = "_file";
-
-pub(super) fn is_secret(arg: &Arg) -> bool {
-    arg.is_hide_env_values_set()
-}
 
 /// The same command, with a setting for the file of each secret.
 pub(super) fn with_files(command: Command) -> Command {
