@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mesh_api::classification::v1::classification_service_client::ClassificationServiceClient;
 use mesh_api::classification::v1::{
     self as classification, Freshness, Verdict, decision_result, message::Content,
     structured_message::Code as MessageCode,
@@ -11,6 +12,7 @@ use mesh_api::csp_notification::v1::{CspFlagChange, CspFlagState};
 use mesh_api::flag_registry::v1::{FlagEvent, FlagFacts, FlagState, ListFlagsRequest};
 use mesh_api::registration::v1::ListDevicesRequest;
 use mesh_api::reporting::v1::{GetObligationReportRequest, ObligationRow};
+use mesh_rpc::MeshChannel;
 use mesh_testkit::wait_until;
 use mp169::clients::Clients;
 use mp169::home::Folder;
@@ -45,6 +47,16 @@ pub(crate) async fn classify(
     devices: impl IntoIterator<Item = String>,
     at_least: Option<Position>,
 ) -> Result<Vec<(Read, Freshness)>, Status> {
+    let clients = Clients::of(folder, "dsp").unwrap();
+    classify_with(&clients.classification().unwrap(), devices, at_least).await
+}
+
+/// The same over connections that are there.
+pub(crate) async fn classify_with(
+    client: &ClassificationServiceClient<MeshChannel>,
+    devices: impl IntoIterator<Item = String>,
+    at_least: Option<Position>,
+) -> Result<Vec<(Read, Freshness)>, Status> {
     let messages = devices.into_iter().map(|device| classification::Message {
         content: Some(Content::Structured(classification::StructuredMessage {
             device_ids: vec![device],
@@ -57,9 +69,12 @@ pub(crate) async fn classify(
         messages: messages.collect(),
         at_least,
     };
-    let clients = Clients::of(folder, "dsp").unwrap();
-    let mut client = clients.classification().unwrap();
-    let results = client.batch_classify(request).await?.into_inner().results;
+    let results = client
+        .clone()
+        .batch_classify(request)
+        .await?
+        .into_inner()
+        .results;
     let decisions = results.into_iter().map(|result| match result.result {
         Some(decision_result::Result::Decision(decision)) => {
             let read = match decision.verdict() {

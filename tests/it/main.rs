@@ -7,6 +7,7 @@ mod bad_input;
 mod change_of_supplier;
 mod circles;
 mod clocks;
+mod compose;
 mod contracts;
 mod database_away;
 mod downstream;
