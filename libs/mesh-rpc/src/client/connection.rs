@@ -54,7 +54,8 @@ pub(super) struct Connection {
 /// Why a call got no answer.
 pub(super) struct Failed {
     pub(super) error: BoxError,
-    /// The server did nothing of it, so that another may be asked.
+    /// The server did nothing of it, so that another may be asked. Never of a connection that has not answered yet:
+    /// who refuses our certificate would refuse it again.
     pub(super) untouched: bool,
     /// The request, if nothing of it was sent.
     pub(super) unsent: Option<Request<Body>>,
@@ -99,7 +100,10 @@ impl Connection {
     /// and trust now, and none of its certificates is about to end.
     pub(super) fn takes_calls(&self, tls: &Tls) -> bool {
         let stays = self.retires.is_none_or(|at| Instant::now() < at);
-        stays && !self.sender.is_closed() && self.generation == tls.generation()
+        // One that was closed before its first call is for that call to learn from: whoever opened another would
+        // open one after the other where our certificate is refused.
+        let lives = !self.sender.is_closed() || !self.load.has_begun();
+        stays && lives && self.generation == tls.generation()
     }
 
     pub(super) const fn load(&self) -> &Load {
@@ -118,7 +122,7 @@ impl Connection {
                 let unsent = failed.take_message();
                 let error = failed.into_error();
                 Err(Failed {
-                    untouched: !self.verdict.is_spoken()
+                    untouched: self.load.has_answered()
                         && (unsent.is_some() || is_untouched(&error)),
                     unsent,
                     error: self.verdict.explain(status_of(error).into()),

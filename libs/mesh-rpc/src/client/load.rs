@@ -1,7 +1,7 @@
 //! How much does a connection have to do, and does it answer?
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -28,6 +28,9 @@ pub(super) struct Load(Arc<Calls>);
 #[derive(Debug, Default)]
 struct Calls {
     running: AtomicUsize,
+    /// Whether any call was ever begun, and any answered.
+    begun: AtomicBool,
+    answered: AtomicBool,
     /// When a call was given up.
     silent: Mutex<Option<Instant>>,
 }
@@ -42,6 +45,7 @@ pub(super) struct Running {
 impl Load {
     pub(super) fn begin(&self) -> Running {
         self.0.running.fetch_add(1, Ordering::Relaxed);
+        self.0.begun.store(true, Ordering::Relaxed);
         Running {
             load: self.clone(),
             begun: Instant::now(),
@@ -52,6 +56,14 @@ impl Load {
     /// How many calls are running, streams included.
     pub(super) fn running(&self) -> usize {
         self.0.running.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.0.begun.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn has_answered(&self) -> bool {
+        self.0.answered.load(Ordering::Relaxed)
     }
 
     /// Whether it left a call without an answer just now.
@@ -69,6 +81,7 @@ impl Running {
     /// The server has begun to answer.
     pub(super) fn answered(&mut self) {
         self.answered = true;
+        self.load.0.answered.store(true, Ordering::Relaxed);
         *self.load.silent() = None;
     }
 }

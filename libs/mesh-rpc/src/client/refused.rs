@@ -49,11 +49,6 @@ impl Verdict {
         self.0.store(number, Ordering::Relaxed);
     }
 
-    /// Whether the service refused our certificate. It would again.
-    pub(super) fn is_spoken(&self) -> bool {
-        self.0.load(Ordering::Relaxed) != 0
-    }
-
     /// The error of a call: UNAUTHENTICATED where the service refused our certificate.
     pub(super) fn explain(&self, error: BoxError) -> BoxError {
         let number = usize::from(self.0.load(Ordering::Relaxed));
