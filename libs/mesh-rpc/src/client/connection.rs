@@ -21,7 +21,7 @@ use tower::BoxError;
 use super::ClientOptions;
 use super::broken::{is_untouched, status_of};
 use super::guarded::Guarded;
-use super::load::{Load, Loaded};
+use super::load::{Load, loaded};
 use super::refused::Verdict;
 use crate::certificate::identity_of;
 use crate::retire::{GRACE, lead};
@@ -54,7 +54,7 @@ pub(super) struct Connection {
 /// Why a call got no answer.
 pub(super) struct Failed {
     pub(super) error: BoxError,
-    /// The server did nothing of it, so that another may be asked. Never of a connection that has not answered yet:
+    /// The server did nothing of it, so that another may be asked. Never where the server had not accepted us yet:
     /// who refuses our certificate would refuse it again.
     pub(super) untouched: bool,
     /// The request, if nothing of it was sent.
@@ -92,7 +92,7 @@ impl Connection {
             retires,
             sender,
             verdict,
-            load: Load::default(),
+            load: Load::new(),
         })
     }
 
@@ -100,9 +100,10 @@ impl Connection {
     /// and trust now, and none of its certificates is about to end.
     pub(super) fn takes_calls(&self, tls: &Tls) -> bool {
         let stays = self.retires.is_none_or(|at| Instant::now() < at);
-        // One that was closed before its first call is for that call to learn from: whoever opened another would
-        // open one after the other where our certificate is refused.
-        let lives = !self.sender.is_closed() || !self.load.has_begun();
+        // One that was closed at once is for the first call to learn from: whoever opened another would open one
+        // after the other where our certificate is refused.
+        let is_news = !self.load.has_begun() && !self.load.is_accepted(Instant::now());
+        let lives = !self.sender.is_closed() || is_news;
         stays && lives && self.generation == tls.generation()
     }
 
@@ -111,19 +112,19 @@ impl Connection {
     }
 
     pub(super) async fn call(&self, request: Request<Body>) -> Result<Response<Body>, Failed> {
+        let accepted = self.load.is_accepted(Instant::now());
         let mut running = self.load.begin();
         let mut sender = self.sender.clone();
         match sender.try_send_request(self.addressed(request)).await {
             Ok(response) => {
                 running.answered();
-                Ok(response.map(|body| Body::new(Loaded::new(body, running))))
+                Ok(response.map(|body| loaded(body, running)))
             }
             Err(mut failed) => {
                 let unsent = failed.take_message();
                 let error = failed.into_error();
                 Err(Failed {
-                    untouched: self.load.has_answered()
-                        && (unsent.is_some() || is_untouched(&error)),
+                    untouched: accepted && (unsent.is_some() || is_untouched(&error)),
                     unsent,
                     error: self.verdict.explain(status_of(error).into()),
                 })

@@ -1,16 +1,13 @@
 //! How much does a connection have to do, and does it answer?
 
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
-use tonic::Status;
+use tonic::body::Body;
 
 use super::broken::status_of;
 
@@ -20,13 +17,17 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A connection that left a call without an answer is the second choice for so long, or until it
 /// answers.
 const DISTRUST: Duration = Duration::from_secs(5);
+/// A server that refuses our certificate closes the connection within so long of its opening: in TLS 1.3 the client's
+/// handshake is over before the server has looked at what it shows.
+const TRIAL: Duration = Duration::from_secs(1);
 
 /// The calls on one connection. Cheap to clone.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Load(Arc<Calls>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Calls {
+    opened: Instant,
     running: AtomicUsize,
     /// Whether any call was ever begun, and any answered.
     begun: AtomicBool,
@@ -43,6 +44,17 @@ pub(super) struct Running {
 }
 
 impl Load {
+    /// Of a connection that was opened just now.
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Calls {
+            opened: Instant::now(),
+            running: AtomicUsize::new(0),
+            begun: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
+            silent: Mutex::new(None),
+        }))
+    }
+
     pub(super) fn begin(&self) -> Running {
         self.0.running.fetch_add(1, Ordering::Relaxed);
         self.0.begun.store(true, Ordering::Relaxed);
@@ -62,8 +74,10 @@ impl Load {
         self.0.begun.load(Ordering::Relaxed)
     }
 
-    pub(super) fn has_answered(&self) -> bool {
-        self.0.answered.load(Ordering::Relaxed)
+    /// Whether the server has accepted what we show: it answered, or kept the connection for long enough to have
+    /// looked at it.
+    pub(super) fn is_accepted(&self, now: Instant) -> bool {
+        self.0.answered.load(Ordering::Relaxed) || now.duration_since(self.0.opened) >= TRIAL
     }
 
     /// Whether it left a call without an answer just now.
@@ -97,39 +111,12 @@ impl Drop for Running {
 }
 
 /// An answer, which counts as a call until it has been read.
-pub(super) struct Loaded {
-    body: Incoming,
-    _running: Running,
-}
-
-impl Loaded {
-    pub(super) const fn new(body: Incoming, running: Running) -> Self {
-        Self {
-            body,
-            _running: running,
-        }
-    }
-}
-
-impl HttpBody for Loaded {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        polled.map_err(status_of)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+pub(super) fn loaded(body: Incoming, running: Running) -> Body {
+    Body::new(body.map_err(move |error| {
+        // It lives as long as this closure does.
+        let _ = &running;
+        status_of(error)
+    }))
 }
 
 #[cfg(test)]
@@ -137,8 +124,24 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
+    async fn a_server_accepts_what_we_show_by_answering_or_by_keeping_the_connection() {
+        let accepted = |load: &Load| load.is_accepted(Instant::now());
+        let answers = Load::new();
+        assert!(!accepted(&answers));
+        answers.begin().answered();
+        assert!(accepted(&answers));
+
+        let keeps = Load::new();
+        tokio::time::advance(TRIAL / 2).await;
+        drop(keeps.begin());
+        assert!(!accepted(&keeps));
+        tokio::time::advance(TRIAL / 2).await;
+        assert!(accepted(&keeps));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_connection_that_left_a_call_without_an_answer_is_silent_until_it_answers() {
-        let load = Load::default();
+        let load = Load::new();
         let silent = || load.is_silent(Instant::now());
         let call = load.begin();
         tokio::time::advance(PATIENCE / 2).await;

@@ -10,60 +10,43 @@ use tonic::body::Body;
 
 use crate::methods::Methods;
 
-/// A request on its way to a process that takes it.
-pub(super) enum Outgoing {
-    /// One message, which can be sent as often as need be.
-    Whole(Parts, Bytes),
-    /// What its caller still makes.
-    Stream(Option<Request<Body>>),
+/// A request with one message, which can be sent as often as need be.
+pub(super) struct Whole(Parts, Bytes);
+
+impl Whole {
+    pub(super) fn request(&self) -> Request<Body> {
+        let body = Body::new(Full::new(self.1.clone()));
+        Request::from_parts(self.0.clone(), body)
+    }
 }
 
-impl Outgoing {
-    /// Takes what is there of a request with one message. It waits for nothing: whoever is slow to say the
-    /// rest says it to the server.
-    pub(super) fn of(request: Request<Body>) -> Result<Self, Status> {
-        let method = Methods::of_mesh().get(request.uri().path());
-        if method.is_none_or(|method| method.client_streaming) {
-            return Ok(Self::Stream(Some(request)));
-        }
-        let (parts, mut body) = request.into_parts();
-        let mut message = Vec::new();
-        loop {
-            let frame = match body.frame().now_or_never() {
-                Some(None) => return Ok(Self::Whole(parts, joined(message))),
-                Some(Some(frame)) => frame?,
-                None => return Ok(Self::unfinished(parts, message, body)),
-            };
-            // A request has no trailers.
-            message.extend(frame.into_data());
-        }
+/// A request as it is sent, and what of it can be sent again. It waits for nothing: whoever is slow to say the
+/// rest says it to the server.
+pub(super) fn outgoing(request: Request<Body>) -> Result<(Request<Body>, Option<Whole>), Status> {
+    let method = Methods::of_mesh().get(request.uri().path());
+    if method.is_none_or(|method| method.client_streaming) {
+        return Ok((request, None));
     }
+    let (parts, mut body) = request.into_parts();
+    let mut read = Vec::new();
+    loop {
+        let frame = match body.frame().now_or_never() {
+            Some(None) => break,
+            Some(Some(frame)) => frame?,
+            None => return Ok((unfinished(parts, read, body), None)),
+        };
+        // A request has no trailers.
+        read.extend(frame.into_data());
+    }
+    let whole = Whole(parts, joined(read));
+    Ok((whole.request(), Some(whole)))
+}
 
-    /// What was read comes before the rest.
-    fn unfinished(parts: Parts, read: Vec<Bytes>, rest: Body) -> Self {
-        let read = read.into_iter().map(|data| Ok(Frame::data(data)));
-        let whole = stream::iter(read).chain(BodyStream::new(rest));
-        let body = Body::new(StreamBody::new(whole));
-        Self::Stream(Some(Request::from_parts(parts, body)))
-    }
-
-    /// What is sent; `None` if that was sent before and cannot be again.
-    pub(super) fn next(&mut self) -> Option<Request<Body>> {
-        match self {
-            Self::Whole(parts, message) => {
-                let body = Body::new(Full::new(message.clone()));
-                Some(Request::from_parts(parts.clone(), body))
-            }
-            Self::Stream(request) => request.take(),
-        }
-    }
-
-    /// Takes back what was not sent.
-    pub(super) fn put_back(&mut self, unsent: Option<Request<Body>>) {
-        if let (Self::Stream(request), Some(unsent)) = (self, unsent) {
-            *request = Some(unsent);
-        }
-    }
+/// What was read comes before the rest.
+fn unfinished(parts: Parts, read: Vec<Bytes>, rest: Body) -> Request<Body> {
+    let read = read.into_iter().map(|data| Ok(Frame::data(data)));
+    let both = stream::iter(read).chain(BodyStream::new(rest));
+    Request::from_parts(parts, Body::new(StreamBody::new(both)))
 }
 
 /// As a rule there is one part.

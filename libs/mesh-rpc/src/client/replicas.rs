@@ -25,7 +25,7 @@ use tower::{BoxError, Service};
 use super::ClientOptions;
 use super::connection::Connection;
 use super::members::{Choice, Members};
-use super::outgoing::Outgoing;
+use super::outgoing::{Whole, outgoing};
 use crate::rpc::CallFuture;
 
 /// Shorter than the usual deadline, so that callers hear UNAVAILABLE and why.
@@ -75,22 +75,20 @@ impl Service<Request<Body>> for Replicas {
 
 impl Shared {
     async fn call(self: Arc<Self>, request: Request<Body>) -> Result<Response<Body>, BoxError> {
-        let mut outgoing = Outgoing::of(request)?;
+        let (mut request, whole) = outgoing(request)?;
         let mut handovers = 0;
-        let mut error = None;
-        while let Some(request) = outgoing.next() {
+        loop {
             let failed = match self.connection().await?.call(request).await {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,
             };
             handovers += 1;
-            if handovers == HANDOVERS || !failed.untouched {
-                return Err(failed.error);
-            }
-            outgoing.put_back(failed.unsent);
-            error = Some(failed.error);
+            let again = failed.unsent.or_else(|| whole.as_ref().map(Whole::request));
+            request = match again {
+                Some(again) if failed.untouched && handovers < HANDOVERS => again,
+                _ => return Err(failed.error),
+            };
         }
-        Err(error.unwrap_or_else(|| Status::internal("there was nothing to send").into()))
     }
 
     /// A connection that takes calls, once there is one.
