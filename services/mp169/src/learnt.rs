@@ -22,7 +22,7 @@ use crate::session::Session;
 
 /// How long each question may take.
 const DEADLINE: Duration = Duration::from_secs(3);
-/// How many CSPs are asked about. There are three in Great Britain.
+/// How many CSPs are asked about. There are four in Great Britain.
 const SUBSCRIPTIONS: i32 = 1_000;
 
 /// What was learnt of a mesh at one time.

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use mesh_authz::InternalRole;
 use mesh_pki::{CA_CERTIFICATE_FILE, Issued, IssuedPaths, Profile, Validity};
 use mesh_rpc::{CertificateId, not_after};
@@ -16,10 +16,10 @@ use rustls_pki_types::pem::PemObject as _;
 
 use crate::cli::prepare::PrepareArgs;
 use crate::databases::names_of;
-use crate::denied::{DENIED_FILE, HEADER};
+use crate::denied::{self, DENIED_FILE, HEADER};
 use crate::home::Folder;
 use crate::output::say;
-use crate::replace::replace;
+use crate::replace::{beside, replace};
 use crate::service::Service;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -71,7 +71,34 @@ impl Site<'_> {
             let written = replace(&trusted, &text);
             written.with_context(|| format!("cannot write {}", trusted.display()))?;
         }
-        keep(&self.args.trust.join(DENIED_FILE), HEADER, 0o644)
+        self.denied()
+    }
+
+    /// The list that the services read is the one of the home, which is changed by the client's commands.
+    fn denied(&self) -> Result<()> {
+        let ours = self.args.home.join(DENIED_FILE);
+        let theirs = std::path::absolute(self.args.trust.join(DENIED_FILE))?;
+        if ours.is_symlink() {
+            return keep(&theirs, HEADER, 0o644);
+        }
+        let text = fs::read_to_string(&ours);
+        let text = text.with_context(|| format!("cannot read {}", ours.display()))?;
+        keep(&theirs, &text, 0o644)?;
+        let (denied, known) = (denied::read(&ours)?, denied::read(&theirs)?);
+        let known: Vec<_> = known.entries().iter().map(|entry| &entry.denied).collect();
+        if denied
+            .entries()
+            .iter()
+            .any(|entry| !known.contains(&&entry.denied))
+        {
+            bail!(
+                "{} denies what {} does not: copy its entries there, and give the command again",
+                ours.display(),
+                theirs.display()
+            );
+        }
+        let linked = link(&theirs, &ours);
+        linked.with_context(|| format!("cannot make {} a link", ours.display()))
     }
 
     fn server(&self) -> Result<()> {
@@ -178,6 +205,20 @@ fn keep(path: &Path, text: &str, mode: u32) -> Result<()> {
         }
     };
     written().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Makes `path`, which is there, a link to `target`.
+#[cfg(unix)]
+fn link(target: &Path, path: &Path) -> std::io::Result<()> {
+    let fresh = beside(path, "new");
+    std::os::unix::fs::symlink(target, &fresh)?;
+    fs::rename(fresh, path)
+}
+
+/// Elsewhere the list in the home stays one of its own: the client's commands take `--list`.
+#[cfg(not(unix))]
+fn link(_target: &Path, _path: &Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 #[cfg(unix)]

@@ -154,3 +154,45 @@ fn another_authority_is_trusted_and_then_issues() {
         .count();
     assert_eq!(trusted, 1);
 }
+
+#[test]
+fn what_is_revoked_stands_in_the_one_list_that_all_read() {
+    let site = temp_dir();
+    prepare(site.path(), &[]);
+    let (home, trusted) = (
+        site.path().join("home"),
+        site.path().join("trust/denied.toml"),
+    );
+    let mut revoke = Command::new(env!("CARGO_BIN_EXE_mp169"));
+    revoke.args(["certificate", "revoke", "ALBION", "--home"]);
+    let ended = revoke.arg(&home).output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    let denied = std::fs::read_to_string(&trusted).unwrap();
+    assert!(denied.contains("serial"), "{denied}");
+    prepare(site.path(), &[]);
+    for list in [home.join("denied.toml"), trusted] {
+        assert_eq!(
+            std::fs::read_to_string(&list).unwrap(),
+            denied,
+            "{}",
+            list.display()
+        );
+    }
+}
+
+#[test]
+fn what_a_home_denied_before_is_denied_by_all() {
+    let site = temp_dir();
+    prepare(site.path(), &[]);
+    let (ours, theirs) = (
+        site.path().join("home/denied.toml"),
+        site.path().join("trust/denied.toml"),
+    );
+    std::fs::remove_file(&ours).unwrap();
+    std::fs::remove_file(&theirs).unwrap();
+    let entry = "[[identity]]\nidentity = \"dsp\"\n";
+    std::fs::write(&ours, entry).unwrap();
+    prepare(site.path(), &[]);
+    assert_eq!(std::fs::read_to_string(&theirs).unwrap(), entry);
+    assert!(ours.is_symlink());
+}
