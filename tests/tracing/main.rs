@@ -15,6 +15,8 @@ use std::sync::Arc;
 use clap::Parser as _;
 use flag_registry::Quotas;
 use http::{HeaderMap, HeaderValue};
+use mesh_api::audit::v1::ListAuditRecordsRequest;
+use mesh_api::audit::v1::audit_record::Record;
 use mesh_api::common::v1::Position;
 use mesh_api::csp_notification::v1 as csp;
 use mesh_api::flag_registry::v1::GetFlagRequest;
@@ -38,7 +40,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
-use otlp::{attribute, spans};
+use otlp::{attribute, spans, texts};
 
 /// The home whose meter is flagged, of the CSP of the north.
 const HOME: Home = Home::new(0);
@@ -142,6 +144,27 @@ impl Traced {
         devices.put_device(request).await.unwrap();
     }
 
+    /// The pseudonyms of the call about a Device in a trace, as the audit of flag-registry has it.
+    async fn pseudonyms_on_record(&self, device: &str, trace: &[u8]) -> Vec<String> {
+        let audit = self.clients("auditor").audit(Service::FlagRegistry);
+        let mut audit = audit.unwrap();
+        let request = ListAuditRecordsRequest {
+            device_id: device.to_owned(),
+            rpc: "AddFlag".to_owned(),
+            ..Default::default()
+        };
+        let record = wait_until("the call to be on record", async || {
+            let answer = audit.list_audit_records(request.clone()).await;
+            let mut records = answer.unwrap().into_inner().records.into_iter();
+            records.next().ok_or("none yet")
+        });
+        let Some(Record::Call(call)) = record.await.record.unwrap().record else {
+            panic!("not a call");
+        };
+        assert_eq!(call.trace_id, trace);
+        call.device_pseudonyms.iter().map(hex::encode).collect()
+    }
+
     /// A CSP's stream, from its first event on.
     async fn csp_stream(&self) -> tonic::Streaming<csp::FollowFlagChangesResponse> {
         let mut client = self.clients(CSP_NORTH.id).csp().unwrap();
@@ -236,6 +259,8 @@ async fn what_a_flag_causes_is_found_from_its_trace() {
     let changing = one(trace, "FlagService/AddFlag", SpanKind::Server).await;
     assert_eq!(changing.parent_span_id, asked.span_id);
     assert_eq!(attribute(&changing, "mp169.service"), Some("flag-registry"));
+    let pseudonyms = traced.pseudonyms_on_record(&device, trace).await;
+    assert_eq!(texts(&changing, "mp169.device.pseudonyms"), pseudonyms);
     let authority = "AuthorityService/GetAuthority";
     let asking = one(trace, authority, SpanKind::Client).await;
     assert_eq!(attribute(&asking, "server.address"), Some("registration"));

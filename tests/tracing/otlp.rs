@@ -91,6 +91,24 @@ pub(crate) fn attribute<'s>(span: &'s Span, key: &str) -> Option<&'s str> {
     }
 }
 
+/// The values of an attribute that is a list of texts.
+pub(crate) fn texts(span: &Span, key: &str) -> Vec<String> {
+    let mut found = span.attributes.iter();
+    let found = found.find(|attribute| attribute.key == key);
+    let value = found.and_then(|attribute| attribute.value.clone()?.value);
+    let Some(Value::ArrayValue(list)) = value else {
+        return Vec::new();
+    };
+    let texts = list
+        .values
+        .into_iter()
+        .filter_map(|value| match value.value {
+            Some(Value::StringValue(text)) => Some(text),
+            _ => None,
+        });
+    texts.collect()
+}
+
 /// Starts the endpoint and installs telemetry that sends to it, once per process. Both live on a
 /// thread of their own, because each test's runtime ends with the test.
 pub(crate) fn install() {

@@ -135,7 +135,7 @@ impl Audit {
     /// Who puts the calls of the server on record.
     #[must_use]
     pub fn journal(&self) -> Arc<dyn Journal> {
-        Arc::new(Handle(Arc::clone(&self.queue)))
+        Arc::new(Handle(Arc::clone(&self.queue), self.pseudonyms.clone()))
     }
 
     /// What serves the record to auditors; its streams end when `draining` is cancelled.

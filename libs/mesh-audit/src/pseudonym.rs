@@ -2,13 +2,17 @@
 //!
 //! By a keyed hash: whoever has the database can ask whether a Device is in it, whoever has a record
 //! alone cannot tell which Device it is about. Without the key, trying all EUI-64 of a maker's block would
-//! take seconds.
+//! take seconds. The span of a call has the same pseudonyms as its record.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use mesh_store::StoreError;
 use mesh_store::sql::{Conn, query, query_scalar};
 use mesh_types::DeviceId;
+use opentelemetry::trace::TraceContextExt as _;
+use opentelemetry::{Array, StringValue, Value};
 use sha2::Sha256;
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 /// Makes the pseudonyms of one database.
 #[derive(Clone)]
@@ -21,6 +25,10 @@ impl std::fmt::Debug for Pseudonyms {
 }
 
 impl Pseudonyms {
+    /// The attribute of a span: a list of pseudonyms in hexadecimal digits.
+    const ATTRIBUTE: &str = "mp169.device.pseudonyms";
+    /// A call about more Devices than this is found by its record.
+    const OF_A_SPAN: usize = 16;
     /// Octets of a pseudonym: far too many for two Devices to share one by chance.
     const OCTETS: usize = 16;
 
@@ -44,6 +52,18 @@ impl Pseudonyms {
 
     fn new(secret: &[u8]) -> Self {
         Self(Hmac::new_from_slice(secret).expect("HMAC takes a key of any length"))
+    }
+
+    /// Says on the current span, if it is kept, which Devices its call is about.
+    pub(crate) fn mark(&self, devices: &[DeviceId]) {
+        let span = Span::current();
+        if devices.is_empty() || !span.context().span().span_context().is_sampled() {
+            return;
+        }
+        let named = devices.iter().take(Self::OF_A_SPAN);
+        let named = named.map(|device| StringValue::from(hex::encode(self.of(*device))));
+        let named = Value::Array(Array::String(named.collect()));
+        span.set_attribute(Self::ATTRIBUTE, named);
     }
 
     /// The pseudonym of a Device.

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mesh_api::audit::v1 as wire;
 use mesh_rpc::Exchanged;
-use mesh_rpc::audit::{Admission, Counted, Entry, Journal, NotOnRecord, Recording, Ticket};
+use mesh_rpc::audit::{Admission, Counted, Entry, Journal, NotOnRecord, Part, Recording, Ticket};
 use mesh_types::{Clock, Timestamp};
 use tokio::sync::{Notify, watch};
 
+use crate::pseudonym::Pseudonyms;
 use crate::record;
 use crate::recording::Recordings;
 use crate::settings::Settings;
@@ -131,7 +132,7 @@ impl Queue {
 
 /// The journal that a server is given.
 #[derive(Debug, Clone)]
-pub(crate) struct Handle(pub(crate) Arc<Queue>);
+pub(crate) struct Handle(pub(crate) Arc<Queue>, pub(crate) Pseudonyms);
 
 impl Journal for Handle {
     fn recording(&self, path: &str) -> Recording {
@@ -165,6 +166,9 @@ impl Journal for Handle {
     }
 
     fn enter(&self, entry: Entry) -> Ticket {
+        if entry.part == Part::Whole {
+            self.1.mark(&entry.noted.devices);
+        }
         self.0.push(Item::Call(Box::new(entry)))
     }
 
