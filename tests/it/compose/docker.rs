@@ -17,6 +17,8 @@ const MORE: usize = 40;
 /// The project's own folder.
 const TOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How many lines of what the load said last are shown if it fails.
+const LINES: &str = "30";
 
 /// A project of its own name, which is taken down at the end.
 pub(super) struct Project;
@@ -170,9 +172,20 @@ impl Load {
             if acknowledged >= before + MORE {
                 Ok(acknowledged)
             } else {
-                Err(self.said())
+                Err(self.last_words())
             }
         });
+    }
+
+    /// With what it complained of.
+    fn last_words(&self) -> String {
+        let mut logs = Command::new("docker");
+        let logs = logs
+            .args(["logs", "--tail", LINES, &self.0])
+            .output()
+            .unwrap();
+        let both = [logs.stdout, logs.stderr].concat();
+        String::from_utf8_lossy(&both).into_owned()
     }
 
     /// Has it look at what has become of all that it did.
@@ -180,7 +193,8 @@ impl Load {
         succeeded(Command::new("docker").args(["stop", "--time", "300", &self.0]));
         let said = self.said();
         let summary = said.lines().find_map(|line| line.strip_prefix(SUMMARY));
-        let summary = summary.unwrap_or_else(|| panic!("the load has failed:\n{said}"));
+        let summary =
+            summary.unwrap_or_else(|| panic!("the load has failed:\n{}", self.last_words()));
         serde_json::from_str(summary).unwrap()
     }
 }

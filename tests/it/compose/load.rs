@@ -11,10 +11,12 @@ use futures::future::join_all;
 use mesh_api::classification::v1::Freshness;
 use mesh_api::common::v1::Position;
 use mesh_api::flag_registry::v1::FlagEvent;
+use mesh_api::flag_registry::v1::flag_service_client::FlagServiceClient;
+use mesh_rpc::MeshChannel;
 use mesh_testkit::wait_until;
 use mp169::clients::Clients;
 use mp169::home::Folder;
-use mp169::sample::{self, CSP_NORTH, CSP_SOUTH, Home, TOWNS};
+use mp169::sample::{self, ALBION, BRIGHT, CSP_NORTH, CSP_SOUTH, Home, TOWNS};
 use mp169::service::Service;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -49,6 +51,23 @@ impl Failures {
     }
 }
 
+/// One channel for each supplier of the homes' electricity: there may be so many connections of a party and no more.
+struct Channels(BTreeMap<&'static str, FlagServiceClient<MeshChannel>>);
+
+impl Channels {
+    fn new(folder: &Folder) -> Self {
+        let each = [ALBION, BRIGHT].map(|supplier| {
+            let clients = Clients::of(folder, supplier.id).unwrap();
+            (supplier.id, clients.flags().unwrap())
+        });
+        Self(each.into())
+    }
+
+    fn of(&self, supplier: &str) -> FlagServiceClient<MeshChannel> {
+        self.0[supplier].clone()
+    }
+}
+
 /// Calls until the container is told to stop; then looks at what has become of it all.
 pub(super) async fn run() -> Summary {
     let folder = Folder::open(Path::new(&std::env::var("MP169_HOME").unwrap())).unwrap();
@@ -65,9 +84,10 @@ pub(super) async fn run() -> Summary {
         .map(|number| Home::in_town(town, number))
         .collect();
     let classified = AtomicUsize::new(0);
+    let channels = Channels::new(&folder);
     let writers = homes
         .iter()
-        .map(|&home| write(&folder, home, &stop, &failures, &count));
+        .map(|&home| write(&channels, home, &stop, &failures, &count));
     let readers = (0..READERS).map(|_| read(&folder, &homes, &stop, &failures, &classified));
     let told_to_stop = async {
         let mut terminate = signal(SignalKind::terminate()).unwrap();
@@ -97,14 +117,14 @@ pub(super) async fn run() -> Summary {
 
 /// Sets and lifts one flag, each time until that is acknowledged. Gives request and event of each.
 async fn write(
-    folder: &Folder,
+    channels: &Channels,
     home: Home,
     stop: &CancellationToken,
     failures: &Failures,
     count: &AtomicUsize,
 ) -> Vec<(String, u64)> {
     let party = home.electricity().id;
-    let mut client = Clients::of(folder, party).unwrap().flags().unwrap();
+    let mut client = channels.of(party);
     let mut pace = tokio::time::interval(BETWEEN_WRITES);
     let mut acknowledged = Vec::new();
     for number in 0..2 * LIFTS {
