@@ -4,6 +4,7 @@
 
 mod authorization;
 mod bad_input;
+mod business_processes;
 mod change_of_supplier;
 mod circles;
 mod clocks;

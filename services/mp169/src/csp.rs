@@ -46,7 +46,7 @@ async fn lag(args: LagArgs) -> Result<()> {
     if args.csp.is_none() && session.own_party().is_empty() {
         let columns = Columns {
             header: &HEADER,
-            row,
+            row: &row,
             none: "No CSP has a subscription yet.",
         };
         let mut went_back = Vec::new();

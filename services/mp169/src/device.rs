@@ -160,7 +160,7 @@ async fn list(args: ListArgs) -> Result<()> {
             "MPxN",
             "site",
         ],
-        row: device_row,
+        row: &device_row,
         none: "No Device is recorded; `mp169 device load` loads some.",
     };
     reading::show_known(&args.listing, columns, async |wanted| {

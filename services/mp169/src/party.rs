@@ -103,7 +103,7 @@ async fn list(args: ListArgs) -> Result<()> {
         .parties()?;
     let columns = Columns {
         header: &["party", "name", "status", "roles", "CSP"],
-        row: |party: &wire::Party| {
+        row: &|party: &wire::Party| {
             vec![
                 party.party_id.clone(),
                 party.name.clone(),

@@ -12,7 +12,8 @@ use mesh_api::registration::v1::{
     ListPartiesResponse, ListRegistrationsResponse, Party,
 };
 use mesh_api::reporting::v1::{
-    GetObligationReportResponse, GetServiceRequestReportResponse, ObligationRow, ServiceRequestRow,
+    ExceptedRequests, GetObligationReportResponse, GetServiceRequestReportResponse,
+    ListExceptedRequestsResponse, ObligationRow, ServiceRequestRow,
 };
 use mesh_rpc::Retry;
 use prost::{Message, Name};
@@ -89,6 +90,7 @@ pages! {
     ListDevicesResponse: devices of Device,
     ListSubscriptionsResponse: subscriptions of Subscription,
     GetServiceRequestReportResponse: rows of ServiceRequestRow,
+    ListExceptedRequestsResponse: rows of ExceptedRequests,
     GetObligationReportResponse: rows of ObligationRow,
 }
 
@@ -120,7 +122,7 @@ pub(crate) struct Columns<'a, T> {
     /// The table's header.
     pub(crate) header: &'a [&'a str],
     /// The cells of an item.
-    pub(crate) row: fn(&T) -> Vec<String>,
+    pub(crate) row: &'a dyn Fn(&T) -> Vec<String>,
     /// What to say if there is none.
     pub(crate) none: &'a str,
 }

@@ -1,5 +1,8 @@
 //! `mp169 report`: performance and obligations, with what is excepted in the open.
 
+mod exceptions;
+mod grouping;
+
 use anyhow::Result;
 use mesh_api::common::v1::Position;
 use mesh_api::reporting::v1 as wire;
@@ -7,7 +10,7 @@ use mesh_authz::InternalRole;
 use mesh_types::PartyId;
 
 use crate::cli::connection::Output;
-use crate::cli::report::{ObligationArgs, PerformanceArgs, ReportCommand};
+use crate::cli::report::{By, ObligationArgs, PerformanceArgs, ReportCommand};
 use crate::output::{instant, print_line, print_table};
 use crate::reading::{self, Columns};
 use crate::session::Session;
@@ -25,6 +28,7 @@ pub(crate) const PERFORMANCE: [&str; 10] = [
 pub(crate) async fn run(command: ReportCommand) -> Result<()> {
     match command {
         ReportCommand::Performance(args) => performance(args).await,
+        ReportCommand::Exceptions(args) => exceptions::run(args).await,
         ReportCommand::Obligation(args) => obligation(args).await,
     }
 }
@@ -35,12 +39,15 @@ async fn performance(args: PerformanceArgs) -> Result<()> {
         month: args.month,
         party_id: party(args.party, &session),
         service_reference_variant: args.variant,
+        business_process: args.business_process,
+        group_by: grouping::dimensions(&args.by),
         ..Default::default()
     };
     let mut reporting = session.clients.reporting()?;
+    let header = grouping::header(&args.by);
     let columns = Columns {
-        header: &PERFORMANCE,
-        row: performance_row,
+        header: &header,
+        row: &|row| grouping::cells(&args.by, row),
         none: "No outcome of such a Service Request was reported.",
     };
     let last = reading::show(&args.connection, args.limit, columns, async |wanted| {
@@ -55,13 +62,10 @@ async fn performance(args: PerformanceArgs) -> Result<()> {
     if args.connection.output == Output::Json || last.rows.is_empty() {
         return Ok(());
     }
-    let totals = wire::ServiceRequestRow {
-        party_id: "all".to_owned(),
-        service_reference_variant: "all".to_owned(),
-        figures: last.totals,
-    };
-    print_table(&PERFORMANCE, vec![performance_row(&totals)])?;
-    rests_on(last.basis.as_ref())
+    let totals = grouping::all(last.totals);
+    print_table(&header, vec![grouping::cells(&args.by, &totals)])?;
+    rests_on(last.basis.as_ref())?;
+    grouping::table(&request, &last.business_processes_version)
 }
 
 async fn obligation(args: ObligationArgs) -> Result<()> {
@@ -76,7 +80,7 @@ async fn obligation(args: ObligationArgs) -> Result<()> {
             "gas",
             "of which reduced",
         ],
-        row: |row: &wire::ObligationRow| {
+        row: &|row: &wire::ObligationRow| {
             let counts = [
                 row.electricity,
                 row.electricity_reduced_by_choice,
@@ -107,28 +111,9 @@ fn party(named: Option<PartyId>, session: &Session) -> String {
     named.map_or_else(|| session.own_party(), |party| party.to_string())
 }
 
-/// The cells of a row.
+/// The cells of a row that is grouped by supplier and variant.
 pub(crate) fn performance_row(row: &wire::ServiceRequestRow) -> Vec<String> {
-    let total = row
-        .figures
-        .and_then(|figures| figures.total)
-        .unwrap_or_default();
-    let mut cells = vec![row.party_id.clone(), row.service_reference_variant.clone()];
-    let counts = [
-        total.sent,
-        total.succeeded,
-        total.failed,
-        total.suppressed,
-        total.excepted,
-        total.excepted_but_delivered,
-    ];
-    cells.extend(counts.map(|count| count.to_string()));
-    cells.extend([rate(total.rate), rate(total.rate_with_exceptions)]);
-    cells
-}
-
-fn rate(rate: Option<f64>) -> String {
-    rate.map_or_else(|| "–".to_owned(), |rate| format!("{:.1} %", rate * 100.0))
+    grouping::cells(&[By::Supplier, By::Variant], row)
 }
 
 fn rests_on(basis: Option<&wire::ReportBasis>) -> Result<()> {

@@ -7,6 +7,25 @@
 use mesh_api::common::v1::MessageClass;
 use mesh_types::{Interval, Timestamp};
 
+/// How excepted requests ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Excepted {
+    /// Suppressed by the flag.
+    pub suppressed: u64,
+    /// Failed.
+    pub failed: u64,
+    /// Delivered all the same: each is a broken promise.
+    pub delivered: u64,
+}
+
+impl Excepted {
+    /// All of them.
+    #[must_use]
+    pub const fn all(&self) -> u64 {
+        self.suppressed + self.failed + self.delivered
+    }
+}
+
 /// Whether requests of this class can be excepted at all.
 #[must_use]
 pub fn exceptable(class: MessageClass) -> bool {

@@ -9,13 +9,14 @@ use mesh_api::reporting::v1 as wire;
 use mesh_api::reporting::v1::reporting_service_server::ReportingService;
 use mesh_authz::{Authorization, Directory};
 use mesh_follow::FollowedLog;
-use mesh_types::Clock;
+use mesh_types::{Clock, DeviceId};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::business_process::BusinessProcesses;
 use crate::error::Error;
 use crate::intake::{Desk, Intake};
-use crate::paging::{Pages, figures_filter, obligations_filter};
+use crate::paging::{Pages, excepted_filter, figures_filter, obligations_filter};
 use crate::store::{Basis, ReportStore};
 use crate::{request, wire as encode};
 
@@ -95,20 +96,56 @@ impl Reporting {
         authorization: &Authorization,
         request: &wire::GetServiceRequestReportRequest,
     ) -> Result<wire::GetServiceRequestReportResponse, Error> {
-        let asked = request::figures(request).map_err(Error::Fields)?;
-        let filter = figures_filter(&asked);
+        let processes = BusinessProcesses::builtin();
+        let asked = request::figures(request, processes).map_err(Error::Fields)?;
+        let filter = figures_filter(&asked, processes.version());
         let pages = Pages::new(self.store.tokens(), authorization, &filter);
         let after = pages.open(&request.page_token)?;
-        let page = self.store.figures(&asked.query, after.as_ref(), asked.size);
+        let month = self.store.figures(&asked.query).await?;
+        if month.basis.flags.is_none() {
+            return Err(Error::NotFollowedYet);
+        }
+        let only = asked.process.as_ref();
+        let report = asked.grouping.report(&month.figures, processes, only);
+        let (rows, more) = report.page(after.as_ref(), asked.size);
+        let last = rows.last().map(|(key, _)| *key);
+        Ok(wire::GetServiceRequestReportResponse {
+            next_page_token: pages.next(more, last),
+            rows: rows
+                .into_iter()
+                .map(|(key, figures)| encode::figures_row(key, figures))
+                .collect(),
+            totals: Some(encode::figures(&report.totals)),
+            basis: Some(self.basis(&month.basis)),
+            business_processes_version: processes.version().to_owned(),
+        })
+    }
+
+    async fn excepted(
+        &self,
+        authorization: &Authorization,
+        request: &wire::ListExceptedRequestsRequest,
+    ) -> Result<wire::ListExceptedRequestsResponse, Error> {
+        let asked = request::excepted(request).map_err(Error::Fields)?;
+        let filter = excepted_filter(&asked);
+        let pages = Pages::new(self.store.tokens(), authorization, &filter);
+        let after = pages.open(&request.page_token)?;
+        let page = self
+            .store
+            .excepted(&asked.query, after.as_ref(), asked.size);
         let page = page.await?;
         if page.basis.flags.is_none() {
             return Err(Error::NotFollowedYet);
         }
+        // Each row says of a Device that it was flagged: the record names it.
+        let mut devices: Vec<DeviceId> =
+            page.rows.iter().map(|((device, ..), _)| *device).collect();
+        devices.dedup();
+        authorization.notes().devices(devices);
         let last = page.rows.last().map(|(key, _)| key);
-        Ok(wire::GetServiceRequestReportResponse {
+        Ok(wire::ListExceptedRequestsResponse {
             next_page_token: pages.next(page.more, last),
-            rows: page.rows.iter().map(encode::figures_row).collect(),
-            totals: Some(encode::figures(&page.totals)),
+            rows: page.rows.iter().map(encode::excepted_row).collect(),
             basis: Some(self.basis(&page.basis)),
         })
     }
@@ -159,6 +196,15 @@ impl ReportingService for Reporting {
         let answer = self
             .service_requests(&authorization, request.get_ref())
             .await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn list_excepted_requests(
+        &self,
+        request: Request<wire::ListExceptedRequestsRequest>,
+    ) -> Result<Response<wire::ListExceptedRequestsResponse>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let answer = self.excepted(&authorization, request.get_ref()).await?;
         Ok(Response::new(answer))
     }
 

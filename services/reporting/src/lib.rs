@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | RecordOutcomes | the DSP | `INVALID_ARGUMENT`, `UNAVAILABLE` |
 //! | GetServiceRequestReport | a supplier its own, internal readers all | `INVALID_ARGUMENT`, `UNAVAILABLE` |
+//! | ListExceptedRequests | a supplier its own, internal readers all | `INVALID_ARGUMENT`, `UNAVAILABLE` |
 //! | GetObligationReport | a supplier its own, internal readers all | `INVALID_ARGUMENT`, `UNAVAILABLE` |
 //!
 //! # Invariants
@@ -15,16 +16,20 @@
 //!   when its events were recorded.
 //! - Nothing is subtracted silently: each figure has all requests, the excepted ones, and the rate
 //!   both ways.
+//! - However figures are grouped, their sums are the same: a variant that the table of business
+//!   processes does not list is shown as `other`.
 //! - A report says what it rests on, and its parts are read in one transaction.
-//! - The domain ([`outcome`], [`month`], [`exception`], [`figures`], [`flags`], [`obligation`])
-//!   reads no clock and does no I/O.
+//! - The domain ([`outcome`], [`month`], [`exception`], [`figures`], [`business_process`], [`grouping`],
+//!   [`flags`], [`obligation`]) reads no clock and does no I/O.
 
+pub mod business_process;
 pub mod config;
 pub mod error;
 pub mod exception;
 pub mod figures;
 pub mod flags;
 pub mod follow;
+pub mod grouping;
 pub mod grpc;
 mod intake;
 pub mod month;

@@ -7,13 +7,16 @@ use mesh_authz::Authorization;
 use mesh_store::{Fingerprint, Scope, Tokens, fingerprint};
 
 use crate::error::Error;
-use crate::request::{FiguresRequest, ObligationsRequest};
+use crate::grouping::{Dimension, Part, RowKey};
+use crate::request::{ExceptedRequest, FiguresRequest, ObligationsRequest};
+use crate::store::ExceptedKey;
 
-/// Between the parts of a key. No supplier's or variant's name has it.
+/// Between the parts of a key. No Device's, supplier's, variant's or process's name has it.
 const SEPARATOR: char = '\n';
 
-/// What stays the same from page to page of the Service Request report.
-pub(crate) fn figures_filter(request: &FiguresRequest) -> Fingerprint {
+/// What stays the same from page to page of the Service Request report. `table` is the version of the
+/// table of business processes: with another one the rows may be others.
+pub(crate) fn figures_filter(request: &FiguresRequest, table: &str) -> Fingerprint {
     let query = &request.query;
     let month = query.month.to_string();
     let party = query.party.as_ref().map_or("", |party| party.as_str());
@@ -21,7 +24,23 @@ pub(crate) fn figures_filter(request: &FiguresRequest) -> Fingerprint {
         .variant
         .as_ref()
         .map_or("", |variant| variant.as_str());
-    fingerprint([month.as_bytes(), party.as_bytes(), variant.as_bytes()])
+    let process = request.process.as_ref().map_or("", |key| key.as_str());
+    let dimensions = request.grouping.dimensions().iter();
+    let grouping: String = dimensions.map(|dimension| mark(*dimension)).collect();
+    fingerprint([month.as_str(), party, variant, process, &grouping, table].map(str::as_bytes))
+}
+
+/// What stays the same from page to page of the Devices with excepted requests.
+pub(crate) fn excepted_filter(request: &ExceptedRequest) -> Fingerprint {
+    let query = &request.query;
+    let month = query.month.to_string();
+    let party = query.party.as_ref().map_or("", |party| party.as_str());
+    let only = if query.delivered_only {
+        "delivered"
+    } else {
+        ""
+    };
+    fingerprint([month.as_str(), party, only].map(str::as_bytes))
 }
 
 /// What stays the same from page to page of the obligation report.
@@ -38,14 +57,53 @@ pub(crate) trait PageKey: Sized {
     fn read(text: &str) -> Option<Self>;
 }
 
-impl PageKey for crate::store::FiguresKey {
+/// The letter before a part of a row's key.
+const fn mark(dimension: Dimension) -> char {
+    match dimension {
+        Dimension::Supplier => 's',
+        Dimension::Variant => 'v',
+        Dimension::BusinessProcess => 'p',
+    }
+}
+
+impl PageKey for RowKey {
     fn write(&self) -> String {
-        format!("{}{SEPARATOR}{}", self.0, self.1)
+        let parts = self.0.iter().map(|part| match part {
+            Part::Supplier(party) => format!("{}{party}", mark(Dimension::Supplier)),
+            Part::Variant(variant) => format!("{}{variant}", mark(Dimension::Variant)),
+            Part::BusinessProcess(key) => format!("{}{key}", mark(Dimension::BusinessProcess)),
+        });
+        let parts: Vec<String> = parts.collect();
+        parts.join(&SEPARATOR.to_string())
     }
 
     fn read(text: &str) -> Option<Self> {
-        let (party, variant) = text.split_once(SEPARATOR)?;
-        Some((party.parse().ok()?, variant.parse().ok()?))
+        let part = |part: &str| {
+            let marked = |dimension: &Dimension| part.starts_with(mark(*dimension));
+            let dimension = Dimension::ALL.into_iter().find(marked)?;
+            let name = part.get(1..)?;
+            Some(match dimension {
+                Dimension::Supplier => Part::Supplier(name.parse().ok()?),
+                Dimension::Variant => Part::Variant(name.parse().ok()?),
+                Dimension::BusinessProcess => Part::BusinessProcess(name.parse().ok()?),
+            })
+        };
+        let parts: Option<Vec<Part>> = text.split(SEPARATOR).map(part).collect();
+        parts.map(Self)
+    }
+}
+
+impl PageKey for ExceptedKey {
+    fn write(&self) -> String {
+        let (device, party, variant) = self;
+        format!("{device}{SEPARATOR}{party}{SEPARATOR}{variant}")
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split(SEPARATOR);
+        let device = parts.next()?.parse().ok()?;
+        let party = parts.next()?.parse().ok()?;
+        Some((device, party, parts.next()?.parse().ok()?))
     }
 }
 
@@ -95,5 +153,41 @@ impl<'a> Pages<'a> {
         last.filter(|_| more)
             .map(|key| self.tokens.seal(&self.scope, key.write().as_bytes()))
             .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::business_process::BusinessProcesses;
+    use crate::request;
+
+    #[test]
+    fn a_key_is_read_as_it_was_written() {
+        let part = |text: &str| RowKey::read(text).unwrap().0.remove(0);
+        let (supplier, variant, process) = (part("sALBION"), part("v4.8.1"), part("pprepayment"));
+        assert!(matches!(supplier, Part::Supplier(_)));
+        assert!(matches!(variant, Part::Variant(_)));
+        assert!(matches!(process, Part::BusinessProcess(_)));
+        let key = RowKey(vec![process, supplier, variant]);
+        assert_eq!(RowKey::read(&key.write()), Some(key));
+        for text in ["", "ALBION", "x4.8.1", "v4", "sALBION\n", "\u{e9}"] {
+            assert_eq!(RowKey::read(text), None, "{text:?}");
+        }
+        let text = "00-00-00-00-00-00-00-E1\nALBION\n4.8.1";
+        assert_eq!(ExceptedKey::read(text).unwrap().write(), text);
+        assert_eq!(ExceptedKey::read("00-00-00-00-00-00-00-E1\nALBION"), None);
+    }
+
+    /// A page of one table of business processes is not followed by one of another.
+    #[test]
+    fn a_token_is_of_one_version_of_the_table() {
+        let asked = mesh_api::reporting::v1::GetServiceRequestReportRequest {
+            month: "2026-11".into(),
+            ..Default::default()
+        };
+        let asked = request::figures(&asked, BusinessProcesses::builtin()).unwrap();
+        assert_eq!(figures_filter(&asked, "1"), figures_filter(&asked, "1"));
+        assert_ne!(figures_filter(&asked, "1"), figures_filter(&asked, "2"));
     }
 }

@@ -6,13 +6,28 @@ use mesh_api::convert::FieldErrors;
 use mesh_api::reporting::v1 as wire;
 use mesh_types::PartyId;
 
-use crate::store::FiguresQuery;
+use crate::business_process::{BusinessProcesses, ProcessKey};
+use crate::grouping::{Dimension, Grouping};
+use crate::store::{ExceptedQuery, FiguresQuery};
 
 /// A page of the Service Request report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FiguresRequest {
-    /// What the report is about.
+    /// What the report is made of.
     pub query: FiguresQuery,
+    /// Only the variants of this business process.
+    pub process: Option<ProcessKey>,
+    /// What its rows are grouped by.
+    pub grouping: Grouping,
+    /// How many rows the page has at most.
+    pub size: usize,
+}
+
+/// A page of the Devices with excepted requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExceptedRequest {
+    /// What the list is about.
+    pub query: ExceptedQuery,
     /// How many rows the page has at most.
     pub size: usize,
 }
@@ -29,24 +44,74 @@ pub struct ObligationsRequest {
 /// Reads a request for a page of the Service Request report.
 pub fn figures(
     request: &wire::GetServiceRequestReportRequest,
+    processes: &BusinessProcesses,
 ) -> Result<FiguresRequest, FieldErrors> {
     let mut errors = FieldErrors::default();
     let month = errors.parse("month", &request.month);
     let party = optional(&mut errors, "party_id", &request.party_id);
     let variant = &request.service_reference_variant;
     let variant = optional(&mut errors, "service_reference_variant", variant);
+    let process = optional(&mut errors, "business_process", &request.business_process);
+    if process.as_ref().is_some_and(|key| !processes.has(key)) {
+        errors.add("business_process", "is none that the table lists");
+    }
+    let grouping = grouping(&mut errors, &request.group_by);
     let size = errors.page_size(request.page_size).map(usize::from);
-    match (month, size) {
-        (Some(month), Some(size)) if errors.is_empty() => Ok(FiguresRequest {
+    match (month, grouping, size) {
+        (Some(month), Some(grouping), Some(size)) if errors.is_empty() => Ok(FiguresRequest {
             query: FiguresQuery {
                 month,
                 party,
                 variant,
             },
+            process,
+            grouping,
             size,
         }),
         _ => Err(errors),
     }
+}
+
+/// Reads a request for a page of the Devices with excepted requests.
+pub fn excepted(
+    request: &wire::ListExceptedRequestsRequest,
+) -> Result<ExceptedRequest, FieldErrors> {
+    let mut errors = FieldErrors::default();
+    let month = errors.parse("month", &request.month);
+    let party = optional(&mut errors, "party_id", &request.party_id);
+    let size = errors.page_size(request.page_size).map(usize::from);
+    match (month, size) {
+        (Some(month), Some(size)) if errors.is_empty() => Ok(ExceptedRequest {
+            query: ExceptedQuery {
+                month,
+                party,
+                delivered_only: request.delivered_only,
+            },
+            size,
+        }),
+        _ => Err(errors),
+    }
+}
+
+fn grouping(errors: &mut FieldErrors, group_by: &[i32]) -> Option<Grouping> {
+    let mut dimensions = Vec::new();
+    for (at, &number) in group_by.iter().enumerate() {
+        let dimension = match wire::Dimension::try_from(number) {
+            Ok(wire::Dimension::Supplier) => Dimension::Supplier,
+            Ok(wire::Dimension::ServiceRequestVariant) => Dimension::Variant,
+            Ok(wire::Dimension::BusinessProcess) => Dimension::BusinessProcess,
+            Ok(wire::Dimension::Unspecified) | Err(_) => {
+                errors.add(format!("group_by[{at}]"), "is missing or unknown");
+                continue;
+            }
+        };
+        if dimensions.contains(&dimension) {
+            errors.add(format!("group_by[{at}]"), "is there before");
+        } else {
+            dimensions.push(dimension);
+        }
+    }
+    Grouping::of(dimensions)
 }
 
 /// Reads a request for a page of the obligation report.
@@ -86,31 +151,30 @@ mod tests {
             page_size: 5_000,
             ..Default::default()
         };
-        let read = figures(&request).unwrap();
+        let read = figures(&request, BusinessProcesses::builtin()).unwrap();
         assert_eq!(
             (read.query.party, read.query.variant, read.size),
             (None, None, 1_000)
         );
+        assert_eq!((read.process, read.grouping), (None, Grouping::default()));
         let wrong = wire::GetServiceRequestReportRequest {
             month: String::new(),
             party_id: "acme".into(),
             service_reference_variant: "4".into(),
             page_size: -1,
-            page_token: String::new(),
+            business_process: "Billing".into(),
+            group_by: vec![4],
+            ..Default::default()
         };
-        let errors = figures(&wrong).unwrap_err();
-        let fields: Vec<&str> = errors
-            .violations()
-            .iter()
-            .map(|(field, _)| &**field)
-            .collect();
         let all = [
             "month",
             "party_id",
             "service_reference_variant",
+            "business_process",
+            "group_by[0]",
             "page_size",
         ];
-        assert_eq!(fields, all);
+        assert_eq!(wrong_fields(&wrong), all);
         let wrong = wire::GetObligationReportRequest {
             party_id: "x".into(),
             ..Default::default()
@@ -118,5 +182,62 @@ mod tests {
         assert!(obligations(&wrong).is_err());
         let read = obligations(&wire::GetObligationReportRequest::default()).unwrap();
         assert_eq!((read.party, read.size), (None, 100));
+        let wrong = wire::ListExceptedRequestsRequest {
+            party_id: "x".into(),
+            ..Default::default()
+        };
+        assert_eq!(excepted(&wrong).unwrap_err().violations().len(), 2);
+    }
+
+    fn wrong_fields(request: &wire::GetServiceRequestReportRequest) -> Vec<String> {
+        let errors = figures(request, BusinessProcesses::builtin()).unwrap_err();
+        let fields = errors.violations().iter().map(|(field, _)| field.clone());
+        fields.collect()
+    }
+
+    #[test]
+    fn dimensions_are_taken_in_their_order_and_once() {
+        let of = |group_by: &[i32]| wire::GetServiceRequestReportRequest {
+            month: "2026-11".into(),
+            group_by: group_by.to_vec(),
+            ..Default::default()
+        };
+        for (group_by, expected) in [
+            (vec![3], vec![Dimension::BusinessProcess]),
+            (vec![1, 2], vec![Dimension::Supplier, Dimension::Variant]),
+            (
+                vec![3, 2, 1],
+                vec![
+                    Dimension::BusinessProcess,
+                    Dimension::Variant,
+                    Dimension::Supplier,
+                ],
+            ),
+        ] {
+            let read = figures(&of(&group_by), BusinessProcesses::builtin()).unwrap();
+            assert_eq!(read.grouping.dimensions(), expected);
+        }
+        assert_eq!(wrong_fields(&of(&[1, 2, 1])), ["group_by[2]"]);
+        assert_eq!(wrong_fields(&of(&[0])), ["group_by[0]"]);
+        assert_eq!(
+            wrong_fields(&of(&[-1, 3, 3])),
+            ["group_by[0]", "group_by[2]"]
+        );
+    }
+
+    #[test]
+    fn a_business_process_is_one_of_the_table() {
+        let of = |key: &str| wire::GetServiceRequestReportRequest {
+            month: "2026-11".into(),
+            business_process: key.into(),
+            ..Default::default()
+        };
+        for key in ["billing-reads", "other"] {
+            let read = figures(&of(key), BusinessProcesses::builtin()).unwrap();
+            assert_eq!(read.process.unwrap().as_str(), key);
+        }
+        for key in ["billing", "BILLING-READS", " "] {
+            assert_eq!(wrong_fields(&of(key)), ["business_process"], "{key}");
+        }
     }
 }

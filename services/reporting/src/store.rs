@@ -5,12 +5,13 @@
 //! | How do the commands that wait become one transaction? | `batch.rs` |
 //! | Which outcomes are new, which were sent before? | `outcomes.rs` |
 //! | What do followed events change, and how far have they come? | `followed.rs` |
-//! | What do the figures say? | `figures.rs`, `obligations.rs` |
+//! | What do the figures say? | `figures.rs`, `excepted.rs`, `obligations.rs` |
 //! | Are the rows what they make of each other? | `fold.rs` |
 
 mod batch;
 #[cfg(test)]
 mod conformance;
+mod excepted;
 mod figures;
 mod fold;
 mod followed;
@@ -27,10 +28,11 @@ use mesh_store::sql::{Conn, query_scalar};
 use mesh_store::{
     Database, Migrator, Store, StoreError, Tokens, Writer, WriterSettings, WriterTask,
 };
-use mesh_types::{Clock, PartyId, Position};
+use mesh_types::{Clock, DeviceId, PartyId, Position};
 
-use crate::figures::Figures;
+use crate::exception::Excepted;
 use crate::flags::FlagChange;
+use crate::grouping::FinestFigures;
 use crate::month::Month;
 use crate::obligation::{Meter, MeterChange, Obligation};
 use crate::outcome::{Outcome, Producer, Variant};
@@ -90,7 +92,7 @@ pub struct Step {
     pub to: Cursor,
 }
 
-/// What a Service Request report is about.
+/// Which figures a Service Request report is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FiguresQuery {
     /// The month.
@@ -101,16 +103,34 @@ pub struct FiguresQuery {
     pub variant: Option<Variant>,
 }
 
-/// The key of a row of the Service Request report, in the order of its rows.
-pub type FiguresKey = (PartyId, Variant);
+/// What all Service Request reports of a month are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MonthFigures {
+    /// The figures of each supplier and variant.
+    pub figures: FinestFigures,
+    /// What they rest on.
+    pub basis: Basis,
+}
 
-/// A page of the Service Request report.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FiguresPage {
+/// What a list of Devices with excepted requests is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExceptedQuery {
+    /// The month.
+    pub month: Month,
+    /// Only this supplier.
+    pub party: Option<PartyId>,
+    /// Only where at least one was delivered all the same.
+    pub delivered_only: bool,
+}
+
+/// The key of a row of the Devices with excepted requests, in the order of its rows.
+pub type ExceptedKey = (DeviceId, PartyId, Variant);
+
+/// A page of the Devices with excepted requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExceptedPage {
     /// The rows.
-    pub rows: Vec<(FiguresKey, Figures)>,
-    /// The sums over all pages.
-    pub totals: Figures,
+    pub rows: Vec<(ExceptedKey, Excepted)>,
     /// Whether more rows follow.
     pub more: bool,
     /// What it rests on.
@@ -258,19 +278,25 @@ impl ReportStore {
         self.step(command).await?.map_err(|Stale| misanswered())
     }
 
-    /// A page of the Service Request report: at most `size` rows after `after`.
-    pub async fn figures(
-        &self,
-        query: &FiguresQuery,
-        after: Option<&FiguresKey>,
-        size: usize,
-    ) -> Result<FiguresPage, StoreError> {
+    /// The figures of a month.
+    pub async fn figures(&self, query: &FiguresQuery) -> Result<MonthFigures, StoreError> {
         let mut snapshot = self.store.snapshot().await?;
-        let totals = figures::totals(&mut snapshot, query).await?;
-        let (rows, more) = figures::rows(&mut snapshot, query, after, size).await?;
-        let exceptions = figures::exceptions(&mut snapshot, query).await?;
+        let figures = figures::read(&mut snapshot, query).await?;
         let basis = basis(&mut snapshot).await?;
-        Ok(figures::page(totals, rows, more, exceptions, basis))
+        Ok(MonthFigures { figures, basis })
+    }
+
+    /// A page of the Devices with excepted requests: at most `size` rows after `after`.
+    pub async fn excepted(
+        &self,
+        query: &ExceptedQuery,
+        after: Option<&ExceptedKey>,
+        size: usize,
+    ) -> Result<ExceptedPage, StoreError> {
+        let mut snapshot = self.store.snapshot().await?;
+        let (rows, more) = excepted::rows(&mut snapshot, query, after, size).await?;
+        let basis = basis(&mut snapshot).await?;
+        Ok(ExceptedPage { rows, more, basis })
     }
 
     /// A page of the obligation report: at most `size` suppliers after `after`.

@@ -4,9 +4,11 @@ use mesh_api::convert::{position_to_wire, timestamp_to_wire};
 use mesh_api::reporting::v1 as wire;
 use mesh_types::{PartyId, Timestamp};
 
+use crate::exception::Excepted;
 use crate::figures::{Counts, Figures};
+use crate::grouping::{Part, RowKey};
 use crate::obligation::Obligation;
-use crate::store::{Basis, FiguresKey};
+use crate::store::{Basis, ExceptedKey};
 
 /// What a report rests on, and since when each of the logs is not followed.
 #[must_use]
@@ -26,13 +28,19 @@ pub fn basis(
 
 /// A row of the Service Request report.
 #[must_use]
-pub fn figures_row((key, of_key): &(FiguresKey, Figures)) -> wire::ServiceRequestRow {
-    let (party, variant) = key;
-    wire::ServiceRequestRow {
-        party_id: party.to_string(),
-        service_reference_variant: variant.to_string(),
+pub fn figures_row(key: &RowKey, of_key: &Figures) -> wire::ServiceRequestRow {
+    let mut row = wire::ServiceRequestRow {
         figures: Some(figures(of_key)),
+        ..Default::default()
+    };
+    for part in &key.0 {
+        match part {
+            Part::Supplier(party) => row.party_id = party.to_string(),
+            Part::Variant(variant) => row.service_reference_variant = variant.to_string(),
+            Part::BusinessProcess(process) => row.business_process = process.to_string(),
+        }
     }
+    row
 }
 
 /// Figures, with both rates of each.
@@ -55,6 +63,21 @@ fn counts(counts: &Counts) -> wire::Counts {
         excepted_but_delivered: counts.excepted_but_delivered,
         rate: counts.rate(),
         rate_with_exceptions: counts.rate_with_exceptions(),
+    }
+}
+
+/// A row of the Devices with excepted requests.
+#[must_use]
+pub fn excepted_row((key, excepted): &(ExceptedKey, Excepted)) -> wire::ExceptedRequests {
+    let (device, party, variant) = key;
+    wire::ExceptedRequests {
+        device_id: device.to_string(),
+        party_id: party.to_string(),
+        service_reference_variant: variant.to_string(),
+        excepted: excepted.all(),
+        suppressed: excepted.suppressed,
+        failed: excepted.failed,
+        delivered: excepted.delivered,
     }
 }
 

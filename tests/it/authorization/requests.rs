@@ -302,6 +302,11 @@ fn reporting_service(method: &str, about: &About) -> Option<Vec<u8>> {
             party_id: about.party.into(),
             ..Default::default()
         }),
+        "ListExceptedRequests" => encoded(reporting::ListExceptedRequestsRequest {
+            month: "2026-10".into(),
+            party_id: about.party.into(),
+            ..Default::default()
+        }),
         "GetObligationReport" => encoded(reporting::GetObligationReportRequest {
             party_id: about.party.into(),
             ..Default::default()

@@ -48,7 +48,7 @@ pub(super) async fn list(args: ListArgs) -> Result<()> {
         header: &[
             "Device", "flag", "since", "cause", "supplier", "CSP", "review",
         ],
-        row: entry_row,
+        row: &entry_row,
         none: "No Device has such a flag.",
     };
     reading::show_known(&args.listing, columns, async |wanted| {
@@ -79,7 +79,7 @@ pub(super) async fn history(args: HistoryArgs) -> Result<()> {
             "CSP",
             "evidence",
         ],
-        row: event_row,
+        row: &event_row,
         none: "The Device was never flagged: it has no history.",
     };
     reading::show_known(&args.listing, columns, async |wanted| {

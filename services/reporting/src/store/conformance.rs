@@ -2,6 +2,7 @@
 //!
 //! An engine is plugged in by one line, [`suite!`], and a function that makes an empty database.
 
+pub(super) mod excepted;
 pub(super) mod followed;
 pub(super) mod model;
 pub(super) mod outcomes;
@@ -19,7 +20,10 @@ macro_rules! suite {
             outcomes::what_arrives_first_does_not_matter
             outcomes::a_device_covered_twice_is_excepted_once
             outcomes::smets1_is_outside
-            outcomes::pages_make_up_the_report
+            outcomes::groupings_have_the_same_sums
+            excepted::requests_are_told_by_device
+            excepted::pages_make_up_the_list
+            excepted::broken_promises_are_found_among_many
             followed::a_stale_step_writes_nothing
             followed::a_new_history_replaces_the_old_one
             followed::meters_are_counted_for_their_suppliers

@@ -5,7 +5,7 @@ use mesh_store::sql::QueryBuilder;
 
 use super::conformance::Checked;
 use super::conformance::world::World;
-use super::figures;
+use super::{excepted, figures};
 
 fn sqlite() -> Option<Database> {
     Some(Database::sqlite())
@@ -48,5 +48,32 @@ async fn exceptions_are_found_from_the_flags() -> Checked {
         "{shown}"
     );
     assert!(!shown.contains("SCAN o"), "{shown}");
+    Ok(())
+}
+
+/// The same of the list by Device, one page of which looks at a few of them.
+#[tokio::test]
+async fn excepted_requests_are_listed_from_the_flags() -> Checked {
+    let database = Database::sqlite();
+    let world = World::open(&database).await?;
+    let plan = format!("EXPLAIN QUERY PLAN {}", excepted::EXCEPTED);
+    let mut conn = world.store.store.readers().acquire().await?;
+    let mut query = QueryBuilder::new(plan).build().bind(0_i64).bind(1_i64);
+    for _text in 3..=8 {
+        query = query.bind("");
+    }
+    for number in 9..=13_i64 {
+        query = query.bind(number);
+    }
+    let rows = query.fetch_all(&mut conn).await?;
+    let steps: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get("detail")).collect();
+    let shown = steps?.join("\n");
+    assert!(
+        shown.contains("SEARCH o USING INDEX outcome_exceptable"),
+        "{shown}"
+    );
+    // The Devices of a page come by their ids; not all that were flagged since.
+    assert!(shown.contains("(device_id>? AND device_id<?)"), "{shown}");
+    assert!(!shown.contains("SCAN"), "{shown}");
     Ok(())
 }

@@ -32,6 +32,14 @@ async fn outcomes_are_taken_while_nothing_can_be_followed_and_reports_wait() {
         refused(analyst.get_obligation_report(request).await),
         not_yet
     );
+    let request = wire::ListExceptedRequestsRequest {
+        month: "2026-11".into(),
+        ..Default::default()
+    };
+    assert_eq!(
+        refused(analyst.list_excepted_requests(request).await),
+        not_yet
+    );
     let mut albion = service.supplier("ALBION");
     assert_eq!(
         refused(albion.get_service_request_report(november()).await),

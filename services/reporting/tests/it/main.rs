@@ -3,7 +3,9 @@
 
 #![cfg(test)]
 
+mod excepted;
 mod following;
+mod grouping;
 mod intake;
 mod month;
 mod reading;

@@ -84,6 +84,7 @@ fn expected() -> Vec<wire::ServiceRequestRow> {
             on_demand,
             executions,
         }),
+        ..Default::default()
     };
     let nothing = || counts([0; 5], None, None);
     vec![

@@ -200,7 +200,7 @@ async fn requests_that_make_no_sense_are_refused() {
             party_id: party.into(),
             service_reference_variant: variant.into(),
             page_size: size,
-            page_token: String::new(),
+            ..Default::default()
         };
         let answer = analyst.get_service_request_report(request).await;
         assert_eq!(

@@ -14,12 +14,15 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
 use super::Checked;
-use super::world::{World, flag, hour, of_month, party, read};
-use crate::exception::excepted;
+use super::world::{World, excepted_of, flag, hour, of_month, party, read, totals};
+use crate::business_process::BusinessProcesses;
+use crate::exception::{Excepted, excepted};
 use crate::figures::Figures;
 use crate::flags::{FlagChange, fold};
-use crate::outcome::{Ending, Origin};
-use crate::store::{FiguresKey, FiguresPage, FiguresQuery, Recording};
+use crate::grouping::{Dimension, FinestFigures, Grouping, Part, RowKey};
+use crate::month::Month;
+use crate::outcome::{Ending, Origin, Outcome};
+use crate::store::{ExceptedKey, ExceptedQuery, FiguresQuery, MonthFigures, Recording};
 
 const MONTHS: [&str; 3] = ["2026-10", "2026-11", "2026-12"];
 
@@ -51,7 +54,7 @@ fn arrivals() -> impl Strategy<Value = Vec<Arrival>> {
         -800_i64..1_500,
         number,
         0_u8..3,
-        0_u8..3,
+        0_u8..4,
         class,
         ending,
         origin,
@@ -95,7 +98,7 @@ impl Model {
         for &(at, number, supplier, variant, class, ending, origin) in drafts {
             let mut one = read(&self.outcomes.len().to_string(), number, hour(at));
             one.outcome.party = party(["ONE", "TWO", "THREE"][usize::from(supplier)]);
-            let variant = ["4.8.1", "4.10", "11.3"][usize::from(variant)];
+            let variant = ["4.8.1", "4.10", "11.3", "99.1"][usize::from(variant)];
             one.outcome.variant = variant.parse().expect("a variant");
             one.outcome.class = class;
             one.outcome.ending = ending;
@@ -105,52 +108,119 @@ impl Model {
         self.outcomes[already..].to_vec()
     }
 
-    fn rows(&self, query: &FiguresQuery) -> BTreeMap<FiguresKey, Figures> {
+    /// The outcomes of a month, each with whether it is excepted.
+    fn judged(&self, month: Month) -> Vec<(&Recording, bool)> {
         let intervals = fold(&[], &self.changes);
-        let mut rows: BTreeMap<FiguresKey, Figures> = BTreeMap::new();
-        for one in &self.outcomes {
-            let outcome = &one.outcome;
-            let asked = outcome.month == query.month
-                && query
-                    .party
-                    .as_ref()
-                    .is_none_or(|party| *party == outcome.party)
-                && query
-                    .variant
-                    .as_ref()
-                    .is_none_or(|variant| *variant == outcome.variant);
-            if !asked {
-                continue;
-            }
+        let of_month = self
+            .outcomes
+            .iter()
+            .filter(|one| one.outcome.month == month);
+        let judged = of_month.map(|one| {
             let reduced: Vec<Interval> = intervals
                 .iter()
                 .filter(|interval| interval.device == one.permit.device())
                 .filter_map(|interval| Interval::new(interval.start, Some(interval.end)).ok())
                 .collect();
-            let key = (outcome.party.clone(), outcome.variant.clone());
+            let Outcome {
+                class,
+                request_time,
+                ..
+            } = one.outcome;
+            (one, excepted(class, request_time, &reduced))
+        });
+        judged.collect()
+    }
+
+    /// The figures of a month, by whatever `key` makes of an outcome; `None` is left out.
+    fn figures<K: Ord>(
+        &self,
+        month: Month,
+        key: impl Fn(&Outcome) -> Option<K>,
+    ) -> BTreeMap<K, Figures> {
+        let mut rows: BTreeMap<K, Figures> = BTreeMap::new();
+        for (one, excepted) in self.judged(month) {
+            let outcome = &one.outcome;
+            let Some(key) = key(outcome) else { continue };
             let figures = rows.entry(key).or_default();
             figures.count(outcome.origin, outcome.ending, 1);
-            if excepted(outcome.class, outcome.request_time, &reduced) {
+            if excepted {
                 figures.except(outcome.origin, outcome.ending, 1);
             }
         }
         rows
     }
 
-    fn agrees(&self, query: &FiguresQuery, page: FiguresPage) {
-        let expected = self.rows(query);
-        let mut totals = Figures::default();
-        for figures in expected.values() {
-            totals += *figures;
-        }
-        assert_eq!(page.totals, totals, "{query:?}");
-        assert_eq!(
-            page.rows.into_iter().collect::<BTreeMap<_, _>>(),
-            expected,
-            "{query:?}"
-        );
-        assert_eq!(page.basis.outcomes, self.outcomes.len() as u64);
+    fn agrees(&self, query: &FiguresQuery, month: &MonthFigures) {
+        let expected: FinestFigures = self.figures(query.month, |outcome| {
+            let asked = asked(query.party.as_ref(), &outcome.party)
+                && asked(query.variant.as_ref(), &outcome.variant);
+            asked.then(|| (outcome.party.clone(), outcome.variant.clone()))
+        });
+        assert_eq!(month.figures, expected, "{query:?}");
+        assert_eq!(month.basis.outcomes, self.outcomes.len() as u64);
     }
+
+    /// Grouped straight from the outcomes, a report is what it is made of the figures.
+    fn groups_agree(&self, query: &FiguresQuery, month: &MonthFigures) {
+        let processes = BusinessProcesses::builtin();
+        for dimensions in [
+            vec![Dimension::BusinessProcess],
+            vec![Dimension::Supplier, Dimension::BusinessProcess],
+            vec![Dimension::Variant, Dimension::Supplier],
+        ] {
+            let expected = self.figures(query.month, |outcome| {
+                let parts = dimensions.iter().map(|dimension| match dimension {
+                    Dimension::Supplier => Part::Supplier(outcome.party.clone()),
+                    Dimension::Variant => Part::Variant(outcome.variant.clone()),
+                    Dimension::BusinessProcess => {
+                        Part::BusinessProcess(processes.of(&outcome.variant).clone())
+                    }
+                });
+                Some(RowKey(parts.collect()))
+            });
+            let grouping = Grouping::of(dimensions.clone()).expect("none twice");
+            let report = grouping.report(&month.figures, processes, None);
+            assert_eq!(report.rows, expected, "{grouping:?}");
+            assert_eq!(report.totals, totals(month), "{grouping:?}");
+        }
+    }
+
+    /// The Devices with excepted requests, in their order.
+    fn excepted(&self, query: &ExceptedQuery) -> Vec<(ExceptedKey, Excepted)> {
+        let mut rows: BTreeMap<ExceptedKey, Excepted> = BTreeMap::new();
+        let excepted = self.judged(query.month).into_iter();
+        for (one, _) in excepted.filter(|(_, excepted)| *excepted) {
+            let outcome = &one.outcome;
+            if !asked(query.party.as_ref(), &outcome.party) {
+                continue;
+            }
+            let key = (
+                one.permit.device(),
+                outcome.party.clone(),
+                outcome.variant.clone(),
+            );
+            let row = rows.entry(key).or_default();
+            match outcome.ending {
+                Ending::Succeeded => row.delivered += 1,
+                Ending::Failed => row.failed += 1,
+                Ending::Suppressed => row.suppressed += 1,
+            }
+        }
+        if query.delivered_only {
+            rows.retain(|_, excepted| excepted.delivered > 0);
+        }
+        rows.into_iter().collect()
+    }
+
+    async fn devices_agree(&self, world: &World, query: &ExceptedQuery, size: usize) -> Checked {
+        let expected = self.excepted(query);
+        assert_eq!(world.excepted(query, size).await?, expected, "{query:?}");
+        Ok(())
+    }
+}
+
+fn asked<T: PartialEq>(only: Option<&T>, one: &T) -> bool {
+    only.is_none_or(|only| only == one)
 }
 
 /// Whatever arrives, in whatever order.
@@ -174,8 +244,11 @@ pub(in crate::store) async fn figures_are_those_of_the_pure_rules(database: &Dat
         }
         for month in MONTHS {
             let query = of_month(month);
-            let page = world.store.figures(&query, None, 1_000).await?;
-            model.agrees(&query, page);
+            let figures = world.store.figures(&query).await?;
+            model.agrees(&query, &figures);
+            model.groups_agree(&query, &figures);
+            let query = excepted_of(month);
+            model.devices_agree(&world, &query, 5).await?;
         }
     }
     let narrow = FiguresQuery {
@@ -183,14 +256,34 @@ pub(in crate::store) async fn figures_are_those_of_the_pure_rules(database: &Dat
         variant: Some("4.8.1".parse()?),
         ..of_month("2026-11")
     };
-    let page = world.store.figures(&narrow, None, 1_000).await?;
+    let figures = world.store.figures(&narrow).await?;
     // A history in which nothing is excepted would show nothing.
-    let total = page.totals.total();
+    let total = totals(&figures).total();
     assert!(
         total.excepted > 0 && total.excepted < total.sent(),
         "{total:?}"
     );
     assert!(total.excepted_but_delivered > 0);
-    model.agrees(&narrow, page);
+    model.agrees(&narrow, &figures);
+    devices_agree_however_they_are_asked_for(&model, &world).await
+}
+
+async fn devices_agree_however_they_are_asked_for(model: &Model, world: &World) -> Checked {
+    let all = model.excepted(&excepted_of("2026-11"));
+    for delivered_only in [false, true] {
+        for party in [None, Some(party("TWO"))] {
+            let query = ExceptedQuery {
+                party,
+                delivered_only,
+                ..excepted_of("2026-11")
+            };
+            // Whatever is asked for leaves some and takes some away.
+            let some = model.excepted(&query).len();
+            assert!(some > 0 && (some < all.len() || query == excepted_of("2026-11")));
+            for size in [1, 2, 3, 1_000] {
+                model.devices_agree(world, &query, size).await?;
+            }
+        }
+    }
     Ok(())
 }

@@ -3,8 +3,10 @@
 use mesh_store::conformance::Database;
 
 use super::Checked;
-use super::world::{World, cursor, flag, hour, meter, of_month, on_demand, party, read};
+use super::world::{World, cursor, flag, hour, meter, of_month, on_demand, party, read, totals};
+use crate::business_process::BusinessProcesses;
 use crate::figures::Counts;
+use crate::grouping::{Dimension, Grouping};
 use crate::obligation::{Fuel, MeterChange};
 use crate::outcome::{Ending, Origin};
 use crate::store::Disposition::{Duplicate, Outside, Recorded, Reused};
@@ -24,7 +26,10 @@ pub(in crate::store) async fn an_outcome_is_recorded_once(database: &Database) -
     assert_eq!(world.record(outcomes).await?, [Duplicate; 3]);
     let after = world.november().await?;
     assert_eq!(after, before);
-    assert_eq!((after.basis.outcomes, after.totals.total().sent()), (2, 2));
+    assert_eq!(
+        (after.basis.outcomes, totals(&after).total().sent()),
+        (2, 2)
+    );
     assert_eq!(world.record([]).await?, []);
     Ok(())
 }
@@ -73,7 +78,7 @@ pub(in crate::store) async fn what_arrives_first_does_not_matter(database: &Data
     world
         .record([read("a", 7, hour(9)), suppressed.clone()])
         .await?;
-    let before = world.november().await?.totals;
+    let before = totals(&world.november().await?);
     assert_eq!((before.total().excepted, before.total().suppressed), (0, 1));
 
     // The GSME 1 is flagged at hour 10, and its flag covers the GPF 7.
@@ -95,7 +100,7 @@ pub(in crate::store) async fn what_arrives_first_does_not_matter(database: &Data
         excepted_but_delivered: 1,
         ..Counts::default()
     };
-    assert_eq!(world.november().await?.totals, on_demand(expected));
+    assert_eq!(totals(&world.november().await?), on_demand(expected));
     Ok(())
 }
 
@@ -121,7 +126,7 @@ pub(in crate::store) async fn smets1_is_outside(database: &Database) -> Checked 
         [Outside, Duplicate, Duplicate]
     );
     let page = world.november().await?;
-    assert_eq!((page.basis.outcomes, page.totals.total().sent()), (2, 2));
+    assert_eq!((page.basis.outcomes, totals(&page).total().sent()), (2, 2));
     Ok(())
 }
 
@@ -139,13 +144,13 @@ pub(in crate::store) async fn a_device_covered_twice_is_excepted_once(
     world
         .record([read("a", 7, hour(3)), read("b", 7, hour(5))])
         .await?;
-    let totals = world.november().await?.totals.total();
+    let totals = totals(&world.november().await?).total();
     assert_eq!((totals.sent(), totals.excepted), (2, 2));
     Ok(())
 }
 
-/// Pages of any size make up the same report, each with the totals of all; filters narrow both.
-pub(in crate::store) async fn pages_make_up_the_report(database: &Database) -> Checked {
+/// What a report is grouped by changes its rows and not its sums; filters narrow both.
+pub(in crate::store) async fn groupings_have_the_same_sums(database: &Database) -> Checked {
     let world = World::open(database).await?;
     world
         .flags(&[flag(1, hour(0), &[1])])
@@ -174,44 +179,34 @@ pub(in crate::store) async fn pages_make_up_the_report(database: &Database) -> C
     ]);
     world.record(outcomes).await?;
     let whole = world.november().await?;
-    assert_eq!((whole.rows.len(), whole.more), (9, false));
+    let total = totals(&whole).total();
     assert_eq!(
-        (whole.totals.total().sent(), whole.totals.total().excepted),
-        (81, 81)
+        (whole.figures.len(), total.sent(), total.excepted),
+        (9, 81, 81)
     );
-    for size in 1..=9 {
-        let (mut rows, mut after) = (Vec::new(), None);
-        loop {
-            let query = of_month("2026-11");
-            let page = world.store.figures(&query, after.as_ref(), size).await?;
-            assert!(page.rows.len() <= size && page.totals == whole.totals);
-            rows.extend(page.rows);
-            if !page.more {
-                break;
-            }
-            after = rows.last().map(|(key, _)| key.clone());
-        }
-        assert_eq!(rows, whole.rows, "pages of {size}");
+    let processes = BusinessProcesses::builtin();
+    for (dimensions, rows) in [
+        (vec![], 9),
+        (vec![Dimension::Supplier], 3),
+        (vec![Dimension::Variant, Dimension::Supplier], 9),
+        (vec![Dimension::BusinessProcess], 3),
+        (vec![Dimension::BusinessProcess, Dimension::Supplier], 9),
+    ] {
+        let grouping = Grouping::of(dimensions).expect("none twice");
+        let report = grouping.report(&whole.figures, processes, None);
+        assert_eq!(report.rows.len(), rows, "{grouping:?}");
+        assert_eq!(report.totals, totals(&whole), "{grouping:?}");
     }
     let narrow = FiguresQuery {
         party: Some(party("TWO")),
         variant: Some("4.10".parse()?),
         ..of_month("2026-11")
     };
-    let narrow = world.store.figures(&narrow, None, 10).await?;
-    assert_eq!(narrow.rows.len(), 1);
-    assert_eq!(narrow.rows[0].1, narrow.totals);
-    assert_eq!(
-        (
-            narrow.totals.on_demand.sent(),
-            narrow.totals.executions.sent()
-        ),
-        (3, 6)
-    );
-    let none = world.store.figures(&of_month("2025-11"), None, 10).await?;
-    assert_eq!(
-        (none.rows.len(), none.more, none.totals),
-        (0, false, Default::default())
-    );
+    let narrow = world.store.figures(&narrow).await?;
+    assert_eq!(narrow.figures.len(), 1);
+    let narrow = totals(&narrow);
+    assert_eq!((narrow.on_demand.sent(), narrow.executions.sent()), (3, 6));
+    let none = world.store.figures(&of_month("2025-11")).await?;
+    assert!(none.figures.is_empty());
     Ok(())
 }

@@ -10,12 +10,16 @@ use mesh_store::cursor::Cursor;
 use mesh_store::{StoreError, WriterTask};
 use mesh_types::{DeviceId, Epoch, Eui64, ManualClock, PartyId, Position, Timestamp, chain};
 
+use crate::exception::Excepted;
 use crate::figures::{Counts, Figures};
 use crate::flags::FlagChange;
 use crate::month::Month;
 use crate::obligation::{Fuel, Meter, MeterFacts};
 use crate::outcome::{Ending, Origin, Outcome};
-use crate::store::{Disposition, FiguresPage, FiguresQuery, Recording, ReportStore, Stale, Step};
+use crate::store::{
+    Disposition, ExceptedKey, ExceptedQuery, FiguresQuery, MonthFigures, Recording, ReportStore,
+    Stale, Step,
+};
 
 /// The first instant of 2026-11.
 pub(in crate::store) const NOVEMBER: i64 = 1_793_491_200_000_000;
@@ -58,10 +62,39 @@ impl World {
         self.store.record(outcomes.into_iter().collect()).await
     }
 
-    /// The whole report of November.
-    pub(in crate::store) async fn november(&self) -> Result<FiguresPage, StoreError> {
-        self.store.figures(&of_month("2026-11"), None, 1_000).await
+    /// The figures of November.
+    pub(in crate::store) async fn november(&self) -> Result<MonthFigures, StoreError> {
+        self.store.figures(&of_month("2026-11")).await
     }
+
+    /// The Devices with excepted requests, put together from pages of `size`.
+    pub(in crate::store) async fn excepted(
+        &self,
+        query: &ExceptedQuery,
+        size: usize,
+    ) -> Result<Vec<(ExceptedKey, Excepted)>, StoreError> {
+        let (mut rows, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.store.excepted(query, after.as_ref(), size).await?;
+            assert!(page.rows.len() <= size, "{query:?}");
+            assert!(!page.more || page.rows.len() == size, "{query:?}");
+            rows.extend(page.rows);
+            if !page.more {
+                return Ok(rows);
+            }
+            after = rows.last().map(|(key, _)| key.clone());
+        }
+    }
+}
+
+/// The sums of a month.
+pub(in crate::store) fn totals(month: &MonthFigures) -> Figures {
+    let mut totals = Figures::default();
+    month
+        .figures
+        .values()
+        .for_each(|figures| totals += *figures);
+    totals
 }
 
 pub(in crate::store) fn of_month(month: &str) -> FiguresQuery {
@@ -69,6 +102,15 @@ pub(in crate::store) fn of_month(month: &str) -> FiguresQuery {
         month: month.parse().expect("a month"),
         party: None,
         variant: None,
+    }
+}
+
+/// All that is excepted in a month.
+pub(in crate::store) fn excepted_of(month: &str) -> ExceptedQuery {
+    ExceptedQuery {
+        month: month.parse().expect("a month"),
+        party: None,
+        delivered_only: false,
     }
 }
 
