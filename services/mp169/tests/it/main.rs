@@ -16,6 +16,7 @@ mod log;
 mod moving;
 mod names;
 mod prepare;
+mod report;
 mod revoke;
 mod server;
 mod snippets;

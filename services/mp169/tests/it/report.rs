@@ -1,0 +1,127 @@
+//! What the reports print: by what they are asked to be grouped by, and Device by Device.
+
+use mesh_api::common::v1::MessageClass;
+use mesh_api::convert::timestamp_to_wire;
+use mesh_api::reporting::v1::{Outcome, OutcomeOrigin, OutcomeResult, RecordOutcomesRequest};
+use mesh_testkit::wait_until;
+use mesh_types::{Clock as _, SystemClock};
+use mp169::sample::Home;
+
+use crate::world::World;
+
+/// A read that was delivered against the choice, one that was stopped, of a variant that no table lists,
+/// and a top-up.
+async fn reported(world: &World) -> String {
+    let device = Home::new(8).esme().to_string();
+    world
+        .ok(&format!(
+            "mp169 flag add --as ALBION {device} --channel telephone --evidence CALL-7 --contact CRM-7 \
+             --step benefits-explained --no-economy-7 --no-radio-teleswitch \
+             --no-network-managed-without-wan"
+        ))
+        .await;
+    let now = timestamp_to_wire(SystemClock.now());
+    let outcomes = [
+        ("4.8.1", MessageClass::Consumption, OutcomeResult::Succeeded),
+        ("99.1", MessageClass::Consumption, OutcomeResult::Suppressed),
+        ("2.2", MessageClass::Prepayment, OutcomeResult::Succeeded),
+    ];
+    let outcomes = outcomes.map(|(variant, class, result)| Outcome {
+        outcome_id: variant.into(),
+        party_id: "ALBION".into(),
+        device_id: device.clone(),
+        service_reference_variant: variant.into(),
+        message_class: class.into(),
+        request_time: Some(now),
+        result: result.into(),
+        origin: OutcomeOrigin::OnDemand.into(),
+    });
+    let request = RecordOutcomesRequest {
+        producer: "dsp".into(),
+        outcomes: outcomes.into(),
+    };
+    let mut dsp = world.clients("dsp").reporting().unwrap();
+    let answer = dsp.record_outcomes(tokio_stream::iter([request])).await;
+    assert_eq!(answer.unwrap().into_inner().recorded, 3);
+    let at = jiff::Timestamp::from_second(now.seconds).unwrap();
+    let month = at.strftime("%Y-%m").to_string();
+    wait_until("the flag to be followed", async || {
+        let shown = world.ok(&format!("mp169 report exceptions {month}")).await;
+        let followed = shown.contains(&device);
+        followed.then_some(()).ok_or(shown)
+    })
+    .await;
+    month
+}
+
+/// The words of each line.
+fn words(shown: &str) -> Vec<Vec<&str>> {
+    let lines = shown.lines().map(|line| line.split_whitespace().collect());
+    lines.collect()
+}
+
+fn has(shown: &str, line: &str) {
+    let line: Vec<&str> = line.split_whitespace().collect();
+    assert!(words(shown).contains(&line), "{line:?}\n{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn figures_are_printed_by_what_they_are_grouped_by() {
+    let world = World::with_sample().await;
+    let month = reported(&world).await;
+    let performance = format!("mp169 report performance {month}");
+
+    let usual = world.ok(&performance).await;
+    has(&usual, "ALBION 99.1 1 0 0 1 1 0 0.0 % –");
+    has(&usual, "all all 3 2 0 1 2 1 66.7 % 100.0 %");
+    assert!(!usual.contains("of table"), "{usual}");
+
+    let by = format!("{performance} --by business-process,supplier");
+    let processes = world.ok(&by).await;
+    has(&processes, "billing-reads ALBION 1 1 0 0 1 1 100.0 % –");
+    has(&processes, "other ALBION 1 0 0 1 1 0 0.0 % –");
+    has(&processes, "prepayment ALBION 1 1 0 0 0 0 100.0 % 100.0 %");
+    has(&processes, "Business processes as of table 2026.11.1.");
+
+    let own = format!("{performance} --as ALBION --business-process other --output json");
+    let own: serde_json::Value = serde_json::from_str(&world.ok(&own).await).unwrap();
+    assert_eq!(own["rows"].as_array().unwrap().len(), 1, "{own}");
+    assert_eq!(own["rows"][0]["serviceReferenceVariant"], "99.1");
+
+    // What cannot be meant is refused: by the command, or by the service.
+    for (wrong, code) in [
+        ("--by month", 2),
+        ("--by supplier,supplier", 5),
+        ("--business-process billing", 5),
+    ] {
+        let ended = world.run(&format!("{performance} {wrong}")).await;
+        assert_eq!(ended.code, Some(code), "{wrong}\n{ended:?}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn exceptions_are_printed_by_device() {
+    let world = World::with_sample().await;
+    let month = reported(&world).await;
+    let device = Home::new(8).esme().to_string();
+    let exceptions = format!("mp169 report exceptions {month}");
+    let (broken, stopped) = (
+        format!("{device} ALBION 4.8.1 1 0 0 1"),
+        format!("{device} ALBION 99.1 1 1 0 0"),
+    );
+    let all = world.ok(&exceptions).await;
+    has(&all, &broken);
+    has(&all, &stopped);
+    let delivered = world
+        .ok(&format!("{exceptions} --as ALBION --delivered"))
+        .await;
+    has(&delivered, &broken);
+    assert!(!delivered.contains("99.1"), "{delivered}");
+    let json = format!("{exceptions} --party ALBION --delivered --output json");
+    let json: serde_json::Value = serde_json::from_str(&world.ok(&json).await).unwrap();
+    assert_eq!(json["rows"][0]["delivered"], "1", "{json}");
+    let other = world.ok(&format!("{exceptions} --as BRIGHT")).await;
+    has(&other, "No Service Request was excepted.");
+    world.stop().await;
+}
