@@ -82,7 +82,9 @@ impl World {
             if !page.more {
                 return Ok(rows);
             }
-            after = rows.last().map(|(key, _)| key.clone());
+            let last = rows.last().map(|(key, _)| key.clone());
+            assert!(after < last, "{query:?}");
+            after = last;
         }
     }
 }
