@@ -1,0 +1,123 @@
+//! How does a report look as a page that needs nothing else?
+//!
+//! The page has no script and loads nothing, and its policy forbids both; its one style is named there by its
+//! hash. Its bytes are a pure function of the report.
+
+mod axis;
+mod bars;
+mod dots;
+mod figure;
+mod lines;
+mod paint;
+mod picture;
+mod table;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use mesh_types::text::shown;
+use sha2::{Digest as _, Sha256};
+
+use crate::report::{Fact, Report, Section};
+
+const STYLE: &str = include_str!("as_html/page.css");
+
+/// The report as one self-contained HTML page: for screens of any width, light or dark, and for A4.
+#[must_use]
+pub fn html(report: &Report) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en-GB" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(policy());
+                meta name="referrer" content="no-referrer";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (shown(&report.title)) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                (paint::patterns())
+                (masthead(report))
+                main {
+                    @for (index, section) in report.sections.iter().enumerate() {
+                        (numbered(index + 1, section))
+                    }
+                    @if !report.notes.is_empty() { (notes(&report.notes)) }
+                }
+            }
+        }
+    };
+    format!("{}\n", page.into_string())
+}
+
+fn policy() -> String {
+    let hash = STANDARD.encode(Sha256::digest(STYLE));
+    format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'")
+}
+
+fn masthead(report: &Report) -> Markup {
+    html! {
+        header {
+            h1 { (outside(&report.title)) }
+            @if !report.period.is_empty() { p.period { (outside(&report.period)) } }
+            @if !report.facts.is_empty() { (facts(&report.facts)) }
+            @if report.sections.len() > 1 { (contents(&report.sections)) }
+        }
+    }
+}
+
+fn facts(facts: &[Fact]) -> Markup {
+    html! {
+        dl.facts {
+            @for fact in facts {
+                div {
+                    dt { (outside(&fact.label)) }
+                    dd { (outside(&fact.value)) }
+                }
+            }
+        }
+    }
+}
+
+fn contents(sections: &[Section]) -> Markup {
+    html! {
+        nav aria-label="Contents" {
+            ol {
+                @for section in sections {
+                    li { a href={ "#" (section.key) } { (outside(&section.title)) } }
+                }
+            }
+        }
+    }
+}
+
+fn numbered(number: usize, section: &Section) -> Markup {
+    html! {
+        section id=(section.key) aria-labelledby={ (section.key) "-heading" } {
+            h2 id={ (section.key) "-heading" } {
+                span.number { (number) } " " (outside(&section.title))
+            }
+            @if !section.explanation.is_empty() { p.explanation { (outside(&section.explanation)) } }
+            @if let Some(chart) = &section.chart {
+                (figure::figure(number, section, chart))
+            }
+            (table::table(number, section))
+        }
+    }
+}
+
+fn notes(notes: &[String]) -> Markup {
+    html! {
+        section.notes aria-labelledby="notes-heading" {
+            h2 id="notes-heading" { "Notes" }
+            ul { @for note in notes { li { (outside(note)) } } }
+        }
+    }
+}
+
+/// Text that may come from outside: all of it can be seen, and it does not turn what stands around it.
+fn outside(text: &str) -> Markup {
+    html! { bdi { (shown(text)) } }
+}
