@@ -96,12 +96,14 @@ fn contents(sections: &[Section]) -> Markup {
 fn numbered(number: usize, section: &Section) -> Markup {
     html! {
         section id=(section.key) aria-labelledby={ (section.key) "-heading" } {
-            h2 id={ (section.key) "-heading" } {
-                span.number { (number) } " " (outside(&section.title))
-            }
-            @if !section.explanation.is_empty() { p.explanation { (outside(&section.explanation)) } }
-            @if let Some(chart) = &section.chart {
-                (figure::figure(number, section, chart))
+            div.lead {
+                h2 id={ (section.key) "-heading" } {
+                    span.number { (number) } " " (outside(&section.title))
+                }
+                @if !section.explanation.is_empty() { p.explanation { (outside(&section.explanation)) } }
+                @if let Some(chart) = &section.chart {
+                    (figure::figure(number, section, chart))
+                }
             }
             (table::table(number, section))
         }
@@ -110,8 +112,8 @@ fn numbered(number: usize, section: &Section) -> Markup {
 
 fn notes(notes: &[String]) -> Markup {
     html! {
-        section.notes aria-labelledby="notes-heading" {
-            h2 id="notes-heading" { "Notes" }
+        section.notes aria-labelledby="report-notes" {
+            h2 id="report-notes" { "Notes" }
             ul { @for note in notes { li { (outside(note)) } } }
         }
     }

@@ -25,5 +25,5 @@ pub use as_text::text;
 pub use cell::{Cell, Share};
 pub use chart::{Chart, Series};
 pub use malformed::Malformed;
-pub use report::{Fact, Report, Section};
+pub use report::{Report, Section};
 pub use table::{Column, Kind, Table};

@@ -16,11 +16,11 @@ pub struct Report {
 
 /// Something that the report rests on: a version, a position, a hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fact {
+pub(crate) struct Fact {
     /// What it is.
-    pub label: String,
+    pub(crate) label: String,
     /// Which one it is.
-    pub value: String,
+    pub(crate) value: String,
 }
 
 /// A table, what it shows, and perhaps a chart of it.

@@ -71,8 +71,8 @@ pub(super) fn foot(ticks: &[Tick], y: u32, unit: &str) -> (Markup, Markup) {
     };
     let words = html! {
         line.axis x1="0" y1=(y) x2="100%" y2=(y) {}
-        @for (index, tick) in ticks.iter().enumerate() {
-            text class={ "tick " (anchor(index, ticks.len())) } x=(percent(tick.place)) y=(y + 17) { (tick.says) }
+        @for tick in ticks {
+            text class={ "tick " (anchor(tick.place)) } x=(percent(tick.place)) y=(y + 17) { (tick.says) }
         }
         text.unit x="0" y=(y + 34) { (mesh_types::text::shown(unit)) }
     };
@@ -82,11 +82,11 @@ pub(super) fn foot(ticks: &[Tick], y: u32, unit: &str) -> (Markup, Markup) {
 /// How high a foot is.
 pub(super) const FOOT: u32 = 40;
 
-/// The first and the last of `count` words along a line stay within it.
-pub(super) fn anchor(index: usize, count: usize) -> &'static str {
-    match index {
-        0 => "start",
-        _ if index + 1 == count => "end",
+/// What is written at either end of the chart stays within it.
+fn anchor(place: f64) -> &'static str {
+    match place {
+        ..0.01 => "start",
+        0.99.. => "end",
         _ => "middle",
     }
 }

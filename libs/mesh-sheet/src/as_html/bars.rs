@@ -4,18 +4,16 @@ use maud::{Markup, html};
 
 use super::axis::{Axis, FOOT, counts, foot, percent};
 use super::paint::{classes, swatch};
-use super::picture::{Category, Picture, name, readable};
+use super::picture::{Category, NARROWEST, Picture, heading, name, readable};
 use crate::cell::Cell;
 use crate::chart::Series;
 use crate::figures::{NOTHING, WITHHELD, cut, grouped};
 use crate::table::{Column, Table};
 
 /// How high a row is, with its name above its bar.
-const ROW: u32 = 37;
+const ROW: u32 = 34;
 /// How much of a name is shown, in letters of usual width.
-const NAME: usize = 44;
-/// The narrowest that a chart is drawn, in pixels.
-const NARROWEST: f64 = 320.0;
+const NAME: usize = 38;
 
 /// The counts of a row: those of its series that there are, and whether others are withheld.
 struct Bar {
@@ -32,7 +30,7 @@ impl Bar {
     fn says(&self) -> String {
         match (self.parts.iter().any(Option::is_some), self.withheld) {
             (true, false) => grouped(self.sum()),
-            (true, true) => format!("{} and withheld", grouped(self.sum())),
+            (true, true) => format!("{} + withheld", grouped(self.sum())),
             (false, true) => WITHHELD.to_owned(),
             (false, false) => NOTHING.to_owned(),
         }
@@ -118,10 +116,9 @@ fn row(index: u32, bar: &Category<Bar>, axis: Axis, classes: &[String], names: &
     html! {
         g {
             title { (in_words(bar, names)) }
-            (label(y, &bar.name, 72, NAME))
-            text.value x="100%" y=(y + 15) { (bar.of.says()) }
+            (heading(y, &cut(&bar.name, NAME), &bar.of.says()))
             @for (count, from, class) in parts {
-                @if count > 0 { (part(y + 20, count, from, axis.place(count), class)) }
+                @if count > 0 { (part(y + 16, count, from, axis.place(count), class)) }
             }
         }
     }
@@ -136,21 +133,11 @@ fn in_words(bar: &Category<Bar>, names: &[&str]) -> String {
     format!("{}: {}", bar.name, parts.collect::<Vec<_>>().join(", "))
 }
 
-/// A name that takes `width` percent of its line at most, however wide its letters are.
-pub(super) fn label(y: u32, name: &str, width: u32, columns: usize) -> Markup {
-    html! {
-        svg x="0" y=(y) width={ (width) "%" } height="20" {
-            text.name x="0" y="15" { (cut(name, columns)) }
-        }
-    }
-}
-
 fn part(y: u32, count: u128, from: f64, length: f64, class: &str) -> Markup {
     let says = grouped(count);
-    let fits =
-        length * NARROWEST > 7.0 * f64::from(u32::try_from(says.len()).unwrap_or(u32::MAX)) + 8.0;
+    let fits = length * NARROWEST > 6.0 * says.chars().count() as f64 + 6.0;
     html! {
-        rect class={ "part fill-" (class) } x=(percent(from)) y=(y) width=(percent(length)) height="13" {}
+        rect class={ "part fill-" (class) } x=(percent(from)) y=(y) width=(percent(length)) height="12" {}
         @if fits {
             text class={ "count on-" (class) } x=(percent(from + length / 2.0)) y=(y + 10) { (says) }
         }

@@ -3,17 +3,16 @@
 use maud::{Markup, html};
 
 use super::axis::{FOOT, Tick, foot, percent};
-use super::bars::label;
 use super::paint::{dot, marker};
-use super::picture::{Category, Picture, name, readable};
+use super::picture::{Category, Picture, heading, name, readable};
 use crate::cell::{Cell, Share};
-use crate::figures::{NOTHING, WITHHELD};
+use crate::figures::{NOTHING, WITHHELD, cut};
 use crate::table::Table;
 
 /// How high a row is, with its name above its line.
-const ROW: u32 = 37;
+const ROW: u32 = 34;
 /// How much of a name is shown, in letters of usual width.
-const NAME: usize = 32;
+const NAME: usize = 28;
 /// What is left free at either end of a line, so that a dot there is whole.
 const END: f64 = 0.02;
 
@@ -110,7 +109,7 @@ pub(super) fn shares(table: &Table, category: &str, rate: &str, with: Option<&st
             table.columns[along].title,
             names.join(", ")
         ),
-        legend: CLASSES
+        legend: classes(drawn.len())
             .iter()
             .map(|class| dot(class))
             .zip(names.into_iter().map(str::to_owned))
@@ -121,6 +120,11 @@ pub(super) fn shares(table: &Table, category: &str, rate: &str, with: Option<&st
 
 /// A hollow dot and a full one.
 const CLASSES: [&str; 2] = ["hollow", "full"];
+
+/// The last is full.
+fn classes(rates: usize) -> &'static [&'static str] {
+    &CLASSES[CLASSES.len().saturating_sub(rates)..]
+}
 
 /// Where the axis begins, in percent: dots show differences, which may be small.
 fn start<'a>(rates: impl Iterator<Item = &'a Rate>) -> u8 {
@@ -157,21 +161,28 @@ fn line(y: u32, row: &Category<Vec<Rate>>, start: u8, names: &[&str]) -> Markup 
         .map(|rate| rate.ratio().map(|ratio| place(ratio, start)));
     let places: Vec<Option<f64>> = places.collect();
     let says: Vec<String> = row.of.iter().map(|rate| rate.says()).collect();
-    let middle = f64::from(y) + 27.0;
+    let middle = f64::from(y) + 22.0;
     html! {
         g {
             title { (in_words(&row.name, &says, names)) }
-            (label(y, &row.name, 58, NAME))
-            text.value x="100%" y=(y + 15) { (says.join(" → ")) }
+            (heading(y, &cut(&row.name, NAME), &together(&says)))
             line.track x1="0" y1=(middle) x2="100%" y2=(middle) {}
             @if let [Some(one), Some(other)] = places[..] {
                 line.between x1=(percent(one)) y1=(middle) x2=(percent(other)) y2=(middle) {}
             }
             // The hollow one last, so that both are seen where they are one.
-            @for (class, place) in CLASSES.iter().zip(&places).rev() {
+            @for (class, place) in classes(places.len()).iter().zip(&places).rev() {
                 @if let Some(place) = place { (marker(class, &percent(*place), middle)) }
             }
         }
+    }
+}
+
+/// From one rate to the other; once, where there is no figure to tell them apart.
+fn together(says: &[String]) -> String {
+    match says {
+        [one, other] if one == other && !one.ends_with('%') => one.clone(),
+        _ => says.join(" → "),
     }
 }
 

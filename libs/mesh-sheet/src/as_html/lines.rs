@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::axis::{Axis, anchor, percent};
+use super::axis::{Axis, percent};
 use super::paint::{classes, marker, stroke};
 use super::picture::{Picture, name};
 use crate::cell::Cell;
@@ -11,7 +11,7 @@ use crate::figures::{cut, grouped};
 use crate::table::{Column, Table};
 
 /// The room above the lines, for the unit, and how high the lines may rise.
-const HEAD: f64 = 26.0;
+const HEAD: f64 = 36.0;
 const PLOT: f64 = 210.0;
 const HEIGHT: u32 = 272;
 /// Where the last period stands.
@@ -19,6 +19,9 @@ const LAST: f64 = 0.97;
 /// How much of a period's name is shown, and how many names there is room for.
 const NAME: usize = 12;
 const NAMES: usize = 5;
+/// How much of a series' title stands at its end, and how far apart such titles are.
+const TITLE: usize = 24;
+const APART: f64 = 15.0;
 /// Up to this many periods each has its marker.
 const MARKED: usize = 40;
 
@@ -80,6 +83,7 @@ pub(super) fn over_time(table: &Table, period: &str, series: &[Series]) -> Pictu
             @for ((class, &index), title) in classes.iter().zip(&drawn).zip(&titles) {
                 (curve(&frame, class, &counts(index), &names, title))
             }
+            (ends(&frame, &columns, &drawn.iter().map(|&index| counts(index)).collect::<Vec<_>>()))
             (along_the_foot(&frame, &names))
         },
         height: HEIGHT,
@@ -121,12 +125,14 @@ fn upright(frame: &Frame, unit: &str) -> Markup {
 
 fn along_the_foot(frame: &Frame, names: &[String]) -> Markup {
     let every = names.len().div_ceil(NAMES).max(1);
-    let shown: Vec<(usize, &String)> = names.iter().enumerate().step_by(every).collect();
+    // Counted from the end: the last is what a reader looks for.
+    let mut shown: Vec<(usize, &String)> = names.iter().enumerate().rev().step_by(every).collect();
+    shown.reverse();
     let foot = HEAD + PLOT;
     html! {
         @for (index, (period, name)) in shown.iter().enumerate() {
             @let x = percent(frame.x(*period));
-            @let place = if frame.periods - 1 == *period { anchor(index, shown.len()) } else { "middle" };
+            @let place = if shown.len() > 1 && index + 1 == shown.len() { "end" } else { "middle" };
             line.axis x1=(x) y1=(foot) x2=(x) y2=(foot + 5.0) {}
             text class={ "tick " (place) } x=(x) y=(foot + 20.0) { (cut(name, NAME)) }
         }
@@ -166,11 +172,32 @@ fn curve(
                     (marker(class, &percent(frame.x(period)), frame.y(count)))
                 }
             }
-            @if let Some((period, count)) = points().last() {
-                text.value x="100%" y=(frame.y(count) - 9.0) {
-                    (grouped(count))
-                    title { (names[period]) }
-                }
+        }
+    }
+}
+
+/// What each line is, and what it comes to at its last point; none over another.
+fn ends(frame: &Frame, columns: &[&Column], counts: &[Vec<Option<u128>>]) -> Markup {
+    let last = columns.iter().zip(counts).filter_map(|(column, counts)| {
+        let count = (*counts.last()?)?;
+        Some((frame.y(count) - 9.0, &column.title, count))
+    });
+    let mut last: Vec<(f64, &String, u128)> = last.collect();
+    last.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let mut least = f64::NEG_INFINITY;
+    for (y, ..) in &mut last {
+        *y = y.max(least);
+        least = *y + APART;
+    }
+    let mut most = HEAD + PLOT - 5.0;
+    for (y, ..) in last.iter_mut().rev() {
+        *y = y.min(most);
+        most = *y - APART;
+    }
+    html! {
+        @for (y, title, count) in last {
+            text.value x="100%" y=(y) {
+                tspan.name { (cut(&mesh_types::text::shown(title).to_string(), TITLE)) } " " (grouped(count))
             }
         }
     }

@@ -1,8 +1,9 @@
 //! What does a form of chart give to the figure that shows it?
 
 use jiff::tz::TimeZone;
-use maud::Markup;
+use maud::{Markup, html};
 
+use super::axis::percent;
 use crate::cell::Cell;
 use crate::figures::line;
 
@@ -65,5 +66,20 @@ pub(super) fn name(cell: &Cell) -> String {
             }
         }
         _ => line(cell),
+    }
+}
+
+/// The narrowest that a chart is drawn, in pixels.
+pub(super) const NARROWEST: f64 = 320.0;
+
+/// The line above a row: its name, and at the other end what it comes to. However wide the letters of the
+/// name are, it ends where that begins.
+pub(super) fn heading(y: u32, name: &str, says: &str) -> Markup {
+    let taken = (7.8 * says.chars().count() as f64 + 12.0) / NARROWEST;
+    html! {
+        svg x="0" y=(y) width=(percent(1.0 - taken.min(0.8))) height="16" {
+            text x="0" y="12" { tspan.name { (name) } }
+        }
+        text.value x="100%" y=(y + 12) { (says) }
     }
 }

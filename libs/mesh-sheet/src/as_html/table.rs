@@ -9,12 +9,15 @@ use crate::figures::on_page;
 use crate::report::Section;
 use crate::table::{Column, Kind, Table};
 
+/// A table of so many rows is printed on one page.
+const SHORT: usize = 16;
+
 pub(super) fn table(number: usize, section: &Section) -> Markup {
     let table = &section.table;
     let caption = format!("{}-table", section.key);
     html! {
         div.scroll tabindex="0" role="region" aria-labelledby=(caption) {
-            table {
+            table.short[table.rows.len() <= SHORT] {
                 caption id=(caption) { b { "Table " (number) } " " (outside(&section.title)) }
                 thead { tr { @for column in &table.columns { (head(column)) } } }
                 tbody { @for row in &table.rows { (cells(table, row)) } }

@@ -42,7 +42,7 @@ impl Page {
         }
         match name.as_str() {
             "tbody" => self.tables.push(Vec::new()),
-            "tr" if self.is_in("tbody") => self.tables.last_mut().unwrap().push(Vec::new()),
+            "tr" if self.is_in("tbody") => self.table().push(Vec::new()),
             "th" | "td" if self.is_in("tbody") => self.row().push(String::new()),
             _ => {}
         }
@@ -52,8 +52,16 @@ impl Page {
         }
     }
 
+    fn table(&mut self) -> &mut Vec<Vec<String>> {
+        self.tables.last_mut().expect("a tbody is open")
+    }
+
     fn row(&mut self) -> &mut Vec<String> {
-        self.tables.last_mut().unwrap().last_mut().unwrap()
+        self.table().last_mut().expect("a tr is open")
+    }
+
+    fn cell(&mut self) -> &mut String {
+        self.row().last_mut().expect("a th or td is open")
     }
 
     fn is_in(&self, name: &str) -> bool {
@@ -66,7 +74,7 @@ impl Page {
         }
         self.text.push_str(text);
         if self.is_in("tbody") {
-            self.row().last_mut().unwrap().push_str(text);
+            self.cell().push_str(text);
         }
     }
 }
