@@ -65,7 +65,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::table::{Column, Kind, Table};
+    use crate::kind::Kind;
+    use crate::table::{Column, Table};
 
     fn section(cells: Vec<Cell>) -> Section {
         let kinds = cells.iter().map(|cell| match cell {

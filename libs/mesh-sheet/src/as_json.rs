@@ -4,8 +4,9 @@ use serde_json::{Map, Number, Value, json};
 
 use crate::cell::Cell;
 use crate::figures::{WITHHELD, seconds};
+use crate::kind::Kind;
 use crate::report::{Report, Section};
-use crate::table::{Column, Kind, Table};
+use crate::table::{Column, Table};
 
 /// The report as one object. A section's `rows` are objects by the columns' keys, and so is its `total`.
 ///

@@ -2,8 +2,9 @@
 //!
 //! A chart has no figures of its own, so it cannot differ from the table under it.
 
+use crate::kind::Kind;
 use crate::malformed::Malformed;
-use crate::table::{Kind, Table};
+use crate::table::Table;
 
 /// The most series that can be told apart without colours; one more may be excepted.
 const SERIES: usize = 4;

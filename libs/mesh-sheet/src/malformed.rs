@@ -1,6 +1,6 @@
 //! Why is a report no report?
 
-use crate::table::Kind;
+use crate::kind::Kind;
 
 /// A fault of whoever puts a report together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

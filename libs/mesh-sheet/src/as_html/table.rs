@@ -6,11 +6,12 @@ use mesh_types::text::shown;
 use super::outside;
 use crate::cell::Cell;
 use crate::figures::on_page;
+use crate::kind::Kind;
 use crate::report::Section;
-use crate::table::{Column, Kind, Table};
+use crate::table::{Column, Table};
 
 /// A table of so many rows is printed on one page.
-const SHORT: usize = 16;
+const SHORT: usize = 6;
 
 pub(super) fn table(number: usize, section: &Section) -> Markup {
     let table = &section.table;
