@@ -49,7 +49,33 @@ pub fn html(report: &Report) -> String {
             }
         }
     };
-    format!("{}\n", page.into_string())
+    in_lines(page.into_string())
+}
+
+/// What begins a line, so that people can read and compare pages as text. Texts from outside have no `<`.
+const LINES: [&str; 15] = [
+    "<head>",
+    "<meta ",
+    "<style>",
+    "<body>",
+    "<header>",
+    "<div",
+    "<main>",
+    "<section",
+    "<figure>",
+    "<svg class=\"chart\"",
+    "<g>",
+    "<thead>",
+    "<tr>",
+    "<li>",
+    "</html>",
+];
+
+fn in_lines(page: String) -> String {
+    let page = LINES.iter().fold(page, |page, start| {
+        page.replace(start, &format!("\n{start}"))
+    });
+    format!("{page}\n")
 }
 
 fn policy() -> String {

@@ -1,6 +1,7 @@
 //! Where on an axis does a figure stand, and at which round values has it ticks?
 
 use maud::{Markup, html};
+use mesh_types::text::shown;
 
 use crate::figures::grouped;
 
@@ -74,7 +75,7 @@ pub(super) fn foot(ticks: &[Tick], y: u32, unit: &str) -> (Markup, Markup) {
         @for tick in ticks {
             text class={ "tick " (anchor(tick.place)) } x=(percent(tick.place)) y=(y + 17) { (tick.says) }
         }
-        text.unit x="0" y=(y + 34) { (mesh_types::text::shown(unit)) }
+        text.unit x="0" y=(y + 34) { (shown(unit)) }
     };
     (lines, words)
 }

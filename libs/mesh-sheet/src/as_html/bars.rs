@@ -1,6 +1,7 @@
 //! How do bars of counts that add up look?
 
 use maud::{Markup, html};
+use mesh_types::text::shown;
 
 use super::axis::{Axis, FOOT, counts, foot, percent};
 use super::paint::{classes, swatch};
@@ -15,37 +16,65 @@ const ROW: u32 = 34;
 /// How much of a name is shown, in letters of usual width.
 const NAME: usize = 38;
 
-/// The counts of a row: those of its series that there are, and whether others are withheld.
-struct Bar {
-    parts: Vec<Option<u128>>,
+/// A part of a bar, or a whole one.
+#[derive(Clone, Copy, Default)]
+struct Part {
+    count: Option<u128>,
+    /// Whether there are figures besides that are not shown.
     withheld: bool,
 }
 
-impl Bar {
-    fn sum(&self) -> u128 {
-        self.parts.iter().flatten().sum()
+impl Part {
+    fn of(cell: &Cell) -> Self {
+        match cell {
+            Cell::Count(count) => Self {
+                count: Some((*count).into()),
+                withheld: false,
+            },
+            cell => Self {
+                count: None,
+                withheld: *cell == Cell::Withheld,
+            },
+        }
     }
 
-    /// The whole bar in digits.
-    fn says(&self) -> String {
-        match (self.parts.iter().any(Option::is_some), self.withheld) {
-            (true, false) => grouped(self.sum()),
-            (true, true) => format!("{} + withheld", grouped(self.sum())),
-            (false, true) => WITHHELD.to_owned(),
-            (false, false) => NOTHING.to_owned(),
+    fn and(self, other: Self) -> Self {
+        let counts = [self.count, other.count].into_iter().flatten();
+        Self {
+            count: counts.reduce(|one, other| one + other),
+            withheld: self.withheld || other.withheld,
         }
+    }
+
+    fn says(self) -> String {
+        match (self.count, self.withheld) {
+            (Some(count), false) => grouped(count),
+            (Some(count), true) => format!("{} + {WITHHELD}", grouped(count)),
+            (None, true) => WITHHELD.to_owned(),
+            (None, false) => NOTHING.to_owned(),
+        }
+    }
+}
+
+/// The parts of a bar, in the order of the series.
+struct Bar(Vec<Part>);
+
+impl Bar {
+    fn whole(&self) -> Part {
+        self.0.iter().copied().fold(Part::default(), Part::and)
+    }
+
+    fn length(&self) -> u128 {
+        self.whole().count.unwrap_or(0)
     }
 
     fn together(bars: &[Category<Self>]) -> Self {
-        let series = bars.first().map_or(0, |bar| bar.of.parts.len());
+        let series = bars.first().map_or(0, |bar| bar.of.0.len());
         let part = |index: usize| {
-            let parts = bars.iter().filter_map(|bar| bar.of.parts[index]);
-            parts.reduce(|one, other| one + other)
+            let parts = bars.iter().map(|bar| bar.of.0[index]);
+            parts.fold(Part::default(), Part::and)
         };
-        Self {
-            parts: (0..series).map(part).collect(),
-            withheld: bars.iter().any(|bar| bar.of.withheld),
-        }
+        Self((0..series).map(part).collect())
     }
 }
 
@@ -56,16 +85,16 @@ pub(super) fn stacked(table: &Table, category: &str, series: &[Series]) -> Pictu
     let columns: Vec<&Column> = drawn.iter().map(|&index| &table.columns[index]).collect();
     let bars = table.rows.iter().map(|row| Category {
         name: name(&row[along]),
-        of: bar(drawn.iter().map(|&index| &row[index])),
+        of: Bar(drawn.iter().map(|&index| Part::of(&row[index])).collect()),
     });
-    let (bars, fewer) = readable(bars.collect(), Bar::sum, Bar::together);
-    let axis = Axis::up_to(bars.iter().map(|bar| bar.of.sum()).max().unwrap_or(0));
+    let (bars, fewer) = readable(bars.collect(), Bar::length, Bar::together);
+    let axis = Axis::up_to(bars.iter().map(|bar| bar.of.length()).max().unwrap_or(0));
     let classes = classes(series);
     let end = ROW * u32::try_from(bars.len()).unwrap_or(0);
     let unit = columns.first().map_or("", |column| column.unit.as_str());
     let (grid, ticks) = foot(&counts(axis), end, unit);
     let mut caption: Vec<String> = fewer.into_iter().collect();
-    if bars.iter().any(|bar| bar.of.withheld) {
+    if bars.iter().any(|bar| bar.of.whole().withheld) {
         caption.push("Figures that are withheld are not drawn.".to_owned());
     }
     let names: Vec<&str> = columns.iter().map(|column| column.title.as_str()).collect();
@@ -91,32 +120,18 @@ pub(super) fn stacked(table: &Table, category: &str, series: &[Series]) -> Pictu
     }
 }
 
-fn bar<'a>(cells: impl Iterator<Item = &'a Cell>) -> Bar {
-    let mut withheld = false;
-    let parts = cells.map(|cell| match cell {
-        Cell::Count(count) => Some(u128::from(*count)),
-        Cell::Withheld => {
-            withheld = true;
-            None
-        }
-        _ => None,
-    });
-    let parts = parts.collect();
-    Bar { parts, withheld }
-}
-
 fn row(index: u32, bar: &Category<Bar>, axis: Axis, classes: &[String], names: &[&str]) -> Markup {
     let y = index * ROW;
     let mut before = 0;
-    let parts = bar.of.parts.iter().zip(classes).map(|(part, class)| {
-        let from = before;
-        before += part.unwrap_or(0);
-        (part.unwrap_or(0), axis.place(from), class)
+    let parts = bar.of.0.iter().zip(classes).map(|(part, class)| {
+        let (from, count) = (before, part.count.unwrap_or(0));
+        before += count;
+        (count, axis.place(from), class)
     });
     html! {
         g {
             title { (in_words(bar, names)) }
-            (heading(y, &cut(&bar.name, NAME), &bar.of.says()))
+            (heading(y, &cut(&bar.name, NAME), &bar.of.whole().says()))
             @for (count, from, class) in parts {
                 @if count > 0 { (part(y + 16, count, from, axis.place(count), class)) }
             }
@@ -125,11 +140,8 @@ fn row(index: u32, bar: &Category<Bar>, axis: Axis, classes: &[String], names: &
 }
 
 fn in_words(bar: &Category<Bar>, names: &[&str]) -> String {
-    let parts = names.iter().zip(&bar.of.parts);
-    let parts = parts.map(|(name, part)| match part {
-        Some(count) => format!("{} {}", mesh_types::text::shown(name), grouped(*count)),
-        None => format!("{} {NOTHING}", mesh_types::text::shown(name)),
-    });
+    let parts = names.iter().zip(&bar.of.0);
+    let parts = parts.map(|(name, part)| format!("{} {}", shown(name), part.says()));
     format!("{}: {}", bar.name, parts.collect::<Vec<_>>().join(", "))
 }
 

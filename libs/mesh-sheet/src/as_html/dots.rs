@@ -1,6 +1,7 @@
 //! How do two shares of each row look?
 
 use maud::{Markup, html};
+use mesh_types::text::shown;
 
 use super::axis::{FOOT, Tick, foot, percent};
 use super::paint::{dot, marker};
@@ -188,6 +189,6 @@ fn together(says: &[String]) -> String {
 
 fn in_words(name: &str, says: &[String], names: &[&str]) -> String {
     let rates = names.iter().zip(says);
-    let rates = rates.map(|(name, says)| format!("{} {says}", mesh_types::text::shown(name)));
+    let rates = rates.map(|(name, says)| format!("{} {says}", shown(name)));
     format!("{name}: {}", rates.collect::<Vec<_>>().join(", "))
 }

@@ -1,6 +1,7 @@
 //! How does a chart stand on a page: what is above it, and what is below?
 
 use maud::{Markup, html};
+use mesh_types::text::shown;
 
 use super::picture::Picture;
 use super::{bars, dots, lines, outside};
@@ -43,8 +44,8 @@ fn drawing(section: &Section, chart: &Chart, picture: &Picture) -> Markup {
     html! {
         svg.chart xmlns="http://www.w3.org/2000/svg" width="100%" height=(picture.height) role="img"
             aria-labelledby={ (title) " " (desc) } {
-            title id=(title) { (mesh_types::text::shown(&chart.title)) }
-            desc id=(desc) { (mesh_types::text::shown(&picture.description)) }
+            title id=(title) { (shown(&chart.title)) }
+            desc id=(desc) { (shown(&picture.description)) }
             (picture.drawing)
         }
     }

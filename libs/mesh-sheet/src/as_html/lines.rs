@@ -1,6 +1,7 @@
 //! How do counts look over time?
 
 use maud::{Markup, html};
+use mesh_types::text::shown;
 
 use super::axis::{Axis, percent};
 use super::paint::{classes, marker, stroke};
@@ -114,7 +115,7 @@ fn count(cell: &Cell) -> Option<u128> {
 /// The axis of counts: its lines, and its ticks upon them.
 fn upright(frame: &Frame, unit: &str) -> Markup {
     html! {
-        text.unit x="0" y="11" { (mesh_types::text::shown(unit)) }
+        text.unit x="0" y="11" { (shown(unit)) }
         @for tick in frame.axis.ticks() {
             @let y = frame.y(tick);
             line class={ @if tick == 0 { "axis" } @else { "grid" } } x1="0" y1=(y) x2="100%" y2=(y) {}
@@ -126,13 +127,13 @@ fn upright(frame: &Frame, unit: &str) -> Markup {
 fn along_the_foot(frame: &Frame, names: &[String]) -> Markup {
     let every = names.len().div_ceil(NAMES).max(1);
     // Counted from the end: the last is what a reader looks for.
-    let mut shown: Vec<(usize, &String)> = names.iter().enumerate().rev().step_by(every).collect();
-    shown.reverse();
+    let mut named: Vec<(usize, &String)> = names.iter().enumerate().rev().step_by(every).collect();
+    named.reverse();
     let foot = HEAD + PLOT;
     html! {
-        @for (index, (period, name)) in shown.iter().enumerate() {
+        @for (index, (period, name)) in named.iter().enumerate() {
             @let x = percent(frame.x(*period));
-            @let place = if shown.len() > 1 && index + 1 == shown.len() { "end" } else { "middle" };
+            @let place = if named.len() > 1 && index + 1 == named.len() { "end" } else { "middle" };
             line.axis x1=(x) y1=(foot) x2=(x) y2=(foot + 5.0) {}
             text class={ "tick " (place) } x=(x) y=(foot + 20.0) { (cut(name, NAME)) }
         }
@@ -168,7 +169,7 @@ fn curve(
             }
             @for (period, count) in points().filter(|_| marked) {
                 g {
-                    title { (names[period]) ": " (mesh_types::text::shown(title)) " " (grouped(count)) }
+                    title { (names[period]) ": " (shown(title)) " " (grouped(count)) }
                     (marker(class, &percent(frame.x(period)), frame.y(count)))
                 }
             }
@@ -197,7 +198,7 @@ fn ends(frame: &Frame, columns: &[&Column], counts: &[Vec<Option<u128>>]) -> Mar
     html! {
         @for (y, title, count) in last {
             text.value x="100%" y=(y) {
-                tspan.name { (cut(&mesh_types::text::shown(title).to_string(), TITLE)) } " " (grouped(count))
+                tspan.name { (cut(&shown(title).to_string(), TITLE)) } " " (grouped(count))
             }
         }
     }

@@ -18,7 +18,7 @@ pub(super) fn table(number: usize, section: &Section) -> Markup {
     let caption = format!("{}-table", section.key);
     html! {
         div.scroll tabindex="0" role="region" aria-labelledby=(caption) {
-            table.short[table.rows.len() <= SHORT] {
+            table class=[(table.rows.len() <= SHORT).then_some("short")] {
                 caption id=(caption) { b { "Table " (number) } " " (outside(&section.title)) }
                 thead { tr { @for column in &table.columns { (head(column)) } } }
                 tbody { @for row in &table.rows { (cells(table, row)) } }

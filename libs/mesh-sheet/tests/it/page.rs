@@ -73,7 +73,7 @@ impl Page {
             return;
         }
         self.text.push_str(text);
-        if self.is_in("tbody") {
+        if self.is_in("tbody") && (self.is_in("th") || self.is_in("td")) {
             self.cell().push_str(text);
         }
     }

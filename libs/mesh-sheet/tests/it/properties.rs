@@ -166,6 +166,7 @@ fn what_is_withheld_is_in_no_form() {
     assert!(csv.contains("2026-04,") && csv.contains(",withheld,"));
     let html = mesh_sheet::html(&report);
     assert!(html.contains("<i>withheld</i>"));
+    assert!(html.contains("Successful withheld, Failed withheld, Excepted by choice 2\u{2009}001"));
     assert!(html.contains("Figures that are withheld are not drawn."));
 }
 
