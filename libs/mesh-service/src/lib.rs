@@ -13,6 +13,7 @@ mod clock;
 mod config;
 mod error;
 mod misuse;
+mod nearest;
 mod operations;
 mod probe;
 mod process;
@@ -24,6 +25,7 @@ pub use background::usable;
 pub use base::{Base, Given, Storage};
 pub use clock::machine_clock;
 pub use error::{RunError, store_refusal};
+pub use nearest::nearest;
 pub use operations::{OPERATIONS, comparison_to_wire};
 pub use process::process;
 pub use settings::{

@@ -14,7 +14,7 @@ use tonic::Status;
 use crate::cli::classify::ClassifyArgs;
 use crate::cli::connection::Output;
 use crate::exit::Incomplete;
-use crate::outcome::refusal;
+use crate::refusal::refusal;
 use crate::output::{json, print_line, print_table, short};
 use crate::session::Session;
 

@@ -13,6 +13,7 @@ pub(crate) mod db;
 pub(crate) mod device;
 pub(crate) mod flag;
 pub(crate) mod log;
+pub(crate) mod outcome;
 pub(crate) mod party;
 pub(crate) mod prepare;
 pub(crate) mod question;
@@ -38,6 +39,7 @@ use db::DbCommand;
 use device::DeviceCommand;
 use flag::FlagCommand;
 use log::LogCommand;
+use outcome::OutcomeCommand;
 use party::PartyCommand;
 use prepare::{PREPARE, PrepareArgs};
 use report::ReportCommand;
@@ -114,6 +116,9 @@ pub enum Command {
     /// Shows a CSP the flag changes that concern it, and acknowledges them.
     #[command(subcommand)]
     Csp(CspCommand),
+    /// Reports what became of Service Requests, as the DSP.
+    #[command(subcommand)]
+    Outcome(OutcomeCommand),
     /// Shows reports.
     #[command(subcommand)]
     Report(ReportCommand),

@@ -8,7 +8,7 @@ use mesh_store::StoreError;
 use tonic::{Code, Status};
 
 use crate::exit::{Incomplete, NotConfirmed, NotWhole, ReaderGone, Unwell, Usage, Warned};
-use crate::outcome::{explain, refusal};
+use crate::refusal::{explain, refusal};
 use crate::output::complain;
 
 /// Says on standard error what went wrong and what to do about it, and gives the exit code.

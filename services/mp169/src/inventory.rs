@@ -6,7 +6,6 @@ mod tests;
 mod words;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -14,24 +13,10 @@ use mesh_api::common::v1::DeviceType;
 use mesh_api::registration::v1::inventory_row::Row;
 
 use self::columns::KINDS;
+use crate::lines::Place;
 use crate::table::{Table, quoted};
 
 pub(crate) use words::{named, version as smets_version};
-
-/// Where a row stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// The file.
-    pub(crate) file: PathBuf,
-    /// The line in it, from 1.
-    pub(crate) line: u64,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file.display(), self.line)
-    }
-}
 
 /// What was read of files.
 #[derive(Debug, Default)]

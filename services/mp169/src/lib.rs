@@ -17,6 +17,7 @@
 mod audit;
 mod authority;
 mod backup;
+mod canonical;
 mod certificate;
 mod classify;
 mod cli;
@@ -35,6 +36,7 @@ pub mod home;
 mod inventory;
 mod issued;
 mod learnt;
+mod lines;
 pub mod load;
 mod log;
 mod loss;
@@ -45,6 +47,7 @@ mod party;
 mod prepare;
 mod progress;
 mod reading;
+mod refusal;
 mod replace;
 mod report;
 mod restore;
@@ -83,6 +86,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         cli::Command::Authority(command) => traced(otlp, authority::run(command)).await,
         cli::Command::Classify(args) => traced(otlp, classify::run(args)).await,
         cli::Command::Csp(command) => traced(otlp, csp::run(command)).await,
+        cli::Command::Outcome(command) => traced(otlp, outcome::run(command)).await,
         cli::Command::Report(command) => traced(otlp, report::run(command)).await,
         cli::Command::Log(command) => traced(otlp, log::run(command)).await,
         cli::Command::Audit(command) => traced(otlp, audit::run(command)).await,

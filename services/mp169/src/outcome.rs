@@ -1,54 +1,14 @@
-//! What came out of a call, in one line: for the story, for tables and for exit codes.
+//! `mp169 outcome`: the DSP's commands about what became of Service Requests.
 
-use mesh_api::status::reason_of;
-use tonic::Status;
-use tonic_types::StatusExt as _;
+mod load;
 
-/// The refusal in one line: code, reason, and every violated precondition or field.
-#[must_use]
-pub(crate) fn refusal(status: &Status) -> String {
-    let details = status.get_error_details();
-    let reason = reason_of(status).map(mesh_api::status::reason_name);
-    let mut line = mesh_rpc::code_name(status.code()).to_owned();
-    if let Some(reason) = reason {
-        line.push(' ');
-        line.push_str(reason);
-    }
-    let mut what: Vec<&str> = Vec::new();
-    if let Some(failure) = details.precondition_failure() {
-        what.extend(
-            failure
-                .violations
-                .iter()
-                .map(|violation| violation.r#type.as_str()),
-        );
-    }
-    if let Some(bad) = details.bad_request() {
-        what.extend(
-            bad.field_violations
-                .iter()
-                .map(|violation| violation.field.as_str()),
-        );
-    }
-    if !what.is_empty() {
-        line.push_str(": ");
-        line.push_str(&what.join(", "));
-    }
-    line
-}
+use anyhow::Result;
 
-/// The refusal in sentences, one a line: its message, and every violation with its description.
-#[must_use]
-pub(crate) fn explain(status: &Status) -> Vec<String> {
-    let details = status.get_error_details();
-    let mut lines = vec![status.message().to_owned()];
-    if let Some(failure) = details.precondition_failure() {
-        let violations = failure.violations.iter();
-        lines.extend(violations.map(|v| format!("  {}: {}", v.r#type, v.description)));
+use crate::cli::outcome::OutcomeCommand;
+
+/// Carries out a command.
+pub(crate) async fn run(command: OutcomeCommand) -> Result<()> {
+    match command {
+        OutcomeCommand::Load(args) => load::run(args).await,
     }
-    if let Some(bad) = details.bad_request() {
-        let violations = bad.field_violations.iter();
-        lines.extend(violations.map(|v| format!("  {}: {}", v.field, v.description)));
-    }
-    lines
 }

@@ -7,7 +7,6 @@
 
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal as _, Write};
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -17,26 +16,11 @@ use jiff::Timestamp;
 use mesh_types::Eui64;
 use mesh_types::text::shown;
 use prost::{Message, Name};
-use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::retry_on_intr;
-use serde_json::Value;
 
+pub(crate) use crate::canonical::json;
 use crate::exit::ReaderGone;
-
-/// A protobuf message as canonical JSON.
-pub(crate) fn json<M: Message + Name>(message: &M) -> Result<Value> {
-    static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-        DescriptorPool::decode(mesh_api::FILE_DESCRIPTOR_SET).expect("it was made by the build")
-    });
-    let name = M::full_name();
-    let descriptor = POOL
-        .get_message_by_name(&name)
-        .with_context(|| format!("no message {name}"))?;
-    let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?;
-    let options = SerializeOptions::new().skip_default_fields(true);
-    Ok(dynamic.serialize_with_options(serde_json::value::Serializer, &options)?)
-}
 
 /// An empty table, with a header unless that is empty, that fits the terminal, or `COLUMNS` (120 if unset) where there is none.
 #[must_use]

@@ -17,10 +17,22 @@ pub(crate) struct Progress {
 impl Progress {
     /// Nothing of `length` is done yet.
     pub(crate) fn new(what: &str, length: u64) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden());
-        if let Ok(style) =
-            ProgressStyle::with_template("{msg} {bar:30} {human_pos}/{human_len}, {eta} left")
-        {
+        let template = "{msg} {bar:30} {human_pos}/{human_len}, {eta} left";
+        Self::with(what, Some(length), template)
+    }
+
+    /// Nothing of so many octets is done yet; nobody may know how many there are.
+    pub(crate) fn of_octets(what: &str, length: Option<u64>) -> Self {
+        let template = match length {
+            Some(_) => "{msg} {bar:30} {bytes}/{total_bytes}, {eta} left",
+            None => "{msg} {bytes}, {bytes_per_sec}",
+        };
+        Self::with(what, length, template)
+    }
+
+    fn with(what: &str, length: Option<u64>, template: &str) -> Self {
+        let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::hidden());
+        if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         Self {

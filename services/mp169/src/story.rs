@@ -164,6 +164,6 @@ fn line<T>(
 ) -> String {
     match answer {
         Ok(answer) => say(answer.into_inner()),
-        Err(status) => crate::outcome::refusal(&status),
+        Err(status) => crate::refusal::refusal(&status),
     }
 }

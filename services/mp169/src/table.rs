@@ -3,11 +3,15 @@
 //! Spreadsheets write CSV in many ways: with commas, semicolons, tabs or bars, which a first line
 //! `sep=;` may name; in UTF-8 or UTF-16, with a byte order mark or without; with ends of lines of
 //! any system; with empty rows and columns at the ends. What can be told apart for sure is read;
-//! anything else is refused with its name, so that nothing is taken for something else.
+//! anything else is refused with its name, so that nothing is taken for something else. A row is one
+//! line: whatever is wrong with it, the next one is read.
 
-use std::borrow::Cow;
+use std::io::Read;
 
 use csv::{ReaderBuilder, StringRecord};
+use mesh_service::nearest;
+
+use crate::lines::{Line, Lines};
 
 /// The separators that are looked for, the usual one first.
 const SEPARATORS: [u8; 4] = *b",;\t|";
@@ -21,6 +25,13 @@ pub(crate) struct Table {
     columns: Vec<&'static str>,
     /// The rows that hold anything, each with its line, or what keeps it from being read.
     pub(crate) rows: Vec<(u64, Result<StringRecord, String>)>,
+}
+
+/// A file as rows that come one after the other.
+pub(crate) struct Rows<'a> {
+    lines: Lines<'a>,
+    separator: u8,
+    columns: Vec<&'static str>,
 }
 
 /// One row's cells by their columns' names.
@@ -40,28 +51,14 @@ impl Table {
         kinds: &[&'static [&'static str]],
         help: &str,
     ) -> Result<(usize, Self), NotRead> {
-        let text = decoded(octets).map_err(|problem| (1, problem))?;
-        let (separator, skipped) = separator(&text);
-        let mut lines = Lines::of(text.as_bytes());
-        let mut reader = ReaderBuilder::new()
-            .delimiter(separator)
-            .has_headers(false)
-            .flexible(true)
-            .from_reader(&text.as_bytes()[skipped..]);
-        let mut records = Vec::new();
-        for record in reader.records() {
-            let record = record.map_err(|error| (1, error.to_string()))?;
-            let byte = record.position().map_or(0, csv::Position::byte);
-            let line = lines.at(byte + skipped as u64);
-            let record: StringRecord = record.iter().map(str::trim).collect();
-            if record.iter().any(|cell| !cell.is_empty()) {
-                records.push((line, record));
-            }
+        let lines = || Lines::of(octets).map_err(|error| (1, error.to_string()));
+        // It is in memory: if some of it is no text, none of it is believed.
+        let no_text = |line: Line| Some((line.number, line.text.err()?));
+        if let Some(not_read) = lines()?.find_map(no_text) {
+            return Err(not_read);
         }
-        let mut records = records.into_iter();
-        let (line, header) = records.next().ok_or((1, "the file is empty".to_owned()))?;
-        let (kind, columns) = columns(&header, kinds, help).map_err(|problem| (line, problem))?;
-        let rows = records.map(|(line, record)| (line, fitted(record, &columns)));
+        let (kind, rows) = Rows::of(lines()?, kinds, help)?;
+        let columns = rows.columns.clone();
         let rows = rows.collect();
         Ok((kind, Self { columns, rows }))
     }
@@ -75,6 +72,82 @@ impl Table {
     pub(crate) fn cells<'a>(&'a self, cells: &'a StringRecord) -> Cells<'a> {
         let columns = &self.columns;
         Cells { columns, cells }
+    }
+}
+
+impl<'a> Rows<'a> {
+    /// Reads the header, as [`Table::read`] does.
+    pub(crate) fn of(
+        mut lines: Lines<'a>,
+        kinds: &[&'static [&'static str]],
+        help: &str,
+    ) -> Result<(usize, Self), NotRead> {
+        let mut separator = None;
+        for Line { number, text } in lines.by_ref() {
+            let text = text.map_err(|problem| (number, problem))?;
+            if number == 1 {
+                separator = named_separator(&text);
+            }
+            if text.trim().is_empty() || (number == 1 && separator.is_some()) {
+                continue;
+            }
+            let separator = *separator.get_or_insert_with(|| usual_separator(&text));
+            let header = cells(&text, separator).map_err(|problem| (number, problem))?;
+            if header.iter().all(str::is_empty) {
+                continue;
+            }
+            let (kind, columns) =
+                columns(&header, kinds, help).map_err(|problem| (number, problem))?;
+            let rows = Self {
+                lines,
+                separator,
+                columns,
+            };
+            return Ok((kind, rows));
+        }
+        Err((1, "the file is empty".to_owned()))
+    }
+
+    /// The columns that the file has.
+    pub(crate) fn columns(&self) -> &[&'static str] {
+        &self.columns
+    }
+
+    /// How many octets were read so far.
+    pub(crate) const fn octets(&self) -> u64 {
+        self.lines.octets()
+    }
+
+    /// The cells of one of its rows.
+    pub(crate) fn cells<'c>(&'c self, cells: &'c StringRecord) -> Cells<'c> {
+        let columns = &self.columns;
+        Cells { columns, cells }
+    }
+
+    fn row(&self, line: &str) -> Option<Result<StringRecord, String>> {
+        match cells(line, self.separator) {
+            Ok(cells) if cells.iter().all(str::is_empty) => None,
+            Ok(cells) => Some(fitted(cells, &self.columns)),
+            Err(problem) => Some(Err(problem)),
+        }
+    }
+}
+
+/// The rows that hold anything, each with its line, or what keeps it from being read.
+impl Iterator for Rows<'_> {
+    type Item = (u64, Result<StringRecord, String>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let Line { number, text } = self.lines.next()?;
+            let row = match text {
+                Ok(text) => self.row(&text),
+                Err(problem) => Some(Err(problem)),
+            };
+            if let Some(row) = row {
+                return Some((number, row));
+            }
+        }
     }
 }
 
@@ -132,57 +205,42 @@ pub(crate) fn plain(name: &str) -> String {
     letters.flat_map(char::to_lowercase).collect()
 }
 
-/// The file's text: UTF-8, or UTF-16 with a byte order mark.
-fn decoded(octets: &[u8]) -> Result<Cow<'_, str>, String> {
-    let utf_16 = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
-        let (units, odd) = rest.as_chunks::<2>();
-        let units: Vec<u16> = units.iter().map(|octets| unit(*octets)).collect();
-        match String::from_utf16(&units) {
-            Ok(text) if odd.is_empty() => Ok(Cow::Owned(text)),
-            _ => Err("the file is UTF-16 and damaged".to_owned()),
-        }
-    };
-    match octets {
-        [0xFF, 0xFE, rest @ ..] => utf_16(rest, u16::from_le_bytes),
-        [0xFE, 0xFF, rest @ ..] => utf_16(rest, u16::from_be_bytes),
-        [0xEF, 0xBB, 0xBF, rest @ ..] | rest => match std::str::from_utf8(rest) {
-            Ok(text) if text.contains('\0') => Err(
-                "the file holds NUL, as UTF-16 without a byte order mark does: save it as UTF-8"
-                    .to_owned(),
-            ),
-            Ok(text) => Ok(Cow::Borrowed(text)),
-            Err(error) => {
-                let at = error.valid_up_to();
-                let line = Lines::of(rest).at(at as u64);
-                let octet = rest.get(at).copied().unwrap_or_default();
-                Err(format!(
-                    "the file is not UTF-8 (octet {octet:02X} in line {line}), but perhaps Windows-1252: save it as \"CSV UTF-8\""
-                ))
-            }
-        },
+/// The cells of a line, without what is empty around them.
+fn cells(line: &str, separator: u8) -> Result<StringRecord, String> {
+    let mut reader = ReaderBuilder::new()
+        .delimiter(separator)
+        .has_headers(false)
+        .flexible(true)
+        .buffer_capacity(line.len() + 1)
+        .from_reader(line.as_bytes().chain(&b"\n"[..]));
+    let mut record = StringRecord::new();
+    let read = reader.read_record(&mut record);
+    read.map_err(|error| error.to_string())?;
+    // The end of the line belongs to a cell only between quotation marks.
+    if let Some(open) = record.iter().last().filter(|cell| cell.ends_with('\n')) {
+        let open = quoted(open.trim());
+        return Err(format!(
+            "column {} goes on over lines, {open}: is a quotation mark not closed?",
+            record.len()
+        ));
     }
+    Ok(record.iter().map(str::trim).collect())
 }
 
-/// The separator, and after how many octets the header begins: a line `sep=;` before it names the
-/// separator; otherwise it is the one that the header has most of.
-fn separator(text: &str) -> (u8, usize) {
-    let first = text.split_inclusive(['\n', '\r']).next().unwrap_or("");
+/// The separator that a line `sep=;` before the header names.
+fn named_separator(first: &str) -> Option<u8> {
     let named = first.trim().trim_matches('"').to_ascii_lowercase();
-    let named = named.strip_prefix("sep=").and_then(|rest| {
-        let rest = if rest.is_empty() { "\t" } else { rest };
-        let octet = *rest.as_bytes().first()?;
-        SEPARATORS.contains(&octet).then_some(octet)
-    });
-    if let Some(named) = named {
-        return (named, first.len());
-    }
-    let header = text.lines().find(|line| !line.trim().is_empty());
-    let count = |separator: u8| {
-        let header = header.unwrap_or_default().bytes();
-        header.filter(|octet| *octet == separator).count()
-    };
+    let rest = named.strip_prefix("sep=")?;
+    let rest = if rest.is_empty() { "\t" } else { rest };
+    let octet = *rest.as_bytes().first()?;
+    SEPARATORS.contains(&octet).then_some(octet)
+}
+
+/// The separator that the header has most of.
+fn usual_separator(header: &str) -> u8 {
+    let count = |separator: u8| header.bytes().filter(|octet| *octet == separator).count();
     let most = SEPARATORS.into_iter().rev().max_by_key(|&s| count(s));
-    (most.unwrap_or(b','), 0)
+    most.unwrap_or(b',')
 }
 
 /// Which kind of file the header is that of, and its columns. All that is wrong is said at once.
@@ -218,7 +276,7 @@ fn columns(
             }
             Some(column) => columns.push(*column),
             None if name.is_empty() => wrong.push(format!("column {} has no name", at + 1)),
-            None => wrong.push(format!("there is no column {}", quoted(name))),
+            None => wrong.push(unknown(name, known)),
         }
     }
     if wrong.is_empty() {
@@ -226,6 +284,15 @@ fn columns(
     }
     let all = known.join(", ");
     Err(format!("{}; the columns are {all}", wrong.join("; ")))
+}
+
+fn unknown(name: &str, known: &[&'static str]) -> String {
+    let written = name.to_lowercase().replace([' ', '-'], "_");
+    // A text that long is no name, and would take long to compare.
+    let short = Some(written).filter(|written| written.len() <= QUOTED);
+    let meant = short.and_then(|written| nearest(&written, known.iter().copied()));
+    let meant = meant.map_or_else(String::new, |meant| format!(", did you mean {meant}?"));
+    format!("there is no column {}{meant}", quoted(name))
 }
 
 /// The row with as many cells as there are columns. What is empty at its end may be too much.
@@ -236,51 +303,5 @@ fn fitted(mut record: StringRecord, columns: &[&'static str]) -> Result<StringRe
         return Err(format!("it has {have} columns, and the header has {want}"));
     }
     record.truncate(want);
-    let broken = record.iter().position(|cell| cell.contains(['\n', '\r']));
-    match broken.and_then(|at| columns.get(at)) {
-        None => Ok(record),
-        Some(column) => Err(format!(
-            "{column} goes on over lines: is a quotation mark not closed?"
-        )),
-    }
-}
-
-/// Counts lines up to records. The reader's own count is behind where lines end with CR LF or are
-/// empty.
-struct Lines<'a> {
-    text: &'a [u8],
-    line: u64,
-    at: usize,
-}
-
-impl<'a> Lines<'a> {
-    const fn of(text: &'a [u8]) -> Self {
-        Self {
-            text,
-            line: 1,
-            at: 0,
-        }
-    }
-
-    /// The line of the record that the reader found from `byte` on; later ones are asked for later.
-    fn at(&mut self, byte: u64) -> u64 {
-        let rest = usize::try_from(byte)
-            .ok()
-            .and_then(|byte| self.text.get(byte..));
-        let rest = rest.unwrap_or_default();
-        let ends = rest.iter().take_while(|octet| b"\r\n".contains(octet));
-        let start = self.text.len() - rest.len() + ends.count();
-        for at in self.at..start {
-            // CR LF is one end.
-            let next = self.text.get(at + 1);
-            let ends = match self.text[at] {
-                b'\n' => true,
-                b'\r' => next != Some(&b'\n'),
-                _ => false,
-            };
-            self.line += u64::from(ends);
-        }
-        self.at = start;
-        self.line
-    }
+    Ok(record)
 }

@@ -9,9 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::judge::Values;
 use super::{Configuration, Origin, Problem, settings};
-
-/// How much a name has to be like the one that was meant, where 1 is the same.
-const LIKE: f64 = 0.5;
+use crate::nearest::nearest;
 
 /// One setting in a file.
 struct Entry<'f> {
@@ -52,7 +50,7 @@ impl Configuration {
         let Entry { name, line, value } = *entry;
         let known = settings(&self.command).find(|(_, known)| *known == name);
         let Some((arg, _)) = known else {
-            let like = nearest(name, settings(&self.command).map(|(_, known)| known));
+            let like = meant(name, settings(&self.command).map(|(_, known)| known));
             let like = like.map_or_else(String::new, |like| format!(", did you mean `{like}`?"));
             let text = format!("there is no setting `{}`{like}", shown(name));
             return self.problems.push(Problem::general(at(path, line, &text)));
@@ -104,13 +102,11 @@ fn text(value: &DeValue<'_>) -> Option<OsString> {
     Some(text.into())
 }
 
-fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+/// The setting that is meant by a name.
+fn meant<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     // What is written as for the environment is meant all the same.
     let name = name.to_lowercase().replace('_', "-");
-    let name = name.strip_prefix("mp169-").unwrap_or(&name);
-    let likeness = known.map(|known| (strsim::normalized_damerau_levenshtein(name, known), known));
-    let nearest = likeness.max_by(|(one, _), (other, _)| one.total_cmp(other))?;
-    (nearest.0 >= LIKE).then_some(nearest.1)
+    nearest(name.strip_prefix("mp169-").unwrap_or(&name), known)
 }
 
 fn line(text: &str, octet: usize) -> usize {

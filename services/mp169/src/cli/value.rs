@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use mesh_types::{DeviceId, Eui64};
 
 use crate::service::Service;
+use crate::table::plain;
 
 /// Reads a Device's id.
 pub(crate) fn device(text: &str) -> Result<DeviceId, String> {
@@ -84,6 +85,28 @@ pub(super) fn named<E: Clone + Send + Sync + 'static>(
 pub(crate) fn enum_value<E>(text: &str, prefix: &str, read: fn(&str) -> Option<E>) -> Option<E> {
     let name = text.trim().to_ascii_uppercase().replace('-', "_");
     read(&format!("{prefix}{name}"))
+}
+
+/// Reads the name of one of `all`, with the prefix of the contracts or without, in any case and with
+/// anything or nothing between its words. Whoever gives another is told `hint`, or all there are.
+pub(crate) fn one_of<E: Copy>(
+    text: &str,
+    all: &[E],
+    prefix: &str,
+    name: fn(&E) -> &'static str,
+    hint: &str,
+) -> Result<E, String> {
+    let short = |value: &E| name(value).strip_prefix(prefix).unwrap_or_default();
+    let text = plain(text);
+    let is_named = |value: &&E| [short(value), name(value)].iter().any(|n| plain(n) == text);
+    let found = all.iter().find(is_named);
+    found.copied().ok_or_else(|| {
+        if !hint.is_empty() {
+            return hint.to_owned();
+        }
+        let names: Vec<_> = all.iter().map(short).collect();
+        format!("there is none of that name; there are {}", names.join(", "))
+    })
 }
 
 #[cfg(test)]

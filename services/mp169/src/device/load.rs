@@ -11,10 +11,12 @@ use super::USUAL;
 use crate::cli::connection::Output;
 use crate::cli::device::LoadArgs;
 use crate::exit::Incomplete;
-use crate::inventory::{Inventory, Place};
+use crate::inventory::Inventory;
+use crate::lines::Place;
 use crate::load::{Loaded, Mode, load_as};
 use crate::output::{json, print_line, print_table};
 use crate::progress::Progress;
+use crate::refusal::{faults, unsent};
 use crate::session::Session;
 
 /// A row that is refused, and why.
@@ -69,11 +71,7 @@ fn in_message(row: Row) -> InventoryRow {
 }
 
 fn unread((place, message): (Place, String)) -> Refusal {
-    let status = ItemStatus {
-        message,
-        ..Default::default()
-    };
-    (place, status)
+    (place, unsent(message))
 }
 
 fn count(length: usize) -> u64 {
@@ -104,22 +102,10 @@ fn show(refusals: Vec<Refusal>, output: Output) -> Result<()> {
     }
     let rows: Vec<_> = refusals
         .into_iter()
-        .map(|(place, status)| vec![place.to_string(), why(&status)])
+        .map(|(place, status)| vec![place.to_string(), faults(&status)])
         .collect();
     if rows.is_empty() {
         return Ok(());
     }
     print_table(&["row", "why it was refused"], rows)
-}
-
-fn why(status: &ItemStatus) -> String {
-    let violations = status.violations.iter();
-    let details: Vec<_> = violations
-        .map(|v| format!("{} {}", v.subject, v.description))
-        .collect();
-    if details.is_empty() {
-        status.message.clone()
-    } else {
-        details.join("; ")
-    }
 }

@@ -15,7 +15,7 @@ use super::finding::{Check, Finding, Grade};
 use super::remedy;
 use crate::learnt::{Instance, Learnt};
 use crate::log::followers::tells_of_misfit;
-use crate::outcome::refusal;
+use crate::refusal::refusal;
 use crate::output::{instant, short};
 use crate::service::Service;
 

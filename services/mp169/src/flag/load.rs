@@ -15,16 +15,16 @@ use csv::StringRecord;
 use mesh_api::common::v1::ItemStatus;
 use mesh_api::flag_registry::v1::flag_service_client::FlagServiceClient;
 use mesh_api::flag_registry::v1::{self as wire, add_flag_result, remove_flag_result};
-use mesh_api::status::reason_name;
 use mesh_rpc::{MeshChannel, Retry};
 
 use self::rows::{COLUMNS, Change, WHY};
 use crate::cli::connection::Output;
 use crate::cli::flag::LoadArgs;
 use crate::exit::{Incomplete, Usage};
-use crate::inventory::Place;
+use crate::lines::Place;
 use crate::output::{complain, json, one_line, print_line};
 use crate::progress::Progress;
+use crate::refusal::{unsent, why};
 use crate::session::Session;
 use crate::table::Table;
 
@@ -161,10 +161,7 @@ impl Load<'_> {
         let answers = rows.iter().map(|row| match &row.change {
             Ok(Change::Add(_)) => added.next().unwrap_or_else(unanswered),
             Ok(Change::Remove(_)) => removed.next().unwrap_or_else(unanswered),
-            Err(problem) => Err(ItemStatus {
-                message: problem.clone(),
-                ..Default::default()
-            }),
+            Err(problem) => Err(unsent(problem.clone())),
         });
         Ok(answers.collect())
     }
@@ -296,26 +293,7 @@ async fn remove_all(
 }
 
 fn unanswered() -> Answer {
-    Err(ItemStatus {
-        message: "the service gave no answer".to_owned(),
-        ..Default::default()
-    })
-}
-
-/// Reason and all that is wrong, in one line.
-fn why(status: &ItemStatus) -> String {
-    let violations = status.violations.iter();
-    let details: Vec<_> = violations
-        .map(|v| format!("{} {}", v.subject, v.description))
-        .collect();
-    let text = match details.as_slice() {
-        [] => status.message.clone(),
-        details => details.join("; "),
-    };
-    match status.reason {
-        0 => text,
-        _ => format!("{}: {text}", reason_name(status.reason())),
-    }
+    Err(unsent("the service gave no answer".to_owned()))
 }
 
 /// Writes rows as they stood, with why each was refused.

@@ -8,7 +8,7 @@ use mesh_api::common::v1::DeviceType;
 use mesh_api::registration::v1::{SmetsVersion, SmiStatus};
 use mesh_types::CspId;
 
-use crate::cli::value::enum_value;
+use crate::cli::value::{enum_value, one_of};
 use crate::table::plain;
 
 /// Reads the name of an enum's value, without `prefix`.
@@ -35,7 +35,7 @@ pub(super) fn status(text: &str) -> Result<SmiStatus, String> {
         "notapplicable" => "leave it empty for a Type 2 Device, which has none",
         _ => "",
     };
-    of_all(text, &ALL, "SMI_STATUS_", SmiStatus::as_str_name, hint)
+    one_of(text, &ALL, "SMI_STATUS_", SmiStatus::as_str_name, hint)
 }
 
 /// The type of a Device (DUIS: `DeviceType`).
@@ -55,25 +55,7 @@ pub(super) fn device_type(text: &str) -> Result<DeviceType, String> {
         "ihdorcad" | "type2" | "type2device" => "say which: IHD or CAD",
         _ => "",
     };
-    of_all(text, &ALL, "DEVICE_TYPE_", DeviceType::as_str_name, hint)
-}
-
-fn of_all<E: Copy>(
-    text: &str,
-    all: &[E],
-    prefix: &str,
-    name: fn(&E) -> &'static str,
-    hint: &str,
-) -> Result<E, String> {
-    let short = |value: &E| name(value).strip_prefix(prefix).unwrap_or_default();
-    let found = all.iter().find(|value| plain(short(value)) == plain(text));
-    found.copied().ok_or_else(|| {
-        if !hint.is_empty() {
-            return hint.to_owned();
-        }
-        let names: Vec<_> = all.iter().map(short).collect();
-        format!("there is none of that name; there are {}", names.join(", "))
-    })
+    one_of(text, &ALL, "DEVICE_TYPE_", DeviceType::as_str_name, hint)
 }
 
 /// The version of the specification that a meter was built to, such as 2.0 or 5: also as DUIS

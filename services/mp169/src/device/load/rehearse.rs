@@ -14,9 +14,9 @@ use super::{Refusal, count, in_message, send, show};
 use crate::cli::connection::Output;
 use crate::cli::device::LoadArgs;
 use crate::exit::Incomplete;
-use crate::inventory::Place;
+use crate::lines::Place;
 use crate::load::Mode;
-use crate::outcome::refusal;
+use crate::refusal::refusal;
 use crate::output::{complain, print_line};
 use crate::session::Session;
 

@@ -12,7 +12,7 @@ use super::super::finding::{Check, Finding, Grade};
 use super::super::remedy;
 use crate::learnt::Learnt;
 use crate::log::followers::{Followers, Judged};
-use crate::outcome::refusal;
+use crate::refusal::refusal;
 use crate::output::{length, short};
 use crate::service::Service;
 

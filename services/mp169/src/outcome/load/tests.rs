@@ -1,0 +1,3 @@
+//! Files as the DSP's programs write them.
+
+use std::io::Cursor;
