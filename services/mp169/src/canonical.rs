@@ -90,7 +90,6 @@ mod tests {
         for (text, told) in [
             (r#"{"outcomeID": "1"}"#, "did you mean outcomeId?"),
             (r#"{"partyid": "A", "result": 1}"#, "did you mean partyId?"),
-            (r#"{"outcomeId": "1", "outcomeId": "2"}"#, "column"),
             (r#"{"result": "DONE"}"#, "DONE"),
             (r#"{"outcomeId": "1"} {}"#, "trailing"),
             (r#"{"outcomeId": "#, "EOF"),

@@ -14,8 +14,8 @@ use tonic::Status;
 use crate::cli::classify::ClassifyArgs;
 use crate::cli::connection::Output;
 use crate::exit::Incomplete;
-use crate::refusal::refusal;
 use crate::output::{json, print_line, print_table, short};
+use crate::refusal::refusal;
 use crate::session::Session;
 
 use self::batch::batches;

@@ -8,8 +8,8 @@ use mesh_store::StoreError;
 use tonic::{Code, Status};
 
 use crate::exit::{Incomplete, NotConfirmed, NotWhole, ReaderGone, Unwell, Usage, Warned};
-use crate::refusal::{explain, refusal};
 use crate::output::complain;
+use crate::refusal::{explain, refusal};
 
 /// Says on standard error what went wrong and what to do about it, and gives the exit code.
 pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {

@@ -207,3 +207,85 @@ impl<R: Read> Read for Utf16<R> {
         self.left.read(buffer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Gives one octet at a time, as a pipe may.
+    struct Slowly<'a>(&'a [u8]);
+
+    impl Read for Slowly<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let room = buffer.len().min(1);
+            self.0.read(&mut buffer[..room])
+        }
+    }
+
+    fn texts(octets: &[u8]) -> Vec<Result<String, String>> {
+        let lines = Lines::of(octets).unwrap();
+        lines.map(|line| line.text).collect()
+    }
+
+    fn utf_16(text: &str) -> Vec<u8> {
+        let units = text.encode_utf16().flat_map(u16::to_be_bytes);
+        [0xFE, 0xFF].into_iter().chain(units).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn lines_are_read_as_they_were_written(
+            lines in prop::collection::vec(("[^\r\n\0\u{FEFF}]{0,20}", "\r\n|\r|\n"), 0..20),
+        ) {
+            // A line of CR and an empty one of LF would be one end.
+            let ends = |lines: &[(String, String)]| {
+                lines.windows(2).any(|two| two[0].1 == "\r" && two[1].0.is_empty() && two[1].1 == "\n")
+            };
+            prop_assume!(!ends(&lines));
+            let text: String = lines.iter().flat_map(|(line, end)| [line.as_str(), end]).collect();
+            let expected: Vec<_> = lines.into_iter().map(|(line, _)| Ok(line)).collect();
+            let mut slow = Lines::of(Slowly(text.as_bytes())).unwrap();
+            let read: Vec<_> = slow.by_ref().collect();
+            prop_assert!(read.iter().map(|line| line.number).eq(1..=expected.len() as u64));
+            let read: Vec<_> = read.into_iter().map(|line| line.text).collect();
+            prop_assert_eq!(&read, &expected);
+            prop_assert_eq!(slow.octets(), text.len() as u64);
+            prop_assert_eq!(texts(format!("\u{FEFF}{text}").as_bytes()), expected.clone());
+            prop_assert_eq!(texts(&utf_16(&text)), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_keeps_no_other_line_from_being_read() {
+        let mut octets = b"one\n\x93two\nth\0ree\n".to_vec();
+        octets.extend(vec![b'x'; LONGEST]);
+        octets.extend(b"\n");
+        octets.extend(vec![b'x'; LONGEST + 1]);
+        octets.extend(b"\nlast");
+        let read = texts(&octets);
+        let are_text: Vec<bool> = read.iter().map(Result::is_ok).collect();
+        assert_eq!(are_text, [true, false, false, true, false, true]);
+        assert_eq!(read.last(), Some(&Ok("last".to_owned())));
+    }
+
+    #[test]
+    fn a_line_without_end_is_not_kept() {
+        let endless = io::repeat(b'x').take(64 << 20);
+        let line = Lines::of(endless).unwrap().read().unwrap().unwrap();
+        assert_eq!(line.len(), LONGEST + 1);
+    }
+
+    #[test]
+    fn a_file_that_ends_within_a_character_is_damaged() {
+        let whole = utf_16("one\ntwo\u{1F525}");
+        let read = texts(&whole[..whole.len() - 2]);
+        assert_eq!(read[0], Ok("one".to_owned()));
+        assert!(
+            read[1].as_ref().unwrap_err().contains("damaged"),
+            "{read:?}"
+        );
+        assert_eq!(read.len(), 2);
+    }
+}

@@ -15,8 +15,8 @@ use super::finding::{Check, Finding, Grade};
 use super::remedy;
 use crate::learnt::{Instance, Learnt};
 use crate::log::followers::tells_of_misfit;
-use crate::refusal::refusal;
 use crate::output::{instant, short};
+use crate::refusal::refusal;
 use crate::service::Service;
 
 /// Everything that was looked at, the worst last.

@@ -199,7 +199,9 @@ fn say(output: Output, place: &Place, id: Option<&str>, status: &ItemStatus) -> 
         (Output::Table, Some(id)) => {
             print_line(&format_args!("{place}  {id}  refused: {}", why(status)))
         }
-        (Output::Table, None) => print_line(&format_args!("{place}  –  unreadable: {}", why(status))),
+        (Output::Table, None) => {
+            print_line(&format_args!("{place}  –  unreadable: {}", why(status)))
+        }
         (Output::Json, id) => {
             let mut line = serde_json::json!({
                 "file": place.file.display().to_string(),

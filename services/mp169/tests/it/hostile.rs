@@ -112,6 +112,13 @@ async fn what_others_wrote_is_printed_where_it_can_be_seen() {
     )
     .unwrap();
     fs::write(world.path().join(format!("{HOSTILE}.xml")), "nonsense").unwrap();
+    let outcome = serde_json::json!({ "outcomeId": "1", "partyId": HOSTILE, "deviceId": HOSTILE });
+    let no_id = serde_json::json!({ "outcomeId": HOSTILE });
+    fs::write(
+        world.path().join(format!("{HOSTILE}.jsonl")),
+        format!("{outcome}\n{no_id}\n{{\"{HOSTILE}\": 1}}\n{HOSTILE}\n"),
+    )
+    .unwrap();
     let shown_name = shown(HOSTILE).to_string();
     let shows = |line: String| (line, true);
     let mut lines = Vec::new();
@@ -133,6 +140,12 @@ async fn what_others_wrote_is_printed_where_it_can_be_seen() {
                 "mp169 device load '{file}' --dry-run --output {output}"
             )),
             shows(format!(
+                "mp169 outcome load '{HOSTILE}.jsonl' --output {output}"
+            )),
+            shows(format!(
+                "mp169 outcome load '{HOSTILE}.jsonl' --dry-run --output {output}"
+            )),
+            shows(format!(
                 "mp169 flag history --as auditor 02-DC-C1-00-00-00-01-E0 --output {output}"
             )),
             (format!("mp169 log verify --output {output}"), false),
@@ -149,6 +162,11 @@ async fn what_others_wrote_is_printed_where_it_can_be_seen() {
         ]);
     }
     lines.extend([
+        shows(format!("mp169 outcome load '{file}'")),
+        (
+            format!("mp169 outcome load '{file}' --producer '{HOSTILE}'"),
+            false,
+        ),
         shows(export("registration")),
         shows(export("flag-registry")),
         shows(format!("mp169 log verify --database '{HOSTILE}'")),

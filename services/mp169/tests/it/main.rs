@@ -15,6 +15,7 @@ mod load;
 mod log;
 mod moving;
 mod names;
+mod outcomes;
 mod prepare;
 mod report;
 mod revoke;

@@ -16,8 +16,8 @@ use crate::cli::device::LoadArgs;
 use crate::exit::Incomplete;
 use crate::lines::Place;
 use crate::load::Mode;
-use crate::refusal::refusal;
 use crate::output::{complain, print_line};
+use crate::refusal::refusal;
 use crate::session::Session;
 
 /// What was found out.

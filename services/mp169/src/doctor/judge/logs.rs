@@ -12,8 +12,8 @@ use super::super::finding::{Check, Finding, Grade};
 use super::super::remedy;
 use crate::learnt::Learnt;
 use crate::log::followers::{Followers, Judged};
-use crate::refusal::refusal;
 use crate::output::{length, short};
+use crate::refusal::refusal;
 use crate::service::Service;
 
 /// An event that a follower lacks for longer is told: usually it takes a part of a second.

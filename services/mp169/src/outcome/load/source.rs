@@ -32,7 +32,7 @@ const COLUMNS: &[&str] = &[
 
 /// A file that was opened: what is in it, and how many octets it has, if anybody can know.
 pub(super) struct Opened {
-    octets: Box<dyn Read + Send>,
+    pub(super) octets: Box<dyn Read + Send>,
     pub(super) length: Option<u64>,
 }
 
@@ -215,7 +215,13 @@ fn result(text: &str) -> Result<OutcomeResult, String> {
         OutcomeResult::Failed,
         OutcomeResult::Suppressed,
     ];
-    one_of(text, &ALL, "OUTCOME_RESULT_", OutcomeResult::as_str_name, "")
+    one_of(
+        text,
+        &ALL,
+        "OUTCOME_RESULT_",
+        OutcomeResult::as_str_name,
+        "",
+    )
 }
 
 fn origin(text: &str) -> Result<OutcomeOrigin, String> {
@@ -224,5 +230,11 @@ fn origin(text: &str) -> Result<OutcomeOrigin, String> {
         OutcomeOrigin::Scheduled,
         OutcomeOrigin::FutureDated,
     ];
-    one_of(text, &ALL, "OUTCOME_ORIGIN_", OutcomeOrigin::as_str_name, "")
+    one_of(
+        text,
+        &ALL,
+        "OUTCOME_ORIGIN_",
+        OutcomeOrigin::as_str_name,
+        "",
+    )
 }
