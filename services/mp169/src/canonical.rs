@@ -45,7 +45,10 @@ fn problem(error: &serde_json::Error, text: &str, descriptor: &MessageDescriptor
     let told = told.trim_end_matches(&format!(" at line {line} column {column}"));
     let short: String = told.chars().take(TOLD).collect();
     let meant = meant(text, descriptor).unwrap_or_default();
-    format!("column {column}: {short}{meant}")
+    match column {
+        0 => format!("{short}{meant}"),
+        _ => format!("column {column}: {short}{meant}"),
+    }
 }
 
 /// Which field is meant by the first name that is that of none.
@@ -90,11 +93,11 @@ mod tests {
         for (text, told) in [
             (r#"{"outcomeID": "1"}"#, "did you mean outcomeId?"),
             (r#"{"partyid": "A", "result": 1}"#, "did you mean partyId?"),
-            (r#"{"result": "DONE"}"#, "DONE"),
+            (r#"{"result": "DONE"}"#, "column 17: "),
             (r#"{"outcomeId": "1"} {}"#, "trailing"),
             (r#"{"outcomeId": "#, "EOF"),
-            ("[]", "column 1"),
-            ("", "column 0"),
+            ("[]", "expected a map"),
+            ("", "EOF"),
             (long.as_str(), "unrecognized"),
         ] {
             let problem = from_json::<Outcome>(text).unwrap_err();
