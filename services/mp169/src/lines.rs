@@ -252,7 +252,7 @@ mod tests {
             let read: Vec<_> = read.into_iter().map(|line| line.text).collect();
             prop_assert_eq!(&read, &expected);
             prop_assert_eq!(slow.octets(), text.len() as u64);
-            prop_assert_eq!(texts(format!("\u{FEFF}{text}").as_bytes()), expected.clone());
+            prop_assert_eq!(&texts(format!("\u{FEFF}{text}").as_bytes()), &expected);
             prop_assert_eq!(texts(&utf_16(&text)), expected);
         }
     }

@@ -217,7 +217,11 @@ fn cells(line: &str, separator: u8) -> Result<StringRecord, String> {
     let read = reader.read_record(&mut record);
     read.map_err(|error| error.to_string())?;
     // The end of the line belongs to a cell only between quotation marks.
-    if let Some(open) = record.iter().last().filter(|cell| cell.ends_with('\n')) {
+    if let Some(open) = record
+        .iter()
+        .next_back()
+        .filter(|cell| cell.ends_with('\n'))
+    {
         let open = quoted(open.trim());
         return Err(format!(
             "column {} goes on over lines, {open}: is a quotation mark not closed?",

@@ -22,7 +22,7 @@ const USUAL: Option<InternalRole> = Some(InternalRole::Dsp);
 /// Who judges.
 pub(super) enum Judge {
     /// The service, which records them.
-    Service(Recorder),
+    Service(Box<Recorder>),
     /// Nobody but the rules.
     Rules,
 }
@@ -41,12 +41,12 @@ impl Judge {
             return Ok(Self::Rules);
         }
         let session = Session::open(&args.connection, USUAL)?;
-        Ok(Self::Service(Recorder {
+        Ok(Self::Service(Box::new(Recorder {
             reporting: session.clients.reporting()?,
             producer: args.producer.to_string(),
             retry: Retry::default(),
             was_answered: false,
-        }))
+        })))
     }
 
     /// What becomes of outcomes, or would.

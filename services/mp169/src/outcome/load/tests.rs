@@ -62,7 +62,7 @@ fn an_outcome_is_the_same_however_it_is_written() {
         (FormatArg::Csv, 2, format!("{HEADER}\n{ROW}\n")),
         (FormatArg::Csv, 2, format!("{HEADER}\n{full}")),
         (FormatArg::Csv, 4, turned.to_owned()),
-        (FormatArg::Jsonl, 1, json.clone()),
+        (FormatArg::Jsonl, 1, json),
         (FormatArg::Jsonl, 3, format!("\u{FEFF}\r\n \r\n{names}\r\n")),
     ] {
         let expected = ReadLine {
