@@ -6,11 +6,12 @@
 //! anything else is refused with its name, so that nothing is taken for something else. A row is one
 //! line: whatever is wrong with it, the next one is read.
 
-use std::io::Read;
+mod splitter;
 
-use csv::{ReaderBuilder, StringRecord};
+use csv::StringRecord;
 use mesh_service::nearest;
 
+use self::splitter::Splitter;
 use crate::lines::{Line, Lines};
 
 /// The separators that are looked for, the usual one first.
@@ -30,7 +31,7 @@ pub(crate) struct Table {
 /// A file as rows that come one after the other.
 pub(crate) struct Rows<'a> {
     lines: Lines<'a>,
-    separator: u8,
+    splitter: Splitter,
     columns: Vec<&'static str>,
 }
 
@@ -92,7 +93,8 @@ impl<'a> Rows<'a> {
                 continue;
             }
             let separator = *separator.get_or_insert_with(|| usual_separator(&text));
-            let header = cells(&text, separator).map_err(|problem| (number, problem))?;
+            let mut splitter = Splitter::of(separator);
+            let header = splitter.cells(&text).map_err(|problem| (number, problem))?;
             if header.iter().all(str::is_empty) {
                 continue;
             }
@@ -100,7 +102,7 @@ impl<'a> Rows<'a> {
                 columns(&header, kinds, help).map_err(|problem| (number, problem))?;
             let rows = Self {
                 lines,
-                separator,
+                splitter,
                 columns,
             };
             return Ok((kind, rows));
@@ -124,8 +126,8 @@ impl<'a> Rows<'a> {
         Cells { columns, cells }
     }
 
-    fn row(&self, line: &str) -> Option<Result<StringRecord, String>> {
-        match cells(line, self.separator) {
+    fn row(&mut self, line: &str) -> Option<Result<StringRecord, String>> {
+        match self.splitter.cells(line) {
             Ok(cells) if cells.iter().all(str::is_empty) => None,
             Ok(cells) => Some(fitted(cells, &self.columns)),
             Err(problem) => Some(Err(problem)),
@@ -203,32 +205,6 @@ pub(crate) fn quoted(cell: &str) -> String {
 pub(crate) fn plain(name: &str) -> String {
     let letters = name.chars().filter(|c| c.is_alphanumeric());
     letters.flat_map(char::to_lowercase).collect()
-}
-
-/// The cells of a line, without what is empty around them.
-fn cells(line: &str, separator: u8) -> Result<StringRecord, String> {
-    let mut reader = ReaderBuilder::new()
-        .delimiter(separator)
-        .has_headers(false)
-        .flexible(true)
-        .buffer_capacity(line.len() + 1)
-        .from_reader(line.as_bytes().chain(&b"\n"[..]));
-    let mut record = StringRecord::new();
-    let read = reader.read_record(&mut record);
-    read.map_err(|error| error.to_string())?;
-    // The end of the line belongs to a cell only between quotation marks.
-    if let Some(open) = record
-        .iter()
-        .next_back()
-        .filter(|cell| cell.ends_with('\n'))
-    {
-        let open = quoted(open.trim());
-        return Err(format!(
-            "column {} goes on over lines, {open}: is a quotation mark not closed?",
-            record.len()
-        ));
-    }
-    Ok(record.iter().map(str::trim).collect())
 }
 
 /// The separator that a line `sep=;` before the header names.
