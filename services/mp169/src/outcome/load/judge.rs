@@ -85,7 +85,8 @@ impl Recorder {
     }
 }
 
-/// Waits for a service that restarts, half a minute or so: whoever was answered once asks where one is.
+/// Waits half a minute or so for a service that restarts. One that never answered is not waited for: the
+/// address may be wrong.
 fn patient() -> Retry {
     Retry::new(RetryPolicy {
         attempts: 32,
