@@ -1,12 +1,16 @@
 //! How does a report look on a terminal?
 
 use comfy_table::presets::{NOTHING as BARE, UTF8_FULL_CONDENSED};
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Row, Table as Grid};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Row, Table as Grid, Width};
 use mesh_types::text::shown;
 
 use crate::figures::{NOTHING, line};
+use crate::kind::Kind;
 use crate::report::{Report, Section};
 use crate::table::{Column, Table};
+
+/// How wide a column of texts is at least, however long they are and however little room there is.
+const LEAST: u16 = 12;
 
 /// The report as text, whose line ends are ours.
 ///
@@ -45,9 +49,20 @@ fn pairs_of_lines(pairs: Vec<[String; 2]>) -> String {
 }
 
 fn section(section: &Section, width: Option<usize>) -> String {
-    let grid = grid(&section.table, width);
+    let unit = unit_of_all(&section.table);
+    let grid = grid(&section.table, unit.is_some(), width);
     let heading = heading(&section.title, &section.explanation);
-    format!("{heading}\n{}", trimmed(&grid))
+    let unit = unit.map_or_else(String::new, |unit| format!("\nCounts of {}.", shown(unit)));
+    format!("{heading}{unit}\n{}", trimmed(&grid))
+}
+
+/// The unit that all columns with a unit have: it need not be said of each.
+fn unit_of_all(table: &Table) -> Option<&str> {
+    let counts = table.columns.iter();
+    let counts: Vec<_> = counts.filter(|column| !column.unit.is_empty()).collect();
+    let unit = counts.first()?.unit.as_str();
+    let same = |column: &&Column| column.unit == unit && column.kind == Kind::Count;
+    counts.iter().all(same).then_some(unit)
 }
 
 fn trimmed(grid: &Grid) -> String {
@@ -63,7 +78,8 @@ fn whole(text: &str) -> String {
     }
 }
 
-fn grid(table: &Table, width: Option<usize>) -> Grid {
+fn grid(table: &Table, unit_is_said: bool, width: Option<usize>) -> Grid {
+    let title = |column: &Column| title(column, unit_is_said);
     let mut grid = Grid::new();
     grid.set_truncation_indicator("…");
     let rows = table.rows.iter().chain(&table.total);
@@ -87,15 +103,18 @@ fn grid(table: &Table, width: Option<usize>) -> Grid {
         if column.kind.is_figure() {
             drawn.set_cell_alignment(CellAlignment::Right);
             drawn.set_constraint(ColumnConstraint::ContentWidth);
+        } else if width.is_some() {
+            let least = Width::Fixed(LEAST);
+            drawn.set_constraint(ColumnConstraint::LowerBoundary(least));
         }
     }
     grid
 }
 
-fn title(column: &Column) -> String {
+fn title(column: &Column, unit_is_said: bool) -> String {
     let title = shown(&column.title);
     match column.unit.as_str() {
-        "" => title.to_string(),
+        unit if unit_is_said || unit.is_empty() => title.to_string(),
         unit => format!("{title} ({})", shown(unit)),
     }
 }

@@ -102,6 +102,18 @@ pub(crate) fn print_text(text: &impl Display) -> Result<()> {
     write_lines(std::io::stdout(), text.to_string().lines())
 }
 
+/// Prints a document in which its writer has made everything seen, as it is.
+pub(crate) fn print_document(document: &str) -> Result<()> {
+    write_all(std::io::stdout(), document)
+}
+
+/// How wide a table may be: as the terminal, or as `COLUMNS` says (120 if unset); nothing where no terminal is.
+pub(crate) fn width() -> Option<usize> {
+    let table = new_table(&[]);
+    let width = table.width().map(usize::from);
+    width.filter(|_| std::io::stdout().is_terminal())
+}
+
 /// Shows text, whose line ends are ours, in place of what the terminal shows.
 pub(crate) fn redraw(text: &str) -> Result<()> {
     // To the upper left corner; then each line is cleared behind its end, and what is left below at the last.

@@ -196,3 +196,31 @@ pub(crate) async fn show<P: Page>(
         }
     }
 }
+
+/// Asks for one page after the other. Gives the items of all, and the last page.
+pub(crate) async fn gather<P: Page<Item: Clone>>(
+    limit: Limit,
+    mut ask: impl AsyncFnMut(Wanted) -> Result<Response<P>, Status>,
+) -> Result<(Vec<P::Item>, P)> {
+    let retry = Retry::default();
+    let most = limit.most.map_or(usize::MAX, |most| {
+        usize::try_from(most).unwrap_or(usize::MAX)
+    });
+    let mut items = Vec::new();
+    let mut wanted = Wanted::default();
+    loop {
+        let left = u32::try_from(most - items.len()).unwrap_or(u32::MAX);
+        wanted.page_size = i32::try_from(left.min(LARGEST))?;
+        let page = retry.idempotent(async || ask(wanted.clone()).await);
+        let page = page.await?.into_inner();
+        items.extend_from_slice(page.items());
+        page.next().clone_into(&mut wanted.page_token);
+        if !wanted.page_token.is_empty() && items.len() < most {
+            continue;
+        }
+        if !wanted.page_token.is_empty() {
+            complain(&"More follow; a higher --limit shows them.");
+        }
+        return Ok((items, page));
+    }
+}

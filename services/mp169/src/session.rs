@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use clap::ValueEnum;
 use mesh_authz::InternalRole;
 
 use crate::cli::connection::Connection;
@@ -23,7 +24,10 @@ pub(crate) struct Session {
 impl Session {
     /// As the identity that is named; otherwise as the only one that the folder holds; otherwise as
     /// the one that usually gives this command, if there is one.
-    pub(crate) fn open(connection: &Connection, usual: Option<InternalRole>) -> Result<Self> {
+    pub(crate) fn open<O>(connection: &Connection<O>, usual: Option<InternalRole>) -> Result<Self>
+    where
+        O: ValueEnum + Send + Sync + 'static,
+    {
         Self::of(&connection.home, connection.identity.as_deref(), usual)
     }
 

@@ -10,7 +10,7 @@ mod stage;
 mod start;
 mod watch;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +55,8 @@ struct Story {
     flag_position: Option<Position>,
     /// When the last flag changed.
     settled: Timestamp,
+    /// Where the month's report is, once it is written.
+    page: Option<PathBuf>,
 }
 
 /// Tells the whole story.
@@ -109,6 +111,7 @@ async fn acts(mut narrator: Narrator, stage: Stage, folder: Folder) -> Result<us
         csp_north,
         flag_position: None,
         settled: BEGINNING,
+        page: None,
     };
     story.messages_before().await?;
     story.flags_are_set().await?;
@@ -118,7 +121,7 @@ async fn acts(mut narrator: Narrator, stage: Stage, folder: Folder) -> Result<us
     story.supplier_changes().await?;
     story.tenancy_changes().await?;
     story.month_is_reported().await?;
-    let (_, surprises) = story.narrator.end();
+    let (_, surprises) = story.narrator.end(story.page.as_deref());
     Ok(surprises)
 }
 

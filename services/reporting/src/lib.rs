@@ -36,6 +36,7 @@ pub mod month;
 pub mod obligation;
 pub mod outcome;
 mod paging;
+pub mod present;
 mod process;
 pub mod request;
 mod serve;

@@ -7,7 +7,10 @@ use clap::{Args, ValueEnum};
 /// Which mesh to talk to, as whom, and how to show the answer.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
-pub struct Connection {
+pub struct Connection<O = Output>
+where
+    O: ValueEnum + Send + Sync + 'static,
+{
     /// Folder of the mesh that `mp169 up` runs, or one that `mp169 party certificate` wrote.
     #[arg(long, env = "MP169_HOME", default_value = "mp169-data")]
     pub home: PathBuf,
@@ -16,8 +19,8 @@ pub struct Connection {
     #[arg(long = "as", value_name = "IDENTITY", env = "MP169_AS")]
     pub identity: Option<String>,
     /// How to show the answer.
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    pub output: Output,
+    #[arg(long, value_enum, default_value = "table")]
+    pub output: O,
 }
 
 /// How to show an answer.

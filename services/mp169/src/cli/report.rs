@@ -12,6 +12,7 @@ pub enum ReportCommand {
     /// business process.
     #[command(after_help = "Examples:\n  \
         mp169 report performance 2025-06\n  \
+        mp169 report performance 2025-06 --output html > performance.html\n  \
         mp169 report performance 2025-06 --by business-process\n  \
         mp169 report performance 2025-06 --by supplier,variant --business-process billing-reads\n  \
         mp169 report performance 2025-06 --as DRAGON --variant 4.8.1 --output json")]
@@ -19,7 +20,7 @@ pub enum ReportCommand {
     /// The Devices of a month to which excepted Service Requests were sent, and how these ended.
     #[command(after_help = "Examples:\n  \
         mp169 report exceptions 2025-06\n  \
-        mp169 report exceptions 2025-06 --as DRAGON --delivered")]
+        mp169 report exceptions 2025-06 --as DRAGON --delivered --output csv > broken-promises.csv")]
     Exceptions(ExceptionsArgs),
     /// How many meters are installed and commissioned per supplier, and how many reduced by choice.
     #[command(after_help = "Examples:\n  \
@@ -52,20 +53,14 @@ pub struct PerformanceArgs {
         hide_default_value = true
     )]
     pub business_process: String,
-    /// What the figures are grouped by, in the order of the rows.
-    #[arg(
-        long,
-        value_name = "DIMENSIONS",
-        value_delimiter = ',',
-        default_value = "supplier,variant"
-    )]
+    /// What the figures are grouped by, in the order of the rows. If not said, a table or CSV has them by
+    /// supplier, business process and variant, and JSON and HTML are the whole report: also by supplier and by
+    /// business process alone, with charts.
+    #[arg(long, value_name = "DIMENSIONS", value_delimiter = ',')]
     pub by: Vec<By>,
-    /// How many rows.
-    #[command(flatten)]
-    pub limit: Limit,
     /// Where to ask; usually as the analyst.
     #[command(flatten)]
-    pub connection: Connection,
+    pub connection: Connection<Form>,
 }
 
 /// What figures can be grouped by.
@@ -95,7 +90,7 @@ pub struct ExceptionsArgs {
     pub limit: Limit,
     /// Where to ask; usually as the analyst.
     #[command(flatten)]
-    pub connection: Connection,
+    pub connection: Connection<Form>,
 }
 
 /// `report obligation`
@@ -104,10 +99,32 @@ pub struct ObligationArgs {
     /// Only this supplier; a supplier's own figures if it asks.
     #[arg(long)]
     pub party: Option<PartyId>,
-    /// How many rows.
-    #[command(flatten)]
-    pub limit: Limit,
+    /// The meters of which fuel, where there is room for one table only.
+    #[arg(long, value_enum, default_value_t = Fuel::Electricity)]
+    pub fuel: Fuel,
     /// Where to ask; usually as the analyst.
     #[command(flatten)]
-    pub connection: Connection,
+    pub connection: Connection<Form>,
+}
+
+/// Meters of what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Fuel {
+    /// ESMEs.
+    Electricity,
+    /// GSMEs.
+    Gas,
+}
+
+/// How to show a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// For people at a terminal.
+    Table,
+    /// For spreadsheets: one table, with a header.
+    Csv,
+    /// For programs: one object.
+    Json,
+    /// For people at a screen or on paper: one page that needs no other file.
+    Html,
 }

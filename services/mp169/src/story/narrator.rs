@@ -1,5 +1,7 @@
 //! How the story is told: a table per act for people, one JSON object per step for programs.
 
+use std::path::Path;
+
 use comfy_table::Table;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
@@ -139,8 +141,8 @@ impl Narrator {
         self.table = Table::new();
     }
 
-    /// Ends the story: how many steps there were, and how many did not come out as told.
-    pub(super) fn end(&mut self) -> (usize, usize) {
+    /// Ends the story, which left a page: how many steps there were, and how many did not come out as told.
+    pub(super) fn end(&mut self, page: Option<&Path>) -> (usize, usize) {
         self.end_act();
         match self.audience {
             Audience::People => {
@@ -149,9 +151,16 @@ impl Narrator {
                     "\n{told} of {} steps came out as told.",
                     self.steps
                 ));
+                if let Some(page) = page {
+                    say(&format_args!(
+                        "The month's report, for a browser: {}",
+                        page.display()
+                    ));
+                }
             }
             Audience::Programs => {
-                say(&json!({ "steps": self.steps, "surprises": self.surprises }));
+                let (steps, surprises) = (self.steps, self.surprises);
+                say(&json!({ "steps": steps, "surprises": surprises, "report": page }));
             }
         }
         (self.steps, self.surprises)

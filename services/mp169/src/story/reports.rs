@@ -1,6 +1,9 @@
 //! Act 10: a month of outcomes, and the reports that allow for the flag.
 
-use anyhow::{Result, bail};
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
 use mesh_api::common::v1::MessageClass;
 use mesh_api::convert::timestamp_to_wire;
 use mesh_api::reporting::v1::{self as wire, OutcomeOrigin, OutcomeResult};
@@ -8,8 +11,16 @@ use mesh_types::DeviceId;
 
 use super::stage::{Month, counts, meters};
 use super::{Story, line, until};
-use crate::report::{PERFORMANCE, performance_row};
+use crate::report;
 use crate::sample::{ALBION, BRIGHT, SampleParty};
+
+/// The columns of the table. *broken*: excepted, but delivered all the same: a broken promise. *allowing*: the
+/// rate with what is excepted left out.
+const PERFORMANCE: [&str; 10] = [
+    "supplier", "SRV", "sent", "ok", "failed", "stopped", "excepted", "broken", "rate", "allowing",
+];
+/// The name of the page that the story leaves behind.
+const PAGE: &str = "mp169-demo.html";
 
 /// The report as it must come out: counted by hand from [`Story::outcomes`].
 const TOLD: [[&str; 10]; 3] = [
@@ -53,14 +64,30 @@ impl Story {
             &expected,
             again,
         );
-        let rows = self.service_requests(month.name()).await?;
+        let month = month.name();
+        let rows = self.service_requests(month.clone()).await?;
         self.obligations().await?;
         self.narrator.figures(&PERFORMANCE, rows);
         self.narrator.remark(
             "broken: excepted, but delivered all the same: a broken promise. rate: ok of sent. allowing:\n\
              the same with what is excepted left out of both.",
         );
+        self.page = Some(self.write_page(month).await?);
         Ok(())
+    }
+
+    /// The month's report for people: in the folder of a mesh that goes on, or where temporary files are.
+    async fn write_page(&self, month: String) -> Result<PathBuf> {
+        let report = report::whole(self.clients("analyst")?.reporting()?, month).await?;
+        let folder = if self.stage.is_own() {
+            std::env::temp_dir()
+        } else {
+            self.folder.path().to_owned()
+        };
+        let page = folder.join(PAGE);
+        let written = fs::write(&page, mesh_sheet::html(&report));
+        written.with_context(|| format!("cannot write {}", page.display()))?;
+        Ok(page)
     }
 
     async fn record(&self, outcomes: Vec<wire::Outcome>) -> Result<String> {
@@ -233,6 +260,22 @@ impl Story {
         }
         outcomes.all
     }
+}
+
+/// The cells of a row.
+fn performance_row(row: &wire::ServiceRequestRow) -> Vec<String> {
+    let total = row
+        .figures
+        .and_then(|figures| figures.total)
+        .unwrap_or_default();
+    let mut cells = vec![row.party_id.clone(), row.service_reference_variant.clone()];
+    cells.extend(counts(row).map(|count| count.to_string()));
+    cells.extend([rate(total.rate), rate(total.rate_with_exceptions)]);
+    cells
+}
+
+fn rate(rate: Option<f64>) -> String {
+    rate.map_or_else(|| "–".to_owned(), |rate| format!("{:.1} %", rate * 100.0))
 }
 
 fn say_meters([electricity, electricity_reduced, gas, gas_reduced]: [u64; 4]) -> String {

@@ -16,6 +16,7 @@ mod log;
 mod moving;
 mod names;
 mod outcomes;
+mod pages;
 mod prepare;
 mod report;
 mod revoke;

@@ -6,6 +6,7 @@ use mesh_api::reporting::v1::{Outcome, OutcomeOrigin, OutcomeResult, RecordOutco
 use mesh_testkit::wait_until;
 use mesh_types::{Clock as _, SystemClock};
 use mp169::sample::Home;
+use serde_json::Value;
 
 use crate::world::World;
 
@@ -72,21 +73,33 @@ async fn figures_are_printed_by_what_they_are_grouped_by() {
     let performance = format!("mp169 report performance {month}");
 
     let usual = world.ok(&performance).await;
-    has(&usual, "ALBION 99.1 1 0 0 1 1 0 0.0 % –");
-    has(&usual, "all all 3 2 0 1 2 1 66.7 % 100.0 %");
-    assert!(!usual.contains("of table"), "{usual}");
+    has(&usual, "ALBION other 99.1 1 0 0 1 1 0 0.0% –");
+    has(&usual, "All – – 3 2 0 1 2 1 66.7% 100.0%");
 
     let by = format!("{performance} --by business-process,supplier");
     let processes = world.ok(&by).await;
-    has(&processes, "billing-reads ALBION 1 1 0 0 1 1 100.0 % –");
-    has(&processes, "other ALBION 1 0 0 1 1 0 0.0 % –");
-    has(&processes, "prepayment ALBION 1 1 0 0 0 0 100.0 % 100.0 %");
-    has(&processes, "Business processes as of table 2026.11.1.");
+    has(&processes, "billing-reads ALBION 1 1 0 0 1 1 100.0% –");
+    has(&processes, "other ALBION 1 0 0 1 1 0 0.0% –");
+    has(&processes, "prepayment ALBION 1 1 0 0 0 0 100.0% 100.0%");
+    assert!(processes.contains("2026.11.1"), "{processes}");
 
-    let own = format!("{performance} --as ALBION --business-process other --output json");
-    let own: serde_json::Value = serde_json::from_str(&world.ok(&own).await).unwrap();
-    assert_eq!(own["rows"].as_array().unwrap().len(), 1, "{own}");
-    assert_eq!(own["rows"][0]["serviceReferenceVariant"], "99.1");
+    let own =
+        format!("{performance} --as ALBION --business-process other --by variant --output json");
+    let own: Value = serde_json::from_str(&world.ok(&own).await).unwrap();
+    let rows = own["sections"][0]["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 1, "{own}");
+    assert_eq!(rows[0]["service_reference_variant"], "99.1");
+
+    let csv = world.ok(&format!("{performance} --output csv")).await;
+    let lines: Vec<&str> = csv.split("\r\n").collect();
+    assert!(
+        lines[0].starts_with("supplier,business_process,service_reference_variant,sent,"),
+        "{csv}"
+    );
+    assert!(
+        lines.contains(&"ALBION,billing-reads,4.8.1,1,1,0,0,1,1,1,"),
+        "{csv}"
+    );
 
     // What cannot be meant is refused: by the command, or by the service.
     for (wrong, code) in [
@@ -119,9 +132,9 @@ async fn exceptions_are_printed_by_device() {
     has(&delivered, &broken);
     assert!(!delivered.contains("99.1"), "{delivered}");
     let json = format!("{exceptions} --party ALBION --delivered --output json");
-    let json: serde_json::Value = serde_json::from_str(&world.ok(&json).await).unwrap();
-    assert_eq!(json["rows"][0]["delivered"], "1", "{json}");
+    let json: Value = serde_json::from_str(&world.ok(&json).await).unwrap();
+    assert_eq!(json["sections"][0]["rows"][0]["delivered"], 1, "{json}");
     let other = world.ok(&format!("{exceptions} --as BRIGHT")).await;
-    has(&other, "No Service Request was excepted.");
+    has(&other, "- There is none.");
     world.stop().await;
 }

@@ -102,6 +102,11 @@ async fn the_page_for_a_supplier_works() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_page_for_an_analyst_works() {
+    works("docs/for-an-analyst.md").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_page_for_who_runs_it_works() {
     works("docs/for-who-runs-it.md").await;
 }

@@ -1,0 +1,50 @@
+//! How does an answer become a report that people read?
+//!
+//! What stands in a report is decided here, and how it looks in `mesh-sheet`. Excepted requests are a part of every
+//! bar and a column of every table; none is taken away.
+
+mod exceptions;
+mod measure;
+mod obligation;
+mod service_requests;
+#[cfg(test)]
+mod tests;
+
+use jiff::Timestamp;
+use mesh_api::common::v1::Position;
+use mesh_api::reporting::v1 as wire;
+use mesh_sheet::Report;
+
+pub use exceptions::{EXCEPTIONS, exceptions};
+pub use obligation::{ELECTRICITY, GAS, obligation};
+pub use service_requests::{FINEST, Grouped, SERVICE_REQUESTS, performance, service_requests};
+
+/// The same with what it rests on.
+fn resting_on(mut report: Report, basis: &wire::ReportBasis) -> Report {
+    let logs = [
+        ("flags", &basis.flags, &basis.flags_stale_since),
+        ("devices", &basis.devices, &basis.devices_stale_since),
+    ];
+    for (log, position, stale_since) in logs {
+        report = report.with_fact(format!("Log {log} up to"), event(position.as_ref()));
+        if let Some(since) = stale_since {
+            report = report.with_note(format!(
+                "The log {log} is not followed since {}: later events of it are not counted.",
+                instant(since)
+            ));
+        }
+    }
+    report.with_fact("Outcomes recorded", basis.outcomes.to_string())
+}
+
+fn event(position: Option<&Position>) -> String {
+    position.map_or_else(
+        || "nothing yet".to_owned(),
+        |position| format!("event {} of epoch {}", position.sequence, position.epoch),
+    )
+}
+
+fn instant(at: &prost_types::Timestamp) -> String {
+    Timestamp::new(at.seconds, at.nanos)
+        .map_or_else(|_| "an unknown time".to_owned(), |at| at.to_string())
+}
