@@ -92,7 +92,7 @@ pub fn connect(options: ClientOptions) -> MeshChannel {
     let (service, clock) = (options.service, options.clock.clone());
     let channel = ClientClock::new(Replicas::new(options), service, clock);
     // Outermost first: the span covers the waiting too; the deadline covers connecting too.
-    MeshChannel(trace.layer(ClientDeadline::new(channel, deadline)))
+    MeshChannel(trace.layer(ClientDeadline::new(channel, service, deadline)))
 }
 
 impl Service<Request<Body>> for MeshChannel {

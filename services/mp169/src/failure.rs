@@ -88,7 +88,7 @@ fn advice(status: &Status) -> Option<&'static str> {
         }
         let unreachable = matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded);
         return unreachable.then_some(
-            "Is the mesh running (`mp169 up`), and does addresses.json in the folder say where? If so: try again in a moment.",
+            "Does it run? `mp169 doctor` says which service does not answer, and what to do about it.",
         );
     };
     Some(match reason {
@@ -136,8 +136,10 @@ fn advice(status: &Status) -> Option<&'static str> {
         | Reason::Draining
         | Reason::StorageUnavailable
         | Reason::Overloaded
-        | Reason::CallerLimit
-        | Reason::DeadlineExceeded => "Try again in a moment.",
+        | Reason::CallerLimit => "Try again in a moment.",
+        Reason::DeadlineExceeded => {
+            "Try again in a moment. `mp169 doctor` says which service does not answer, and what to do about it."
+        }
         _ => return None,
     })
 }
@@ -192,5 +194,18 @@ mod tests {
         let refused: Result<(), _> = Err(Status::not_found("no"));
         let error = refused.context("the party is looked up").unwrap_err();
         assert_eq!(ended(error), exit(5));
+    }
+    #[test]
+    fn whoever_gets_no_answer_is_sent_to_the_doctor() {
+        let late = mesh_api::status::refusal(
+            Code::DeadlineExceeded,
+            Reason::DeadlineExceeded,
+            "no answer from flag-registry before the deadline",
+        );
+        for status in [late, Status::unavailable("flag-registry is not reached")] {
+            let advice = advice(&status).unwrap();
+            assert!(advice.contains("`mp169 doctor`"), "{advice}");
+            assert!(!advice.contains("mp169 up"), "{advice}");
+        }
     }
 }

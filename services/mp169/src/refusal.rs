@@ -10,8 +10,10 @@ use tonic_types::StatusExt as _;
 pub(crate) fn refusal(status: &Status) -> String {
     let details = status.get_error_details();
     let reason = reason_of(status).map(reason_name);
-    let mut line = mesh_rpc::code_name(status.code()).to_owned();
-    if let Some(reason) = reason {
+    let code = mesh_rpc::code_name(status.code());
+    let mut line = code.to_owned();
+    // Some reasons say no more than the code.
+    if let Some(reason) = reason.filter(|reason| *reason != code) {
         line.push(' ');
         line.push_str(reason);
     }
@@ -83,5 +85,27 @@ pub(crate) fn unsent(message: String) -> ItemStatus {
     ItemStatus {
         message,
         ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mesh_api::common::v1::ErrorReason;
+    use tonic::Code;
+
+    use super::*;
+
+    #[test]
+    fn a_reason_that_is_the_code_is_said_once() {
+        let late = |reason| {
+            refusal(&mesh_api::status::refusal(
+                Code::DeadlineExceeded,
+                reason,
+                "no",
+            ))
+        };
+        assert_eq!(late(ErrorReason::DeadlineExceeded), "DEADLINE_EXCEEDED");
+        let other = late(ErrorReason::Overloaded);
+        assert_eq!(other, "DEADLINE_EXCEEDED OVERLOADED");
     }
 }

@@ -28,12 +28,18 @@ const MARGIN: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone)]
 pub(super) struct ClientDeadline<S> {
     inner: S,
+    /// Whom we wait for.
+    service: &'static str,
     default: Duration,
 }
 
 impl<S> ClientDeadline<S> {
-    pub(super) const fn new(inner: S, default: Duration) -> Self {
-        Self { inner, default }
+    pub(super) const fn new(inner: S, service: &'static str, default: Duration) -> Self {
+        Self {
+            inner,
+            service,
+            default,
+        }
     }
 }
 
@@ -93,7 +99,7 @@ where
         if let Some(whole) = allowed.whole {
             request.headers_mut().insert(GRPC_TIMEOUT, header(whole));
         }
-        let now = Instant::now();
+        let (now, service) = (Instant::now(), self.service);
         let pending = self.inner.call(request);
         Box::pin(async move {
             let answered = match allowed.start {
@@ -102,31 +108,31 @@ where
             };
             let response = match answered {
                 Ok(Ok(response)) => response,
-                Ok(Err(error)) => return Err(mapped(error)),
-                Err(_) => return Err(exceeded().into()),
+                Ok(Err(error)) => return Err(mapped(error, service)),
+                Err(_) => return Err(exceeded(service).into()),
             };
             Ok(match allowed.whole {
-                Some(whole) => end_at(response, now + whole),
+                Some(whole) => end_at(response, service, now + whole),
                 None => response,
             })
         })
     }
 }
 
-fn exceeded() -> Status {
+fn exceeded(service: &str) -> Status {
     mesh_api::status::refusal(
         Code::DeadlineExceeded,
         ErrorReason::DeadlineExceeded,
-        "no answer before the deadline",
+        format!("no answer from {service} before the deadline"),
     )
 }
 
 /// The transport notices the deadline at the same moment, and would call it `CANCELLED`.
-fn mapped(error: BoxError) -> BoxError {
+fn mapped(error: BoxError, service: &str) -> BoxError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&*error);
     while let Some(this) = cause {
         if this.is::<TimeoutExpired>() {
-            return exceeded().into();
+            return exceeded(service).into();
         }
         cause = this.source();
     }
@@ -144,10 +150,11 @@ fn header(timeout: Duration) -> HeaderValue {
     HeaderValue::try_from(text).expect("digits and a letter")
 }
 
-fn end_at(response: Response<Body>, end: Instant) -> Response<Body> {
+fn end_at(response: Response<Body>, service: &'static str, end: Instant) -> Response<Body> {
     response.map(|inner| {
         Body::new(Ending {
             inner,
+            service,
             end: Box::pin(tokio::time::sleep_until(end)),
         })
     })
@@ -155,6 +162,7 @@ fn end_at(response: Response<Body>, end: Instant) -> Response<Body> {
 
 struct Ending {
     inner: Body,
+    service: &'static str,
     end: Pin<Box<Sleep>>,
 }
 
@@ -168,7 +176,7 @@ impl HttpBody for Ending {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
         if polled.is_pending() && self.end.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Some(Err(exceeded())));
+            return Poll::Ready(Some(Err(exceeded(self.service))));
         }
         polled
     }

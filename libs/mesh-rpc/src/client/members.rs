@@ -97,19 +97,17 @@ impl<C> Members<C> {
         }
     }
 
-    /// Whether the name is to be resolved now. Who is told so does it.
-    pub(super) fn begins_to_resolve(&mut self, now: Instant) -> bool {
+    /// Whether the name is to be resolved now, for a call that began at `begun`. Who is told so does it. While
+    /// no address is known, each call has it tried once: whoever comes later does not wait for the pause.
+    pub(super) fn begins_to_resolve(&mut self, begun: Instant, now: Instant) -> bool {
         let Some(name) = &mut self.name else {
             return false;
         };
-        let again = match name.trouble {
-            None if !name.doubted => RESOLVE_AGAIN,
-            _ if self.all.is_empty() => Duration::ZERO,
-            _ => RESOLVE_SOON,
-        };
-        let due = name
-            .resolved
-            .is_none_or(|last| now.duration_since(last) >= again);
+        let due = name.resolved.is_none_or(|last| match name.trouble {
+            None if !name.doubted => now.duration_since(last) >= RESOLVE_AGAIN,
+            _ if self.all.is_empty() => last < begun,
+            _ => now.duration_since(last) >= RESOLVE_SOON,
+        });
         let begins = due && !name.resolving;
         name.resolving |= begins;
         begins

@@ -113,7 +113,7 @@ impl Shared {
         let mut members = self.members();
         let now = Instant::now();
         members.part_with(|connection| !connection.takes_calls(tls));
-        if members.begins_to_resolve(now) {
+        if members.begins_to_resolve(begun, now) {
             tokio::spawn(Arc::clone(self).resolve());
         }
         for address in members.begin_to_open(begun, now) {

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tonic::{Code, Status};
 use tower::retry::budget::{Budget as _, TpsBudget};
 
@@ -27,6 +28,9 @@ pub struct RetryPolicy {
     /// If the server says to come back later than this, the caller is told instead: a quota that has
     /// room again tomorrow is nothing to wait for.
     pub longest_pushback: Duration,
+    /// No attempt begins after so long, unless the server says to come back: whoever was not reached for
+    /// seconds is hardly reached by the next attempt, and the caller waits.
+    pub patience: Duration,
 }
 
 impl Default for RetryPolicy {
@@ -36,6 +40,7 @@ impl Default for RetryPolicy {
             first_pause: Duration::from_millis(50),
             longest_pause: Duration::from_secs(2),
             longest_pushback: Duration::from_secs(10),
+            patience: Duration::from_secs(5),
         }
     }
 }
@@ -69,13 +74,14 @@ impl Retry {
         mut call: impl AsyncFnMut() -> Result<T, Status>,
     ) -> Result<T, Status> {
         self.budget.deposit();
+        let begun = Instant::now();
         let mut attempt = 1;
         loop {
             let status = match call().await {
                 Ok(answer) => return Ok(answer),
                 Err(status) => status,
             };
-            let Some(pause) = self.pause_after(&status, attempt) else {
+            let Some(pause) = self.pause_after(&status, attempt, begun.elapsed()) else {
                 return Err(status);
             };
             tokio::time::sleep(pause).await;
@@ -84,7 +90,7 @@ impl Retry {
     }
 
     /// How long to wait before the next attempt; `None` if there is none.
-    fn pause_after(&self, status: &Status, attempt: u32) -> Option<Duration> {
+    fn pause_after(&self, status: &Status, attempt: u32, passed: Duration) -> Option<Duration> {
         if attempt >= self.policy.attempts {
             return None;
         }
@@ -94,7 +100,9 @@ impl Retry {
             {
                 pause
             }
-            (Code::Unavailable, Pushback::None) => self.jittered(attempt),
+            (Code::Unavailable, Pushback::None) if passed < self.policy.patience => {
+                self.jittered(attempt)
+            }
             _ => return None,
         };
         if remaining().is_some_and(|left| left <= pause) || !self.budget.withdraw() {
@@ -145,8 +153,6 @@ fn pushback(status: &Status) -> Pushback {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::Instant;
-
     use super::*;
 
     /// Calls with these answers in turn, then successes; gives result, attempts and time passed.
@@ -188,6 +194,26 @@ mod tests {
                 assert_eq!((result, attempts), (Err(code), 1));
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_not_reached_for_seconds_is_not_tried_for_long() {
+        let retry = Retry::default();
+        let mut attempts = 0;
+        let start = Instant::now();
+        let result = retry
+            .idempotent(async || {
+                attempts += 1;
+                tokio::time::sleep(Duration::from_secs(4)).await;
+                Err::<(), _>(Status::unavailable("the name is not resolved"))
+            })
+            .await;
+        assert_eq!(
+            result.map_err(|status| status.code()),
+            Err(Code::Unavailable)
+        );
+        assert_eq!(attempts, 2);
+        assert!(start.elapsed() < Duration::from_secs(9));
     }
 
     #[tokio::test(start_paused = true)]

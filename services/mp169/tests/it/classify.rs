@@ -84,5 +84,5 @@ async fn a_call_that_fails_leaves_the_files_named() {
     let ended = world.run_after_the_end(line).await;
     assert_eq!(ended.code, Some(6), "{ended:?}");
     assert!(ended.stdout.contains("top-up.xml"), "{ended:?}");
-    assert!(ended.stderr.contains("mp169 up"), "{ended:?}");
+    assert!(ended.stderr.contains("mp169 doctor"), "{ended:?}");
 }

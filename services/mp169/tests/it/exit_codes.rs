@@ -75,7 +75,7 @@ async fn each_end_has_the_code_that_the_help_lists_and_says_what_to_do() {
     }
     let ended = world.run_after_the_end("mp169 flag list").await;
     assert_eq!(ended.code, Some(6), "{ended:?}");
-    assert!(ended.stderr.contains("mp169 up"), "{ended:?}");
+    assert!(ended.stderr.contains("mp169 doctor"), "{ended:?}");
 }
 
 /// As `| head` does when it has seen enough.

@@ -19,7 +19,7 @@ fn refused() -> io::Result<Fake> {
 /// Members of a name that stands for these ports.
 fn members(ports: &[u16], now: Instant) -> Members<Fake> {
     let mut members = Members::of(NAME);
-    assert!(members.begins_to_resolve(now));
+    assert!(members.begins_to_resolve(now, now));
     resolve(&mut members, ports, now);
     members
 }
@@ -48,7 +48,7 @@ fn taken(members: &Members<Fake>, begun: Instant, lots: [usize; 2]) -> Result<u1
 fn an_address_is_not_resolved_and_opened_once() {
     let now = Instant::now();
     let mut members = Members::of("127.0.0.1:7");
-    assert!(!members.begins_to_resolve(now));
+    assert!(!members.begins_to_resolve(now, now));
     assert_eq!(members.begin_to_open(now, now), [address(7)]);
     assert_eq!(members.begin_to_open(now, now), [], "it is under way");
     assert_eq!(taken(&members, now, [0, 0]), Err("wait".to_owned()));
@@ -81,10 +81,10 @@ fn a_new_process_is_found_and_one_that_is_gone_is_left() {
     let mut members = members(&[1, 2], now);
     open(&mut members, 1, 0, now);
     open(&mut members, 2, 9, now);
-    assert!(!members.begins_to_resolve(now));
+    assert!(!members.begins_to_resolve(now, now));
     now += RESOLVE_AGAIN;
-    assert!(members.begins_to_resolve(now));
-    assert!(!members.begins_to_resolve(now), "it is under way");
+    assert!(members.begins_to_resolve(now, now));
+    assert!(!members.begins_to_resolve(now, now), "it is under way");
     assert!(resolve(&mut members, &[2, 3], now));
     assert_eq!(members.begin_to_open(now, now), [address(3)]);
     assert_eq!(
@@ -113,15 +113,20 @@ fn a_name_that_cannot_be_resolved_leaves_what_was_known() {
     assert_eq!(taken(&members, now, [0, 0]), Ok(1));
 
     let mut unknown = Members::<Fake>::of(NAME);
-    assert!(unknown.begins_to_resolve(now));
+    assert!(unknown.begins_to_resolve(now, now));
     assert_eq!(taken(&unknown, now, [0, 0]), Err("wait".to_owned()));
     let failed = unknown.resolved(Err(io::Error::other("no such name")), now);
     assert!(failed.is_err());
     assert_eq!(taken(&unknown, now, [0, 0]), Err("no such name".to_owned()));
+    let after = now + Duration::from_millis(1);
+    assert!(
+        !unknown.begins_to_resolve(now, after),
+        "the call that had it tried hears of it"
+    );
     let later = now + Duration::from_millis(1);
     assert_eq!(taken(&unknown, later, [0, 0]), Err("wait".to_owned()));
     assert!(
-        unknown.begins_to_resolve(later),
+        unknown.begins_to_resolve(later, later),
         "for a call that came later"
     );
 }
@@ -178,9 +183,9 @@ fn a_loss_has_the_name_resolved_soon_and_the_call_waits_for_that() {
     let mut members = members(&[1], now);
     open(&mut members, 1, 0, now);
     members.part_with(|_| true);
-    assert!(!members.begins_to_resolve(now), "not in a loop");
+    assert!(!members.begins_to_resolve(now, now), "not in a loop");
     now += RESOLVE_SOON;
-    assert!(members.begins_to_resolve(now));
+    assert!(members.begins_to_resolve(now, now));
     members.begin_to_open(now, now);
     members.opened(address(1), refused(), now, 0.0);
     assert_eq!(taken(&members, now, [0, 0]), Err("wait".to_owned()));

@@ -91,6 +91,7 @@ fn patient() -> Retry {
     Retry::new(RetryPolicy {
         attempts: 32,
         longest_pause: Duration::from_secs(2),
+        patience: Duration::from_secs(60),
         ..RetryPolicy::default()
     })
 }
