@@ -9,12 +9,12 @@ use mesh_api::common::v1::ItemStatus;
 use mesh_api::status::reason_of;
 use mesh_authz::InternalRole;
 use mesh_rpc::Retry;
-use tonic::Status;
+use tonic::{Response, Status};
 
 use crate::cli::classify::ClassifyArgs;
 use crate::cli::connection::Output;
 use crate::exit::Incomplete;
-use crate::output::{json, print_line, print_table, short};
+use crate::output::{instant, json, print_line, print_table, short};
 use crate::refusal::refusal;
 use crate::session::Session;
 
@@ -32,6 +32,7 @@ pub(crate) async fn run(args: ClassifyArgs) -> Result<()> {
     let mut client = session.clients.classification()?;
     let retry = Retry::default();
     let (mut rows, mut undecided, mut failed) = (Vec::new(), 0, None);
+    let mut stale = None;
     for files in batches(args.files.iter().map(|path| File::read(path))) {
         let messages = files.iter().filter_map(File::message).collect();
         let request = wire::BatchClassifyRequest {
@@ -39,7 +40,9 @@ pub(crate) async fn run(args: ClassifyArgs) -> Result<()> {
             at_least: None,
         };
         let answer = retry.idempotent(async || client.batch_classify(request.clone()).await);
-        let answer = answer.await.map(|answer| answer.into_inner().results);
+        let answer = answer.await.map(Response::into_inner);
+        stale = stale.or_else(|| staleness(answer.as_ref().ok()?));
+        let answer = answer.map(|answer| answer.results);
         for (name, result) in paired(files, &answer) {
             let decided = matches!(result.result, Some(decision_result::Result::Decision(_)));
             undecided += u64::from(!decided);
@@ -58,12 +61,31 @@ pub(crate) async fn run(args: ClassifyArgs) -> Result<()> {
             &["file", "verdict", "reason", "class", "rule", "Device"],
             rows,
         )?;
+        stale.iter().try_for_each(print_line)?;
     }
     if let Some(status) = failed {
         return Err(status.into());
     }
     let all = u64::try_from(args.files.len())?;
     Incomplete::check(undecided, all, "messages could not be decided")
+}
+
+/// What is said of an answer for which flags were not followed, if it rests on any.
+fn staleness(answer: &wire::BatchClassifyResponse) -> Option<String> {
+    let mut results = answer.results.iter();
+    let is_stale = |result: &wire::DecisionResult| match &result.result {
+        Some(decision_result::Result::Decision(decision)) => {
+            decision.freshness() == wire::Freshness::Stale
+        }
+        _ => false,
+    };
+    results.any(is_stale).then(|| {
+        let basis = answer.basis.as_ref();
+        let as_of = instant(basis.and_then(|basis| basis.fresh_time.as_ref()));
+        format!(
+            "Decided by flags as of {as_of}: the classifier is STALE. What it says is to be acted on all the same."
+        )
+    })
 }
 
 /// Each file of a batch with its own result: the service's, or why it was not asked.
@@ -139,6 +161,41 @@ mod tests {
         assert_eq!(devices(&ids[..0]), "");
         assert_eq!(devices(&ids[..3]), "1, 2, 3");
         assert_eq!(devices(&ids), "1, 2, 3 and 2 more");
+    }
+
+    #[test]
+    fn a_table_says_that_the_flags_are_not_followed() {
+        let answer = |freshness: wire::Freshness| {
+            let decision = wire::Decision {
+                freshness: freshness.into(),
+                ..wire::Decision::default()
+            };
+            let fresh = wire::FlagBasis {
+                fresh_time: Some(prost_types::Timestamp {
+                    seconds: 1_700_000_000,
+                    nanos: 0,
+                }),
+                ..wire::FlagBasis::default()
+            };
+            staleness(&wire::BatchClassifyResponse {
+                results: vec![
+                    undecided("not read".to_owned()),
+                    wire::DecisionResult {
+                        result: Some(decision_result::Result::Decision(decision)),
+                    },
+                ],
+                basis: Some(fresh),
+            })
+        };
+        let said = answer(wire::Freshness::Stale).unwrap();
+        assert!(
+            said.starts_with("Decided by flags as of 2023-11-14T22:13:20"),
+            "{said}"
+        );
+        assert!(said.contains("STALE"), "{said}");
+        for other in [wire::Freshness::Current, wire::Freshness::Unspecified] {
+            assert_eq!(answer(other), None);
+        }
     }
 
     /// The files that the README names, for a Device of the sample.
