@@ -45,7 +45,7 @@ use mesh_api::audit::v1 as wire;
 use mesh_api::convert::timestamp_to_wire;
 use mesh_rpc::NotReady;
 use mesh_rpc::audit::Journal;
-use mesh_store::{Database, Store, StoreError, WriterTask};
+use mesh_store::{Database, Store, StoreError, Trouble, WriterTask};
 use mesh_types::{Clock, LikelyClock};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -173,10 +173,9 @@ impl Audit {
 
     /// Whether records can be written, as far as is known: what health says otherwise.
     pub fn usable(&self) -> Result<(), NotReady> {
-        match self.is_writing() {
-            true => Ok(()),
-            false => Err(NotReady::because("audit-cannot-be-written")),
-        }
+        let condition = self.database().condition();
+        let condition = condition.borrow();
+        judged(self.is_writing(), condition.trouble())
     }
 
     /// How many records were written, of those that were handed over since the service started; the
@@ -194,6 +193,15 @@ impl Audit {
             detail,
             ..wire::ServiceRecord::default()
         }));
+    }
+}
+
+/// What health says. The operator of a server that is away is not to look for room on a disk.
+fn judged(is_writing: bool, trouble: Option<&Trouble>) -> Result<(), NotReady> {
+    match trouble {
+        _ if is_writing => Ok(()),
+        Some(away @ Trouble::Away) => Err(NotReady::because(away.reason())),
+        _ => Err(NotReady::because("audit-cannot-be-written")),
     }
 }
 
@@ -225,5 +233,27 @@ impl AuditTask {
         }
         self.writer.shutdown().await;
         self.store.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_the_server_is_away_is_no_matter_of_room() {
+        let says = |is_writing, trouble| {
+            let judged = judged(is_writing, trouble);
+            judged.map_err(|reason| reason.as_str().to_owned())
+        };
+        let full = Err("audit-cannot-be-written".to_owned());
+        assert_eq!(
+            says(false, Some(&Trouble::Away)),
+            Err("database-away".to_owned())
+        );
+        assert_eq!(says(false, Some(&Trouble::CannotWrite)), full);
+        assert_eq!(says(false, None), full);
+        // Until something is to be written nobody misses it.
+        assert_eq!(says(true, Some(&Trouble::Away)), Ok(()));
     }
 }
