@@ -20,8 +20,11 @@ use crate::replace::replace;
 use crate::sample;
 use crate::service::Service;
 
+mod apart;
 mod authorities;
 
+use apart::ADDRESSES;
+pub(crate) use apart::is_apart;
 pub(crate) use authorities::Change;
 
 /// The certificates of a mesh that somebody only tries out live so long.
@@ -66,6 +69,11 @@ impl Folder {
         Ok(folder)
     }
 
+    /// Fails if the services of the folder at `path`, which need not be there, run apart.
+    pub(crate) fn refuse_apart(path: &Path) -> Result<()> {
+        apart::refuse(path)
+    }
+
     fn at(path: &Path) -> Self {
         let (path, create) = (path.to_owned(), false);
         let databases = Databases::Files(path.clone());
@@ -92,6 +100,12 @@ impl Folder {
     /// Whether `mp169 up` has filled it; a client's has no authority's key.
     pub(crate) fn is_of_a_mesh(&self) -> bool {
         self.authority_folder().join(CA_KEY_FILE).exists()
+    }
+
+    /// Whether `mp169 prepare` has filled it: then the list of what is denied is one outside, which services
+    /// that run apart read.
+    pub(crate) fn is_prepared(&self) -> bool {
+        self.path.join(DENIED_FILE).is_symlink()
     }
 
     fn authority_folder(&self) -> PathBuf {
@@ -172,8 +186,8 @@ impl Folder {
     pub(crate) fn list_of_denied(&self) -> Result<PathBuf> {
         if !self.is_of_a_mesh() {
             bail!(
-                "{} is a client's folder, which no mesh reads: give this command in the folder of \
-                 `mp169 up`, or name a list with --list",
+                "{} is a client's folder, which no mesh reads: give this command in the mesh's own \
+                 folder, or name a list with --list",
                 self.path.display()
             );
         }
@@ -225,7 +239,7 @@ impl Folder {
     pub(crate) fn authority(&self) -> Result<Ca> {
         if !self.is_of_a_mesh() {
             bail!(
-                "{} has no authority's key: certificates are issued in the folder of `mp169 up`",
+                "{} has no authority's key: certificates are issued in the mesh's own folder",
                 self.path.display()
             );
         }
@@ -318,7 +332,7 @@ impl Folder {
             .iter()
             .map(|(service, address)| (service.name(), address))
             .collect();
-        let path = self.path.join("addresses.json");
+        let path = self.path.join(ADDRESSES);
         // Whoever reads it meanwhile finds the old one or the new one, and never half of it.
         let fresh = self.path.join("addresses.json.new");
         std::fs::write(&fresh, serde_json::to_vec_pretty(&named)?)
@@ -328,9 +342,14 @@ impl Folder {
 
     /// Where a service listens.
     pub fn address(&self, service: Service) -> Result<String> {
-        let path = self.path.join("addresses.json");
+        let path = self.path.join(ADDRESSES);
+        let hint = if self.is_prepared() {
+            "`mp169 prepare` writes it"
+        } else {
+            "is `mp169 up` running?"
+        };
         let text = std::fs::read(&path)
-            .with_context(|| format!("cannot read {}; is `mp169 up` running?", path.display()))?;
+            .with_context(|| format!("cannot read {}; {hint}", path.display()))?;
         let named: BTreeMap<String, String> = serde_json::from_slice(&text)?;
         let address = named.get(service.name());
         address

@@ -21,6 +21,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// Carries out the command.
 pub(crate) async fn run(args: UpArgs, otlp_endpoint: Option<String>) -> Result<()> {
+    Folder::refuse_apart(&args.home)?;
     let options = args.telemetry.options("mp169", &args.log, otlp_endpoint);
     let telemetry = Telemetry::install(&options)?;
     let server = args.database.as_ref().map(ServerUrl::read).transpose()?;

@@ -1,4 +1,5 @@
-//! Does `mp169 prepare` make what services need that run apart, once, and anew what ends soon?
+//! Does `mp169 prepare` make what services need that run apart, once, and anew what ends soon? Do
+//! the client's commands fit such services?
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,6 +19,16 @@ fn prepare(site: &Path, more: &[&str]) -> String {
     let said = String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap();
     assert!(ended.status.success(), "{said}");
     said
+}
+
+/// Gives a command in the home: its exit code and what it said.
+fn at_home(site: &Path, line: &str) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mp169"));
+    command.args(line.split_whitespace());
+    command.env("MP169_HOME", site.join("home"));
+    let ended = command.output().unwrap();
+    let said = String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap();
+    (ended.status.code(), said)
 }
 
 /// Every file, with its mode and what stands in it.
@@ -195,4 +206,17 @@ fn what_a_home_denied_before_is_denied_by_all() {
     prepare(site.path(), &[]);
     assert_eq!(std::fs::read_to_string(&theirs).unwrap(), entry);
     assert!(ours.is_symlink());
+}
+
+#[test]
+fn no_mesh_on_this_machine_takes_the_place_of_services_that_run_apart() {
+    let site = temp_dir();
+    prepare(site.path(), &[]);
+    let before = files(site.path());
+    let (code, said) = at_home(site.path(), "up --port 0");
+    assert_eq!(code, Some(2), "{said}");
+    for told in ["classification:16171", "docker compose up", "--home"] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+    assert_eq!(files(site.path()), before);
 }
