@@ -32,6 +32,9 @@ use selected::Chosen;
 /// Within how many seconds a change of the list takes effect: it is looked at every second.
 const EFFECTIVE_WITHIN: u64 = 10;
 
+/// What issues the certificate of a service that runs apart.
+const PREPARE: &str = "`mp169 prepare` with the folders as before (in containers `docker compose run --rm certificates`)";
+
 /// Carries out a command.
 pub(crate) async fn run(command: CertificateCommand) -> Result<()> {
     match command {
@@ -48,7 +51,8 @@ fn revoke(args: &RevokeArgs) -> Result<()> {
     let place = Place::of(&args.list)?;
     let chosen = place.chosen(&args.selected)?;
     selected::refuse_trusted(&chosen, place.folder.as_ref())?;
-    if let Some(harm) = chosen.iter().find_map(harm).filter(|_| !args.yes) {
+    let harm = chosen.iter().find_map(|chosen| place.harm(chosen));
+    if let Some(harm) = harm.filter(|_| !args.yes) {
         return Err(Usage(format!("{harm}; give --yes if that is what you want")).into());
     }
     let all = all(&chosen);
@@ -67,15 +71,9 @@ fn revoke(args: &RevokeArgs) -> Result<()> {
         .filter(|name| !name.is_empty())
         .collect();
     names.dedup();
-    names.iter().try_for_each(|name| {
-        let command = match InternalRole::from_spiffe_path(name) {
-            Some(_) => "mp169 certificate issue",
-            None => "mp169 party certificate",
-        };
-        print_line(&format_args!(
-            "To issue a new certificate: `{command} {name}`."
-        ))
-    })
+    names
+        .iter()
+        .try_for_each(|name| print_line(&place.issues(name)))
 }
 
 fn restore(args: &RestoreArgs) -> Result<()> {
@@ -122,25 +120,8 @@ fn all(chosen: &[Chosen]) -> Vec<Denied> {
     chosen.iter().map(|chosen| chosen.denied.clone()).collect()
 }
 
-/// What would stop more than one holder of one certificate.
-fn harm(chosen: &Chosen) -> Option<String> {
-    if chosen.is_authority {
-        return Some("it is an authority's certificate: everything that the authority issued would be refused".to_owned());
-    }
-    let Some(Identity::Internal(role)) = chosen.identity else {
-        return None;
-    };
-    if Service::ALL
-        .iter()
-        .any(|service| service.name() == role.as_str())
-    {
-        return Some(format!(
-            "{role} is a service of the mesh: the others would refuse it until it shows another \
-             certificate (`mp169 certificate issue {role}`)"
-        ));
-    }
-    matches!(chosen.denied, Denied::Identity(_))
-        .then(|| format!("all certificates of {role} would be refused, also new ones"))
+fn is_service(name: &str) -> bool {
+    Service::ALL.iter().any(|service| service.name() == name)
 }
 
 /// The list that is meant, and what is known of certificates.
@@ -174,6 +155,52 @@ impl Place {
         selected::chosen(selected, self.folder.as_ref(), &self.held)
     }
 
+    /// Whether the services run apart, and find their certificates elsewhere than in the folder.
+    fn is_prepared(&self) -> bool {
+        self.folder.as_ref().is_some_and(Folder::is_prepared)
+    }
+
+    /// What would stop more than one holder of one certificate.
+    fn harm(&self, chosen: &Chosen) -> Option<String> {
+        if chosen.is_authority {
+            return Some("it is an authority's certificate: everything that the authority issued would be refused".to_owned());
+        }
+        let Some(Identity::Internal(role)) = chosen.identity else {
+            return None;
+        };
+        if matches!(chosen.denied, Denied::Identity(_)) {
+            return Some(format!(
+                "all certificates of {role} would be refused, also new ones"
+            ));
+        }
+        let command = if self.is_prepared() {
+            PREPARE.to_owned()
+        } else {
+            format!("`mp169 certificate issue {role}`")
+        };
+        is_service(role.as_str()).then(|| {
+            format!(
+                "{role} is a service of the mesh: the others would refuse it until it shows another \
+                 certificate: {command}"
+            )
+        })
+    }
+
+    /// How somebody gets a new certificate.
+    fn issues(&self, name: &str) -> String {
+        if is_service(name) && self.is_prepared() {
+            return format!(
+                "To issue a new certificate to {name} itself: {PREPARE}. To issue one that is kept in this folder: \
+                 `mp169 certificate issue {name}`."
+            );
+        }
+        let command = match InternalRole::from_spiffe_path(name) {
+            Some(_) => "mp169 certificate issue",
+            None => "mp169 party certificate",
+        };
+        format!("To issue a new certificate: `{command} {name}`.")
+    }
+
     /// Says what became of each.
     fn told(
         &self,
@@ -204,9 +231,15 @@ impl Place {
     }
 
     fn in_effect(&self) -> Result<()> {
+        // The name in the folder may be a link: others know the list by where it leads.
+        let path = if self.path.is_symlink() {
+            std::fs::canonicalize(&self.path)?
+        } else {
+            self.path.clone()
+        };
         print_line(&format_args!(
             "In effect within {EFFECTIVE_WITHIN} seconds, also on open connections, in every process that reads {}.",
-            self.path.display()
+            path.display()
         ))?;
         print_line(&"Machines that read another file need the same entries there.")
     }

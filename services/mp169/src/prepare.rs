@@ -7,9 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use mesh_authz::InternalRole;
+use mesh_authz::{Identity, InternalRole};
 use mesh_pki::{CA_CERTIFICATE_FILE, Issued, IssuedPaths, Profile, Validity};
-use mesh_rpc::{CertificateId, not_after};
+use mesh_rpc::{CertificateId, Denied, DenyList, not_after};
 use mesh_types::{Clock as _, SystemClock};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -18,7 +18,7 @@ use crate::cli::prepare::PrepareArgs;
 use crate::databases::names_of;
 use crate::denied::{self, DENIED_FILE, HEADER};
 use crate::home::Folder;
-use crate::output::say;
+use crate::output::{complain, say};
 use crate::replace::{beside, replace};
 use crate::service::Service;
 
@@ -28,13 +28,15 @@ const OWNER: &str = "postgres";
 
 /// Fills the folders with what is missing in them, or ends soon.
 pub(crate) fn run(args: &PrepareArgs) -> Result<()> {
-    let site = Site {
+    let mut site = Site {
         args,
         folder: Folder::open_or_make(&args.home)?,
         validity: Validity::starting_now(&SystemClock, DAY.saturating_mul(args.days)),
+        denied: DenyList::default(),
     };
     site.addresses()?;
     site.trust()?;
+    site.denied = denied::read(&args.home.join(DENIED_FILE))?;
     site.server()?;
     for service in Service::ALL {
         site.service(service)?;
@@ -46,6 +48,8 @@ struct Site<'a> {
     args: &'a PrepareArgs,
     folder: Folder,
     validity: Validity,
+    /// What all deny.
+    denied: DenyList,
 }
 
 impl Site<'_> {
@@ -130,12 +134,25 @@ impl Site<'_> {
             let authority = self.folder.authority()?;
             self.folder.issue_internal(&authority, role, self.validity)
         })?;
+        self.warn_if_denied_itself(role);
         for database in names_of(service) {
             let what = if database == name { "" } else { "audit-" };
             let path = folder.join(format!("{what}database.url"));
             keep(&path, &self.url(name, &database)?, 0o600)?;
         }
         Ok(())
+    }
+
+    /// A new certificate does not help whoever is denied with all certificates.
+    fn warn_if_denied_itself(&self, role: InternalRole) {
+        let itself = Denied::Identity(Identity::Internal(role));
+        let mut entries = self.denied.entries().iter();
+        if entries.any(|entry| entry.denied == itself) {
+            complain(&format_args!(
+                "{role}: is denied whichever certificate it shows; `mp169 certificate restore --identity {role}` \
+                 lets it in again"
+            ));
+        }
     }
 
     /// Of a database, or of the server if the name is empty.
@@ -168,8 +185,8 @@ impl Site<'_> {
         Ok(())
     }
 
-    /// Whether there is a certificate of the authority that issues now, which holds for longer than `soon`, and
-    /// its key.
+    /// Whether there is a certificate of the authority that issues now, which holds for longer than `soon` and
+    /// is not denied, and its key.
     fn holds(&self, paths: &IssuedPaths, soon: Duration) -> Result<bool> {
         let Ok(leaf) = CertificateDer::from_pem_file(&paths.certificate) else {
             return Ok(false);
@@ -177,8 +194,11 @@ impl Site<'_> {
         let authority = self.folder.authority()?;
         let authority = CertificateDer::from_pem_slice(authority.certificate_pem().as_bytes())?;
         let issuer = |der: &CertificateDer<'_>| CertificateId::of(der).map(|id| id.issuer);
+        let is_denied =
+            CertificateId::of(&leaf).is_some_and(|id| self.denied.judge(&id, None).is_some());
         let limit = SystemClock.now().saturating_add(soon);
         Ok(paths.key.exists()
+            && !is_denied
             && issuer(&leaf) == issuer(&authority)
             && not_after(&leaf).is_some_and(|end| end > limit))
     }

@@ -9,7 +9,7 @@ pub(crate) const PREPARE: &str = "For services that run as processes or containe
     the client's commands work with it. SERVICES/NAME gets the certificate, key and database URL of one service, TRUST \
     what all trust and the list of what is denied, SERVER the passwords, the certificate and the key of the \
     database server. Give each process its own folder and no other.\n\n\
-    Given again, it leaves what is there and issues anew what ends soon: the services take a new certificate \
+    Given again, it leaves what is there and issues anew what ends soon or is denied: the services take a new certificate \
     within a second, the database server when it starts.\n\n\
     Example:\n  \
     mp169 prepare --home home --services services --trust trust --server server";

@@ -18,7 +18,8 @@ const fn remedy(what: &'static str, section: &'static str) -> Remedy {
 /// Of a certificate.
 pub(super) const RENEW: Remedy = remedy(
     "issue another: `mp169 certificate renew ROLE` for a service or an internal role, `mp169 party \
-     certificate PARTY` for a party; a service shows it within a second",
+     certificate PARTY` for a party, `mp169 prepare` for services that run apart (in containers `docker compose run \
+     --rm certificates`); a service shows it within a second",
     "Certificates",
 );
 pub(super) const NEW_AUTHORITY: Remedy = remedy(
@@ -28,7 +29,8 @@ pub(super) const NEW_AUTHORITY: Remedy = remedy(
 );
 pub(super) const NOT_ACCEPTED: Remedy = remedy(
     "compare the certificate with the authorities trusted here, and with `mp169 certificate list`; then issue \
-     another",
+     another: `mp169 certificate issue ROLE`, or `mp169 prepare` for services that run apart (in containers `docker \
+     compose run --rm certificates`)",
     "Certificates",
 );
 pub(super) const RIGHT_FILES: Remedy = remedy(

@@ -1,4 +1,4 @@
-//! Does `mp169 prepare` make what services need that run apart, once, and anew what ends soon? Do
+//! Does `mp169 prepare` make what services need that run apart, once, and anew what ends soon or is denied? Do
 //! the client's commands fit such services?
 
 use std::collections::BTreeMap;
@@ -206,6 +206,59 @@ fn what_a_home_denied_before_is_denied_by_all() {
     prepare(site.path(), &[]);
     assert_eq!(std::fs::read_to_string(&theirs).unwrap(), entry);
     assert!(ours.is_symlink());
+}
+
+#[test]
+fn a_certificate_that_is_denied_is_issued_anew() {
+    let site = temp_dir();
+    prepare(site.path(), &[]);
+    let before = files(site.path());
+    let (code, said) = at_home(site.path(), "certificate revoke classification");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("mp169 prepare"), "{said}");
+    let (code, said) = at_home(site.path(), "certificate revoke classification --yes");
+    assert_eq!(code, Some(0), "{said}");
+    let list = site.path().join("trust/denied.toml");
+    let list = std::fs::canonicalize(list).unwrap();
+    for told in [
+        &format!("every process that reads {}", list.display()),
+        "mp169 prepare",
+        "docker compose run --rm certificates",
+    ] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+    let said = prepare(site.path(), &[]);
+    assert!(
+        said.contains("classification: a certificate was issued"),
+        "{said}"
+    );
+    assert_eq!(
+        said.matches("a certificate was issued").count(),
+        1,
+        "{said}"
+    );
+    let path = "services/classification/classification.crt.pem";
+    assert_ne!(files(site.path())[path], before[path]);
+    let said = prepare(site.path(), &[]);
+    assert!(!said.contains("a certificate was issued"), "{said}");
+}
+
+/// A new certificate would be refused like the one before.
+#[test]
+fn a_service_that_is_denied_itself_is_named() {
+    let site = temp_dir();
+    prepare(site.path(), &[]);
+    let revoke = "certificate revoke --identity classification --yes";
+    let (code, said) = at_home(site.path(), revoke);
+    assert_eq!(code, Some(0), "{said}");
+    let said = prepare(site.path(), &[]);
+    let restore = "certificate restore --identity classification";
+    assert!(said.contains(&format!("`mp169 {restore}`")), "{said}");
+    assert!(!said.contains("a certificate was issued"), "{said}");
+    let (code, said) = at_home(site.path(), restore);
+    assert_eq!(code, Some(0), "{said}");
+    let said = prepare(site.path(), &[]);
+    assert!(!said.contains(restore), "{said}");
 }
 
 #[test]
