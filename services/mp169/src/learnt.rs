@@ -3,6 +3,7 @@
 //! Every question has a deadline and runs beside the others. Whoever does not answer keeps nobody else
 //! from being asked.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -130,33 +131,45 @@ impl Instance {
 /// Where a service is to be asked.
 struct Place {
     service: Service,
-    address: Result<String, Status>,
+    address: String,
+    /// Why nobody can be asked there.
+    unknown: Option<io::Error>,
     is_one_of_several: bool,
 }
 
 /// Each address of a service: its name may have several.
 async fn places(session: &Session, service: Service) -> Vec<Place> {
-    let addresses = match session.folder.address(service) {
-        Ok(named) => resolve(&named).await.into_iter().map(Ok).collect(),
-        Err(error) => vec![Err(Status::unavailable(format!("{error:#}")))],
+    let nowhere = |address, unknown| {
+        vec![Place {
+            service,
+            address,
+            unknown: Some(unknown),
+            is_one_of_several: false,
+        }]
+    };
+    let named = match session.folder.address(service) {
+        Ok(named) => named,
+        Err(error) => return nowhere(String::new(), io::Error::other(format!("{error:#}"))),
+    };
+    let addresses = match resolve(&named).await {
+        Ok(addresses) => addresses,
+        Err(error) => return nowhere(named, error),
     };
     let is_one_of_several = addresses.len() > 1;
     let places = addresses.into_iter().map(|address| Place {
         service,
         address,
+        unknown: None,
         is_one_of_several,
     });
     places.collect()
 }
 
-/// The addresses of a service, each of which is asked. Whoever connects says what is wrong with a name
-/// that has none.
-async fn resolve(named: &str) -> Vec<String> {
+/// The addresses of a service, each of which is asked.
+async fn resolve(named: &str) -> io::Result<Vec<String>> {
     let found = timeout(DEADLINE, tokio::net::lookup_host(named)).await;
-    match found {
-        Ok(Ok(found)) => distinct(named, found.collect()),
-        _ => vec![named.to_owned()],
-    }
+    let found = found.unwrap_or_else(|_| Err(io::Error::other("nobody says where it is")))?;
+    Ok(distinct(named, found.collect()))
 }
 
 /// One that has addresses of both families is the same process in each.
@@ -181,17 +194,17 @@ struct Asked {
 impl Place {
     async fn ask(self, clients: &Clients) -> Asked {
         let (service, is_one_of_several) = (self.service, self.is_one_of_several);
-        let (address, certificate, told, way) = match self.address {
-            Ok(address) => {
+        let address = self.address;
+        let (certificate, told, way) = match self.unknown {
+            None => {
                 let mut way = clients.operations_at(service, &address, DEADLINE);
                 let certificate = look(clients, service, &address);
                 let (certificate, told) = tokio::join!(certificate, status(&mut way));
-                (address, certificate, told, Some(way))
+                (certificate, told, Some(way))
             }
-            Err(unknown) => {
-                let error = std::io::Error::other(unknown.message().to_owned());
-                let certificate = Err(LookError::Unreachable(error));
-                (String::new(), certificate, Err(unknown), None)
+            Some(unknown) => {
+                let told = Err(Status::unavailable(unknown.to_string()));
+                (Err(LookError::Unreachable(unknown)), told, None)
             }
         };
         let instance = Instance {
@@ -226,7 +239,7 @@ async fn look(
 ) -> Result<CertificateFacts, LookError> {
     let looked = certificate_of(service.name(), address, clients.tls());
     let looked = timeout(DEADLINE, looked).await;
-    looked.unwrap_or_else(|_| Err(LookError::Unreachable(std::io::ErrorKind::TimedOut.into())))
+    looked.unwrap_or_else(|_| Err(LookError::Unreachable(io::ErrorKind::TimedOut.into())))
 }
 
 async fn status(way: &mut OperationsServiceClient<MeshChannel>) -> Result<Told, Status> {

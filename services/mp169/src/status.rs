@@ -7,7 +7,7 @@ use anyhow::Result;
 use mesh_api::convert::{timestamp_from_wire, timestamp_to_wire};
 use mesh_api::operations::v1::LogStatus;
 use mesh_authz::InternalRole;
-use mesh_rpc::CertificateFacts;
+use mesh_rpc::{CertificateFacts, LookError};
 use mesh_types::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
@@ -110,7 +110,9 @@ fn screen(learnt: &Learnt) -> String {
 fn service(instance: &Instance, learnt: &Learnt) -> Vec<String> {
     let ends = match &instance.certificate {
         Ok(CertificateFacts { not_after, .. }) => length(not_after.since(learnt.time)),
-        Err(error) => error.to_string(),
+        // `mp169 doctor` says why.
+        Err(LookError::Unreachable(_)) => "not reached".to_owned(),
+        Err(_) => "not accepted".to_owned(),
     };
     let Ok(told) = &instance.told else {
         let nothing = || "–".to_owned();

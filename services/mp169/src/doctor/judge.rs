@@ -7,12 +7,15 @@ mod logs;
 #[cfg(test)]
 mod tests;
 
+use std::io::ErrorKind;
+
 use mesh_api::operations::v1::{DatabaseCondition, DatabaseStatus};
 use mesh_rpc::LookError;
 use tonic::Code;
 
 use super::finding::{Check, Finding, Grade};
-use super::remedy;
+use super::remedy::{self, Remedy};
+use crate::home::is_apart;
 use crate::learnt::{Instance, Learnt};
 use crate::log::followers::tells_of_misfit;
 use crate::output::{instant, short};
@@ -43,14 +46,33 @@ fn answer(instance: &Instance) -> Option<Finding> {
     let remedy = match status.code() {
         Code::Unauthenticated | Code::PermissionDenied => remedy::ANOTHER_IDENTITY,
         Code::DeadlineExceeded => remedy::IMPATIENT,
-        _ => remedy::START,
+        _ => remedy::LOOK,
     };
-    let says = match &instance.certificate {
-        Err(LookError::Unreachable(error)) => format!("does not answer: {error}"),
-        _ => format!("does not answer: {}, {}", refusal(status), status.message()),
+    let (says, remedy) = match &instance.certificate {
+        // Somebody took the connection, or swallowed it.
+        Err(LookError::Unreachable(error)) if error.kind() == ErrorKind::TimedOut => {
+            (format!("does not answer: {error}"), remedy)
+        }
+        Err(LookError::Unreachable(error)) => {
+            let says = "does not answer: it does not run, or its name is not known";
+            (format!("{says} ({error})"), start(instance))
+        }
+        _ => {
+            let says = format!("does not answer: {}, {}", refusal(status), status.message());
+            (says, remedy)
+        }
     };
     let name = instance.name();
     Some(Check::Answer.bad(Grade::Wrong, name, says, remedy))
+}
+
+/// How a service is started that does not run.
+fn start(instance: &Instance) -> Remedy {
+    if is_apart(&instance.address) {
+        remedy::START_APART
+    } else {
+        remedy::START
+    }
 }
 
 fn health(instance: &Instance) -> Option<Finding> {

@@ -40,6 +40,16 @@ pub(super) const RIGHT_FILES: Remedy = remedy(
 );
 /// Of who does not answer.
 pub(super) const START: Remedy = remedy(
+    "start it again, with `mp169 up` if that runs all, and read its log; if it runs, see whether addresses.json in \
+     the folder says where",
+    "What is wrong?",
+);
+pub(super) const START_APART: Remedy = remedy(
+    "start it again, then read its log: in containers `docker compose ps`, `docker compose start NAME`, `docker \
+     compose logs NAME`; if it runs, see whether addresses.json in the folder says where",
+    "What is wrong?",
+);
+pub(super) const LOOK: Remedy = remedy(
     "look whether the service runs and its log, and whether addresses.json in the folder says where",
     "What is wrong?",
 );
@@ -143,7 +153,8 @@ pub(super) const BY_REASON: [(&str, Remedy); 16] = [
     (
         "clock-ahead-of-last-life",
         remedy(
-            "compare the clock with another machine's; if it is right, start with `mp169 up --accept-clock`",
+            "compare the clock with another machine's; if it is right, start with `mp169 up --accept-clock`, \
+             or one service with MP169_ACCEPT_CLOCK",
             REASONS,
         ),
     ),
@@ -201,6 +212,8 @@ mod tests {
             NOT_ACCEPTED,
             RIGHT_FILES,
             START,
+            START_APART,
+            LOOK,
             ANOTHER_IDENTITY,
             IMPATIENT,
             SET_CLOCK,

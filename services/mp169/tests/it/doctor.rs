@@ -71,6 +71,14 @@ async fn a_service_that_is_stopped_and_who_follows_it_are_named() {
     assert_eq!(code, Some(0), "{screen}");
     assert!(screen.contains("NOT WELL"), "{screen}");
     assert!(screen.contains("does not answer"), "{screen}");
+    assert!(screen.contains("not reached"), "{screen}");
+    let message = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../examples/messages/read-half-hours.xml"
+    );
+    let (code, table, _) = world.run(&["classify", message]);
+    assert_eq!(code, Some(0), "{table}");
+    assert!(table.contains("the classifier is STALE"), "{table}");
     world.end().await;
 }
 

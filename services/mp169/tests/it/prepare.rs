@@ -273,3 +273,36 @@ fn no_mesh_on_this_machine_takes_the_place_of_services_that_run_apart() {
     }
     assert_eq!(files(site.path()), before);
 }
+
+#[test]
+fn whoever_does_not_reach_services_that_run_apart_is_told_which_and_what_to_do() {
+    let site = temp_dir();
+    prepare(site.path(), &[]);
+    let addresses = site.path().join("home/addresses.json");
+    let text = std::fs::read_to_string(&addresses).unwrap();
+    // Nobody has a name below this one.
+    let nowhere = text.replace(":16", ".invalid:16");
+    std::fs::write(&addresses, nowhere).unwrap();
+    let (code, said) = at_home(site.path(), "flag get 02-DC-C1-00-00-00-01-E0");
+    assert_eq!(code, Some(6), "{said}");
+    for told in [
+        "mp169: UNAVAILABLE",
+        "flag-registry is not reached",
+        "mp169 doctor",
+    ] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+    assert!(!said.contains("mp169 up"), "{said}");
+    let (code, said) = at_home(site.path(), "doctor");
+    assert_eq!(code, Some(6), "{said}");
+    for told in [
+        "answer       flag-registry: does not answer: it does not run, or its name is not known",
+        "docker compose start NAME",
+    ] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+    assert!(!said.contains("mp169 up"), "{said}");
+    let (code, said) = at_home(site.path(), "status");
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(said.matches(" not reached  ").count(), 5, "{said}");
+}
