@@ -22,7 +22,8 @@ use crate::output::{instant, short};
 use crate::refusal::refusal;
 use crate::service::Service;
 
-/// Everything that was looked at, the worst last.
+/// Everything that was looked at, the worst last, and of what is as bad the cause after what follows from it:
+/// people read the end.
 pub(crate) fn judge(learnt: &Learnt) -> Vec<Finding> {
     let mut findings = certificates::judge(learnt);
     for instance in &learnt.instances {
@@ -34,8 +35,20 @@ pub(crate) fn judge(learnt: &Learnt) -> Vec<Finding> {
     findings.extend(logs::judge(learnt));
     findings.extend(deny_list(learnt));
     findings.extend(versions(learnt));
-    findings.sort_by_key(|finding| finding.grade);
+    findings.sort_by_key(|finding| (finding.grade, depth(finding)));
     findings
+}
+
+/// How much else may follow from it: from a database server that is away all the services' health, from a
+/// service that does not answer what its followers lack.
+fn depth(finding: &Finding) -> u8 {
+    match finding.check {
+        Check::Follower | Check::Freshness | Check::Csp => 0,
+        Check::Certificate if finding.remedy == Some(remedy::NOT_ACCEPTED) => 3,
+        Check::Answer => 2,
+        Check::Database => 4,
+        _ => 1,
+    }
 }
 
 /// Who does not answer. Of who does, health tells.

@@ -67,6 +67,11 @@ async fn a_service_that_is_stopped_and_who_follows_it_are_named() {
         !bad.iter().any(|line| line["subject"] == "registration"),
         "{bad:?}"
     );
+    let last = bad.last().unwrap();
+    assert!(
+        is(last, "answer", "flag-registry", "does not run"),
+        "{last}"
+    );
     let (code, screen, _) = world.run(&["status"]);
     assert_eq!(code, Some(0), "{screen}");
     assert!(screen.contains("NOT WELL"), "{screen}");

@@ -1,5 +1,7 @@
 //! Each kind of trouble, as it would be learnt of, and what is made of it.
 
+mod order;
+
 use std::io;
 use std::time::Duration;
 
