@@ -6,6 +6,10 @@ use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, Should
 
 use crate::traceparent::FromOutside;
 
+/// Calls of the services that every server has. Orchestrators and callers ask for health all the time, and tell
+/// nothing by it: without this they would be most of all traces.
+const NEVER_KEPT: [&str; 2] = ["grpc.health.", "grpc.reflection."];
+
 /// Keeps what the caller keeps if the caller is of the mesh. Whoever is not has no say: it could
 /// fill the tracing backend, or go unseen. Its trace id is its own choice, so that a decision by
 /// that would be too.
@@ -35,6 +39,15 @@ impl ShouldSample for MeshSampler {
         attributes: &[KeyValue],
         links: &[Link],
     ) -> SamplingResult {
+        if is_never_kept(name) {
+            return SamplingResult {
+                decision: SamplingDecision::Drop,
+                attributes: Vec::new(),
+                trace_state: parent
+                    .map(|parent| parent.span().span_context().trace_state().clone())
+                    .unwrap_or_default(),
+            };
+        }
         let Some(parent) = parent.filter(|parent| came_from_outside(parent)) else {
             let inside = &self.inside;
             return inside.should_sample(parent, trace, name, kind, attributes, links);
@@ -49,6 +62,11 @@ impl ShouldSample for MeshSampler {
             trace_state: parent.span().span_context().trace_state().clone(),
         }
     }
+}
+
+/// Whether the span of that name, which of a call is the method's, is of a call that is not traced at all.
+fn is_never_kept(name: &str) -> bool {
+    NEVER_KEPT.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Spans within the mesh inherit the mark, but their parent is one of ours.
@@ -74,6 +92,27 @@ mod tests {
         let sampler = MeshSampler::new(ratio);
         let result = sampler.should_sample(Some(parent), trace, "", &SpanKind::Server, &[], &[]);
         result.decision == SamplingDecision::RecordAndSample
+    }
+
+    #[test]
+    fn what_every_server_is_asked_all_the_time_is_not_kept() {
+        let sampler = MeshSampler::new(1.0);
+        let kept = |name: &str, parent: Option<&Context>| {
+            let trace = TraceId::from(1_u128);
+            let result = sampler.should_sample(parent, trace, name, &SpanKind::Server, &[], &[]);
+            result.decision == SamplingDecision::RecordAndSample
+        };
+        let caller = parent(TraceFlags::SAMPLED, true);
+        let outside = caller.clone().with_value(FromOutside);
+        for parent in [None, Some(&caller), Some(&outside)] {
+            assert!(!kept("grpc.health.v1.Health/Check", parent));
+            assert!(!kept(
+                "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+                parent
+            ));
+            assert!(kept("mp169.flag_registry.v1.FlagService/GetFlag", parent));
+            assert!(kept("grpc", parent), "a method that is not known");
+        }
     }
 
     #[test]

@@ -9,6 +9,11 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tower::ServiceExt as _;
 
 use crate::harness::{Ask, STREAM, TestServer, UNARY, collected, hex, labels};
@@ -71,6 +76,48 @@ async fn a_call_is_one_span_on_either_side_of_the_wire() {
     let answer = String::from_utf8(answer).unwrap();
     let inside = format!("trace=Some(\"00-{trace}-{}-01\")", hex(&serving.span_id));
     assert!(answer.contains(&inside), "{answer}");
+}
+
+/// The client's span of such a call is left out as the server's is, and what it is part of is kept.
+#[tokio::test]
+async fn health_checks_and_reflection_leave_no_span() {
+    let server = TestServer::start().await;
+    let channel = server.channel("dsp");
+    let root = tracing::info_span!("root");
+    let traceparent = root.in_scope(mesh_rpc::current_traceparent).unwrap();
+    let trace = &traceparent[3..35];
+    let calls = async {
+        let mut health = HealthClient::new(channel.clone());
+        health.check(HealthCheckRequest::default()).await.unwrap();
+        let asked = ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(MessageRequest::ListServices(String::new())),
+        };
+        let mut reflection = ServerReflectionClient::new(channel.clone());
+        let answers = reflection.server_reflection_info(tokio_stream::once(asked));
+        let mut answers = answers.await.unwrap().into_inner();
+        while answers.message().await.unwrap().is_some() {}
+        Ask::new(UNARY, "echo").unary(channel).await.unwrap();
+    };
+    tracing::Instrument::instrument(calls, root.clone()).await;
+    drop(root);
+    // The root ends last: whatever had been kept of the calls before would be there.
+    let mut names: Vec<_> = spans(trace, 3).await.into_iter().map(|s| s.name).collect();
+    names.sort_unstable();
+    assert_eq!(names, [&UNARY[1..], &UNARY[1..], "root"]);
+
+    let foreign = server.foreign(Some(&certificates().internal("dsp")));
+    let (checked, checked_trace) = new_trace();
+    let mut request = tonic::Request::new(HealthCheckRequest::default());
+    let checked = checked.parse().unwrap();
+    request.metadata_mut().insert("traceparent", checked);
+    let mut health = HealthClient::new(foreign.clone());
+    health.check(request).await.unwrap();
+    let (later, later_trace) = new_trace();
+    let ask = Ask::new(UNARY, "echo").header("traceparent", later);
+    ask.unary(foreign).await.unwrap();
+    spans(&later_trace, 1).await;
+    assert!(collected().trace(&checked_trace).is_empty());
 }
 
 #[tokio::test]
