@@ -72,7 +72,11 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Plays the main job end to end in a folder that is thrown away, and ends by itself.
+    /// Plays the main job end to end, and ends by itself: in a folder that is thrown away, or on a mesh that runs.
+    ///
+    /// With --home, or where MP169_DEMO_HOME names a folder, as it does in containers, it is played on the mesh of that
+    /// folder, which runs and goes on afterwards, and nothing is thrown away: a small town, its flags and its outcomes
+    /// stay.
     Demo(DemoArgs),
     /// Runs the five services until Ctrl-C.
     Up(UpArgs),

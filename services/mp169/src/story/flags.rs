@@ -6,6 +6,7 @@ use mesh_api::csp_notification::v1 as csp;
 use mesh_api::flag_registry::v1 as flags;
 use mesh_types::{DeviceId, Timestamp};
 
+use super::watch::Told;
 use super::{Story, line};
 use crate::sample::{ALBION, BRIGHT, CALEDONIA, METERWORKS, SampleParty};
 
@@ -137,23 +138,7 @@ impl Story {
             &expected,
             say_told(&told.changes),
         );
-        let mut client = self.clients("CSP-NORTH")?.csp()?;
-        let request = csp::AcknowledgeFlagChangesRequest {
-            csp_id: self.csp_north.csp_id.to_owned(),
-            up_to: told.position,
-            applied_time: Some(timestamp_to_wire(self.stage.clock.now())),
-        };
-        let answer = client.acknowledge_flag_changes(request).await;
-        self.step(
-            "CSP-NORTH",
-            "acknowledges both",
-            "lag 0",
-            line(answer, |answer| {
-                answer
-                    .subscription
-                    .map_or_else(String::new, |s| format!("lag {}", s.lag))
-            }),
-        );
+        self.acknowledges("acknowledges both", told).await?;
         // Both logs are projected in one transaction: what is in the one would be in the other.
         let mut client = self.clients("CSP-SOUTH")?.csp()?;
         let request = csp::GetSubscriptionRequest {
@@ -224,7 +209,27 @@ impl Story {
             &lifted,
             say_told(told.changes.get(2..).unwrap_or_default()),
         );
+        // On a mesh that goes on, a change that nobody acknowledges is a CSP that does not keep up.
+        self.acknowledges("acknowledges that, too", told).await?;
         self.read_is_delivered_again().await
+    }
+
+    /// The northern CSP has applied all that it was told.
+    async fn acknowledges(&mut self, what: &str, told: Told) -> Result<()> {
+        let mut client = self.clients("CSP-NORTH")?.csp()?;
+        let request = csp::AcknowledgeFlagChangesRequest {
+            csp_id: self.csp_north.csp_id.to_owned(),
+            up_to: told.position,
+            applied_time: Some(timestamp_to_wire(self.stage.clock.now())),
+        };
+        let answer = client.acknowledge_flag_changes(request).await;
+        let came_out = line(answer, |answer| {
+            answer
+                .subscription
+                .map_or_else(String::new, |s| format!("lag {}", s.lag))
+        });
+        self.step("CSP-NORTH", what, "lag 0", came_out);
+        Ok(())
     }
 
     fn add(&self, device: DeviceId, party: SampleParty) -> flags::AddFlagRequest {

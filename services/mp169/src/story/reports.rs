@@ -1,5 +1,6 @@
 //! Act 10: a month of outcomes, and the reports that allow for the flag.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::PathBuf;
 
@@ -67,6 +68,11 @@ impl Story {
         let month = month.name();
         let rows = self.service_requests(month.clone()).await?;
         self.obligations().await?;
+        if !self.stage.is_own() {
+            self.narrator.remark(
+                "The steps show what this telling has added; the table shows what the mesh has in all.",
+            );
+        }
         self.narrator.figures(&PERFORMANCE, rows);
         self.narrator.remark(
             "broken: excepted, but delivered all the same: a broken promise. rate: ok of sent. allowing:\n\
@@ -139,11 +145,11 @@ impl Story {
             let [party, variant, figures @ ..] = &told[..] else {
                 bail!("a row has a party, a variant and figures");
             };
-            let came_out = row.get(2..).unwrap_or_default().join(", ");
+            let came_out = say_figures(row.get(2..).unwrap_or_default());
             self.step(
                 "analyst",
                 format!("reads {party} {variant}"),
-                &figures.join(", "),
+                &say_figures(figures),
                 came_out,
             );
         }
@@ -272,6 +278,15 @@ fn performance_row(row: &wire::ServiceRequestRow) -> Vec<String> {
     cells.extend(counts(row).map(|count| count.to_string()));
     cells.extend([rate(total.rate), rate(total.rate_with_exceptions)]);
     cells
+}
+
+/// Figures with the names of their columns.
+fn say_figures(figures: &[impl Display]) -> String {
+    let named = PERFORMANCE[2..].iter().zip(figures);
+    let named: Vec<_> = named
+        .map(|(name, figure)| format!("{name} {figure}"))
+        .collect();
+    named.join(", ")
 }
 
 fn rate(rate: Option<f64>) -> String {

@@ -1,19 +1,23 @@
 //! Acts 1 and 2: the mesh starts and the inventory is loaded.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use mesh_api::flag_registry::v1 as flags;
 use mesh_api::registration::v1 as registration;
 use mesh_api::{csp_notification::v1 as csp, reporting::v1 as reporting};
+use mesh_rpc::MeshChannel;
 use mesh_types::Clock;
 use tonic::Code;
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use super::narrator::{Narrator, Step};
 use super::stage::Stage;
 use super::{line, until};
 use crate::clients::Clients;
+use crate::exit::Unwell;
 use crate::home::Folder;
 use crate::load::load;
 use crate::mesh::{Listen, Mesh};
@@ -22,6 +26,11 @@ use crate::service::Service;
 
 /// How many homes a town has in which the story is told on a mesh that runs.
 const HOMES: u16 = 12;
+
+/// What a service says that is ready.
+const SERVING: &str = "SERVING";
+/// Within what time each service of a mesh that runs must answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 
 /// What the words mean.
 fn words(narrator: &mut Narrator) {
@@ -48,8 +57,17 @@ pub(super) async fn mesh(
     Ok(mesh)
 }
 
-/// Act 1 of a mesh that runs.
+/// Act 1 of a mesh that runs. Refused where a service does not serve: the story would wait for it in every act, and
+/// leave half of what it tells behind.
 pub(super) async fn running(narrator: &mut Narrator, folder: &Folder) -> Result<()> {
+    let silent = silent(folder).await?;
+    if !silent.is_empty() {
+        let silent = silent.join("; ");
+        let text = format!(
+            "nothing was done, because not all services serve: {silent}. `mp169 doctor` says what to do"
+        );
+        return Err(Unwell(text).into());
+    }
     words(narrator);
     narrator.act(
         "Act 1: the mesh is there",
@@ -58,21 +76,39 @@ pub(super) async fn running(narrator: &mut Narrator, folder: &Folder) -> Result<
     services_serve(narrator, folder).await
 }
 
+/// The services that do not serve, each with what it says instead.
+async fn silent(folder: &Folder) -> Result<Vec<String>> {
+    let operator = Clients::of(folder, "operator")?;
+    let mut silent = Vec::new();
+    for service in Service::ALL {
+        let asked = serving(operator.health(service)?);
+        let came_out = tokio::time::timeout(ANSWER_LIMIT, asked).await;
+        let came_out = came_out.unwrap_or_else(|_| "no answer".to_owned());
+        if came_out != SERVING {
+            silent.push(format!("{}: {came_out}", service.name()));
+        }
+    }
+    Ok(silent)
+}
+
+/// What a service says of its health, in one line.
+async fn serving(mut health: HealthClient<MeshChannel>) -> String {
+    let answer = health.check(HealthCheckRequest::default()).await;
+    line(answer, |answer| {
+        ServingStatus::try_from(answer.status)
+            .map_or("?", |status| status.as_str_name())
+            .to_owned()
+    })
+}
+
 async fn services_serve(narrator: &mut Narrator, folder: &Folder) -> Result<()> {
     let operator = Clients::of(folder, "operator")?;
     let bar = narrator.progress(Some(5), "services are getting ready");
     for service in Service::ALL {
-        let mut health = operator.health(service)?;
+        let health = operator.health(service)?;
         let status = until(
-            |line: &String| line == "SERVING",
-            async || {
-                let answer = health.check(HealthCheckRequest::default()).await;
-                line(answer, |answer| {
-                    ServingStatus::try_from(answer.status)
-                        .map_or("?", |status| status.as_str_name())
-                        .to_owned()
-                })
-            },
+            |line: &String| line == SERVING,
+            async || serving(health.clone()).await,
         )
         .await;
         bar.inc(1);
@@ -83,7 +119,7 @@ async fn services_serve(narrator: &mut Narrator, folder: &Folder) -> Result<()> 
                 folder.address(service)?,
                 mesh_pki::spiffe_uri(service.name())
             ),
-            expected: "SERVING".into(),
+            expected: SERVING.into(),
             came_out: status,
         });
     }

@@ -7,6 +7,7 @@ mod backup;
 mod certificates;
 mod classify;
 mod clerk;
+mod demo;
 mod doctor;
 mod examples;
 mod exit_codes;
