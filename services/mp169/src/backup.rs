@@ -7,11 +7,12 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use mesh_store::{Location, StoreError, kept};
+use mesh_store::{DatabaseServer, Location, StoreError, kept};
 use mesh_types::{Clock as _, SystemClock};
 
 use crate::cli::backup::BackupArgs;
 use crate::cli::connection::Output;
+use crate::cli::server::ServerUrl;
 use crate::databases;
 use crate::denied::DENIED_FILE;
 use crate::exit::NotWhole;
@@ -36,7 +37,9 @@ struct Turn {
 
 /// Carries out the command.
 pub(crate) async fn run(args: BackupArgs) -> Result<()> {
-    let mut turns = if args.database.is_empty() {
+    let mut turns = if let Some(file) = &args.database_file {
+        of_server(&ServerUrl::kept_in(file)?.read()?).await?
+    } else if args.database.is_empty() {
         Folder::open(&args.home)?;
         of_home(&args.home)?
     } else {
@@ -88,9 +91,28 @@ fn of_home(home: &Path) -> Result<Vec<Turn>> {
         match databases::server_of(home)? {
             None => bail!("there is no database in {}", home.display()),
             Some(server) => bail!(
-                "the databases of this mesh are on the server {server}: name each with --database URL"
+                "the databases of this mesh are on the server {server}: name each with --database URL, or all with \
+                 --database-file"
             ),
         }
+    }
+    Ok(turns)
+}
+
+/// Every database of the mesh on a server. One that is missing would be missed when all are put back.
+async fn of_server(server: &DatabaseServer) -> Result<Vec<Turn>> {
+    let names = databases::names();
+    let there = server.present(&names).await?;
+    let mut turns = Vec::new();
+    for name in names {
+        if !there.contains(&name) {
+            bail!("there is no database {name} on {server}");
+        }
+        turns.push(Turn {
+            at: server.url(&name).parse()?,
+            file: format!("{name}.db"),
+            rank: rank(&name),
+        });
     }
     Ok(turns)
 }
@@ -110,13 +132,17 @@ async fn named(databases: &[Location]) -> Result<Vec<Turn>> {
 fn of_file(path: &Path) -> Result<Turn> {
     let file = path.file_name().context("--database names a file")?;
     let stem = path.file_stem().unwrap_or_default();
-    // An audit's follows nobody and is followed by nobody.
-    let rank = SCHEMAS.iter().position(|(service, _)| stem == *service);
     Ok(Turn {
         at: path.into(),
         file: file.to_string_lossy().into_owned(),
-        rank: rank.unwrap_or(0),
+        rank: rank(&stem.to_string_lossy()),
     })
+}
+
+/// When the turn of the database of that name is. An audit's follows nobody and is followed by nobody.
+fn rank(name: &str) -> usize {
+    let rank = SCHEMAS.iter().position(|(service, _)| name == *service);
+    rank.unwrap_or(0)
 }
 
 /// One on a server has a copy of the name that it would have in a home.

@@ -14,7 +14,8 @@ pub(super) const BACKUP: &str = "Each copy is one committed state of its databas
     log's owner holds, and all of them put back together fit.\n\n\
     A database on a server is copied into a file of the same kind, from one committed state, while its services \
     go on; the file has the service's name. It can be put back into a file, or on a server. On a server:\n  \
-    mp169 backup --to backup --database postgres://mp169@db/registration --database postgres://mp169@db/reporting\n\n\
+    mp169 backup --to backup --database postgres://mp169@db/registration --database postgres://mp169@db/reporting\n  \
+    mp169 backup --to backup --database-file server.url\n\n\
     manifest.json is written last: a folder without it is no backup. It names each file with its SHA-256 \
     and, of each log, epoch, last event, that event's hash and its time. Each copy was checked as by \
     `mp169 log verify --database`, which checks it again later.\n\n\
@@ -40,6 +41,10 @@ pub struct BackupArgs {
     /// server are copied in the right order, followers first.
     #[arg(long, value_name = "FILE|URL", value_parser = Location::from_str, conflicts_with = "keys")]
     pub database: Vec<Location>,
+    /// A file that holds the URL of the server that all databases of the mesh are on, as a role that may read them:
+    /// one line, postgres://USER@HOST:PORT, or with /PREFIX as `mp169 up` was given it. All are copied.
+    #[arg(long, value_name = "FILE", conflicts_with = "database")]
+    pub database_file: Option<PathBuf>,
     /// Copy the authority, the certificates with their keys, and what is denied, too.
     #[arg(long)]
     pub keys: bool,

@@ -1,7 +1,7 @@
 //! How is a server named on which the databases of a mesh are?
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -26,6 +26,13 @@ impl From<String> for ServerUrl {
 }
 
 impl ServerUrl {
+    /// The one in a file of one line.
+    pub(crate) fn kept_in(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path);
+        let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Self(text.trim_end().to_owned()))
+    }
+
     /// The server that it names.
     pub(crate) fn read(&self) -> Result<DatabaseServer> {
         let server = DatabaseServer::of(&self.0);
@@ -56,11 +63,7 @@ impl ServerArgs {
     pub(crate) fn read(&self) -> Result<DatabaseServer> {
         let url = match (&self.database, &self.database_file) {
             (Some(url), _) => url.clone(),
-            (None, Some(path)) => {
-                let text = std::fs::read_to_string(path);
-                let text = text.with_context(|| format!("cannot read {}", path.display()))?;
-                ServerUrl(text.trim_end().to_owned())
-            }
+            (None, Some(path)) => ServerUrl::kept_in(path)?,
             (None, None) => return Err(Usage("--database is missing".to_owned()).into()),
         };
         url.read()

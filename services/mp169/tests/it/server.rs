@@ -169,6 +169,45 @@ async fn a_mesh_stays_on_its_server_and_its_folder_remembers_which_that_is() {
 }
 
 #[tokio::test]
+async fn all_databases_on_a_server_are_backed_up_by_the_file_that_names_it() {
+    let Some(databases) = postgres::databases() else {
+        return;
+    };
+    let home = temp_dir();
+    let mesh = is_up(up(home.path()).args(["--database", &databases.url()])).await;
+    let (file, to) = (home.path().join("server.url"), home.path().join("backup"));
+    std::fs::write(&file, format!("{}\n", databases.url())).unwrap();
+    let backup = || {
+        let mut backup = mp169();
+        backup.args(["backup", "--keys", "--home"]).arg(home.path());
+        backup.arg("--database-file").arg(&file).arg("--to");
+        backup
+    };
+    let (ended, said) = run(backup().arg(&to)).await;
+    assert!(ended.success(), "{said}");
+    let kept = files_below(&to);
+    let mut copies: Vec<_> = kept
+        .iter()
+        .filter_map(|(path, _)| {
+            let (_, name) = path.rsplit_once('/')?;
+            name.strip_suffix(".db")
+        })
+        .collect();
+    copies.sort_unstable();
+    let mut names = mp169::databases::names();
+    names.sort_unstable();
+    assert_eq!(copies, names);
+    ends_well(mesh).await;
+
+    let password = databases.server().password();
+    let url = databases.url_of("reporting");
+    let (_, lost) = url.rsplit_once('/').unwrap();
+    databases.server().sql(&format!("DROP DATABASE \"{lost}\""));
+    let refused = run(backup().arg(home.path().join("second"))).await;
+    refuses(refused, 1, &["no database reporting on"], &[password]);
+}
+
+#[tokio::test]
 async fn a_mesh_with_files_is_not_continued_on_a_server() {
     let Some(databases) = postgres::databases() else {
         return;
