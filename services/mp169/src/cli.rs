@@ -80,6 +80,14 @@ pub enum Command {
     Demo(DemoArgs),
     /// Runs the five services until Ctrl-C.
     Up(UpArgs),
+    /// Loads the sample inventory into the mesh that runs.
+    ///
+    /// Three suppliers, an agent, a gateway, two CSPs and about 1,000 Devices, as `mp169 up --sample` loads them: for
+    /// a mesh that runs elsewhere, as in containers. What is recorded already stays as it is, so that it can be given
+    /// again; it says how many rows were recorded now and how many were there before. Not for a mesh with real
+    /// parties: they could not be taken out again.
+    #[command(after_help = "Example:\n  mp169 sample")]
+    Sample(Connection),
     /// Looks for what is wrong with a mesh that runs, and says what to do about it.
     ///
     /// It asks every service, at each address that its name has, and prints a line for each check, the

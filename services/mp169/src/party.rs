@@ -1,6 +1,7 @@
 //! `mp169 party`: the directory of parties, and their certificates.
 
 mod certificate;
+pub(crate) mod recognised;
 
 use anyhow::Result;
 use mesh_api::authorization::v1::Role;

@@ -10,7 +10,6 @@ use crate::cli::server::ServerUrl;
 use crate::cli::services::UpArgs;
 use crate::clients::Clients;
 use crate::home::Folder;
-use crate::load::load;
 use crate::mesh::{Listen, Mesh};
 use crate::output::{fill, new_table, one_line, say};
 use crate::service::Service;
@@ -72,8 +71,7 @@ async fn announce(folder: &Folder, mesh: &Mesh, args: &UpArgs) -> Result<()> {
         until_it_serves(folder, service).await?;
     }
     if args.sample {
-        let loaded = load(folder, sample::rows(sample::SINCE)?, |_| {}).await?;
-        say(&format_args!("Sample inventory: {loaded}."));
+        sample::load::at_the_start(&Clients::of(folder, "registration-data")?).await?;
     }
     let home = one_line(&args.home.display());
     say(&format_args!(

@@ -4,17 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use mesh_api::authorization::v1::Role;
-use mesh_api::common::v1::ErrorReason;
 use mesh_api::convert::timestamp_to_wire;
 use mesh_api::registration::v1 as wire;
-use mesh_api::status::reason_of;
 use mesh_pki::Validity;
 use mesh_types::{EntityId, SystemClock};
-use tonic::Status;
-use tonic_reflection::pb::v1::ServerReflectionRequest;
-use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
-use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
+use super::recognised::until_recognised;
 use super::{USUAL, recorded};
 use crate::cli::as_of::AsOfArgs;
 use crate::cli::connection::Output;
@@ -22,15 +17,12 @@ use crate::cli::party::CertificateArgs;
 use crate::clients::Clients;
 use crate::exit::Usage;
 use crate::output::{instant, print_fields, print_line};
-use crate::service::Service;
 use crate::session::Session;
 
 /// Remote Party Role Codes as certificates carry them. The mesh takes roles from the directory; the
 /// code only makes the subject complete.
 const SUPPLIER: u8 = 2;
 const OTHER: u8 = 127;
-/// The services follow the directory within a second; what takes longer is no matter of waiting.
-const FOLLOW_LIMIT: Duration = Duration::from_secs(10);
 
 /// Issues the certificate and keeps it. Ends when every service recognises it, so that the next
 /// command can show it.
@@ -54,7 +46,7 @@ pub(super) async fn issue(args: CertificateArgs) -> Result<()> {
         None => session.folder,
     };
     let paths = folder.keep(&name, &issued)?;
-    until_known(&Clients::of(&folder, &name)?).await?;
+    until_recognised(&Clients::of(&folder, &name)?).await?;
     let until = instant(Some(&timestamp_to_wire(validity.not_after())));
     if args.connection.output == Output::Json {
         return print_line(&serde_json::json!({
@@ -103,39 +95,4 @@ fn role_code(identity: &wire::PartyIdentity) -> u8 {
         )
     });
     if supplies { SUPPLIER } else { OTHER }
-}
-
-/// Waits until no service says that it does not know the party.
-async fn until_known(clients: &Clients) -> Result<()> {
-    let deadline = tokio::time::Instant::now() + FOLLOW_LIMIT;
-    for service in Service::ALL {
-        while let Err(status) = ask(clients, service).await {
-            match reason_of(&status) {
-                Some(ErrorReason::PartyUnknown | ErrorReason::DirectoryNotLoaded)
-                    if tokio::time::Instant::now() < deadline =>
-                {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                // Recognised: what it may do is another matter.
-                Some(ErrorReason::RoleNotPermitted | ErrorReason::PartyNotActive) => break,
-                _ => return Err(status.into()),
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Reflection is the one method that all services have and that asks who the caller is.
-async fn ask(clients: &Clients, service: Service) -> Result<(), Status> {
-    let channel = clients
-        .channel(service)
-        .map_err(|error| Status::unknown(error.to_string()))?;
-    let request = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::ListServices(String::new())),
-    };
-    let mut client = ServerReflectionClient::new(channel);
-    let answers = client.server_reflection_info(tokio_stream::once(request));
-    answers.await?.into_inner().message().await?;
-    Ok(())
 }

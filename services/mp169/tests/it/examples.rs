@@ -72,6 +72,8 @@ async fn the_examples_work_in_the_order_of_the_help() {
     }
     let mut all = Vec::new();
     examples(&Cli::command(), &mut all);
+    // At the end: the others are about a mesh without it.
+    all.sort_by_key(|example| example == "mp169 sample");
     for mut example in all {
         if example.starts_with("mp169 db") {
             // They are about a server.

@@ -21,6 +21,7 @@ mod pages;
 mod prepare;
 mod report;
 mod revoke;
+mod sample;
 mod server;
 mod snippets;
 mod watch;
