@@ -103,7 +103,7 @@ mod tests {
             result.decision == SamplingDecision::RecordAndSample
         };
         let caller = parent(TraceFlags::SAMPLED, true);
-        let outside = caller.clone().with_value(FromOutside);
+        let outside = caller.with_value(FromOutside);
         for parent in [None, Some(&caller), Some(&outside)] {
             assert!(!kept("grpc.health.v1.Health/Check", parent));
             assert!(!kept(
