@@ -79,16 +79,13 @@ pub(super) async fn running(narrator: &mut Narrator, folder: &Folder) -> Result<
 /// The services that do not serve, each with what it says instead.
 async fn silent(folder: &Folder) -> Result<Vec<String>> {
     let operator = Clients::of(folder, "operator")?;
-    let mut silent = Vec::new();
-    for service in Service::ALL {
-        let asked = serving(operator.health(service)?);
-        let came_out = tokio::time::timeout(ANSWER_LIMIT, asked).await;
-        let came_out = came_out.unwrap_or_else(|_| "no answer".to_owned());
-        if came_out != SERVING {
-            silent.push(format!("{}: {came_out}", service.name()));
-        }
-    }
-    Ok(silent)
+    let asked = Service::ALL.map(async |service| {
+        let said = tokio::time::timeout(ANSWER_LIMIT, serving(operator.health(service)?)).await;
+        let said = said.unwrap_or_else(|_| "no answer".to_owned());
+        anyhow::Ok((said != SERVING).then(|| format!("{}: {said}", service.name())))
+    });
+    let silent = futures::future::try_join_all(asked).await?;
+    Ok(silent.into_iter().flatten().collect())
 }
 
 /// What a service says of its health, in one line.
