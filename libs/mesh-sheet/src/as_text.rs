@@ -3,14 +3,17 @@
 use comfy_table::presets::{NOTHING as BARE, UTF8_FULL_CONDENSED};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Row, Table as Grid, Width};
 use mesh_types::text::shown;
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::figures::{NOTHING, line};
 use crate::kind::Kind;
 use crate::report::{Report, Section};
 use crate::table::{Column, Table};
 
-/// How wide a column of texts is at least, however long they are and however little room there is.
-const LEAST: u16 = 12;
+/// How wide a column of longer texts is at least, however little room there is.
+const LEAST: u16 = 16;
+/// What stands to both sides of a text.
+const PADDING: u16 = 2;
 
 /// The report as text, whose line ends are ours.
 ///
@@ -99,12 +102,17 @@ fn grid(table: &Table, unit_is_said: bool, width: Option<usize>) -> Grid {
         row.max_height(1);
         grid.add_row(row);
     }
-    for (drawn, column) in grid.column_iter_mut().zip(&table.columns) {
+    let columns = table.columns.iter().enumerate();
+    for (drawn, (index, column)) in grid.column_iter_mut().zip(columns) {
         if column.kind.is_figure() {
             drawn.set_cell_alignment(CellAlignment::Right);
             drawn.set_constraint(ColumnConstraint::ContentWidth);
         } else if width.is_some() {
-            let least = Width::Fixed(LEAST);
+            let cells = table.rows.iter().map(|row| line(&row[index]).width());
+            let words = column.title.split(' ').map(str::width);
+            let longest = cells.chain(words).max().unwrap_or(0);
+            let longest = u16::try_from(longest).unwrap_or(LEAST);
+            let least = Width::Fixed(LEAST.min(longest.saturating_add(PADDING)));
             drawn.set_constraint(ColumnConstraint::LowerBoundary(least));
         }
     }
