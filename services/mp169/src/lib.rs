@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `mp169 demo`: the main job as a story | `story.rs` and `story/` |
 //! | `mp169 up`: the five services until Ctrl-C | `mesh.rs`, `up.rs` |
-//! | `mp169 sample`: the sample inventory | `sample.rs` and `sample/` |
+//! | `mp169 sample`: the sample inventory into a mesh that runs | `load_sample.rs` |
 //! | `mp169 prepare`: what services need that run apart | `prepare.rs` |
 //! | where the databases of a mesh are | `databases.rs` |
 //! | `mp169 backup`: copies of the databases | `backup.rs` and `backup/` |
@@ -39,6 +39,7 @@ mod issued;
 mod learnt;
 mod lines;
 pub mod load;
+mod load_sample;
 mod log;
 mod loss;
 pub mod mesh;
@@ -79,7 +80,7 @@ pub async fn run(cli: Cli) -> ExitCode {
     let ended = match cli.command {
         cli::Command::Demo(args) => demo(args, otlp).await,
         cli::Command::Up(args) => up::run(args, otlp).await,
-        cli::Command::Sample(connection) => traced(otlp, sample::load::run(connection)).await,
+        cli::Command::Sample(connection) => traced(otlp, load_sample::run(connection)).await,
         cli::Command::Prepare(args) => prepare::run(&args),
         cli::Command::Party(command) => traced(otlp, party::run(command)).await,
         cli::Command::Certificate(command) => certificate::run(command).await,

@@ -2,8 +2,6 @@
 //!
 //! Everything is a function of the home's number, so that a test can say what to expect of it.
 
-pub(crate) mod load;
-
 use mesh_api::authorization::v1::Role;
 use mesh_api::common::v1::DeviceType;
 use mesh_api::convert::timestamp_to_wire;

@@ -13,7 +13,7 @@ use crate::home::Folder;
 use crate::mesh::{Listen, Mesh};
 use crate::output::{fill, new_table, one_line, say};
 use crate::service::Service;
-use crate::{sample, signals};
+use crate::{load_sample, signals};
 
 /// How long the services may take until they serve.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -71,7 +71,7 @@ async fn announce(folder: &Folder, mesh: &Mesh, args: &UpArgs) -> Result<()> {
         until_it_serves(folder, service).await?;
     }
     if args.sample {
-        sample::load::at_the_start(&Clients::of(folder, "registration-data")?).await?;
+        load_sample::at_the_start(&Clients::of(folder, "registration-data")?).await?;
     }
     let home = one_line(&args.home.display());
     say(&format_args!(

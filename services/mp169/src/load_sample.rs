@@ -3,13 +3,13 @@
 use anyhow::Result;
 use mesh_authz::InternalRole;
 
-use super::{PARTIES, SINCE, rows};
 use crate::cli::connection::{Connection, Output};
 use crate::clients::Clients;
 use crate::exit::Incomplete;
 use crate::load::{Loaded, Mode, load_as};
 use crate::output::{print_line, say};
 use crate::party::recognised::until_recognised;
+use crate::sample::{PARTIES, SINCE, rows};
 use crate::session::Session;
 
 /// Who loads inventory.
