@@ -55,6 +55,10 @@ fn containers_come_and_go_and_nothing_that_was_acknowledged_is_lost() {
     println!("up and healthy in {:?}", begun.elapsed());
     project.compose(&["run", "--rm", "mp169", "demo", "--json"]);
     telemetry::a_change_is_one_trace(&project);
+    for command in ["sample", "doctor"] {
+        // Whatever the doctor finds is an exit code other than 0.
+        project.compose(&["run", "--rm", "mp169", command]);
+    }
     project.compose(&[
         "up",
         "--detach",
@@ -97,6 +101,7 @@ fn containers_come_and_go_and_nothing_that_was_acknowledged_is_lost() {
     );
     project.compose(&["run", "--rm", "mp169", "demo", "--json"]);
     project.compose(&["run", "--rm", "mp169", "log", "verify"]);
+    project.compose(&["run", "--rm", "backup", "--to", "/tmp/copy"]);
 }
 
 fn the_database_goes_away(project: &Project, load: &Load) {
