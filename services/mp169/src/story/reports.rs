@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
@@ -20,8 +21,6 @@ use crate::sample::{ALBION, BRIGHT, SampleParty};
 const PERFORMANCE: [&str; 10] = [
     "supplier", "SRV", "sent", "ok", "failed", "stopped", "excepted", "broken", "rate", "allowing",
 ];
-/// The name of the page that the story leaves behind.
-const PAGE: &str = "mp169-demo.html";
 
 /// The report as it must come out: counted by hand from [`Story::outcomes`].
 const TOLD: [[&str; 10]; 3] = [
@@ -82,18 +81,21 @@ impl Story {
         Ok(())
     }
 
-    /// The month's report for people: in the folder of a mesh that goes on, or where temporary files are.
+    /// The month's report for people: in the folder of a mesh that goes on, or in a file of its own where temporary
+    /// ones are.
     async fn write_page(&self, month: String) -> Result<PathBuf> {
         let report = report::whole(self.clients("analyst")?.reporting()?, month).await?;
-        let folder = if self.stage.is_own() {
-            std::env::temp_dir()
-        } else {
-            self.folder.path().to_owned()
-        };
-        let page = folder.join(PAGE);
-        let written = fs::write(&page, mesh_sheet::html(&report));
-        written.with_context(|| format!("cannot write {}", page.display()))?;
-        Ok(page)
+        let page = mesh_sheet::html(&report);
+        if self.stage.is_own() {
+            let mut named = tempfile::Builder::new();
+            let mut file = named.prefix("mp169-demo-").suffix(".html").tempfile()?;
+            file.write_all(page.as_bytes())?;
+            return Ok(file.keep()?.1);
+        }
+        let path = self.folder.path().join("mp169-demo.html");
+        let written = fs::write(&path, page);
+        written.with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
     }
 
     async fn record(&self, outcomes: Vec<wire::Outcome>) -> Result<String> {
