@@ -7,6 +7,7 @@
 mod broken;
 mod connection;
 mod deadline;
+mod entrance;
 mod guarded;
 mod load;
 mod members;

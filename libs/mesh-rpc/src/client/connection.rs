@@ -20,6 +20,7 @@ use tower::BoxError;
 
 use super::ClientOptions;
 use super::broken::{is_untouched, status_of};
+use super::entrance::Entrance;
 use super::guarded::Guarded;
 use super::load::{Load, loaded};
 use super::refused::Verdict;
@@ -47,6 +48,7 @@ pub(super) struct Connection {
     /// From when on it takes no new calls, because a certificate on it ends soon.
     retires: Option<Instant>,
     sender: http2::SendRequest<Body>,
+    entrance: Entrance,
     verdict: Verdict,
     load: Load,
 }
@@ -81,16 +83,20 @@ impl Connection {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;
+        let entrance = Entrance::default();
+        let (mut connection, door) = (Box::pin(connection), entrance.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = connection.as_mut().await {
                 tracing::debug!(%error, service, %address, "a connection to a service broke");
             }
+            door.close(connection);
         });
         Ok(Self {
             service,
             generation,
             retires,
             sender,
+            entrance,
             verdict,
             load: Load::new(),
         })
@@ -115,7 +121,9 @@ impl Connection {
         let accepted = self.load.is_accepted(Instant::now());
         let mut running = self.load.begin();
         let mut sender = self.sender.clone();
-        match sender.try_send_request(self.addressed(request)).await {
+        let request = self.addressed(request);
+        let sent = self.entrance.enter(|| sender.try_send_request(request));
+        match sent.await {
             Ok(response) => {
                 running.answered();
                 Ok(response.map(|body| loaded(body, running)))
