@@ -87,15 +87,16 @@ pub(crate) fn enum_value<E>(text: &str, prefix: &str, read: fn(&str) -> Option<E
     read(&format!("{prefix}{name}"))
 }
 
-/// Reads the name of one of `all`, with the prefix of the contracts or without, in any case and with
+/// Reads the name of one of an enum's values but the first, with the prefix of the contracts or without, in any case and with
 /// anything or nothing between its words. Whoever gives another is told `hint`, or all there are.
-pub(crate) fn one_of<E: Copy>(
+pub(crate) fn one_of<E: Copy + TryFrom<i32>>(
     text: &str,
-    all: &[E],
     prefix: &str,
     name: fn(&E) -> &'static str,
     hint: &str,
 ) -> Result<E, String> {
+    // 0 says that a value is missing, and no number is left out.
+    let all: Vec<E> = (1..).map_while(|number| E::try_from(number).ok()).collect();
     let short = |value: &E| name(value).strip_prefix(prefix).unwrap_or_default();
     let text = plain(text);
     let is_named = |value: &&E| [short(value), name(value)].iter().any(|n| plain(n) == text);

@@ -18,15 +18,6 @@ pub(crate) fn named<E>(text: &str, prefix: &str, read: fn(&str) -> Option<E>) ->
 
 /// The SMI status (DUIS: `DeviceStatus`).
 pub(super) fn status(text: &str) -> Result<SmiStatus, String> {
-    const ALL: [SmiStatus; 7] = [
-        SmiStatus::Pending,
-        SmiStatus::Whitelisted,
-        SmiStatus::InstalledNotCommissioned,
-        SmiStatus::Commissioned,
-        SmiStatus::Suspended,
-        SmiStatus::Decommissioned,
-        SmiStatus::Recovery,
-    ];
     let hint = match plain(text).as_str() {
         "withdrawn" => {
             "a Device that was withdrawn before it was installed is left out; DECOMMISSIONED if it was in use"
@@ -35,27 +26,16 @@ pub(super) fn status(text: &str) -> Result<SmiStatus, String> {
         "notapplicable" => "leave it empty for a Type 2 Device, which has none",
         _ => "",
     };
-    one_of(text, &ALL, "SMI_STATUS_", SmiStatus::as_str_name, hint)
+    one_of(text, "SMI_STATUS_", SmiStatus::as_str_name, hint)
 }
 
 /// The type of a Device (DUIS: `DeviceType`).
 pub(super) fn device_type(text: &str) -> Result<DeviceType, String> {
-    const ALL: [DeviceType; 9] = [
-        DeviceType::Esme,
-        DeviceType::Gsme,
-        DeviceType::Gpf,
-        DeviceType::Chf,
-        DeviceType::Ppmid,
-        DeviceType::Hcalcs,
-        DeviceType::Ihd,
-        DeviceType::Cad,
-        DeviceType::Sapc,
-    ];
     let hint = match plain(text).as_str() {
         "ihdorcad" | "type2" | "type2device" => "say which: IHD or CAD",
         _ => "",
     };
-    one_of(text, &ALL, "DEVICE_TYPE_", DeviceType::as_str_name, hint)
+    one_of(text, "DEVICE_TYPE_", DeviceType::as_str_name, hint)
 }
 
 /// The version of the specification that a meter was built to, such as 2.0 or 5: also as DUIS

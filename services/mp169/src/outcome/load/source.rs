@@ -191,50 +191,13 @@ fn instant(text: &str) -> Result<prost_types::Timestamp, String> {
 }
 
 fn class(text: &str) -> Result<MessageClass, String> {
-    const ALL: [MessageClass; 13] = [
-        MessageClass::Consumption,
-        MessageClass::Export,
-        MessageClass::Prepayment,
-        MessageClass::Network,
-        MessageClass::Supply,
-        MessageClass::LoadControl,
-        MessageClass::Security,
-        MessageClass::Firmware,
-        MessageClass::Configuration,
-        MessageClass::InventoryHan,
-        MessageClass::Customer,
-        MessageClass::Schedule,
-        MessageClass::Diagnostic,
-    ];
-    one_of(text, &ALL, "MESSAGE_CLASS_", MessageClass::as_str_name, "")
+    one_of(text, "MESSAGE_CLASS_", MessageClass::as_str_name, "")
 }
 
 fn result(text: &str) -> Result<OutcomeResult, String> {
-    const ALL: [OutcomeResult; 3] = [
-        OutcomeResult::Succeeded,
-        OutcomeResult::Failed,
-        OutcomeResult::Suppressed,
-    ];
-    one_of(
-        text,
-        &ALL,
-        "OUTCOME_RESULT_",
-        OutcomeResult::as_str_name,
-        "",
-    )
+    one_of(text, "OUTCOME_RESULT_", OutcomeResult::as_str_name, "")
 }
 
 fn origin(text: &str) -> Result<OutcomeOrigin, String> {
-    const ALL: [OutcomeOrigin; 3] = [
-        OutcomeOrigin::OnDemand,
-        OutcomeOrigin::Scheduled,
-        OutcomeOrigin::FutureDated,
-    ];
-    one_of(
-        text,
-        &ALL,
-        "OUTCOME_ORIGIN_",
-        OutcomeOrigin::as_str_name,
-        "",
-    )
+    one_of(text, "OUTCOME_ORIGIN_", OutcomeOrigin::as_str_name, "")
 }
