@@ -174,15 +174,19 @@ impl Town {
     }
 
     async fn read(&self, home: u16) -> Read {
+        self.try_read(home).await.unwrap()
+    }
+
+    async fn try_read(&self, home: u16) -> Result<Read, Status> {
         let device = Home::new(FIRST + home).esme().to_string();
-        let answer = classify(&self.folder, [device], None).await.unwrap();
-        answer[0].0
+        let answer = classify(&self.folder, [device], None).await?;
+        Ok(answer[0].0)
     }
 
     async fn is_read_as(&self, home: u16, expected: Read) {
         wait_until("classification to know", async || {
-            match self.read(home).await {
-                read if read == expected => Ok(()),
+            match self.try_read(home).await {
+                Ok(read) if read == expected => Ok(()),
                 other => Err(format!("{other:?}")),
             }
         })
