@@ -13,6 +13,7 @@
 //! | how long a connection lasts, and how its calls end | `server/term.rs`, `retire.rs`, `standing.rs` |
 //! | whose certificate is not accepted any more? | `deny_list.rs`, `tls/crl.rs`, `tls/verifiers.rs` |
 //! | who gets through the handshake, and who makes room | `server/door.rs`, `server/crowd.rs` |
+//! | pages for browsers, and their calls | `server/web.rs` |
 //! | what goes on record of a call | `audit.rs` |
 //! | calls at a time, deadlines, message size | `limits.rs` |
 //! | what each class of callers has of a server | `limits/shares.rs` |
@@ -101,8 +102,8 @@ pub use peer::Peer;
 pub use rpc::Rpc;
 pub use serial::{SerialNumber, SerialNumberError};
 pub use server::{
-    DEFAULT_DRAIN_LIMIT, Drained, Draining, Health, LAYER_ORDER, NotReady, ServeError,
-    ServeOptions, serve, share_files_among,
+    Chain, ChainOf, DEFAULT_DRAIN_LIMIT, Drained, Draining, Health, LAYER_ORDER, NotLoopback,
+    NotReady, ServeError, ServeOptions, Web, WebListener, serve, share_files_among,
 };
 pub use status::{code_name, refuse};
 pub use telemetry::{LogFormat, Telemetry, TelemetryError, TelemetryOptions};

@@ -31,6 +31,15 @@ impl Peer {
         }))
     }
 
+    /// One that acts as `identity`, whatever it shows.
+    pub(crate) fn acting_as(address: SocketAddr, identity: Identity) -> Self {
+        Self(Arc::new(Facts {
+            address,
+            identity: Some(Ok(identity)),
+            standing: Standing::default(),
+        }))
+    }
+
     /// The address at the other end of the socket.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

@@ -16,10 +16,12 @@ mod room;
 mod standard;
 mod steps;
 mod term;
+mod web;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use mesh_authz::Identity;
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -35,16 +37,18 @@ use crate::metrics::MetricsLayer;
 use crate::panic::PanicGuardLayer;
 use crate::protocol::ProtocolLayer;
 use crate::rpc::Rpc;
-use crate::tls::Tls;
+use crate::tls::{Speaks, Tls};
 use crate::trace::TraceLayer;
 
 use door::Door;
 use faults::Faults;
 use room::Room;
+use web::AnyRpc;
 
 pub use drain::{Drained, Draining};
 pub use files::share_files_among;
 pub use health::{Health, NotReady};
+pub use web::{Chain, ChainOf, NotLoopback, Web, WebListener};
 
 /// The layers of [`chain`], outermost first, by what they do. A test compares them with the chain
 /// that is really built.
@@ -94,6 +98,8 @@ pub struct ServeOptions<A> {
     pub drain_limit: Duration,
     /// The service's clock: answers say what it shows, and what watches it hears of callers' clocks.
     pub clock: Arc<dyn Clock>,
+    /// Pages for browsers, and where these connect.
+    pub web: Option<Web>,
 }
 
 impl<A> ServeOptions<A> {
@@ -120,6 +126,7 @@ impl<A> ServeOptions<A> {
             draining,
             drain_limit: DEFAULT_DRAIN_LIMIT,
             clock: Arc::new(SystemClock),
+            web: None,
         }
     }
 
@@ -127,6 +134,12 @@ impl<A> ServeOptions<A> {
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
+    }
+
+    /// The same with pages for browsers.
+    #[must_use]
+    pub fn with_web(self, web: Option<Web>) -> Self {
+        Self { web, ..self }
     }
 }
 
@@ -203,40 +216,101 @@ where
     });
     options.tls.serves(options.service);
     options.health.observe(options.service);
-    let server = Arc::new(connection::Server {
-        chain: chain(
-            options.service,
-            options.limits,
-            &options.caller_limits,
-            options.clock,
-            options.journal,
-            options.authorize,
-            routes,
-        ),
-        door: Door::new(
-            newcomers,
-            options.tls.clone(),
-            draining.clone(),
-            faults.clone(),
-        ),
+    let chain = chain(
+        options.service,
+        options.limits,
+        &options.caller_limits,
+        options.clock,
+        options.journal,
+        options.authorize,
+        routes,
+    );
+    let common = Common {
         tls: options.tls,
-        faults,
-        guests: Room::new(options.limits.guests),
+        newcomers,
+        guests: options.limits.guests,
         known: Places::new(&options.limits.shares, |share| share.connections),
         draining: draining.clone(),
-        cut: CancellationToken::new(),
-        connections: TaskTracker::new(),
-    });
+        faults,
+    };
+    let web = options.web.map(|web| common.web(web, chain.clone()));
+    let server = Arc::new(common.server(chain, Speaks::Grpc, None));
     tokio::select! {
-        () = server.accept(listener) => {}
+        () = server.accept(&listener) => {}
+        () = accept_browsers(web.as_ref()) => {}
         () = shutdown => {}
     }
+    drop(listener);
+    let web = web.map(|(server, _)| server);
     tracing::info!(service = options.service, "draining");
     options.health.drain();
     draining.start();
-    let drained = server.drain(options.drain_limit).await;
+    let (calls, pages) = tokio::join!(server.drain(options.drain_limit), async {
+        match &web {
+            Some(server) => server.drain(options.drain_limit).await.clean,
+            None => true,
+        }
+    });
+    let clean = calls.clean && pages;
+    let drained = Drained { clean };
     tracing::info!(service = options.service, clean = drained.clean, "drained");
     Ok(drained)
+}
+
+/// What the servers of one service share.
+struct Common {
+    tls: Tls,
+    newcomers: usize,
+    guests: usize,
+    known: Arc<Places>,
+    draining: Draining,
+    faults: Faults,
+}
+
+impl Common {
+    fn server<S: Rpc>(
+        &self,
+        chain: S,
+        speaks: Speaks,
+        everybody: Option<Identity>,
+    ) -> connection::Server<S> {
+        let (tls, draining) = (self.tls.clone(), self.draining.clone());
+        connection::Server {
+            chain,
+            door: Door::new(
+                self.newcomers,
+                tls.clone(),
+                speaks,
+                draining.clone(),
+                self.faults.clone(),
+            ),
+            tls,
+            speaks,
+            everybody,
+            faults: self.faults.clone(),
+            guests: Room::new(self.guests),
+            known: Arc::clone(&self.known),
+            draining,
+            cut: CancellationToken::new(),
+            connections: TaskTracker::new(),
+        }
+    }
+
+    /// The server of the pages, which call by `chain`.
+    fn web(&self, web: Web, chain: impl Rpc) -> (Arc<connection::Server<AnyRpc>>, TcpListener) {
+        let (listener, everybody) = web.listener.open();
+        deepen_queue(&listener);
+        let pages = (web.pages)(Chain::new(chain));
+        let server = self.server(pages, Speaks::Web, everybody);
+        (Arc::new(server), listener)
+    }
+}
+
+async fn accept_browsers(web: Option<&(Arc<connection::Server<AnyRpc>>, TcpListener)>) {
+    match web {
+        Some((server, listener)) => server.accept(listener).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Whoever bound the listener: a short queue would drop a caller that comes with a crowd, and it would

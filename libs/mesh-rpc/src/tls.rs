@@ -39,6 +39,7 @@ use crate::deny_list::DenyList;
 pub use exchange::Exchanged;
 pub use handshakes::{HandshakeCounters, HandshakeOutcome};
 pub(crate) use open::{Agreed, Rejected, Shown};
+pub(crate) use source::{ALPN_H2, Speaks};
 pub use source::{CrlError, TlsError, TlsFiles, TlsPem};
 pub use status::{CertificateFacts, RefusedFiles, TlsStatus};
 
@@ -258,10 +259,14 @@ impl Tls {
     }
 
     /// What the handshake with a caller goes by.
-    pub(crate) fn as_server(&self) -> (Arc<ServerConfig>, Agreed) {
+    pub(crate) fn as_server(&self, speaks: Speaks) -> (Arc<ServerConfig>, Agreed) {
         let current = self.0.current.load();
         let agreed = current.agreed(self.0.clock.now());
-        (current.server.clone(), agreed)
+        let config = match speaks {
+            Speaks::Grpc => &current.server,
+            Speaks::Web => &current.web,
+        };
+        (Arc::clone(config), agreed)
     }
 
     /// What the handshake with a service goes by.

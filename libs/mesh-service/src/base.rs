@@ -6,8 +6,8 @@ use mesh_audit::{Audit, AuditTask, Recordings};
 use mesh_authz::{AuthoritySource, AuthorizeLayer, Authorizer, Directory, Rules};
 use mesh_follow::{FollowedLog, follow_directory};
 use mesh_rpc::{
-    ClientOptions, Drained, Draining, Health, MeshChannel, NotReady, ServeOptions, Tls, connect,
-    serve,
+    ClientOptions, Drained, Draining, Health, MeshChannel, NotReady, ServeOptions, Tls, Web,
+    connect, serve,
 };
 use mesh_store::fold::Folding;
 use mesh_store::{Database, Store, StoreError, WriterTask};
@@ -74,6 +74,7 @@ pub struct Base {
     followed: Vec<Followed>,
     compare: Option<Compare>,
     flagged: Option<Flagged>,
+    web: Option<Web>,
 }
 
 impl Base {
@@ -129,6 +130,7 @@ impl Base {
             followed: Vec::new(),
             compare: None,
             flagged: None,
+            web: None,
             given,
         })
     }
@@ -215,6 +217,11 @@ impl Base {
         self.flagged = Some(Arc::new(count));
     }
 
+    /// Serves pages for browsers beside the calls.
+    pub fn serve_pages(&mut self, web: Web) {
+        self.web = Some(web);
+    }
+
     /// Says SERVING while callers can be recognised, calls are put on record, the logs that are followed
     /// by now can be understood, what is recorded gets the right time, and `able` says that the service
     /// can do its own.
@@ -288,7 +295,8 @@ impl Base {
             self.health,
             self.draining,
         );
-        let served = serve(options.with_clock(self.given.clock), routes, shutdown).await;
+        let options = options.with_clock(self.given.clock).with_web(self.web);
+        let served = serve(options, routes, shutdown).await;
 
         self.background.shutdown().await;
         if let Some(storage) = self.storage {

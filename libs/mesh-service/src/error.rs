@@ -1,5 +1,6 @@
 //! Why can a service not start, and what does a caller learn when its store fails?
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use mesh_api::common::v1::ErrorReason;
@@ -28,6 +29,9 @@ pub enum RunError {
     /// The contracts lack a rule, or have one that cannot be carried out.
     #[error("the contracts' rules cannot be used")]
     Rules(#[from] RuleError),
+    /// A further listener cannot be opened.
+    #[error("cannot listen on {0}")]
+    Listen(SocketAddr, #[source] std::io::Error),
     /// The server cannot be built.
     #[error(transparent)]
     Serve(#[from] ServeError),

@@ -20,7 +20,7 @@ mod report;
 mod table;
 
 pub use as_csv::csv;
-pub use as_html::html;
+pub use as_html::{Frame, framed, html, style_sources};
 pub use as_json::json;
 pub use as_text::text;
 pub use cell::{Cell, Share};

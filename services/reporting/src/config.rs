@@ -1,5 +1,7 @@
 //! What can be set from outside?
 
+use std::net::SocketAddr;
+
 use clap::Parser;
 use mesh_service::{DatabaseSettings, ProcessSettings, service_address};
 
@@ -19,4 +21,8 @@ pub struct Config {
     /// Where the service flag-registry listens: `host:port`.
     #[arg(long, env = "MP169_FLAG_REGISTRY", value_parser = service_address)]
     pub flag_registry: String,
+    /// Where browsers find the reports as pages: `address:port`. Over the same TLS as calls, and with the
+    /// certificate of whoever asks: see docs/for-an-analyst.md. Not served if not given.
+    #[arg(long, env = "MP169_WEB")]
+    pub web: Option<SocketAddr>,
 }

@@ -41,9 +41,10 @@ mod process;
 pub mod request;
 mod serve;
 pub mod store;
+pub mod web;
 pub mod wire;
 
 pub use mesh_service::RunError;
 pub use process::process;
-pub use serve::{Deps, SERVICE, run};
+pub use serve::{Deps, SERVICE, run, run_with_pages};
 pub use store::MIGRATIONS;

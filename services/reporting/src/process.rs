@@ -1,13 +1,21 @@
 //! What does a process of this service make of its settings?
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use mesh_rpc::WebListener;
+use tokio::net::TcpListener;
+
 use crate::config::Config;
-use crate::{Deps, run};
+use crate::{Deps, RunError, run_with_pages};
 
 /// Runs the service as a process of its own, set from outside, until SIGTERM or Ctrl-C.
 pub async fn process() -> ExitCode {
-    mesh_service::process("reporting", |config: Config, tls, listener, stop| {
+    mesh_service::process("reporting", async |config: Config, tls, listener, stop| {
+        let web = match config.web {
+            Some(address) => Some(browsers(address).await?),
+            None => None,
+        };
         let mut deps = Deps::new(
             config.database.database(),
             &config.registration,
@@ -18,7 +26,14 @@ pub async fn process() -> ExitCode {
             deps.audit_database = database;
         }
         deps.clock = config.process.clock();
-        run(deps, listener, stop)
+        run_with_pages(deps, listener, web, stop).await
     })
     .await
+}
+
+async fn browsers(address: SocketAddr) -> Result<WebListener, RunError> {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|error| RunError::Listen(address, error))?;
+    tracing::info!(%address, "listening for browsers");
+    Ok(WebListener::with_certificates(listener))
 }

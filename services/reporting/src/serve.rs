@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mesh_api::reporting::v1::reporting_service_server::ReportingServiceServer;
 use mesh_authz::RemoteAuthority;
-use mesh_rpc::{Drained, NotReady, Tls};
+use mesh_rpc::{Drained, NotReady, Tls, WebListener};
 use mesh_service::{Base, Given, RunError, Storage, usable};
 use mesh_store::Database;
 use mesh_types::{Clock, SystemClock};
@@ -59,6 +59,16 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Drained, RunError> {
+    run_with_pages(deps, listener, None, shutdown).await
+}
+
+/// The same with pages for browsers, which come to `web`.
+pub async fn run_with_pages(
+    deps: Deps,
+    listener: TcpListener,
+    web: Option<WebListener>,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<Drained, RunError> {
     let (store, writer) = ReportStore::open(&deps.database, deps.clock.clone()).await?;
     let given = Given {
         service: "reporting",
@@ -104,6 +114,10 @@ pub async fn run(
             }
         }
     });
+
+    if let Some(web) = web {
+        base.serve_pages(crate::web::pages(web, base.clock()));
+    }
 
     let reporting = Reporting::new(
         store,

@@ -24,7 +24,7 @@ use super::faults::{Fault, Faults};
 use super::room::{Room, Visit};
 use super::steps::InSteps;
 use super::{Draining, hello};
-use crate::tls::{Agreed, HandshakeOutcome, Tls};
+use crate::tls::{Agreed, HandshakeOutcome, Speaks, Tls};
 
 /// Longest time for a ClientHello, from the first octet of the connection to the last of it.
 const HELLO_LIMIT: Duration = Duration::from_secs(4);
@@ -38,6 +38,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Door {
     tls: Tls,
+    speaks: Speaks,
     silent: Room,
     asking: Room,
     proving: Room,
@@ -73,10 +74,17 @@ enum Failed {
 
 impl Door {
     /// Each stage has so many `places`. Must be called within a tokio runtime.
-    pub(super) fn new(places: usize, tls: Tls, draining: Draining, faults: Faults) -> Self {
+    pub(super) fn new(
+        places: usize,
+        tls: Tls,
+        speaks: Speaks,
+        draining: Draining,
+        faults: Faults,
+    ) -> Self {
         let threads = Handle::current().metrics().num_workers();
         Self {
             tls,
+            speaks,
             silent: Room::new(places),
             asking: Room::new(places),
             proving: Room::new(places),
@@ -174,7 +182,7 @@ impl Door {
         // Small messages must not wait for more; a socket that refuses this has gone.
         let _ = tcp.set_nodelay(true);
         // A caller may have us ask for another ClientHello: then the second one costs the signature.
-        let (config, agreed) = self.tls.as_server();
+        let (config, agreed) = self.tls.as_server(self.speaks);
         let answered = StartHandshake::from_parts(hello, tcp).into_stream(config);
         let answered = InSteps::new(&self.answering, turn, answered);
         let stream = may_stay(&proving, limit, answered).await?;

@@ -10,7 +10,7 @@ use rustls_pki_types::CertificateDer;
 use super::crl::CrlFile;
 use super::metrics::Entries;
 use super::open::{Agreed, ByClock, Rejected, Shown};
-use super::source::{CrlError, Parts, TlsError, TlsFiles, TlsPem};
+use super::source::{CrlError, Parts, Speaks, TlsError, TlsFiles, TlsPem};
 use super::verifiers::{CallerVerifier, MOST_BETWEEN, ServiceVerifier};
 use crate::certificate::{CertificateId, not_after, subject_of};
 use crate::deny_list::{Denied, DenyList};
@@ -32,6 +32,7 @@ pub(super) struct Material {
     services: Arc<ServiceVerifier>,
     own_end: Option<Timestamp>,
     pub(super) server: Arc<ServerConfig>,
+    pub(super) web: Arc<ServerConfig>,
     pub(super) client: Arc<ClientConfig>,
 }
 
@@ -159,10 +160,12 @@ impl Material {
         let callers = parts.caller_verifier(&texts.deny_list, crls.clone())?;
         let services = parts.service_verifier(&texts.deny_list, crls)?;
         let time = Arc::new(ByClock(clock.clone()));
+        let server = parts.server_config(callers.clone(), time.clone())?;
         let material = Self {
             generation,
             texts,
-            server: Arc::new(parts.server_config(callers.clone(), time.clone())?),
+            web: Arc::new(Speaks::Web.in_place_of(&server)),
+            server: Arc::new(server),
             client: Arc::new(parts.client_config(services.clone(), time)?),
             callers,
             services,

@@ -15,8 +15,10 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyD
 use super::verifiers::{CallerVerifier, ServiceVerifier};
 use crate::deny_list::{DenyList, DenyListError};
 
-/// The only protocol that is offered and accepted: gRPC is HTTP/2.
-const ALPN_H2: &[u8] = b"h2";
+/// HTTP/2. To callers and services it is the only protocol that is offered and accepted: gRPC is HTTP/2.
+pub(crate) const ALPN_H2: &[u8] = b"h2";
+/// What browsers may speak besides.
+const ALPN_HTTP1: &[u8] = b"http/1.1";
 
 /// Where the three PEM texts stand, and what is not accepted any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,7 +221,7 @@ impl Parts {
             .with_client_cert_verifier(verifier)
             .with_single_cert(self.chain.clone(), self.key.clone_key())
             .map_err(TlsError::Certificate)?;
-        config.alpn_protocols = vec![ALPN_H2.to_vec()];
+        config.alpn_protocols = Speaks::Grpc.protocols();
         config.send_tls13_tickets = 0;
         Ok(config)
     }
@@ -240,6 +242,31 @@ impl Parts {
         config.alpn_protocols = vec![ALPN_H2.to_vec()];
         config.resumption = rustls::client::Resumption::disabled();
         Ok(config)
+    }
+}
+
+/// What callers of a listener speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    /// gRPC, which is HTTP/2.
+    Grpc,
+    /// HTTP/2 or HTTP/1.1, as browsers do.
+    Web,
+}
+
+impl Speaks {
+    fn protocols(self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Grpc => vec![ALPN_H2.to_vec()],
+            Self::Web => vec![ALPN_H2.to_vec(), ALPN_HTTP1.to_vec()],
+        }
+    }
+
+    /// The same configuration for callers that speak this.
+    pub(super) fn in_place_of(self, config: &ServerConfig) -> ServerConfig {
+        let mut config = config.clone();
+        config.alpn_protocols = self.protocols();
+        config
     }
 }
 

@@ -111,7 +111,7 @@ async fn no_step_of_a_handshake_is_done_without_a_turn() {
         trust: certificates().trust_pem().to_owned(),
     };
     let tls = Tls::from_pem(pem).unwrap();
-    let door = Door::new(4, tls, Draining::new(), Faults::new());
+    let door = Door::new(4, tls, Speaks::Grpc, Draining::new(), Faults::new());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let known: &[&'static dyn SupportedKxGroup] = &[ring::kx_group::X25519];
     let other: &[&'static dyn SupportedKxGroup] = &[&Unknown, ring::kx_group::X25519];

@@ -1,0 +1,112 @@
+//! Which hosts are this machine, which filters does a URL have, and what stands in a page that came from outside?
+
+use super::address::{Asked, Filters, Form, Page, filter, leniently};
+use super::guard::is_loopback;
+use super::look;
+use super::refusal::Refusal;
+
+#[test]
+fn only_names_and_addresses_of_this_machine_are_this_machine() {
+    for host in [
+        "localhost",
+        "LOCALHOST:8080",
+        "127.0.0.1",
+        "127.0.0.1:1",
+        "127.9.9.9:65535",
+        "[::1]",
+        "[::1]:16174",
+    ] {
+        assert!(is_loopback(host), "{host}");
+    }
+    for host in [
+        "",
+        "evil.example",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example:80",
+        "evil.example:127",
+        "user@127.0.0.1",
+        "127.0.0.1:",
+        "127.0.0.1:65536",
+        "127.0.0.1:+80",
+        "127.0.0.1 ",
+        "127.1",
+        "2130706433",
+        "0.0.0.0",
+        "[::]",
+        "[::1",
+        "[::1]x",
+        "::1",
+        "192.0.2.1",
+    ] {
+        assert!(!is_loopback(host), "{host}");
+    }
+}
+
+#[test]
+fn filters_are_read_once_and_none_is_ignored() {
+    let read = |page, query| Asked::read(page, Some(query));
+    let asked = read(
+        Page::Performance,
+        "month=2026-11&by=&supplier=ALBION&variant=4.8.1&business_process=other&output=csv",
+    )
+    .unwrap();
+    assert_eq!((asked.form, asked.by()), (Form::Csv, None));
+    let request = asked.performance();
+    assert_eq!(
+        [
+            request.month,
+            request.party_id,
+            request.service_reference_variant,
+            request.business_process
+        ],
+        ["2026-11", "ALBION", "4.8.1", "other"]
+    );
+    assert_eq!(asked.file_name("csv"), "performance-2026-11.csv");
+    for (page, query, wrong) in [
+        (Page::Performance, "suplier=ALBION", "suplier"),
+        (Page::Performance, "page=x", "page"),
+        (Page::Performance, "month=2026-11&month=2026-12", "month"),
+        (Page::Obligation, "month=2026-11", "month"),
+        (Page::Obligation, "fuel=coal", "fuel"),
+        (Page::Exceptions, "delivered_only=yes", "delivered_only"),
+        (Page::Exceptions, "output=pdf", "output"),
+        (Page::Index, "x=1", "x"),
+    ] {
+        let refusal: Refusal = read(page, query).unwrap_err();
+        assert_eq!(refusal.status, 400, "{query}");
+        assert_eq!(refusal.fields[0].0, wrong, "{query}");
+    }
+}
+
+#[test]
+fn a_link_has_what_its_page_takes() {
+    let filters = leniently(Some("month=2026-11&supplier=A%26B&page=p%3D&x=1"));
+    assert_eq!(
+        filters.on(Page::Exceptions),
+        "/exceptions?month=2026-11&supplier=A%26B"
+    );
+    assert_eq!(
+        filters.all_on(Page::Exceptions),
+        "/exceptions?month=2026-11&page=p%3D&supplier=A%26B"
+    );
+    assert_eq!(filters.on(Page::Obligation), "/obligation?supplier=A%26B");
+    assert_eq!(Filters::default().on(Page::Obligation), "/obligation");
+    assert_eq!(
+        filters.without(filter::SUPPLIER).on(Page::Obligation),
+        "/obligation"
+    );
+}
+
+#[test]
+fn what_comes_from_outside_is_text() {
+    let attack = "\"><script>alert(1)</script>'\u{202E}";
+    for page in Page::REPORTS {
+        for name in page.filters() {
+            let filters = Filters::default().with(name, attack);
+            let refusal = Refusal::field(attack, attack);
+            let text = look::refused(&refusal, Some(page), &filters);
+            assert!(!text.contains("<script"), "{text}");
+            assert!(!text.contains("\"><"), "{text}");
+        }
+    }
+}
