@@ -14,6 +14,7 @@ pub(crate) mod device;
 pub(crate) mod flag;
 pub(crate) mod log;
 pub(crate) mod outcome;
+pub(crate) mod p12;
 pub(crate) mod party;
 pub(crate) mod prepare;
 pub(crate) mod question;

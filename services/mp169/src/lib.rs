@@ -45,6 +45,7 @@ mod loss;
 pub mod mesh;
 mod outcome;
 mod output;
+mod p12;
 mod party;
 mod prepare;
 mod progress;

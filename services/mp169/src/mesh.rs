@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 use flag_registry::Quotas;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use mesh_rpc::Tls;
+use mesh_authz::InternalRole;
+use mesh_rpc::{Tls, WebListener};
 use mesh_store::Database;
 use mesh_types::Clock;
 use tokio::net::TcpListener;
@@ -27,6 +29,32 @@ pub struct Listen {
     pub host: String,
     /// The first of five ports in a row; 0 takes any that are free.
     pub first_port: u16,
+    /// Where browsers find the reports, if anywhere.
+    pub pages: Option<PagesAt>,
+}
+
+/// Where browsers find the reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PagesAt {
+    /// Over TLS, for whoever has a certificate.
+    WithCertificates(SocketAddr),
+    /// On this machine alone, where everybody is the analyst.
+    WithoutCertificates(SocketAddr),
+}
+
+impl PagesAt {
+    async fn listen(self) -> Result<WebListener> {
+        let (Self::WithCertificates(address) | Self::WithoutCertificates(address)) = self;
+        let listener = TcpListener::bind(address).await;
+        let listener =
+            listener.with_context(|| format!("cannot listen on {address} for browsers"))?;
+        Ok(match self {
+            Self::WithCertificates(_) => WebListener::with_certificates(listener),
+            Self::WithoutCertificates(_) => {
+                WebListener::without_certificates(listener, InternalRole::Analyst)?
+            }
+        })
+    }
 }
 
 impl Default for Listen {
@@ -34,6 +62,7 @@ impl Default for Listen {
         Self {
             host: "127.0.0.1".to_owned(),
             first_port: 0,
+            pages: None,
         }
     }
 }
@@ -79,36 +108,50 @@ impl Site {
         let registration = self.address(Service::Registration);
         let flags = self.address(Service::FlagRegistry);
         let clock = Arc::clone(&self.clock);
-        let stop = stop.cancelled_owned();
+        let stopped = stop.clone().cancelled_owned();
         // Each service has its own type of dependencies: one arm each.
         let run = match service {
             Service::Registration => {
                 let mut deps = registration::Deps::new(database, tls);
                 (deps.audit_database, deps.clock) = (audit, clock);
-                registration::run(deps, listener, stop).boxed()
+                registration::run(deps, listener, stopped).boxed()
             }
             Service::FlagRegistry => {
                 let mut deps = flag_registry::Deps::new(database, registration, tls);
                 (deps.audit_database, deps.clock) = (audit, clock);
                 deps.quotas = self.quotas;
-                flag_registry::run(deps, listener, stop).boxed()
+                flag_registry::run(deps, listener, stopped).boxed()
             }
             Service::Classification => {
                 let mut deps = classification::Deps::new(audit, registration, flags, tls);
                 deps.clock = clock;
-                classification::run(deps, listener, stop).boxed()
+                classification::run(deps, listener, stopped).boxed()
             }
             Service::CspNotification => {
                 let mut deps = csp_notification::Deps::new(database, registration, flags, tls);
                 (deps.audit_database, deps.clock) = (audit, clock);
-                csp_notification::run(deps, listener, stop).boxed()
+                csp_notification::run(deps, listener, stopped).boxed()
             }
             Service::Reporting => {
-                let mut deps = reporting::Deps::new(database, registration, flags, tls);
-                (deps.audit_database, deps.clock) = (audit, clock);
-                reporting::run(deps, listener, stop).boxed()
+                return self.reporting_on([database, audit], tls, (listener, None), stop);
             }
         };
+        run.map(|ended| Ok(ended?.clean)).boxed()
+    }
+
+    /// reporting, with pages for browsers or without.
+    fn reporting_on(
+        &self,
+        [database, audit]: [Database; 2],
+        tls: Tls,
+        (listener, pages): (TcpListener, Option<WebListener>),
+        stop: CancellationToken,
+    ) -> BoxFuture<'static, Result<bool>> {
+        let registration = self.address(Service::Registration);
+        let flags = self.address(Service::FlagRegistry);
+        let mut deps = reporting::Deps::new(database, registration, flags, tls);
+        (deps.audit_database, deps.clock) = (audit, Arc::clone(&self.clock));
+        let run = reporting::run_with_pages(deps, listener, pages, stop.cancelled_owned());
         run.map(|ended| Ok(ended?.clean)).boxed()
     }
 
@@ -123,6 +166,7 @@ pub struct Mesh {
     addresses: BTreeMap<Service, String>,
     quotas: Quotas,
     tls: BTreeMap<Service, Tls>,
+    pages: Option<SocketAddr>,
     stop: CancellationToken,
     running: Mutex<JoinSet<(Service, Result<bool>)>>,
     /// Holds the folder until every service has ended.
@@ -174,18 +218,25 @@ impl Mesh {
             listeners.insert(service, listener);
             tls.insert(service, folder.tls(service.name())?);
         }
+        let mut pages = match listen.pages {
+            Some(pages) => Some(pages.listen().await?),
+            None => None,
+        };
         folder.write_addresses(&addresses)?;
         let mesh = Self {
             folder: folder.clone(),
             addresses,
             quotas,
             tls,
+            pages: pages.as_ref().map(WebListener::address).transpose()?,
             stop: CancellationToken::new(),
             running: Mutex::new(JoinSet::new()),
             _claim: claim,
         };
         for (service, listener) in listeners {
-            mesh.spawn(service, clock(service), listener).await?;
+            let pages = pages.take_if(|_| service == Service::Reporting);
+            mesh.spawn(service, clock(service), (listener, pages))
+                .await?;
         }
         Ok(mesh)
     }
@@ -194,7 +245,7 @@ impl Mesh {
         &self,
         service: Service,
         clock: Arc<dyn Clock>,
-        listener: TcpListener,
+        (listener, pages): (TcpListener, Option<WebListener>),
     ) -> Result<()> {
         let tls = self.tls(service);
         let tls = tls.context("a service has a certificate")?.clone();
@@ -204,7 +255,17 @@ impl Mesh {
             clock,
             quotas: self.quotas,
         };
-        let run = site.run(service, tls, listener, self.stop.clone());
+        let stop = self.stop.clone();
+        let run = match service {
+            Service::Reporting => {
+                let databases = [
+                    self.folder.database(service),
+                    self.folder.audit_database(service),
+                ];
+                site.reporting_on(databases, tls, (listener, pages), stop)
+            }
+            _ => site.run(service, tls, listener, stop),
+        };
         let run = async move { (service, run.await) };
         self.running.lock().await.spawn(run);
         Ok(())
@@ -214,6 +275,12 @@ impl Mesh {
     #[must_use]
     pub fn address(&self, service: Service) -> &str {
         self.addresses.get(&service).map_or("", String::as_str)
+    }
+
+    /// Where browsers find the reports, if anywhere.
+    #[must_use]
+    pub const fn pages(&self) -> Option<SocketAddr> {
+        self.pages
     }
 
     /// A service's certificate and whom it trusts, with the count of its callers' handshakes.

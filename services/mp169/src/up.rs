@@ -10,7 +10,7 @@ use crate::cli::server::ServerUrl;
 use crate::cli::services::UpArgs;
 use crate::clients::Clients;
 use crate::home::Folder;
-use crate::mesh::{Listen, Mesh};
+use crate::mesh::{Listen, Mesh, PagesAt};
 use crate::output::{fill, new_table, one_line, say};
 use crate::service::Service;
 use crate::{load_sample, signals};
@@ -31,6 +31,7 @@ pub(crate) async fn run(args: UpArgs, otlp_endpoint: Option<String>) -> Result<(
     let listen = Listen {
         host: args.host.clone(),
         first_port: args.port,
+        pages: pages(&args),
     };
     let clock = |_| mesh_service::machine_clock(args.accept_clock);
     let mesh = Mesh::start_by(&folder, &listen, clock, args.quotas).await?;
@@ -48,6 +49,32 @@ pub(crate) async fn run(args: UpArgs, otlp_endpoint: Option<String>) -> Result<(
     } else {
         bail!("some calls had to be cut off")
     }
+}
+
+fn pages(args: &UpArgs) -> Option<PagesAt> {
+    let with = args.web.map(PagesAt::WithCertificates);
+    with.or_else(|| {
+        let without = args.web_without_certificate;
+        without.map(PagesAt::WithoutCertificates)
+    })
+}
+
+/// Says where browsers find the reports, and who can read them there.
+fn announce_pages(mesh: &Mesh, args: &UpArgs) {
+    let Some(address) = mesh.pages() else {
+        return;
+    };
+    if args.web_without_certificate.is_some() {
+        say(&format_args!(
+            "WARNING: http://{address}/ shows the reports to EVERY process and user of this machine, without a \
+             certificate, as the analyst: also which Devices are flagged. For trying out only."
+        ));
+        return;
+    }
+    say(&format_args!(
+        "Reports for browsers that have a certificate: https://{address}/ \
+         (`mp169 certificate issue analyst --p12 analyst.p12` makes one to import)."
+    ));
 }
 
 /// Says what is up once all of it is, and then waits; resolves only if that fails.
@@ -73,6 +100,7 @@ async fn announce(folder: &Folder, mesh: &Mesh, args: &UpArgs) -> Result<()> {
     if args.sample {
         load_sample::at_the_start(&Clients::of(folder, "registration-data")?).await?;
     }
+    announce_pages(mesh, args);
     let home = one_line(&args.home.display());
     say(&format_args!(
         "The mesh is up in {home}. Stop it with Ctrl-C."

@@ -98,6 +98,14 @@ impl WebListener {
         self.everybody.is_some()
     }
 
+    /// Where it is.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
     pub(super) fn open(self) -> (TcpListener, Option<Identity>) {
         (self.listener, self.everybody.map(Identity::Internal))
     }

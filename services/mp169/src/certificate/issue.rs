@@ -11,10 +11,12 @@ use crate::cli::certificate::IssueArgs;
 use crate::cli::connection::Output;
 use crate::home::Folder;
 use crate::output::{instant, print_fields, print_line};
+use crate::p12::Wanted;
 
 /// Issues it and keeps it, where a running service finds it by itself.
 pub(super) fn issue(args: &IssueArgs) -> Result<()> {
     let home = Folder::open(&args.home)?;
+    let p12 = Wanted::read(&args.p12)?;
     let day = Duration::from_secs(86_400);
     let validity = Validity::starting_now(&SystemClock, day.saturating_mul(args.days));
     let name = args.role.as_str();
@@ -25,6 +27,8 @@ pub(super) fn issue(args: &IssueArgs) -> Result<()> {
     };
     let paths = folder.keep(name, &issued)?;
     let until = instant(Some(&timestamp_to_wire(validity.not_after())));
+    let p12 = p12.as_ref().map(|p12| p12.write(name, &issued));
+    let p12 = p12.transpose()?.map(|path| path.display().to_string());
     let certificate = paths.certificate.display().to_string();
     let key = paths.key.display().to_string();
     if args.output == Output::Json {
@@ -33,12 +37,15 @@ pub(super) fn issue(args: &IssueArgs) -> Result<()> {
             "notAfter": until,
             "certificate": certificate,
             "key": key,
+            "p12": p12,
         }));
     }
-    print_fields(&[
+    let mut fields = vec![
         ("role", name.to_owned()),
         ("holds until", until),
         ("certificate", certificate),
         ("key", key),
-    ])
+    ];
+    fields.extend(p12.map(|path| ("for a browser", path)));
+    print_fields(&fields)
 }

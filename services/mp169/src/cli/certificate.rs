@@ -7,6 +7,7 @@ use mesh_authz::InternalRole;
 use mesh_rpc::{DenialReason, IssuerName, SerialNumber};
 
 use super::connection::Output;
+use super::p12::P12Args;
 
 const REVOKE: &str = "Within 10 seconds every process that reads the list refuses what it denies: new connections are \
     refused, and open ones end with their calls and streams. The list is denied.toml in the folder of \
@@ -56,7 +57,8 @@ pub enum CertificateCommand {
     /// --out it fills a client's folder. For a party: `mp169 party certificate`.
     #[command(after_help = "Examples:\n  \
         mp169 certificate issue analyst\n  \
-        mp169 certificate issue auditor --out clients/auditor --days 30")]
+        mp169 certificate issue auditor --out clients/auditor --days 30\n  \
+        mp169 certificate issue analyst --p12 analyst.p12")]
     Issue(IssueArgs),
     /// Issues the certificates of internal roles anew, by the authority in the mesh's folder.
     ///
@@ -219,6 +221,9 @@ pub struct IssueArgs {
     /// For how many days it holds.
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3_650))]
     pub days: u32,
+    /// For a browser.
+    #[command(flatten)]
+    pub p12: P12Args,
     /// Folder of the mesh that `mp169 up` runs.
     #[arg(long, env = "MP169_HOME", default_value = "mp169-data")]
     pub home: PathBuf,

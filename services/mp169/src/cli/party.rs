@@ -7,6 +7,7 @@ use mesh_api::authorization::v1::Role;
 use mesh_types::{Eui64, PartyId};
 
 use super::connection::Connection;
+use super::p12::P12Args;
 use super::question::{Listing, Question};
 use super::value::{eui64, named};
 
@@ -41,7 +42,8 @@ pub enum PartyCommand {
         mp169 party certificate DRAGON\n  \
         mp169 party certificate EAGLE --out eagle\n  \
         mp169 party get EAGLE --home eagle\n  \
-        mp169 party certificate CSP-CENTRAL --out csp-central --days 30")]
+        mp169 party certificate CSP-CENTRAL --out csp-central --days 30\n  \
+        mp169 party certificate DRAGON --p12 dragon.p12")]
     Certificate(CertificateArgs),
     /// Shows a party.
     #[command(after_help = "Examples:\n  \
@@ -111,6 +113,9 @@ pub struct CertificateArgs {
     /// For how many days it holds.
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3_650))]
     pub days: u32,
+    /// For a browser.
+    #[command(flatten)]
+    pub p12: P12Args,
     /// Where to ask; usually as the operator.
     #[command(flatten)]
     pub connection: Connection,

@@ -1,5 +1,6 @@
 //! What can be asked of the commands that run the services: `demo` and `up`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -60,6 +61,27 @@ pub struct UpArgs {
     /// The first of five ports in a row; 0 takes any that are free.
     #[arg(long, default_value_t = 16_169)]
     pub port: u16,
+    /// Serve the reports as pages for browsers, to whoever has a certificate.
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "127.0.0.1:16174",
+        conflicts_with = "web_without_certificate"
+    )]
+    pub web: Option<SocketAddr>,
+    /// The same without certificates, on this machine alone: every process and every user of it then
+    /// reads the reports as the analyst, Devices that are flagged included. The address has to be a
+    /// loopback one.
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "127.0.0.1:16174"
+    )]
+    pub web_without_certificate: Option<SocketAddr>,
     /// Load the sample inventory: three suppliers, about 1,000 Devices.
     #[arg(long)]
     pub sample: bool,

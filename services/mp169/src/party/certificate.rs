@@ -17,6 +17,7 @@ use crate::cli::party::CertificateArgs;
 use crate::clients::Clients;
 use crate::exit::Usage;
 use crate::output::{instant, print_fields, print_line};
+use crate::p12::Wanted;
 use crate::session::Session;
 
 /// Remote Party Role Codes as certificates carry them. The mesh takes roles from the directory; the
@@ -36,6 +37,7 @@ pub(super) async fn issue(args: CertificateArgs) -> Result<()> {
     let identity = chosen(&party, args.entity.map(EntityId::new))?;
     let entity: EntityId = identity.entity_id.parse()?;
     let day = Duration::from_secs(86_400);
+    let p12 = Wanted::read(&args.p12)?;
     let validity = Validity::starting_now(&SystemClock, day.saturating_mul(args.days));
     let authority = session.folder.authority()?;
     let issued =
@@ -46,6 +48,8 @@ pub(super) async fn issue(args: CertificateArgs) -> Result<()> {
         None => session.folder,
     };
     let paths = folder.keep(&name, &issued)?;
+    let p12 = p12.as_ref().map(|p12| p12.write(&name, &issued));
+    let p12 = p12.transpose()?.map(|path| path.display().to_string());
     until_recognised(&Clients::of(&folder, &name)?).await?;
     let until = instant(Some(&timestamp_to_wire(validity.not_after())));
     if args.connection.output == Output::Json {
@@ -55,15 +59,18 @@ pub(super) async fn issue(args: CertificateArgs) -> Result<()> {
             "notAfter": until,
             "certificate": paths.certificate.display().to_string(),
             "key": paths.key.display().to_string(),
+            "p12": p12,
         }));
     }
-    print_fields(&[
+    let mut fields = vec![
         ("party", name.clone()),
         ("entity", identity.entity_id.clone()),
         ("holds until", until),
         ("certificate", paths.certificate.display().to_string()),
         ("key", paths.key.display().to_string()),
-    ])?;
+    ];
+    fields.extend(p12.map(|path| ("for a browser", path)));
+    print_fields(&fields)?;
     match args.out {
         Some(out) => print_line(&format_args!(
             "{} holds all that a client needs: give it to whom it is for, and use it with --home.",

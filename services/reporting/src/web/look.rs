@@ -195,7 +195,7 @@ fn form(page: Page, filters: &Filters) -> Markup {
 fn field(name: &str, value: &str) -> Markup {
     match name {
         filter::MONTH => {
-            html! { label { "Month (UTC) " input type="month" name=(name) value=(value) required placeholder="2026-11"; } }
+            html! { label { "Month (UTC) " input type="month" name=(name) value=(shown(value)) required placeholder="2026-11"; } }
         }
         filter::BY => choice(
             name,
@@ -219,7 +219,7 @@ fn field(name: &str, value: &str) -> Markup {
 
 fn text(name: &str, label: &str, hint: &str, value: &str) -> Markup {
     html! {
-        label { (label) " " input type="text" name=(name) value=(value) placeholder=(hint) maxlength="64" spellcheck="false" autocomplete="off"; }
+        label { (label) " " input type="text" name=(name) value=(shown(value)) placeholder=(hint) maxlength="64" spellcheck="false" autocomplete="off"; }
     }
 }
 
@@ -237,7 +237,7 @@ fn choice<'a>(
             (label) " "
             select name=(name) {
                 option value="" { (none) }
-                @if !offered { option value=(value) selected { (shown(value)) } }
+                @if !offered { option value=(shown(value)) selected { (shown(value)) } }
                 @for (key, words) in options { option value=(key) selected[key == value] { (words) } }
             }
         }

@@ -3,11 +3,13 @@
 
 #![cfg(test)]
 
+mod browser;
 mod excepted;
 mod following;
 mod grouping;
 mod intake;
 mod month;
+mod pages;
 mod reading;
 mod state;
 mod upstream;

@@ -11,11 +11,12 @@ use mesh_api::reporting::v1 as wire;
 use mesh_api::reporting::v1::reporting_service_client::ReportingServiceClient;
 use mesh_api::reporting::v1::{OutcomeOrigin, OutcomeResult};
 use mesh_api::status::reason_of;
+use mesh_authz::InternalRole;
 use mesh_pki::Issued;
-use mesh_rpc::{ClientOptions, Drained, MeshChannel, Tls, TlsPem, connect};
+use mesh_rpc::{ClientOptions, Drained, MeshChannel, Tls, TlsPem, WebListener, connect};
 use mesh_testkit::{TempDir, certificates, wait_until};
 use mesh_types::{DeviceId, EntityId, Eui64, ManualClock, Timestamp};
-use reporting::{Deps, run};
+use reporting::{Deps, run_with_pages};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -55,12 +56,26 @@ pub(crate) async fn listener() -> TcpListener {
 /// A running service.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    /// Where browsers come with certificates.
+    pub(crate) pages: SocketAddr,
+    /// The service's own.
+    pub(crate) tls: Tls,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Drained>,
 }
 
 impl Running {
     pub(crate) async fn start(folder: &TempDir, registration: &str, flag_registry: &str) -> Self {
+        let web = WebListener::with_certificates(listener().await);
+        Self::start_with(folder, registration, flag_registry, web).await
+    }
+
+    pub(crate) async fn start_with(
+        folder: &TempDir,
+        registration: &str,
+        flag_registry: &str,
+        web: WebListener,
+    ) -> Self {
         let url = format!("sqlite://{}", folder.path().join("reporting.db").display());
         let mut deps = Deps::new(
             mesh_store::Database::existing_or_new(&url),
@@ -68,19 +83,25 @@ impl Running {
             flag_registry,
             tls("reporting"),
         );
+        let tls = deps.tls.clone();
         deps.clock = Arc::new(ManualClock::new(NOW));
         let listener = listener().await;
         let address = listener.local_addr().unwrap();
+        let pages = web.address().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let ended = tokio::spawn(async move {
             let shutdown = async {
                 // A test that does not stop its server drops the sender.
                 let _ = stopped.await;
             };
-            run(deps, listener, shutdown).await.unwrap()
+            run_with_pages(deps, listener, Some(web), shutdown)
+                .await
+                .unwrap()
         });
         Self {
             address,
+            pages,
+            tls,
             stop,
             ended,
         }
@@ -103,9 +124,7 @@ impl Running {
 
     /// As a supplier.
     pub(crate) fn supplier(&self, name: &str) -> Client {
-        let (_, entity) = SUPPLIERS.iter().find(|(known, _)| *known == name).unwrap();
-        let entity = EntityId::new(Eui64::from_u64(*entity));
-        self.client(tls_of(&certificates().organisation(entity)))
+        self.client(tls_of(&issued_to(name)))
     }
 
     fn client(&self, tls: Tls) -> Client {
@@ -125,6 +144,12 @@ impl Running {
         let answer = health.check(HealthCheckRequest::default()).await;
         answer.is_ok_and(|answer| answer.into_inner().status() == ServingStatus::Serving)
     }
+}
+
+/// A certificate of a supplier.
+pub(crate) fn issued_to(name: &str) -> Issued {
+    let (_, entity) = SUPPLIERS.iter().find(|(known, _)| *known == name).unwrap();
+    certificates().organisation(EntityId::new(Eui64::from_u64(*entity)))
 }
 
 /// The service and the owners of its logs.
@@ -164,6 +189,18 @@ impl World {
     pub(crate) async fn restart(self) -> Self {
         self.service.stop().await;
         let service = start(&self.folder, &self.registration, &self.flag_registry).await;
+        Self { service, ..self }
+    }
+
+    /// The same with pages for everybody on this machine.
+    pub(crate) async fn restart_without_certificates(self) -> Self {
+        self.service.stop().await;
+        let role = InternalRole::Analyst;
+        let web = WebListener::without_certificates(listener().await, role).unwrap();
+        let owners = [&self.registration, &self.flag_registry];
+        let [registration, flag_registry] = owners.map(|owner| owner.address.to_string());
+        let folder = &self.folder;
+        let service = Running::start_with(folder, &registration, &flag_registry, web).await;
         Self { service, ..self }
     }
 
