@@ -207,7 +207,8 @@ where
     let (listener, draining) = (options.listener, options.draining);
     deepen_queue(&listener);
     let files = files::raise_limit();
-    let newcomers = files::places(options.limits.newcomers, files, files::servers());
+    let servers = files::servers() + usize::from(options.web.is_some());
+    let newcomers = files::places(options.limits.newcomers, files, servers);
     let faults = Faults::new();
     let journal = Arc::downgrade(&options.journal);
     options.tls.tell(move |list| {

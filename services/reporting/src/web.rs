@@ -28,7 +28,7 @@ use std::time::Duration;
 use http::{Method, Request, Response};
 use mesh_rpc::{Chain, Peer, Web, WebListener};
 use mesh_sheet::Report;
-use mesh_types::Clock;
+use mesh_types::{Clock, Timestamp};
 use tonic::body::Body;
 
 use address::{Asked, Form, Page};
@@ -70,7 +70,10 @@ async fn answered(site: Site, request: Request<Body>) -> Response<Body> {
     let answer = made.unwrap_or_else(|refusal| {
         let known = page.filter(|_| refusal.knows_the_peer());
         let filters = address::leniently(head.uri.query());
-        Answer::refusal(&refusal, look::refused(&refusal, known, &filters))
+        Answer::refusal(
+            &refusal,
+            look::refused(site.clock.now(), &refusal, known, &filters),
+        )
     });
     answer.into_response(&head, site.here, head.method == Method::HEAD)
 }
@@ -87,15 +90,15 @@ async fn made(
         return Ok(Answer::page(look::index(site.clock.now())));
     }
     let found = ask::report(site.chain.of(peer), &asked).await?;
-    Ok(shown(&asked, &found))
+    Ok(shown(site.clock.now(), &asked, &found))
 }
 
 /// What was found, in the form that was asked for.
-fn shown(asked: &Asked, found: &Found) -> Answer {
+fn shown(now: Timestamp, asked: &Asked, found: &Found) -> Answer {
     let Found { report, .. } = found;
     match asked.form {
-        Form::Html => Answer::page(look::report(asked, found)),
-        Form::Json => Answer::json(&asked.file_name("json"), mesh_sheet::json(report)),
+        Form::Html => Answer::page(look::report(now, asked, found)),
+        Form::Json => Answer::json(&asked.file_name("json"), &mesh_sheet::json(report)),
         Form::Csv => Answer::csv(&asked.file_name("csv"), csv(asked, report)),
     }
 }

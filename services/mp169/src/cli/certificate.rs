@@ -58,7 +58,8 @@ pub enum CertificateCommand {
     #[command(after_help = "Examples:\n  \
         mp169 certificate issue analyst\n  \
         mp169 certificate issue auditor --out clients/auditor --days 30\n  \
-        mp169 certificate issue analyst --p12 analyst.p12")]
+        (umask 77; head -c 15 /dev/urandom | base64 > analyst.password)\n  \
+        mp169 certificate issue analyst --p12 analyst.p12 --p12-password-file analyst.password")]
     Issue(IssueArgs),
     /// Issues the certificates of internal roles anew, by the authority in the mesh's folder.
     ///

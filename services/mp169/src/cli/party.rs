@@ -42,8 +42,7 @@ pub enum PartyCommand {
         mp169 party certificate DRAGON\n  \
         mp169 party certificate EAGLE --out eagle\n  \
         mp169 party get EAGLE --home eagle\n  \
-        mp169 party certificate CSP-CENTRAL --out csp-central --days 30\n  \
-        mp169 party certificate DRAGON --p12 dragon.p12")]
+        mp169 party certificate CSP-CENTRAL --out csp-central --days 30")]
     Certificate(CertificateArgs),
     /// Shows a party.
     #[command(after_help = "Examples:\n  \

@@ -212,3 +212,36 @@ fn a_file_that_cannot_be_read_stops_only_who_asks_for_it() {
     fs::remove_file(bad).unwrap();
     home.ok("mp169 certificate revoke BRIGHT");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_certificate_for_a_browser_is_a_file_of_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let home = Home::new();
+    fs::write(home.0.path().join("password"), "correct horse\nbattery\n").unwrap();
+    fs::write(home.0.path().join("empty"), "\n").unwrap();
+    let issue = "mp169 certificate issue analyst --p12 analyst.p12";
+    let said = home.fails(&format!("{issue} --p12-password-file empty"));
+    assert!(said.contains("empty"), "{said}");
+    let said = home.fails(&format!("{issue} --p12-password-file nowhere"));
+    assert!(said.contains("nowhere"), "{said}");
+    let before = fs::read(home.path("certificates/analyst.crt.pem")).unwrap();
+    let said = home.fails(&format!("setsid --wait {issue} < /dev/null"));
+    assert!(said.contains("--p12-password-file"), "{said}");
+    let after = fs::read(home.path("certificates/analyst.crt.pem")).unwrap();
+    assert_eq!(
+        before, after,
+        "nothing is issued before there is a password"
+    );
+    let said = home.ok(&format!("umask 0; {issue} --p12-password-file password"));
+    assert!(said.contains("analyst.p12"), "{said}");
+    assert!(!said.contains("horse"), "{said}");
+    let file = home.0.path().join("analyst.p12");
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let said = home.fails(&format!("{issue} --p12-password-file password"));
+    assert!(said.contains("is there already"), "{said}");
+}

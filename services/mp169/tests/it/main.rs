@@ -25,4 +25,5 @@ mod sample;
 mod server;
 mod snippets;
 mod watch;
+mod web;
 mod world;

@@ -59,6 +59,31 @@ async fn a_report_shows_its_figures_in_a_browser_and_asks_for_nothing() {
     world.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_that_are_served_keep_to_their_policy_and_ask_for_nothing() {
+    let Some(browser) = Browser::find() else {
+        return;
+    };
+    let world = World::with_sample().await;
+    record(&world).await;
+    let month = month();
+    for path in [
+        "/".to_owned(),
+        format!("/performance?month={month}"),
+        format!("/performance?month={month}&by=supplier,variant"),
+        format!("/exceptions?month={month}"),
+        "/obligation".to_owned(),
+        "/performance?month=%22%3E%3Cscript%3Econsole.log(1)%3C/script%3E".to_owned(),
+    ] {
+        let (asked, console) = browser.visits(&world.page(&path));
+        assert!(
+            asked.is_empty() && console.is_empty(),
+            "{path}: {asked:?} {console:?}"
+        );
+    }
+    world.stop().await;
+}
+
 #[test]
 fn a_report_of_hostile_names_is_tidy_and_asks_for_nothing() {
     let Some(browser) = Browser::find() else {

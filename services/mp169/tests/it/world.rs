@@ -1,6 +1,7 @@
 //! How does a test run the command? As a shell does, in a folder that goes away, against a mesh with
 //! nothing loaded.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,7 +13,7 @@ use mesh_types::SystemClock;
 use mp169::clients::Clients;
 use mp169::home::Folder;
 use mp169::load::load;
-use mp169::mesh::{Listen, Mesh};
+use mp169::mesh::{Listen, Mesh, PagesAt};
 use mp169::sample;
 use mp169::service::Service;
 use tokio::process::Command;
@@ -40,7 +41,11 @@ impl World {
         let place = temp_dir();
         symlink(root().join("examples"), place.path().join("examples")).unwrap();
         let folder = Folder::open_or_make(&place.path().join("mp169-data")).unwrap();
-        let anywhere = Listen::default();
+        let nobody_elses = SocketAddr::from(([127, 0, 0, 1], 0));
+        let anywhere = Listen {
+            pages: Some(PagesAt::WithoutCertificates(nobody_elses)),
+            ..Listen::default()
+        };
         let mesh = Mesh::start(&folder, &anywhere, Arc::new(SystemClock))
             .await
             .unwrap();
@@ -66,6 +71,11 @@ impl World {
     /// The folder in which commands are given.
     pub(crate) fn path(&self) -> &Path {
         self.place.path()
+    }
+
+    /// The address of one of the pages for browsers, which need no certificate here.
+    pub(crate) fn page(&self, path: &str) -> String {
+        format!("http://{}{path}", self.mesh.pages().unwrap())
     }
 
     /// The services, as an identity of the mesh's folder sees them.

@@ -75,7 +75,7 @@ impl Answer {
     }
 
     /// An object for programs, to be kept as a file.
-    pub(super) fn json(name: &str, value: impl ToString) -> Self {
+    pub(super) fn json(name: &str, value: &impl ToString) -> Self {
         Self::of(StatusCode::OK, "application/json", value.to_string()).kept_as(name)
     }
 

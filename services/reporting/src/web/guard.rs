@@ -22,7 +22,7 @@ pub(super) fn judge(head: &Parts, here: bool) -> Result<Peer, Refusal> {
     let peer = peer.ok_or_else(Refusal::no_certificate)?;
     match peer.identity() {
         Some(Ok(_)) => {}
-        Some(Err(error)) => return Err(Refusal::certificate(error)),
+        Some(Err(error)) => return Err(Refusal::certificate(&error)),
         None => return Err(Refusal::no_certificate()),
     }
     if is_for_another_site(&head.headers) {

@@ -2,13 +2,14 @@
 
 use maud::{Markup, html};
 use mesh_sheet::Frame;
-use mesh_types::Timestamp;
 use mesh_types::text::shown;
+use mesh_types::{PartyId, Timestamp};
 
 use super::address::{Asked, Filters, Page, filter};
 use super::ask::Found;
 use super::refusal::Refusal;
 use crate::business_process::BusinessProcesses;
+use crate::month::Month;
 
 const STYLE: &str = include_str!("web.css");
 /// How many months the first page offers, the present one among them.
@@ -38,10 +39,33 @@ pub(super) fn policy() -> String {
     )
 }
 
+/// What the links to other pages go on with: the supplier, and the month or else the present one.
+pub(super) fn ways(now: Timestamp, filters: &Filters) -> Filters {
+    let (month, supplier) = (filters.get(filter::MONTH), filters.get(filter::SUPPLIER));
+    let month = match month.parse::<Month>() {
+        Ok(month) => Some(month),
+        Err(_) => Month::of(now).ok(),
+    };
+    let supplier = supplier.parse::<PartyId>().ok();
+    let ways = [
+        (filter::MONTH, month.map(|month| month.to_string())),
+        (
+            filter::SUPPLIER,
+            supplier.map(|supplier| supplier.to_string()),
+        ),
+    ];
+    let named = ways
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
+    named.fold(Filters::default(), |ways, (name, value)| {
+        ways.with(name, &value)
+    })
+}
+
 /// The first page: the months that can be chosen, and all reports.
 pub(super) fn index(now: Timestamp) -> String {
     let before = html! {
-        (site(Some(Page::Index)))
+        (site(Some(Page::Index), &ways(now, &Filters::default())))
         header { h1 { "Reports" } }
         main {
             section {
@@ -93,10 +117,10 @@ fn months(now: Timestamp) -> Vec<String> {
 }
 
 /// A report with its filters, its downloads, and where it goes on.
-pub(super) fn report(asked: &Asked, found: &Found) -> String {
+pub(super) fn report(now: Timestamp, asked: &Asked, found: &Found) -> String {
     let (page_of, filters) = (asked.page, &asked.filters);
     let before = html! {
-        (site(Some(page_of)))
+        (site(Some(page_of), &ways(now, filters)))
         (form(page_of, filters))
         (downloads(page_of, filters))
     };
@@ -114,7 +138,12 @@ pub(super) fn report(asked: &Asked, found: &Found) -> String {
 }
 
 /// Why there is no page. `known` is the page that was asked for, if it is known who asks.
-pub(super) fn refused(refusal: &Refusal, known: Option<Page>, filters: &Filters) -> String {
+pub(super) fn refused(
+    now: Timestamp,
+    refusal: &Refusal,
+    known: Option<Page>,
+    filters: &Filters,
+) -> String {
     let Refusal {
         status,
         reason,
@@ -124,7 +153,7 @@ pub(super) fn refused(refusal: &Refusal, known: Option<Page>, filters: &Filters)
     } = refusal;
     let title = status.canonical_reason().unwrap_or("Refused");
     let before = html! {
-        @if refusal.knows_the_peer() { (site(known)) }
+        @if refusal.knows_the_peer() { (site(known, &ways(now, filters))) }
         header {
             h1 { (title) }
             p.period { "HTTP " (status.as_u16()) @if !reason.is_empty() { ", " code { (reason) } } }
@@ -155,11 +184,11 @@ fn page(title: &str, before: Markup, after: Markup, found: Option<&Found>) -> St
 }
 
 /// The way to every page.
-fn site(here: Option<Page>) -> Markup {
+fn site(here: Option<Page>, ways: &Filters) -> Markup {
     html! {
         nav.site aria-label="Reports" {
             @for page in [Page::Index].into_iter().chain(Page::REPORTS) {
-                a href=(page.path()) aria-current=[(here == Some(page)).then_some("page")] { (page.title()) } " "
+                a href=(ways.on(page)) aria-current=[(here == Some(page)).then_some("page")] { (page.title()) } " "
             }
         }
     }
@@ -195,7 +224,11 @@ fn form(page: Page, filters: &Filters) -> Markup {
 fn field(name: &str, value: &str) -> Markup {
     match name {
         filter::MONTH => {
-            html! { label { "Month (UTC) " input type="month" name=(name) value=(shown(value)) required placeholder="2026-11"; } }
+            // Browsers complain of another value in such a field.
+            let value = value
+                .parse::<Month>()
+                .map_or_else(|_| String::new(), |month| month.to_string());
+            html! { label { "Month (UTC) " input type="month" name=(name) value=(value) required placeholder="2026-11"; } }
         }
         filter::BY => choice(
             name,

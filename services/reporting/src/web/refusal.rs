@@ -67,7 +67,7 @@ impl Refusal {
     }
 
     /// The certificate says nothing that the mesh can use.
-    pub(super) fn certificate(why: impl ToString) -> Self {
+    pub(super) fn certificate(why: &impl ToString) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, why.to_string())
     }
 

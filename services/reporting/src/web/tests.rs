@@ -1,9 +1,29 @@
 //! Which hosts are this machine, which filters does a URL have, and what stands in a page that came from outside?
 
+use mesh_types::Timestamp;
+
 use super::address::{Asked, Filters, Form, Page, filter, leniently};
 use super::guard::is_loopback;
 use super::look;
 use super::refusal::Refusal;
+
+/// In November 2026.
+const NOVEMBER: Timestamp = Timestamp::from_micros(1_793_500_000_000_000);
+
+#[test]
+fn links_go_on_with_month_and_supplier_if_these_are_some() {
+    for (query, expected) in [
+        ("", "/exceptions?month=2026-11"),
+        (
+            "month=2025-06&supplier=ALBION&variant=4.8.1",
+            "/exceptions?month=2025-06&supplier=ALBION",
+        ),
+        ("month=June&supplier=%3Cb%3E", "/exceptions?month=2026-11"),
+    ] {
+        let ways = look::ways(NOVEMBER, &leniently(Some(query)));
+        assert_eq!(ways.on(Page::Exceptions), expected);
+    }
+}
 
 #[test]
 fn only_names_and_addresses_of_this_machine_are_this_machine() {
@@ -104,7 +124,7 @@ fn what_comes_from_outside_is_text() {
         for name in page.filters() {
             let filters = Filters::default().with(name, attack);
             let refusal = Refusal::field(attack, attack);
-            let text = look::refused(&refusal, Some(page), &filters);
+            let text = look::refused(NOVEMBER, &refusal, Some(page), &filters);
             assert!(!text.contains("<script"), "{text}");
             assert!(!text.contains('\u{202E}'), "{text}");
         }

@@ -159,7 +159,10 @@ async fn nobody_is_shown_what_the_rpc_refuses() {
         for path in [address, "/exceptions?month=2026-11", "/obligation"] {
             let seen = dsp.get(path).await;
             assert_eq!(seen.status, 403, "{seen:?}");
-            assert!(seen.text.contains("<code>ROLE_NOT_PERMITTED</code>"), "{seen:?}");
+            assert!(
+                seen.text.contains("<code>ROLE_NOT_PERMITTED</code>"),
+                "{seen:?}"
+            );
         }
         let mut albion = open(&world, &issued_to("ALBION"), speaks).await;
         for path in [

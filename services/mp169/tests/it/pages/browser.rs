@@ -60,13 +60,18 @@ impl Browser {
     /// What leaves the browser for the page: the addresses that it or anything in it asks for, and what it says on
     /// the console.
     pub(crate) fn opens(&self, page: &Path) -> (Vec<String>, Vec<String>) {
+        self.visits(&file(page))
+    }
+
+    /// The same of a page at an address.
+    pub(crate) fn visits(&self, address: &str) -> (Vec<String>, Vec<String>) {
         let log = self.place.path().join("net.json");
         let netlog = format!("--log-net-log={}", log.display());
         let picture = format!(
             "--screenshot={}",
             self.place.path().join("seen.png").display()
         );
-        let output = self.run(page, &["--enable-logging=stderr", &netlog, &picture]);
+        let output = self.run(address, &["--enable-logging=stderr", &netlog, &picture]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let console = said.lines().filter(|line| line.contains("CONSOLE"));
         (asked_for(&log), console.map(str::to_owned).collect())
@@ -74,14 +79,13 @@ impl Browser {
 
     /// What is to be seen of the page on a screen of this width.
     pub(crate) fn looks(&self, page: &Path, width: u32) -> Seen {
-        let address = format!("file://{}", page.display());
         let look = LOOK
-            .replace("PAGE", &address)
+            .replace("PAGE", &file(page))
             .replace("WIDTH", &width.to_string());
         let look = self.page("look.html", &look);
         // A page and what looks at it are strangers to each other otherwise.
         let output = self.run(
-            &look,
+            &file(&look),
             &[
                 "--allow-file-access-from-files",
                 "--virtual-time-budget=20000",
@@ -106,6 +110,7 @@ impl Browser {
             return;
         };
         let name = page.file_stem().unwrap().to_str().unwrap();
+        let page = &file(page);
         let to = |view: &str| Path::new(&folder).join(format!("{name}-{view}"));
         let large = "--window-size=1000,4000";
         let light = format!("--screenshot={}", to("light.png").display());
@@ -119,7 +124,7 @@ impl Browser {
         self.run(page, &["--no-pdf-header-footer", &print]);
     }
 
-    fn run(&self, page: &Path, arguments: &[&str]) -> Output {
+    fn run(&self, address: &str, arguments: &[&str]) -> Output {
         let profile = format!(
             "--user-data-dir={}",
             self.place.path().join("profile").display()
@@ -136,12 +141,16 @@ impl Browser {
                 &profile,
             ])
             .args(arguments)
-            .arg(format!("file://{}", page.display()))
+            .arg(address)
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");
         output
     }
+}
+
+fn file(page: &Path) -> String {
+    format!("file://{}", page.display())
 }
 
 /// The addresses that a page asked for, but for itself. What the browser asks for on its own has no origin.
