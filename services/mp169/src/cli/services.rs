@@ -79,7 +79,8 @@ pub struct UpArgs {
         value_name = "ADDRESS:PORT",
         num_args = 0..=1,
         require_equals = true,
-        default_missing_value = "127.0.0.1:16174"
+        default_missing_value = "127.0.0.1:16174",
+        value_parser = loopback
     )]
     pub web_without_certificate: Option<SocketAddr>,
     /// Load the sample inventory: three suppliers, about 1,000 Devices.
@@ -98,4 +99,19 @@ pub struct UpArgs {
     /// How much a supplier may repeat.
     #[command(flatten)]
     pub quotas: flag_registry::Quotas,
+}
+
+/// An address that is reached from this machine alone. Judged before anything is made.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| "it has to be address:port".to_owned())?;
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err(
+            "it is no loopback address: anybody who reaches it would read the reports as the analyst"
+                .to_owned(),
+        )
+    }
 }

@@ -68,8 +68,9 @@ async fn pages_without_certificates_are_announced_loudly_and_stay_on_this_machin
         .await;
     let refused = refused.unwrap();
     let said = String::from_utf8(refused.stderr).unwrap();
-    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert_eq!(refused.status.code(), Some(2), "{said}");
     assert!(said.contains("no loopback address"), "{said}");
+    assert!(!home.path().join("mesh").exists(), "nothing was made");
 
     let (mesh, said) = comes_up(&mut up(&home, &["--web-without-certificate=127.0.0.1:0"])).await;
     assert!(
