@@ -7,8 +7,11 @@
 //! | ListExceptedRequests | a supplier its own, internal readers all | `INVALID_ARGUMENT`, `UNAVAILABLE` |
 //! | GetObligationReport | a supplier its own, internal readers all | `INVALID_ARGUMENT`, `UNAVAILABLE` |
 //!
+//! The three reports are also pages for browsers: [`web`].
+//!
 //! # Invariants
 //!
+//! - A page shows what its RPC answers to the peer of the browser's connection, and nothing else.
 //! - An outcome is recorded once, however often it is sent, and never changed.
 //! - Whether an outcome is excepted is decided when a report is made, by the flag at the time of the
 //!   request: the order in which outcomes and flag events arrive does not matter.

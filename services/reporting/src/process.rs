@@ -32,8 +32,10 @@ pub async fn process() -> ExitCode {
 }
 
 async fn browsers(address: SocketAddr) -> Result<WebListener, RunError> {
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.map_err(|error| RunError::Listen(address, error))?;
-    tracing::info!(%address, "listening for browsers");
+    let bound = TcpListener::bind(address).await.and_then(|listener| {
+        tracing::info!(address = %listener.local_addr()?, "listening for browsers");
+        Ok(listener)
+    });
+    let listener = bound.map_err(|error| RunError::Listen(address, error))?;
     Ok(WebListener::with_certificates(listener))
 }

@@ -1,8 +1,14 @@
-//! Which hosts are this machine, which filters does a URL have, and what stands in a page that came from outside?
+//! Which hosts are this machine, which filters does a URL have, what stands in a page that came from outside, and how
+//! is a refusal told?
 
+use std::time::Duration;
+
+use mesh_api::common::v1::ErrorReason;
 use mesh_types::Timestamp;
+use tonic::Code;
 
 use super::address::{Asked, Filters, Form, Page, filter, leniently};
+use super::answer::Answer;
 use super::guard::is_loopback;
 use super::look;
 use super::refusal::Refusal;
@@ -128,5 +134,60 @@ fn what_comes_from_outside_is_text() {
             assert!(!text.contains("<script"), "{text}");
             assert!(!text.contains('\u{202E}'), "{text}");
         }
+    }
+}
+
+#[test]
+fn a_refusal_of_an_rpc_becomes_the_status_that_fits() {
+    let after = Duration::from_millis(1_500);
+    let busy = mesh_api::status::try_later(
+        Code::ResourceExhausted,
+        ErrorReason::Overloaded,
+        "full",
+        after,
+    );
+    let refusal = Refusal::from(busy);
+    assert_eq!(
+        (refusal.status.as_u16(), refusal.reason),
+        (429, "OVERLOADED")
+    );
+    let (head, ()) = http::Request::new(()).into_parts();
+    let answer = Answer::refusal(&refusal, String::new()).into_response(&head, false, false);
+    assert_eq!(answer.status(), 429);
+    assert_eq!(
+        answer.headers()["retry-after"],
+        "2",
+        "not before it makes sense"
+    );
+    for (code, status) in [
+        (Code::InvalidArgument, 400),
+        (Code::Unauthenticated, 401),
+        (Code::PermissionDenied, 403),
+        (Code::NotFound, 404),
+        (Code::Internal, 500),
+        (Code::Unavailable, 503),
+        (Code::DeadlineExceeded, 504),
+    ] {
+        let refusal = Refusal::from(tonic::Status::new(code, ""));
+        assert_eq!((refusal.status.as_u16(), refusal.reason), (status, ""));
+    }
+}
+
+#[test]
+fn a_browser_comes_by_tls_alone_but_not_to_localhost() {
+    for (host, here, told) in [
+        ("reports.example", false, true),
+        ("127.0.0.1:16174", false, true),
+        ("localhost:16174", false, false),
+        ("reports.example", true, false),
+    ] {
+        let request = http::Request::get("/")
+            .header("host", host)
+            .body(())
+            .unwrap();
+        let (head, ()) = request.into_parts();
+        let answer = Answer::page(String::new()).into_response(&head, here, false);
+        let said = answer.headers().contains_key("strict-transport-security");
+        assert_eq!(said, told, "{host}");
     }
 }

@@ -355,6 +355,21 @@ fn has_policy(seen: &Seen) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_without_end_is_refused_and_harms_nobody_else() {
+    let world = World::start(Vec::new()).await;
+    let mut other = open(&world, &analyst(), Http::Two).await;
+    for (speaks, octets) in [(Http::One, 20_000), (Http::Two, 70_000)] {
+        let mut browser = open(&world, &analyst(), speaks).await;
+        let long = Request::get("/").header("x", "x".repeat(octets));
+        let answer = browser.send(long.body(Bytes::new().into()).unwrap()).await;
+        // In HTTP/2 the connection may end before the answer is read.
+        assert!(answer.map_or(true, |seen| seen.status == 431), "{speaks:?}");
+        assert_eq!(other.get("/").await.status, 200);
+    }
+    world.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_view_is_on_record_as_its_rpc_is() {
     let world = with_outcomes().await;
     let mut browser = open(&world, &analyst(), Http::Two).await;
