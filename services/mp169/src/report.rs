@@ -12,7 +12,7 @@ use reporting::present::{self, Grouped};
 
 use crate::cli::connection::Limit;
 use crate::cli::report::{
-    By, ExceptionsArgs, Form, Fuel, ObligationArgs, PerformanceArgs, ReportCommand,
+    By, ExceptionsArgs, Form, Fuel, ObligationArgs, PerformanceArgs, ReportCommand, Zone,
 };
 use crate::output::{print_document, print_line, width};
 use crate::reading::gather;
@@ -33,7 +33,8 @@ pub(crate) async fn run(command: ReportCommand) -> Result<()> {
 async fn performance(args: PerformanceArgs) -> Result<()> {
     let session = Session::open(&args.connection, USUAL)?;
     let request = wire::GetServiceRequestReportRequest {
-        month: args.month,
+        month: args.period.month,
+        month_zone: zone(args.period.zone).into(),
         party_id: party(args.party, &session),
         service_reference_variant: args.variant,
         business_process: args.business_process,
@@ -47,11 +48,18 @@ async fn performance(args: PerformanceArgs) -> Result<()> {
     let whole = args.by.is_empty() && matches!(args.connection.output, Form::Json | Form::Html);
     let group = grouped(session.clients.reporting()?, &request, by).await?;
     let report = if whole {
-        present::performance(&request.month, &group)?
+        present::performance(&request, &group)?
     } else {
-        present::service_requests(&request.month, &group)?
+        present::service_requests(&request, &group)?
     };
     print(&report, args.connection.output, present::SERVICE_REQUESTS)
+}
+
+const fn zone(zone: Zone) -> wire::MonthZone {
+    match zone {
+        Zone::Utc => wire::MonthZone::Utc,
+        Zone::London => wire::MonthZone::EuropeLondon,
+    }
 }
 
 /// The whole report of a month, for all suppliers.
@@ -64,7 +72,7 @@ pub(crate) async fn whole(
         ..Default::default()
     };
     let group = grouped(client, &request, present::FINEST.to_vec()).await?;
-    Ok(present::performance(&request.month, &group)?)
+    Ok(present::performance(&request, &group)?)
 }
 
 async fn grouped(
@@ -94,7 +102,8 @@ async fn grouped(
 async fn exceptions(args: ExceptionsArgs) -> Result<()> {
     let session = Session::open(&args.connection, USUAL)?;
     let request = wire::ListExceptedRequestsRequest {
-        month: args.month,
+        month: args.period.month,
+        month_zone: zone(args.period.zone).into(),
         party_id: party(args.party, &session),
         delivered_only: args.delivered,
         ..Default::default()

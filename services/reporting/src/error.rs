@@ -8,6 +8,8 @@ use mesh_service::store_refusal;
 use mesh_store::StoreError;
 use tonic::{Code, Status};
 
+use crate::store::Misnumbered;
+
 /// The most outcomes in one request of a stream.
 pub const MAX_OUTCOMES: usize = 1_000;
 
@@ -26,6 +28,15 @@ pub enum Error {
     /// The producer used the id for another outcome.
     #[error("the producer used this id before for an outcome with another content")]
     OutcomeIdReused,
+    /// A numbered batch is not the next one.
+    #[error("the next batch of this producer is number {next}; nothing of this one was recorded")]
+    BatchOutOfOrder {
+        /// The number of the next batch.
+        next: u64,
+    },
+    /// The number of the last batch came with another content.
+    #[error("the producer used this number before for a batch with another content")]
+    BatchNumberReused,
     /// The page token is not ours, not the caller's, or not for this request.
     #[error("the page token was not given to this caller for this request")]
     PageToken,
@@ -45,6 +56,17 @@ pub enum Error {
     Store(#[from] StoreError),
 }
 
+impl From<Misnumbered> for Error {
+    fn from(misnumbered: Misnumbered) -> Self {
+        match misnumbered {
+            Misnumbered::Missing { next } | Misnumbered::Without { next } => {
+                Self::BatchOutOfOrder { next }
+            }
+            Misnumbered::Reused => Self::BatchNumberReused,
+        }
+    }
+}
+
 impl From<Error> for Status {
     /// The one mapping to gRPC code and reason.
     fn from(error: Error) -> Self {
@@ -55,7 +77,13 @@ impl From<Error> for Status {
             Error::TooManyOutcomes => {
                 status::refusal(Code::InvalidArgument, ErrorReason::TooManyItems, text)
             }
-            Error::OutcomeIdReused => {
+            Error::BatchOutOfOrder { next } => status::refusal_with(
+                Code::FailedPrecondition,
+                ErrorReason::BatchOutOfOrder,
+                text,
+                &[("next_batch_number", &next.to_string())],
+            ),
+            Error::OutcomeIdReused | Error::BatchNumberReused => {
                 status::refusal(Code::AlreadyExists, ErrorReason::RequestIdReused, text)
             }
             Error::PageToken => {

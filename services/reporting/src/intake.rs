@@ -4,16 +4,20 @@
 //! that however long the stream is, one request of it is in memory. A malformed outcome is refused
 //! by itself; what is wrong with a request as a whole ends the stream, and what came before stays.
 
+use std::num::NonZeroU64;
+
 use mesh_api::convert::FieldErrors;
 use mesh_api::reporting::v1 as wire;
 use mesh_api::status::item_status;
 use mesh_authz::{Authorization, Directory};
 use mesh_types::Clock;
+use prost::Message as _;
+use sha2::{Digest as _, Sha256};
 use tonic::Status;
 
 use crate::error::{Error, MAX_OUTCOMES};
 use crate::outcome::{self, Producer};
-use crate::store::{Disposition, Recording, ReportStore};
+use crate::store::{Delivery, Disposition, Numbered, Recording, ReportStore};
 
 /// Refusals that the answer explains; further ones are only counted.
 const MAX_REFUSALS: usize = 1_000;
@@ -62,7 +66,6 @@ impl<'a> Intake<'a> {
             match outcome::read(outcome, now, is_known) {
                 Ok((device, outcome)) => {
                     recordings.push(Recording {
-                        producer: producer.clone(),
                         permit: self.authorization.permit_by_role(device)?,
                         outcome,
                     });
@@ -71,7 +74,14 @@ impl<'a> Intake<'a> {
                 Err(errors) => refusals.push(Some(Error::Fields(errors))),
             }
         }
-        let mut dispositions = self.desk.store.record(recordings).await?.into_iter();
+        let delivery = Delivery {
+            producer: producer.clone(),
+            numbered: numbered(&request),
+            outcomes: recordings,
+        };
+        let taken = self.desk.store.record(delivery).await??;
+        self.answer.last_batch_number = taken.last_number;
+        let mut dispositions = taken.dispositions.into_iter();
         for (outcome, refusal) in request.outcomes.iter().zip(refusals) {
             let judged = refusal.map_or_else(
                 || dispositions.next(),
@@ -127,4 +137,13 @@ impl<'a> Intake<'a> {
             });
         }
     }
+}
+
+/// The number of the request, if it has one. Its content is what was sent and not what was read: which
+/// outcomes are refused may be another matter when it comes again.
+fn numbered(request: &wire::RecordOutcomesRequest) -> Option<Numbered> {
+    let number = NonZeroU64::new(request.batch_number)?;
+    let content = Sha256::digest(request.encode_to_vec());
+    let content = content.iter().map(|octet| format!("{octet:02x}")).collect();
+    Some(Numbered { number, content })
 }

@@ -2,7 +2,7 @@
 //!
 //! | RPC | Who | Beside the refusals of the chain |
 //! |---|---|---|
-//! | RecordOutcomes | the DSP | `INVALID_ARGUMENT`, `UNAVAILABLE` |
+//! | RecordOutcomes | the DSP | `INVALID_ARGUMENT`, `FAILED_PRECONDITION`, `ALREADY_EXISTS`, `UNAVAILABLE` |
 //! | GetServiceRequestReport | a supplier its own, internal readers all | `INVALID_ARGUMENT`, `UNAVAILABLE` |
 //! | ListExceptedRequests | a supplier its own, internal readers all | `INVALID_ARGUMENT`, `UNAVAILABLE` |
 //! | GetObligationReport | a supplier its own, internal readers all | `INVALID_ARGUMENT`, `UNAVAILABLE` |
@@ -12,9 +12,11 @@
 //! # Invariants
 //!
 //! - A page shows what its RPC answers to the peer of the browser's connection, and nothing else.
-//! - An outcome is recorded once, however often it is sent, and never changed.
-//! - Whether an outcome is excepted is decided when a report is made, by the flag at the time of the
-//!   request: the order in which outcomes and flag events arrive does not matter.
+//! - An outcome is recorded once, however often it is sent: by the number of its request, or by its id for 35
+//!   days. It is counted, and never changed.
+//! - Whether an outcome is excepted is decided by the flag at the time of the request. Until all flag events of
+//!   that time are known, each report decides anew; then it is settled. So the order in which outcomes and flag
+//!   events arrive does not matter.
 //! - What a flag event says of a time that has passed changes nothing: an interval begins and ends
 //!   when its events were recorded.
 //! - Nothing is subtracted silently: each figure has all requests, the excepted ones, and the rate
@@ -22,7 +24,7 @@
 //! - However figures are grouped, their sums are the same: a variant that the table of business
 //!   processes does not list is shown as `other`.
 //! - A report says what it rests on, and its parts are read in one transaction.
-//! - The domain ([`outcome`], [`month`], [`exception`], [`figures`], [`business_process`], [`grouping`],
+//! - The domain ([`outcome`], [`month`], [`period`], [`exception`], [`figures`], [`business_process`], [`grouping`],
 //!   [`flags`], [`obligation`]) reads no clock and does no I/O.
 
 pub mod business_process;
@@ -39,6 +41,7 @@ pub mod month;
 pub mod obligation;
 pub mod outcome;
 mod paging;
+pub mod period;
 pub mod present;
 mod process;
 pub mod request;

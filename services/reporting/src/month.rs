@@ -1,4 +1,4 @@
-//! Which instants belong to a month?
+//! What is a calendar month, and when does it begin?
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use mesh_types::{Interval, Timestamp};
 
-/// A calendar month in UTC, from 0001-01 to 9999-12; written `2026-11`.
+/// A calendar month, from 0001-01 to 9999-12; written `2026-11`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Month {
     /// Its first day.
@@ -20,16 +20,22 @@ pub struct Month {
 pub struct MonthError;
 
 impl Month {
-    /// The month in which `at` lies.
+    /// The month in which `at` lies, in UTC.
     pub fn of(at: Timestamp) -> Result<Self, MonthError> {
         let at = jiff::Timestamp::from_microsecond(at.micros()).map_err(|_| MonthError)?;
         let date = at.to_zoned(TimeZone::UTC).date();
         Self::starting(date.first_of_month())
     }
 
-    /// Its instants.
+    /// Its instants in UTC.
     #[must_use]
     pub fn interval(self) -> Interval {
+        self.interval_in(&TimeZone::UTC)
+    }
+
+    /// Its instants where clocks go by `zone`.
+    pub(crate) fn interval_in(self, zone: &TimeZone) -> Interval {
+        let midnight = |day| midnight(day, zone);
         let start = midnight(self.first).unwrap_or(Timestamp::from_micros(i64::MIN));
         // The day after the last month that can be written is out of the calendar's range.
         let end = self
@@ -50,8 +56,8 @@ impl Month {
     }
 }
 
-fn midnight(day: Date) -> Option<Timestamp> {
-    let at = day.to_zoned(TimeZone::UTC).ok()?;
+fn midnight(day: Date, zone: &TimeZone) -> Option<Timestamp> {
+    let at = day.to_zoned(zone.clone()).ok()?;
     Some(Timestamp::from_micros(at.timestamp().as_microsecond()))
 }
 

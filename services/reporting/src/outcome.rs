@@ -9,7 +9,7 @@ use mesh_api::convert::{FieldErrors, timestamp_from_wire};
 use mesh_api::reporting::v1 as wire;
 use mesh_types::{Bounds, DeviceId, OutOfBounds, PartyId, Timestamp};
 
-use crate::month::Month;
+use crate::period::Part;
 
 /// How a Service Request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,8 +75,8 @@ pub struct Outcome {
     pub class: MessageClass,
     /// When it was sent or executed.
     pub request_time: Timestamp,
-    /// The month in which that was.
-    pub month: Month,
+    /// The part of the calendar in which that was.
+    pub part: Part,
     /// How it ended.
     pub ending: Ending,
     /// Who started it.
@@ -104,14 +104,14 @@ pub fn read(
     let ending = errors.keep("result", Ending::try_from(outcome.result));
     let origin = errors.keep("origin", Origin::try_from(outcome.origin));
     let read = (|| {
-        let (request_time, month) = request_time?;
+        let (request_time, part) = request_time?;
         let outcome = Outcome {
             id: id?,
             party: party?,
             variant: variant?,
             class: class?,
             request_time,
-            month,
+            part,
             ending: ending?,
             origin: origin?,
         };
@@ -130,12 +130,12 @@ fn class(number: i32) -> Result<MessageClass, TextError> {
     }
 }
 
-fn request_time(outcome: &wire::Outcome, now: Timestamp) -> Result<(Timestamp, Month), TimeError> {
+fn request_time(outcome: &wire::Outcome, now: Timestamp) -> Result<(Timestamp, Part), TimeError> {
     let at = outcome.request_time.as_ref();
     let at = timestamp_from_wire(at.ok_or(TimeError::Missing)?).map_err(|_| TimeError::NoTime)?;
     let at = Bounds::SENT.check(at, now)?;
-    let month = Month::of(at).map_err(|_| TimeError::NoTime)?;
-    Ok((at, month))
+    let part = Part::of(at).map_err(|_| TimeError::NoTime)?;
+    Ok((at, part))
 }
 
 /// The numbers of the contract's enum, as the database holds them too.
@@ -261,7 +261,7 @@ pub(crate) mod tests {
         let (device, outcome) = read(&well_formed(), NOW, |_| true).unwrap();
         assert_eq!(device.to_string(), "00-DB-12-34-56-78-90-A0");
         assert_eq!(outcome.request_time.micros(), 1_793_491_200_000_001);
-        assert_eq!(outcome.month.to_string(), "2026-11");
+        assert_eq!(outcome.part.to_string(), "2026-11");
         assert_eq!(
             (outcome.ending, outcome.origin),
             (Ending::Suppressed, Origin::Scheduled)

@@ -8,6 +8,7 @@ use mesh_store::{Fingerprint, Scope, Tokens, fingerprint};
 
 use crate::error::Error;
 use crate::grouping::{Dimension, Part, RowKey};
+use crate::period::Period;
 use crate::request::{ExceptedRequest, FiguresRequest, ObligationsRequest};
 use crate::store::ExceptedKey;
 
@@ -18,7 +19,7 @@ const SEPARATOR: char = '\n';
 /// table of business processes: with another one the rows may be others.
 pub(crate) fn figures_filter(request: &FiguresRequest, table: &str) -> Fingerprint {
     let query = &request.query;
-    let month = query.month.to_string();
+    let month = period(query.period);
     let party = query.party.as_ref().map_or("", |party| party.as_str());
     let variant = query
         .variant
@@ -33,7 +34,7 @@ pub(crate) fn figures_filter(request: &FiguresRequest, table: &str) -> Fingerpri
 /// What stays the same from page to page of the Devices with excepted requests.
 pub(crate) fn excepted_filter(request: &ExceptedRequest) -> Fingerprint {
     let query = &request.query;
-    let month = query.month.to_string();
+    let month = period(query.period);
     let party = query.party.as_ref().map_or("", |party| party.as_str());
     let only = if query.delivered_only {
         "delivered"
@@ -47,6 +48,10 @@ pub(crate) fn excepted_filter(request: &ExceptedRequest) -> Fingerprint {
 pub(crate) fn obligations_filter(request: &ObligationsRequest) -> Fingerprint {
     let party = request.party.as_ref().map_or("", |party| party.as_str());
     fingerprint([party.as_bytes()])
+}
+
+fn period(period: Period) -> String {
+    format!("{} {}", period.month, period.zone.name())
 }
 
 /// A key of a report's rows, in a token.

@@ -15,6 +15,8 @@ use mesh_api::common::v1::Position;
 use mesh_api::reporting::v1 as wire;
 use mesh_sheet::Report;
 
+use crate::period::Zone;
+
 pub use exceptions::{EXCEPTIONS, exceptions};
 pub use obligation::{ELECTRICITY, GAS, obligation};
 pub use service_requests::{FINEST, Grouped, SERVICE_REQUESTS, performance, service_requests};
@@ -35,6 +37,30 @@ fn resting_on(mut report: Report, basis: &wire::ReportBasis) -> Report {
         }
     }
     report.with_fact("Outcomes recorded", basis.outcomes.to_string())
+}
+
+/// The same of a month, of which a part may not be settled.
+fn resting_on_flags(report: Report, basis: &wire::ReportBasis) -> Report {
+    let settled = basis.settled_until.as_ref();
+    let until = settled.map_or_else(|| "nothing yet".to_owned(), instant);
+    let mut report = resting_on(report, basis).with_fact("Exceptions settled up to", until);
+    if basis.open_outcomes > 0 {
+        report = report
+            .with_fact("Outcomes not settled", basis.open_outcomes.to_string())
+            .with_note(
+                "Outcomes that are newer than what is known of the flags may still turn out to be excepted.",
+            );
+    }
+    report
+}
+
+/// The month, and whose midnight begins it.
+fn period(month: &str, zone: wire::MonthZone) -> String {
+    let zone = match zone {
+        wire::MonthZone::Unspecified | wire::MonthZone::Utc => Zone::Utc,
+        wire::MonthZone::EuropeLondon => Zone::London,
+    };
+    format!("{month} ({})", zone.name())
 }
 
 fn event(position: Option<&Position>) -> String {

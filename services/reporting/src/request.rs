@@ -8,6 +8,7 @@ use mesh_types::PartyId;
 
 use crate::business_process::{BusinessProcesses, ProcessKey};
 use crate::grouping::{Dimension, Grouping};
+use crate::period::{Period, Zone};
 use crate::store::{ExceptedQuery, FiguresQuery};
 
 /// A page of the Service Request report.
@@ -47,7 +48,7 @@ pub fn figures(
     processes: &BusinessProcesses,
 ) -> Result<FiguresRequest, FieldErrors> {
     let mut errors = FieldErrors::default();
-    let month = errors.parse("month", &request.month);
+    let period = period(&mut errors, &request.month, request.month_zone);
     let party = optional(&mut errors, "party_id", &request.party_id);
     let variant = &request.service_reference_variant;
     let variant = optional(&mut errors, "service_reference_variant", variant);
@@ -57,10 +58,10 @@ pub fn figures(
     }
     let grouping = grouping(&mut errors, &request.group_by);
     let size = errors.page_size(request.page_size).map(usize::from);
-    match (month, grouping, size) {
-        (Some(month), Some(grouping), Some(size)) if errors.is_empty() => Ok(FiguresRequest {
+    match (period, grouping, size) {
+        (Some(period), Some(grouping), Some(size)) if errors.is_empty() => Ok(FiguresRequest {
             query: FiguresQuery {
-                month,
+                period,
                 party,
                 variant,
             },
@@ -77,13 +78,13 @@ pub fn excepted(
     request: &wire::ListExceptedRequestsRequest,
 ) -> Result<ExceptedRequest, FieldErrors> {
     let mut errors = FieldErrors::default();
-    let month = errors.parse("month", &request.month);
+    let period = period(&mut errors, &request.month, request.month_zone);
     let party = optional(&mut errors, "party_id", &request.party_id);
     let size = errors.page_size(request.page_size).map(usize::from);
-    match (month, size) {
-        (Some(month), Some(size)) if errors.is_empty() => Ok(ExceptedRequest {
+    match (period, size) {
+        (Some(period), Some(size)) if errors.is_empty() => Ok(ExceptedRequest {
             query: ExceptedQuery {
-                month,
+                period,
                 party,
                 delivered_only: request.delivered_only,
             },
@@ -91,6 +92,22 @@ pub fn excepted(
         }),
         _ => Err(errors),
     }
+}
+
+fn period(errors: &mut FieldErrors, month: &str, zone: i32) -> Option<Period> {
+    let month = errors.parse("month", month);
+    let zone = match wire::MonthZone::try_from(zone) {
+        Ok(wire::MonthZone::Unspecified | wire::MonthZone::Utc) => Some(Zone::Utc),
+        Ok(wire::MonthZone::EuropeLondon) => Some(Zone::London),
+        Err(_) => {
+            errors.add("month_zone", "is unknown");
+            None
+        }
+    };
+    Some(Period {
+        month: month?,
+        zone: zone?,
+    })
 }
 
 fn grouping(errors: &mut FieldErrors, group_by: &[i32]) -> Option<Grouping> {

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | How do the commands that wait become one transaction? | `batch.rs` |
 //! | Which outcomes are new, which were sent before? | `outcomes.rs` |
+//! | How are outcomes counted? | `rolls.rs`, `total.rs` |
+//! | When is it settled whether an outcome is excepted? | `open.rs` |
 //! | What do followed events change, and how far have they come? | `followed.rs` |
 //! | What do the figures say? | `figures.rs`, `excepted.rs`, `obligations.rs` |
 //! | Are the rows what they make of each other? | `fold.rs` |
@@ -16,27 +18,32 @@ mod figures;
 mod fold;
 mod followed;
 mod obligations;
+mod open;
 mod outcomes;
+mod rolls;
 #[cfg(test)]
 mod tests;
+mod total;
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use mesh_authz::DevicePermit;
 use mesh_store::cursor::{self, Cursor};
-use mesh_store::sql::{Conn, query_scalar};
+use mesh_store::sql::Conn;
 use mesh_store::{
     Database, Migrator, Store, StoreError, Tokens, Writer, WriterSettings, WriterTask,
 };
-use mesh_types::{Clock, DeviceId, PartyId, Position};
+use mesh_types::{Clock, DeviceId, Interval, PartyId, Position, Timestamp};
 
 use crate::exception::Excepted;
 use crate::flags::FlagChange;
 use crate::grouping::FinestFigures;
-use crate::month::Month;
 use crate::obligation::{Meter, MeterChange, Obligation};
 use crate::outcome::{Outcome, Producer, Variant};
-use batch::{Answer, Command, Reports};
+use crate::period::Period;
+use batch::{Answer, Command, Refused, Reports};
+use open::Settled;
 
 pub use fold::ReportFolding;
 
@@ -55,11 +62,55 @@ pub struct ReportStore {
     writer: Writer<Reports>,
 }
 
+/// Outcomes that a producer sends together.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// The producer.
+    pub producer: Producer,
+    /// The number of the batch, if the producer numbers them.
+    pub numbered: Option<Numbered>,
+    /// The outcomes.
+    pub outcomes: Vec<Recording>,
+}
+
+/// The number of a batch: one more than that of the producer's batch before, from 1 on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Numbered {
+    /// The number.
+    pub number: NonZeroU64,
+    /// Differs between batches of different content.
+    pub content: String,
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// What became of each outcome.
+    pub dispositions: Vec<Disposition>,
+    /// The number of the producer's last batch; 0 if it does not number them.
+    pub last_number: u64,
+}
+
+/// Why a delivery is not taken. Nothing of it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misnumbered {
+    /// Batches are missing before it.
+    Missing {
+        /// The number of the next batch.
+        next: u64,
+    },
+    /// The number is that of the last batch, and the content is another.
+    Reused,
+    /// It has no number, and those before have.
+    Without {
+        /// The number of the next batch.
+        next: u64,
+    },
+}
+
 /// An outcome to record. Its Device is the permit's.
 #[derive(Debug, Clone)]
 pub struct Recording {
-    /// The producer that sent it.
-    pub producer: Producer,
     /// Why it may be written.
     pub permit: DevicePermit,
     /// What it says.
@@ -96,7 +147,7 @@ pub struct Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FiguresQuery {
     /// The month.
-    pub month: Month,
+    pub period: Period,
     /// Only this supplier.
     pub party: Option<PartyId>,
     /// Only this variant.
@@ -116,7 +167,7 @@ pub struct MonthFigures {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExceptedQuery {
     /// The month.
-    pub month: Month,
+    pub period: Period,
     /// Only this supplier.
     pub party: Option<PartyId>,
     /// Only where at least one was delivered all the same.
@@ -157,6 +208,10 @@ pub struct Basis {
     pub devices: Option<Position>,
     /// How many outcomes there are.
     pub outcomes: u64,
+    /// Every flag event before this instant has been applied; `None` before the log was followed.
+    pub settled_until: Option<Timestamp>,
+    /// How many outcomes of the report a flag event that is still to come may except.
+    pub open: u64,
 }
 
 impl ReportStore {
@@ -189,14 +244,29 @@ impl ReportStore {
         self.store.close().await;
     }
 
-    /// Records outcomes, each by itself: what became of them, in their order, once they are on disk.
-    pub async fn record(&self, outcomes: Vec<Recording>) -> Result<Vec<Disposition>, StoreError> {
-        if outcomes.is_empty() {
-            return Ok(Vec::new());
+    /// Records the outcomes of a delivery, each by itself: what became of them, in their order, once they
+    /// are on disk.
+    pub async fn record(
+        &self,
+        delivery: Delivery,
+    ) -> Result<Result<Taken, Misnumbered>, StoreError> {
+        match self.writer.submit(Command::Record(delivery)).await? {
+            Ok(Answer::Recorded(taken)) => Ok(Ok(taken)),
+            Err(Refused::Misnumbered(misnumbered)) => Ok(Err(misnumbered)),
+            Ok(_) | Err(Refused::Stale) => Err(misanswered()),
         }
-        match self.writer.submit(Command::Record(outcomes)).await? {
-            Ok(Answer::Recorded(dispositions)) => Ok(dispositions),
-            Ok(Answer::Done) | Err(Stale) => Err(misanswered()),
+    }
+
+    /// Settles which outcomes are excepted, given that every flag event before `until` had been applied when
+    /// the cursor stood at `at`; and forgets ids that are too old to be recognised.
+    pub async fn settle(&self, at: &Cursor, until: Timestamp) -> Result<(), StoreError> {
+        loop {
+            let at = at.clone();
+            match self.writer.submit(Command::Settle { at, until }).await? {
+                Ok(Answer::Settled(Settled::All)) => return Ok(()),
+                Ok(Answer::Settled(Settled::Some)) => {}
+                Ok(_) | Err(_) => return Err(misanswered()),
+            }
         }
     }
 
@@ -222,19 +292,24 @@ impl ReportStore {
     }
 
     /// Applies events of the log `flags`. With `anew`, what an earlier history of the log said is
-    /// forgotten first.
+    /// forgotten first. Says how many of them are older than what was settled, which does not change any
+    /// more: a defect of the log's owner.
     pub async fn apply_flags(
         &self,
         step: Step,
         anew: bool,
         changes: Vec<FlagChange>,
-    ) -> Result<Result<(), Stale>, StoreError> {
+    ) -> Result<Result<u64, Stale>, StoreError> {
         let command = Command::Flags {
             step,
             anew,
             changes,
         };
-        self.step(command).await
+        match self.writer.submit(command).await? {
+            Ok(Answer::Flags { late }) => Ok(Ok(late)),
+            Err(Refused::Stale) => Ok(Err(Stale)),
+            Ok(_) | Err(Refused::Misnumbered(_)) => Err(misanswered()),
+        }
     }
 
     /// Applies events of the log `devices`.
@@ -269,8 +344,8 @@ impl ReportStore {
     async fn step(&self, command: Command) -> Result<Result<(), Stale>, StoreError> {
         match self.writer.submit(command).await? {
             Ok(Answer::Done) => Ok(Ok(())),
-            Err(Stale) => Ok(Err(Stale)),
-            Ok(Answer::Recorded(_)) => Err(misanswered()),
+            Err(Refused::Stale) => Ok(Err(Stale)),
+            Ok(_) | Err(Refused::Misnumbered(_)) => Err(misanswered()),
         }
     }
 
@@ -282,7 +357,7 @@ impl ReportStore {
     pub async fn figures(&self, query: &FiguresQuery) -> Result<MonthFigures, StoreError> {
         let mut snapshot = self.store.snapshot().await?;
         let figures = figures::read(&mut snapshot, query).await?;
-        let basis = basis(&mut snapshot).await?;
+        let basis = basis(&mut snapshot, Some(query.period.interval())).await?;
         Ok(MonthFigures { figures, basis })
     }
 
@@ -295,7 +370,7 @@ impl ReportStore {
     ) -> Result<ExceptedPage, StoreError> {
         let mut snapshot = self.store.snapshot().await?;
         let (rows, more) = excepted::rows(&mut snapshot, query, after, size).await?;
-        let basis = basis(&mut snapshot).await?;
+        let basis = basis(&mut snapshot, Some(query.period.interval())).await?;
         Ok(ExceptedPage { rows, more, basis })
     }
 
@@ -308,23 +383,29 @@ impl ReportStore {
     ) -> Result<ObligationsPage, StoreError> {
         let mut snapshot = self.store.snapshot().await?;
         let mut rows = obligations::rows(&mut snapshot, party, after).await?;
-        let basis = basis(&mut snapshot).await?;
+        let basis = basis(&mut snapshot, None).await?;
         let more = rows.len() > size;
         rows.truncate(size);
         Ok(ObligationsPage { rows, more, basis })
     }
 }
 
-async fn basis(conn: &mut Conn) -> Result<Basis, StoreError> {
+/// What a report rests on that is about outcomes of `interval`, if it is about outcomes.
+async fn basis(conn: &mut Conn, interval: Option<Interval>) -> Result<Basis, StoreError> {
     let flags = cursor::get(conn, FLAGS).await?;
     let devices = cursor::get(conn, DEVICES).await?;
-    let outcomes = query_scalar("SELECT outcomes FROM outcome_total WHERE id = 1")
-        .fetch_one(conn)
-        .await?;
+    let outcomes = total::read(conn).await?;
+    let settled_until = open::settled_until(conn).await?;
+    let open = match interval {
+        Some(interval) => open::within(conn, interval).await?,
+        None => 0,
+    };
     Ok(Basis {
         flags: flags.map(|cursor| cursor.position),
         devices: devices.map(|cursor| cursor.position),
-        outcomes: count("outcome_total", outcomes)?,
+        outcomes,
+        settled_until: (settled_until > Timestamp::from_micros(0)).then_some(settled_until),
+        open,
     })
 }
 

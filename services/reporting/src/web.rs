@@ -3,7 +3,7 @@
 //! | Question | File |
 //! |---|---|
 //! | who may ask for a page, and how? | `web/guard.rs` |
-//! | which page does a URL mean? | `web/address.rs` |
+//! | which page does a URL mean? | `web/address.rs`, `web/filter.rs` |
 //! | what do the RPCs answer? | `web/ask.rs` |
 //! | why is there no page? | `web/refusal.rs` |
 //! | how does a page look? | `web/look.rs` |
@@ -16,6 +16,7 @@
 mod address;
 mod answer;
 mod ask;
+mod filter;
 mod guard;
 mod look;
 mod refusal;

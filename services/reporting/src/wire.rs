@@ -23,6 +23,8 @@ pub fn basis(
         outcomes: basis.outcomes,
         flags_stale_since: flags_stale_since.map(timestamp_to_wire),
         devices_stale_since: devices_stale_since.map(timestamp_to_wire),
+        settled_until: basis.settled_until.map(timestamp_to_wire),
+        open_outcomes: basis.open,
     }
 }
 

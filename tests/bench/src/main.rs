@@ -5,7 +5,7 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | which figures are there, and what are they compared with | `figure.rs` |
+//! | which figures are there, and what are they compared with | `figure.rs`, `figure/words.rs` |
 //! | which mesh is measured, on which engine | `town.rs`, `engine.rs` |
 //! | how are calls kept in flight | `turn.rs` |
 //! | which messages, and what must be decided | `messages.rs` |
@@ -15,6 +15,7 @@
 //! | and beside which peers | `postgres.rs`, `etcd.rs` |
 //! | from a supplier's call to the CSP | `deliveries.rs` |
 //! | rows of an inventory | `imports.rs` |
+//! | outcomes for reports | `outcomes.rs` |
 //! | changes of supplier, with and without a loser that writes | `supplier.rs` |
 //! | reads with a record of each beside reads without | `recorded.rs` |
 //! | a quiet supplier beside a hog | `beside.rs` |
@@ -40,6 +41,7 @@ mod foreign;
 mod imports;
 mod machine;
 mod messages;
+mod outcomes;
 mod postgres;
 mod readers;
 mod recorded;

@@ -16,6 +16,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use crate::machine::{CountedIn, Processors};
+use crate::outcomes::outcome;
 use crate::turn::{Side, Turn, count, latencies};
 
 /// As Debian sets it up, with the log of changes as large as a load needs it.
@@ -29,6 +30,10 @@ const TABLES: &str = "
     CREATE TABLE device (
         device_id text COLLATE \"C\" PRIMARY KEY, type int NOT NULL, hub_id text NOT NULL, csp_id text NOT NULL,
         mpxn text NOT NULL, smi_status int NOT NULL, since bigint NOT NULL);
+    CREATE TABLE outcome (
+        producer text NOT NULL, outcome_id text NOT NULL, party_id text NOT NULL, device_id text NOT NULL,
+        variant text NOT NULL, message_class int NOT NULL, request_time bigint NOT NULL, result int NOT NULL,
+        origin int NOT NULL);
 ";
 
 /// A running PostgreSQL with one database.
@@ -156,9 +161,56 @@ fn text(told: &[u8]) -> String {
     String::from_utf8_lossy(told).into_owned()
 }
 
+/// What is copied.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Rows {
+    /// Devices, by their ids.
+    Inventory,
+    /// Outcomes, without any index.
+    Outcomes,
+}
+
+impl Rows {
+    const fn table(self) -> &'static str {
+        match self {
+            Self::Inventory => "device",
+            Self::Outcomes => "outcome",
+        }
+    }
+
+    fn write(self, row: u64, rows: &mut String) -> Result<()> {
+        match self {
+            Self::Inventory => writeln!(
+                rows,
+                "02-DC-C0-{row:010X},1,02-DC-C1-{:010X},north,{},3,1735689600000000",
+                row / 2,
+                1_000_000_000_000 + row
+            )?,
+            Self::Outcomes => {
+                let outcome = outcome(row);
+                let at = outcome.request_time.context("a time")?;
+                writeln!(
+                    rows,
+                    "bench,{},{},{},{},{},{},{},{}",
+                    outcome.outcome_id,
+                    outcome.party_id,
+                    outcome.device_id,
+                    outcome.service_reference_variant,
+                    outcome.message_class,
+                    at.seconds * 1_000_000 + i64::from(at.nanos / 1_000),
+                    outcome.result,
+                    outcome.origin
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Rows by `COPY` into one table, so many in each transaction.
 pub(crate) struct Copies {
     peer: Peer,
+    of: Rows,
     rows: u64,
     /// The first row that is not there.
     next: u64,
@@ -166,9 +218,10 @@ pub(crate) struct Copies {
 
 impl Copies {
     /// `None` if PostgreSQL is not installed here.
-    pub(crate) fn start(parent: &Path, rows: u64) -> Option<Self> {
+    pub(crate) fn start(parent: &Path, rows: u64, of: Rows) -> Option<Self> {
         Some(Self {
             peer: Peer::start(parent)?,
+            of,
             rows,
             next: 0,
         })
@@ -182,8 +235,8 @@ impl Copies {
             "--quiet",
             "--command",
         ]);
-        psql.arg("COPY device FROM STDIN (FORMAT csv)")
-            .arg(self.peer.url());
+        let copy = format!("COPY {} FROM STDIN (FORMAT csv)", self.of.table());
+        psql.arg(copy).arg(self.peer.url());
         let mut psql = psql.stdin(Stdio::piped()).spawn()?;
         let mut input = psql.stdin.take().context("psql takes no rows")?;
         input.write_all(rows.as_bytes()).await?;
@@ -195,18 +248,13 @@ impl Copies {
 
 impl Side for Copies {
     async fn turn(&mut self, time: Duration) -> Result<Turn> {
-        let before = self.peer.rows("device")?;
+        let before = self.peer.rows(self.of.table())?;
         let processors = Processors::now();
         let (mut took, mut latencies) = (Duration::ZERO, latencies());
         while took < time {
             let mut rows = String::new();
             for row in self.next..self.next + self.rows {
-                let hub = row / 2;
-                writeln!(
-                    rows,
-                    "02-DC-C0-{row:010X},1,02-DC-C1-{hub:010X},north,{},3,1735689600000000",
-                    1_000_000_000_000 + row
-                )?;
+                self.of.write(row, &mut rows)?;
             }
             let start = Instant::now();
             self.copy(&rows).await?;
@@ -216,7 +264,7 @@ impl Side for Copies {
         }
         let processors = Processors::ours_since(processors);
         let done = latencies.len() * self.rows;
-        let rows = self.peer.rows("device")? - before;
+        let rows = self.peer.rows(self.of.table())? - before;
         ensure!(rows == done, "{done} rows were copied and {rows} are there");
         Ok(Turn {
             done,

@@ -285,6 +285,7 @@ fn csp_notification_service(method: &str, about: &About) -> Option<Vec<u8>> {
 fn reporting_service(method: &str, about: &About) -> Option<Vec<u8>> {
     Some(match method {
         "RecordOutcomes" => encoded(reporting::RecordOutcomesRequest {
+            batch_number: 0,
             producer: "dsp-1".into(),
             outcomes: vec![reporting::Outcome {
                 outcome_id: request_id(),

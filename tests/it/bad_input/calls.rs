@@ -78,6 +78,7 @@ pub(super) async fn record(
     let request = reporting::RecordOutcomesRequest {
         producer: producer.into(),
         outcomes,
+        batch_number: 0,
     };
     let answer = client.record_outcomes(tokio_stream::once(request)).await;
     answer.map(tonic::Response::into_inner)

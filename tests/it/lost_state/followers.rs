@@ -110,6 +110,7 @@ impl Outcomes {
         let request = reporting::RecordOutcomesRequest {
             producer: "dsp".to_owned(),
             outcomes: outcomes.collect(),
+            batch_number: 0,
         };
         let dsp = Clients::of(town.folder(), "dsp").unwrap();
         let mut reports = dsp.reporting().unwrap();

@@ -113,7 +113,11 @@ impl Case {
         let sent = u64::try_from(outcomes.len()).unwrap();
         let requests = outcomes.chunks(MOST_OUTCOMES).map(|outcomes| {
             let (producer, outcomes) = ("dsp".to_owned(), outcomes.to_vec());
-            reporting::RecordOutcomesRequest { producer, outcomes }
+            reporting::RecordOutcomesRequest {
+                producer,
+                outcomes,
+                batch_number: 0,
+            }
         });
         let requests: Vec<_> = requests.collect();
         let mut dsp = self.town.clients("dsp").reporting().unwrap();

@@ -13,6 +13,7 @@ pub enum ReportCommand {
     #[command(after_help = "Examples:\n  \
         mp169 report performance 2025-06\n  \
         mp169 report performance 2025-06 --output html > performance.html\n  \
+        mp169 report performance 2025-06 --zone london\n  \
         mp169 report performance 2025-06 --by business-process\n  \
         mp169 report performance 2025-06 --by supplier,variant --business-process billing-reads\n  \
         mp169 report performance 2025-06 --as DRAGON --variant 4.8.1 --output json")]
@@ -29,11 +30,31 @@ pub enum ReportCommand {
     Obligation(ObligationArgs),
 }
 
+/// A calendar month.
+#[derive(Debug, Args)]
+pub struct Period {
+    /// The month, such as 2026-11.
+    pub month: String,
+    /// Whose midnight begins it.
+    #[arg(long, value_enum, default_value_t = Zone::Utc)]
+    pub zone: Zone,
+}
+
+/// Where clocks show midnight when a month begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Zone {
+    /// UTC.
+    Utc,
+    /// Great Britain: Europe/London.
+    London,
+}
+
 /// `report performance`
 #[derive(Debug, Args)]
 pub struct PerformanceArgs {
-    /// The month (UTC), such as 2026-11.
-    pub month: String,
+    /// What it covers.
+    #[command(flatten)]
+    pub period: Period,
     /// Only this supplier; a supplier's own figures if it asks.
     #[arg(long)]
     pub party: Option<PartyId>,
@@ -77,8 +98,9 @@ pub enum By {
 /// `report exceptions`
 #[derive(Debug, Args)]
 pub struct ExceptionsArgs {
-    /// The month (UTC), such as 2026-11.
-    pub month: String,
+    /// What it covers.
+    #[command(flatten)]
+    pub period: Period,
     /// Only this supplier's requests; a supplier's own if it asks.
     #[arg(long)]
     pub party: Option<PartyId>,

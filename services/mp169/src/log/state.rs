@@ -131,8 +131,13 @@ pub(super) async fn of_copy(at: &Location) -> Result<States> {
 /// Each service folds its own log; the copy tells by its tables whose it is.
 async fn compare(copy: &mut Offline) -> Result<Option<Vec<Folded>>, StoreError> {
     let is_of = |table| copy.has_table(table);
-    let [registration, flags, csps, outcomes] =
-        ["registration", "flag_entry", "reduced_device", "outcome"].map(is_of);
+    let [registration, flags, csps, outcomes] = [
+        "registration",
+        "flag_entry",
+        "reduced_device",
+        "outcome_part",
+    ]
+    .map(is_of);
     let conn = copy.conn();
     let folded = if registration {
         let foldings = registration::foldings(conn).await?;

@@ -104,6 +104,7 @@ impl Story {
             .map(|outcomes| wire::RecordOutcomesRequest {
                 producer: format!("dsp-story-{}", self.stage.town),
                 outcomes: outcomes.to_vec(),
+                batch_number: 0,
             })
             .collect();
         let mut client = self.clients("dsp")?.reporting()?;

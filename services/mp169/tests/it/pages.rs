@@ -218,6 +218,7 @@ async fn record(world: &World) {
     let request = RecordOutcomesRequest {
         producer: "pages".to_owned(),
         outcomes,
+        batch_number: 0,
     };
     let mut client = world.clients("dsp").reporting().unwrap();
     let answer = client.record_outcomes(tokio_stream::once(request)).await;

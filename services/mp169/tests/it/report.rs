@@ -40,6 +40,7 @@ async fn reported(world: &World) -> String {
     let request = RecordOutcomesRequest {
         producer: "dsp".into(),
         outcomes: outcomes.into(),
+        batch_number: 0,
     };
     let mut dsp = world.clients("dsp").reporting().unwrap();
     let answer = dsp.record_outcomes(tokio_stream::iter([request])).await;

@@ -10,6 +10,8 @@ use mesh_api::flag_registry::v1::flag_service_client::FlagServiceClient;
 use mesh_follow::{Begin, FollowError, FollowedLog, Follower, LogEvent, follow};
 use mesh_rpc::MeshChannel;
 use mesh_store::cursor::Cursor;
+use mesh_types::Timestamp;
+use opentelemetry::metrics::Counter;
 use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -17,6 +19,10 @@ use tracing::Instrument as _;
 use super::{REST, apply_span};
 use crate::flags::FlagChange;
 use crate::store::{ReportStore, Step};
+
+/// An event has the time at which its transaction began. One that is being committed while the registry
+/// looks at its log is older than that look by less than this.
+const UNDER_WAY: i64 = 60 * 1_000_000;
 
 /// Follows the log until `stop` is cancelled.
 pub async fn follow_flags(
@@ -34,10 +40,19 @@ pub async fn follow_flags(
         }
         .boxed()
     };
+    let late = opentelemetry::global::meter("reporting")
+        .u64_counter("mp169.reporting.late_flag_events")
+        .with_unit("{event}")
+        .with_description(
+            "Flag events that came after exceptions of their time were settled, which do not know them",
+        )
+        .build();
+    late.add(0, &[]);
     let follower = FlagsFollower {
         store,
         at: None,
         anew: false,
+        late,
     };
     follow(log, follower, connect, stop).await;
 }
@@ -49,6 +64,7 @@ struct FlagsFollower {
     /// Whether the log has another history than the one that was applied: its first events replace
     /// all that is known.
     anew: bool,
+    late: Counter<u64>,
 }
 
 #[async_trait]
@@ -82,12 +98,14 @@ impl Follower for FlagsFollower {
         self.step(cursor, changes).instrument(span).await
     }
 
-    async fn checkpoint(&mut self, at: &Cursor) -> Result<(), FollowError> {
+    async fn checkpoint_at(&mut self, at: &Cursor, looked: Timestamp) -> Result<(), FollowError> {
         // An empty log has no event that could carry the cursor there.
         if at.position.sequence == 0 && (self.anew || self.at.is_none()) {
             self.step(at.clone(), Vec::new()).await?;
         }
-        Ok(())
+        let until = looked.micros().saturating_sub(UNDER_WAY);
+        let until = Timestamp::from_micros(until);
+        Ok(self.store.settle(at, until).await?)
     }
 
     async fn other_history(&mut self) -> bool {
@@ -103,7 +121,14 @@ impl FlagsFollower {
             from: self.at.clone(),
             to: to.clone(),
         };
-        self.store.apply_flags(step, self.anew, changes).await??;
+        let late = self.store.apply_flags(step, self.anew, changes).await??;
+        if late > 0 {
+            tracing::error!(
+                late,
+                "flag events are older than what the registry said was complete: exceptions that were settled do not know them"
+            );
+            self.late.add(late, &[]);
+        }
         self.at = Some(to);
         self.anew = false;
         Ok(())

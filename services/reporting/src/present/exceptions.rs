@@ -3,7 +3,7 @@
 use mesh_api::reporting::v1 as wire;
 use mesh_sheet::{Cell, Column, Kind, Malformed, Report, Section, Table};
 
-use super::resting_on;
+use super::{period, resting_on_flags};
 
 /// The key of the table.
 pub const EXCEPTIONS: &str = "excepted_requests";
@@ -26,7 +26,7 @@ pub fn exceptions(
         )
     };
     let table = Table::new(columns(), rows.iter().map(cells).collect())?;
-    let mut report = Report::new(title, format!("{} (UTC)", request.month));
+    let mut report = Report::new(title, period(&request.month, request.month_zone()));
     if rows.is_empty() {
         report = report.with_note("There is none.");
     }
@@ -35,7 +35,7 @@ pub fn exceptions(
             "It says of Devices that they were flagged: show it to those only who may see them.",
         )
         .with_section(Section::new(EXCEPTIONS, title, explanation, table))?;
-    Ok(resting_on(report, basis))
+    Ok(resting_on_flags(report, basis))
 }
 
 fn columns() -> Vec<Column> {

@@ -10,7 +10,7 @@ use super::measure::{
     COUNTED, COUNTED_MISSED, COUNTED_SUCCEEDED, DELIVERED, EXCEPTED, FAILED, Measure, RATE,
     RATE_WITH_EXCEPTIONS, SENT, SUCCEEDED, SUPPRESSED,
 };
-use super::resting_on;
+use super::{period, resting_on_flags};
 
 /// The key of the table with all figures.
 pub const SERVICE_REQUESTS: &str = "service_requests";
@@ -36,8 +36,11 @@ pub struct Grouped {
 
 /// The whole report of a month, from rows that are grouped by [`FINEST`]: how requests ended and both rates, by
 /// supplier and by business process with a chart of each; and all figures in one table.
-pub fn performance(month: &str, finest: &Grouped) -> Result<Report, Malformed> {
-    let mut report = about(month, finest);
+pub fn performance(
+    request: &wire::GetServiceRequestReportRequest,
+    finest: &Grouped,
+) -> Result<Report, Malformed> {
+    let mut report = about(request, finest);
     for by in [Dimension::Supplier, Dimension::BusinessProcess] {
         let sums = Sums::of(finest, &[by]);
         report = report
@@ -48,12 +51,15 @@ pub fn performance(month: &str, finest: &Grouped) -> Result<Report, Malformed> {
 }
 
 /// All figures, in one table.
-pub fn service_requests(month: &str, group: &Grouped) -> Result<Report, Malformed> {
-    about(month, group).with_section(figures(&Sums::of(group, &group.by))?)
+pub fn service_requests(
+    request: &wire::GetServiceRequestReportRequest,
+    group: &Grouped,
+) -> Result<Report, Malformed> {
+    about(request, group).with_section(figures(&Sums::of(group, &group.by))?)
 }
 
-fn about(month: &str, group: &Grouped) -> Report {
-    let period = format!("{month} (UTC)");
+fn about(request: &wire::GetServiceRequestReportRequest, group: &Grouped) -> Report {
+    let period = period(&request.month, request.month_zone());
     let report = Report::new("Service Requests and reduced communications", period).with_note(
         "A request is excepted if it is directly about consumption and its Device was flagged at the time of the \
          request, however it ended. Excepted requests are taken away from nothing but the rate that says so. One that \
@@ -64,7 +70,7 @@ fn about(month: &str, group: &Grouped) -> Report {
     } else {
         report
     };
-    resting_on(report, &group.basis).with_fact(
+    resting_on_flags(report, &group.basis).with_fact(
         "Table of business processes",
         &*group.business_processes_version,
     )

@@ -46,6 +46,18 @@ fn basis() -> wire::ReportBasis {
             nanos: 0,
         }),
         devices_stale_since: None,
+        settled_until: Some(prost_types::Timestamp {
+            seconds: 1_699_999_000,
+            nanos: 0,
+        }),
+        open_outcomes: 1_234,
+    }
+}
+
+fn march() -> wire::GetServiceRequestReportRequest {
+    wire::GetServiceRequestReportRequest {
+        month: "2026-03".to_owned(),
+        ..Default::default()
     }
 }
 
@@ -75,7 +87,7 @@ fn month() -> Grouped {
 
 #[test]
 fn a_month_reads_as_it_did() {
-    let report = performance("2026-03", &month()).unwrap();
+    let report = performance(&march(), &month()).unwrap();
     let meters = [wire::ObligationRow {
         party_id: "ALBION".to_owned(),
         electricity: 142,
@@ -105,7 +117,7 @@ fn a_month_reads_as_it_did() {
 /// Whatever a report is grouped by, its sections have the same sums, and what is excepted is a part of what was sent.
 #[test]
 fn sections_add_up() {
-    let report = mesh_sheet::json(&performance("2026-03", &month()).unwrap());
+    let report = mesh_sheet::json(&performance(&march(), &month()).unwrap());
     let number = |row: &Value, key: &str| row[key].as_u64();
     for section in report["sections"].as_array().unwrap() {
         let total = &section["total"];
@@ -126,7 +138,7 @@ fn a_grouping_of_its_own_is_one_table() {
         by: vec![Dimension::BusinessProcess],
         ..month()
     };
-    let report = service_requests("2026-03", &group).unwrap();
+    let report = service_requests(&march(), &group).unwrap();
     let section = report.section(SERVICE_REQUESTS).unwrap();
     assert_eq!(
         mesh_sheet::csv(section).lines().collect::<Vec<_>>()[1..],
@@ -144,7 +156,7 @@ fn nothing_reported_is_said() {
         rows: Vec::new(),
         ..month()
     };
-    let text = mesh_sheet::text(&performance("2026-03", &none).unwrap(), None);
+    let text = mesh_sheet::text(&performance(&march(), &none).unwrap(), None);
     assert!(
         text.contains("No outcome of such a Service Request was reported."),
         "{text}"

@@ -1,10 +1,13 @@
 //! How do the commands that wait become one transaction?
 
+use mesh_store::cursor::Cursor;
 use mesh_store::{Answers, Batch, StoreError, WriteTx};
+use mesh_types::Timestamp;
 
 use super::followed::{self, Moved};
+use super::open::{Settled, settle};
 use super::outcomes::Ledger;
-use super::{Disposition, Recording, Stale, Step};
+use super::{Delivery, Misnumbered, Step, Taken};
 use crate::flags::FlagChange;
 use crate::obligation::{Meter, MeterChange};
 
@@ -15,7 +18,11 @@ pub(super) struct Reports;
 /// One request to write.
 #[derive(Debug)]
 pub(super) enum Command {
-    Record(Vec<Recording>),
+    Record(Delivery),
+    Settle {
+        at: Cursor,
+        until: Timestamp,
+    },
     Flags {
         step: Step,
         anew: bool,
@@ -40,37 +47,61 @@ pub(super) enum Command {
 
 #[derive(Debug)]
 pub(super) enum Answer {
-    Recorded(Vec<Disposition>),
+    Recorded(Taken),
+    Settled(Settled),
+    Flags { late: u64 },
     Done,
+}
+
+/// Why a command is not carried out. Nothing of it was written.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// Another replica was first.
+    Stale,
+    Misnumbered(Misnumbered),
 }
 
 impl Batch for Reports {
     type Command = Command;
     type Answer = Answer;
-    type Error = Stale;
+    type Error = Refused;
 
     async fn apply(
         &self,
         tx: &mut WriteTx,
         commands: &[Command],
-    ) -> Result<Answers<Answer, Stale>, StoreError> {
-        let recordings = commands.iter().filter_map(|command| match command {
-            Command::Record(outcomes) => Some(outcomes.as_slice()),
+    ) -> Result<Answers<Answer, Refused>, StoreError> {
+        let deliveries = commands.iter().filter_map(|command| match command {
+            Command::Record(delivery) => Some(delivery),
             _ => None,
         });
-        let mut ledger = Ledger::open(tx.conn(), recordings).await?;
+        let now = tx.now();
+        let mut ledger = Ledger::open(tx.conn(), deliveries).await?;
         let mut answers = Vec::with_capacity(commands.len());
         for command in commands {
             let moved = match command {
-                Command::Record(outcomes) => {
-                    answers.push(Ok(Answer::Recorded(ledger.take(outcomes))));
+                Command::Record(delivery) => {
+                    let taken = ledger.take(delivery);
+                    answers.push(taken.map(Answer::Recorded).map_err(Refused::Misnumbered));
+                    continue;
+                }
+                Command::Settle { at, until } => {
+                    let settled = settle(tx.conn(), at, *until, now).await?;
+                    answers.push(Ok(Answer::Settled(settled)));
                     continue;
                 }
                 Command::Flags {
                     step,
                     anew,
                     changes,
-                } => followed::flags(tx.conn(), step, *anew, changes).await?,
+                } => {
+                    let late = followed::flags(tx.conn(), step, *anew, changes).await?;
+                    answers.push(
+                        late.map(|late| Answer::Flags { late })
+                            .ok_or(Refused::Stale),
+                    );
+                    continue;
+                }
                 Command::Meters { step, changes } => {
                     followed::meters(tx.conn(), step, changes).await?
                 }
@@ -86,22 +117,23 @@ impl Batch for Reports {
             };
             answers.push(match moved {
                 Moved::Yes => Ok(Answer::Done),
-                Moved::Stale => Err(Stale),
+                Moved::Stale => Err(Refused::Stale),
             });
         }
-        let now = tx.now();
         ledger.close(tx.conn(), now).await?;
         Ok(answers)
     }
 
     fn weight(&self, command: &Command) -> usize {
         match command {
-            Command::Record(outcomes) => outcomes.len(),
+            Command::Record(delivery) => delivery.outcomes.len(),
             Command::Flags { changes, .. } => changes.len(),
             Command::Meters { changes, .. } => changes.len(),
             Command::Arrive { meters, .. } => meters.len(),
-            // Writes any number of rows by itself.
-            Command::LoadArrived { .. } | Command::DropArrived { .. } => usize::MAX / 2,
+            // Writes very many rows by itself.
+            Command::Settle { .. } | Command::LoadArrived { .. } | Command::DropArrived { .. } => {
+                usize::MAX / 2
+            }
         }
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! An engine is plugged in by one line, [`suite!`], and a function that makes an empty database.
 
+pub(super) mod batches;
 pub(super) mod excepted;
 pub(super) mod followed;
 pub(super) mod model;
 pub(super) mod outcomes;
+pub(super) mod settled;
 pub(super) mod state;
 pub(super) mod world;
 
@@ -21,6 +23,14 @@ macro_rules! suite {
             outcomes::a_device_covered_twice_is_excepted_once
             outcomes::smets1_is_outside
             outcomes::groupings_have_the_same_sums
+            settled::settling_changes_no_figure_and_leaves_no_row
+            settled::only_what_the_cursor_knows_is_settled
+            settled::what_is_settled_stays_so
+            settled::an_event_that_comes_too_late_is_told
+            settled::an_id_is_recognised_for_its_time
+            batches::each_is_taken_once_and_in_order
+            batches::a_number_with_another_content_is_told_apart
+            batches::whoever_has_numbered_numbers
             excepted::requests_are_told_by_device
             excepted::pages_make_up_the_list
             excepted::broken_promises_are_found_among_many

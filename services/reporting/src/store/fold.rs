@@ -1,32 +1,29 @@
 //! Are the rows what the service's own outcomes and flags make of each other?
 //!
-//! Reporting has no log of its own, so two rules are held against its rows. The tallies are what a count
-//! of the outcomes gives; and the intervals of one flag do not overlap, and those of a Device that the flag
-//! of a meter covers lie within one of that meter's. A row of a flag or meter that is changed to another
-//! possible value is not found here: those logs are of other services.
+//! Reporting has no log of its own, so rules are held against its rows. The counts of a part are what those
+//! of its hours come to, and its exceptions what those of its Devices do; and the intervals of one flag do
+//! not overlap, and those of a Device that the flag of a meter covers lie within one of that meter's. A row
+//! of a flag, a meter or a kind that is changed to another possible value is not found here.
 
 use std::collections::BTreeMap;
 
 use mesh_store::StoreError;
 use mesh_store::fold::{Folded, Folding, Unlike};
 use mesh_store::sql::{Conn, query_as, query_scalar};
-use mesh_types::Timestamp;
 
 use super::count;
 use crate::month::Month;
+use crate::period::{Hour, Part};
 
-const OUTCOMES: &str = "outcome";
-const TALLY: &str = "outcome_tally";
+const HOURS: &str = "outcome_hour";
+const PARTS: &str = "outcome_part";
+const KINDS: &str = "outcome_kind";
+const DEVICES: &str = "excepted_device";
 const TOTAL: &str = "outcome_total";
 const INTERVALS: &str = "flag_interval";
 
-/// How many rows a page holds: there are many outcomes, and each is quickly counted.
+/// How many rows of intervals a page holds.
 const PAGE: i64 = 2_000;
-
-/// Rows are only ever added, so that their numbers are in the order in which they were. (A `VACUUM`, which
-/// could give them others, would need the file for itself.)
-const COUNTED: &str = "SELECT number, party_id, variant, request_time, origin, result \
-     FROM outcome WHERE number > $1 ORDER BY number LIMIT $2";
 
 /// Each with whether another one of its flag begins within it, and whether the flag held that covers it.
 const HELD: &str = "SELECT device_id, start_time, source_id, end_time, \
@@ -42,19 +39,18 @@ const HELD: &str = "SELECT device_id, start_time, source_id, end_time, \
 /// A comparison of one kind of rows.
 #[derive(Debug)]
 pub enum ReportFolding {
-    /// The tallies with the outcomes.
-    Tallies(Tallies),
+    /// The counts with each other.
+    Counts(Counts),
     /// The intervals with each other.
     Intervals(Intervals),
 }
 
-/// Counts outcomes.
+/// Looks at the counts, part by part.
 #[derive(Debug)]
-pub struct Tallies {
+pub struct Counts {
     folded: Folded,
-    /// The number of the last outcome that was counted.
-    counted: i64,
-    tally: BTreeMap<Kind, i64>,
+    /// The parts that are still to be looked at, the next one last; `None` before the first page.
+    parts: Option<Vec<Part>>,
 }
 
 /// Looks at intervals.
@@ -63,33 +59,6 @@ pub struct Intervals {
     folded: Folded,
     /// The key of the last one that was looked at.
     after: (String, i64, String),
-}
-
-/// What a row of the tally is about.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, sqlx::FromRow)]
-struct Kind {
-    month: String,
-    party_id: String,
-    variant: String,
-    origin: i64,
-    result: i64,
-}
-
-#[derive(Debug, sqlx::FromRow)]
-struct OutcomeRow {
-    number: i64,
-    party_id: String,
-    variant: String,
-    request_time: i64,
-    origin: i64,
-    result: i64,
-}
-
-#[derive(Debug, sqlx::FromRow)]
-struct TallyRow {
-    #[sqlx(flatten)]
-    kind: Kind,
-    outcomes: i64,
 }
 
 #[derive(Debug, sqlx::FromRow)]
@@ -102,6 +71,13 @@ struct IntervalRow {
     covered: bool,
 }
 
+/// How many outcomes of a kind there are, and how many of them are excepted for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Counted {
+    outcomes: i64,
+    excepted: i64,
+}
+
 impl ReportFolding {
     /// A comparison of each kind.
     #[must_use]
@@ -111,10 +87,9 @@ impl ReportFolding {
             ..Folded::default()
         };
         vec![
-            Self::Tallies(Tallies {
+            Self::Counts(Counts {
                 folded: folded("outcomes"),
-                counted: 0,
-                tally: BTreeMap::new(),
+                parts: None,
             }),
             Self::Intervals(Intervals {
                 folded: folded("flags"),
@@ -127,94 +102,178 @@ impl ReportFolding {
 impl Folding for ReportFolding {
     async fn page(&mut self, conn: &mut Conn) -> Result<bool, StoreError> {
         match self {
-            Self::Tallies(tallies) => tallies.page(conn).await,
+            Self::Counts(counts) => counts.page(conn).await,
             Self::Intervals(intervals) => intervals.page(conn).await,
         }
     }
 
     fn folded(self) -> Folded {
         match self {
-            Self::Tallies(tallies) => tallies.folded,
+            Self::Counts(counts) => counts.folded,
             Self::Intervals(intervals) => intervals.folded,
         }
     }
 }
 
-impl Tallies {
+impl Counts {
+    /// Others come meanwhile: what is compared is read in one transaction.
     async fn page(&mut self, conn: &mut Conn) -> Result<bool, StoreError> {
-        if self.count(conn).await? {
-            return Ok(true);
-        }
-        // What came meanwhile is in the tallies too: the rest is counted where they are read.
         let mut snapshot = conn.snapshot().await?;
-        while self.count(&mut snapshot).await? {}
-        let tallies: Vec<TallyRow> = query_as(
-            "SELECT month, party_id, variant, origin, result, outcomes FROM outcome_tally",
-        )
-        .fetch_all(&mut snapshot)
-        .await?;
-        let total: Option<i64> = query_scalar("SELECT outcomes FROM outcome_total WHERE id = 1")
-            .fetch_optional(&mut snapshot)
-            .await?;
-        snapshot.rollback().await?;
-        self.compare(tallies, total)?;
-        Ok(false)
-    }
-
-    /// Counts some outcomes. Says whether there may be more.
-    async fn count(&mut self, conn: &mut Conn) -> Result<bool, StoreError> {
-        let rows: Vec<OutcomeRow> = query_as(COUNTED)
-            .bind(self.counted)
-            .bind(PAGE)
-            .fetch_all(conn)
-            .await?;
-        let Some(last) = rows.last() else {
-            return Ok(false);
+        let more = match self.parts.as_mut().map(Vec::pop) {
+            None => {
+                self.total(&mut snapshot).await?;
+                self.parts = Some(all_parts(&mut snapshot).await?);
+                true
+            }
+            Some(Some(part)) => {
+                self.part(&mut snapshot, part).await?;
+                true
+            }
+            Some(None) => false,
         };
-        self.counted = last.number;
-        // Somebody may add outcomes all the time: those of less than a page are the last ones.
-        let more = i64::try_from(rows.len()) == Ok(PAGE);
-        for row in rows {
-            let month = Month::of(Timestamp::from_micros(row.request_time))
-                .map_err(|_| StoreError::inconsistent(OUTCOMES, "a time is in no month"))?;
-            let kind = Kind {
-                month: month.to_string(),
-                party_id: row.party_id,
-                variant: row.variant,
-                origin: row.origin,
-                result: row.result,
-            };
-            *self.tally.entry(kind).or_default() += 1;
-        }
+        snapshot.rollback().await?;
         Ok(more)
     }
 
-    fn compare(&mut self, tallies: Vec<TallyRow>, total: Option<i64>) -> Result<(), StoreError> {
-        let folded = &mut self.folded;
-        let counted: i64 = self.tally.values().sum();
-        folded.up_to = count(OUTCOMES, counted)?;
-        let outcomes = Unlike::Column("outcomes");
-        for TallyRow {
-            kind,
-            outcomes: told,
-        } in tallies
-        {
-            match self.tally.remove(&kind) {
-                Some(counted) if counted == told => folded.fit += 1,
-                Some(_) => folded.differs(TALLY, kind.to_string(), 0, outcomes),
-                None => folded.differs(TALLY, kind.to_string(), 0, Unlike::Surplus),
-            }
-        }
-        for kind in self.tally.keys() {
-            folded.differs(TALLY, kind.to_string(), 0, Unlike::Missing);
-        }
+    async fn total(&mut self, conn: &mut Conn) -> Result<(), StoreError> {
+        let counted: i64 =
+            query_scalar("SELECT CAST(COALESCE(SUM(outcomes), 0) AS BIGINT) FROM outcome_part")
+                .fetch_one(&mut *conn)
+                .await?;
+        let total: Option<i64> = query_scalar("SELECT outcomes FROM outcome_total WHERE id = 1")
+            .fetch_optional(conn)
+            .await?;
+        self.folded.up_to = count(PARTS, counted)?;
         match total {
-            Some(total) if total == counted => folded.fit += 1,
-            Some(_) => folded.differs(TOTAL, "all", 0, outcomes),
-            None => folded.differs(TOTAL, "all", 0, Unlike::Missing),
+            Some(total) if total == counted => self.folded.fit += 1,
+            Some(_) => self
+                .folded
+                .differs(TOTAL, "all", 0, Unlike::Column("outcomes")),
+            None => self.folded.differs(TOTAL, "all", 0, Unlike::Missing),
         }
         Ok(())
     }
+
+    async fn part(&mut self, conn: &mut Conn, part: Part) -> Result<(), StoreError> {
+        let mut hours = of_hours(conn, part).await?;
+        let mut devices = of_devices(conn, part).await?;
+        for (kind, known, counted) in of_part(conn, part).await? {
+            let found = [
+                of_hours_unlike(hours.remove(&kind), counted),
+                of_devices_unlike(devices.remove(&kind), counted.excepted),
+                (!known).then_some((KINDS, Unlike::Missing)),
+            ];
+            let mut fits = true;
+            for (table, unlike) in found.into_iter().flatten() {
+                fits = false;
+                self.folded
+                    .differs(table, format!("{part} {kind}"), 0, unlike);
+            }
+            self.folded.fit += u64::from(fits);
+        }
+        for kind in hours.keys() {
+            self.folded
+                .differs(PARTS, format!("{part} {kind}"), 0, Unlike::Missing);
+        }
+        for kind in devices.keys() {
+            self.folded
+                .differs(DEVICES, format!("{part} {kind}"), 0, Unlike::Surplus);
+        }
+        Ok(())
+    }
+}
+
+/// How the counts of a part differ from those of its hours.
+fn of_hours_unlike(of_hours: Option<Counted>, of_part: Counted) -> Option<(&'static str, Unlike)> {
+    let unlike = match of_hours {
+        None => Unlike::Surplus,
+        Some(of_hours) if of_hours.outcomes != of_part.outcomes => Unlike::Column("outcomes"),
+        Some(of_hours) if of_hours.excepted != of_part.excepted => Unlike::Column("excepted"),
+        Some(_) => return None,
+    };
+    Some((PARTS, unlike))
+}
+
+/// How the exceptions of the Devices differ from those of their part.
+fn of_devices_unlike(of_devices: Option<i64>, of_part: i64) -> Option<(&'static str, Unlike)> {
+    let unlike = match of_devices.unwrap_or(0) {
+        of_devices if of_devices == of_part => return None,
+        0 => Unlike::Missing,
+        _ => Unlike::Column("outcomes"),
+    };
+    Some((DEVICES, unlike))
+}
+
+/// The parts from the first hour to the last, and those that have counts of their own.
+async fn all_parts(conn: &mut Conn) -> Result<Vec<Part>, StoreError> {
+    let malformed = || StoreError::inconsistent(PARTS, "a part is malformed");
+    let texts: Vec<String> = query_scalar(
+        "SELECT DISTINCT part FROM outcome_part UNION SELECT DISTINCT part FROM excepted_device",
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let parsed: Result<Vec<Part>, _> = texts.iter().map(|text| text.parse()).collect();
+    let mut parts = parsed.map_err(|_| malformed())?;
+    let bounds: Vec<(i64, i64)> =
+        query_as("SELECT MIN(hour), MAX(hour) FROM outcome_hour HAVING COUNT(*) > 0")
+            .fetch_all(conn)
+            .await?;
+    for (first, last) in bounds {
+        let month = |hour| Month::of(Hour::numbered(hour).start());
+        let outside = |_| StoreError::inconsistent(HOURS, "an hour is in no month");
+        let (mut month, last) = (
+            month(first).map_err(outside)?,
+            month(last).map_err(outside)?,
+        );
+        loop {
+            parts.extend(Part::both(month));
+            if month >= last {
+                break;
+            }
+            month = Month::of(month.interval().end()).map_err(outside)?;
+        }
+    }
+    parts.sort_unstable();
+    parts.dedup();
+    parts.reverse();
+    Ok(parts)
+}
+
+async fn of_hours(conn: &mut Conn, part: Part) -> Result<BTreeMap<i64, Counted>, StoreError> {
+    let hours = part.hours();
+    let rows: Vec<(i64, i64, i64)> = query_as(
+        "SELECT kind, CAST(SUM(outcomes) AS BIGINT), CAST(SUM(excepted) AS BIGINT) \
+         FROM outcome_hour WHERE hour >= $1 AND hour < $2 GROUP BY kind",
+    )
+    .bind(hours.start.number())
+    .bind(hours.end.number())
+    .fetch_all(conn)
+    .await?;
+    let counted = |(kind, outcomes, excepted)| (kind, Counted { outcomes, excepted });
+    Ok(rows.into_iter().map(counted).collect())
+}
+
+/// Each kind, whether it is known, and its counts.
+async fn of_part(conn: &mut Conn, part: Part) -> Result<Vec<(i64, bool, Counted)>, StoreError> {
+    let rows: Vec<(i64, bool, i64, i64)> = query_as(
+        "SELECT p.kind, k.kind IS NOT NULL, p.outcomes, p.excepted \
+         FROM outcome_part p LEFT JOIN outcome_kind k ON k.kind = p.kind WHERE p.part = $1",
+    )
+    .bind(part.to_string())
+    .fetch_all(conn)
+    .await?;
+    let counted = |(kind, known, outcomes, excepted)| (kind, known, Counted { outcomes, excepted });
+    Ok(rows.into_iter().map(counted).collect())
+}
+
+async fn of_devices(conn: &mut Conn, part: Part) -> Result<BTreeMap<i64, i64>, StoreError> {
+    let rows: Vec<(i64, i64)> = query_as(
+        "SELECT kind, CAST(SUM(outcomes) AS BIGINT) FROM excepted_device WHERE part = $1 GROUP BY kind",
+    )
+    .bind(part.to_string())
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().collect())
 }
 
 impl Intervals {
@@ -247,18 +306,5 @@ impl Intervals {
             self.folded.differs(INTERVALS, row.device_id, 0, unlike);
         }
         Ok(true)
-    }
-}
-
-impl std::fmt::Display for Kind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            month,
-            party_id,
-            variant,
-            origin,
-            result,
-        } = self;
-        write!(f, "{month} {party_id} {variant} {origin} {result}")
     }
 }

@@ -10,7 +10,7 @@ use mesh_store::sql::{Columns, Conn, QueryBuilder, query};
 use mesh_store::{MAX_BINDS, StoreError, insert_rows};
 use mesh_types::{DeviceId, Timestamp};
 
-use super::{DEVICES, FLAGS, Step};
+use super::{DEVICES, FLAGS, Step, open};
 use crate::flags::{FlagChange, Reduced, fold};
 use crate::obligation::{Meter, MeterChange, MeterChanges};
 
@@ -22,20 +22,22 @@ pub(super) enum Moved {
 
 const METER_COLUMNS: usize = 5;
 
-/// Ends and begins the intervals that `changes` say.
+/// Ends and begins the intervals that `changes` say. Says how many of them are older than what was settled.
 pub(super) async fn flags(
     conn: &mut Conn,
     step: &Step,
     anew: bool,
     changes: &[FlagChange],
-) -> Result<Moved, StoreError> {
+) -> Result<Option<u64>, StoreError> {
     if let Moved::Stale = advance(conn, FLAGS, step).await? {
-        return Ok(Moved::Stale);
+        return Ok(None);
     }
+    let settled_until = open::settled_until(conn).await?;
     if anew {
         query("DELETE FROM flag_interval")
             .execute(&mut *conn)
             .await?;
+        open::unsettle(conn).await?;
     }
     let sources: BTreeSet<DeviceId> = changes.iter().map(|change| change.source).collect();
     let sources: Vec<DeviceId> = sources.into_iter().collect();
@@ -54,7 +56,11 @@ pub(super) async fn flags(
         },
     )
     .await?;
-    Ok(Moved::Yes)
+    // Of another history all is old.
+    let late = changes
+        .iter()
+        .filter(|change| !anew && change.at < settled_until);
+    Ok(Some(late.count() as u64))
 }
 
 async fn open_intervals(conn: &mut Conn, sources: &[DeviceId]) -> Result<Vec<Reduced>, StoreError> {

@@ -9,6 +9,7 @@ use form_urlencoded::Serializer;
 use mesh_api::reporting::v1 as wire;
 use mesh_api::reporting::v1::Dimension;
 
+use super::filter;
 use super::refusal::Refusal;
 use crate::present;
 
@@ -23,19 +24,6 @@ pub(super) enum Page {
     Exceptions,
     /// How many meters there are.
     Obligation,
-}
-
-/// The names of filters in a URL.
-pub(super) mod filter {
-    pub(in crate::web) const MONTH: &str = "month";
-    pub(in crate::web) const BY: &str = "by";
-    pub(in crate::web) const SUPPLIER: &str = "supplier";
-    pub(in crate::web) const VARIANT: &str = "variant";
-    pub(in crate::web) const BUSINESS_PROCESS: &str = "business_process";
-    pub(in crate::web) const DELIVERED_ONLY: &str = "delivered_only";
-    pub(in crate::web) const FUEL: &str = "fuel";
-    pub(in crate::web) const PAGE: &str = "page";
-    pub(in crate::web) const OUTPUT: &str = "output";
 }
 
 impl Page {
@@ -66,12 +54,12 @@ impl Page {
 
     /// The filters that people choose, in the order of the form.
     pub(super) const fn filters(self) -> &'static [&'static str] {
-        use filter::{BUSINESS_PROCESS, BY, DELIVERED_ONLY, MONTH, SUPPLIER, VARIANT};
+        use super::filter::{BUSINESS_PROCESS, BY, DELIVERED_ONLY, MONTH, SUPPLIER, VARIANT, ZONE};
 
         match self {
             Self::Index => &[],
-            Self::Performance => &[MONTH, BY, SUPPLIER, VARIANT, BUSINESS_PROCESS],
-            Self::Exceptions => &[MONTH, SUPPLIER, DELIVERED_ONLY],
+            Self::Performance => &[MONTH, ZONE, BY, SUPPLIER, VARIANT, BUSINESS_PROCESS],
+            Self::Exceptions => &[MONTH, ZONE, SUPPLIER, DELIVERED_ONLY],
             Self::Obligation => &[SUPPLIER],
         }
     }
@@ -168,6 +156,8 @@ pub(super) struct Asked {
     /// Where there is room for one table, it is that of gas meters and not of electricity meters.
     gas: bool,
     pub(super) delivered_only: bool,
+    /// Whose midnight begins the month.
+    zone: wire::MonthZone,
 }
 
 impl Asked {
@@ -200,12 +190,18 @@ impl Asked {
             "true" => true,
             _ => return Err(Refusal::field("is true or false", filter::DELIVERED_ONLY)),
         };
+        let zone = match filters.get(filter::ZONE) {
+            "" | "utc" => wire::MonthZone::Utc,
+            "london" => wire::MonthZone::EuropeLondon,
+            _ => return Err(Refusal::field("is utc or london", filter::ZONE)),
+        };
         Ok(Self {
             page,
             filters,
             form,
             gas,
             delivered_only,
+            zone,
         })
     }
 
@@ -224,7 +220,8 @@ impl Asked {
         let kind = self.page.path().trim_start_matches('/');
         let month = self.filters.get(filter::MONTH).chars();
         let month: String = month.filter(|c| c.is_ascii_digit() || *c == '-').collect();
-        let parts: Vec<_> = [kind, &month, if self.gas { "gas" } else { "" }]
+        let fuel = if self.gas { "gas" } else { "" };
+        let parts: Vec<_> = [kind, &month, self.filters.get(filter::ZONE), fuel]
             .into_iter()
             .filter(|part| !part.is_empty())
             .map(str::to_owned)
@@ -246,6 +243,7 @@ impl Asked {
         let text = |name| self.filters.get(name).to_owned();
         wire::GetServiceRequestReportRequest {
             month: text(filter::MONTH),
+            month_zone: self.zone.into(),
             party_id: text(filter::SUPPLIER),
             service_reference_variant: text(filter::VARIANT),
             business_process: text(filter::BUSINESS_PROCESS),
@@ -257,6 +255,7 @@ impl Asked {
         let text = |name| self.filters.get(name).to_owned();
         wire::ListExceptedRequestsRequest {
             month: text(filter::MONTH),
+            month_zone: self.zone.into(),
             party_id: text(filter::SUPPLIER),
             delivered_only: self.delivered_only,
             page_token: text(filter::PAGE),
@@ -278,16 +277,5 @@ fn dimension(name: &str) -> Dimension {
         "variant" => Dimension::ServiceRequestVariant,
         "business-process" => Dimension::BusinessProcess,
         _ => Dimension::Unspecified,
-    }
-}
-
-/// The filter of a URL that a field of a request stands for.
-pub(super) fn filter_of(field: &str) -> &str {
-    match field.split('[').next().unwrap_or_default() {
-        "party_id" => filter::SUPPLIER,
-        "service_reference_variant" => filter::VARIANT,
-        "group_by" => filter::BY,
-        "page_token" => filter::PAGE,
-        other => other,
     }
 }

@@ -64,9 +64,9 @@ async fn performance(mut client: Client, asked: &Asked) -> Result<Found, Refusal
         business_processes_version: last.business_processes_version,
     };
     let report = if whole {
-        present::performance(&request.month, &group)?
+        present::performance(&request, &group)?
     } else {
-        present::service_requests(&request.month, &group)?
+        present::service_requests(&request, &group)?
     };
     Ok(Found {
         report,

@@ -5,8 +5,9 @@ use mesh_sheet::Frame;
 use mesh_types::text::shown;
 use mesh_types::{PartyId, Timestamp};
 
-use super::address::{Asked, Filters, Page, filter};
+use super::address::{Asked, Filters, Page};
 use super::ask::Found;
+use super::filter;
 use super::refusal::Refusal;
 use crate::business_process::BusinessProcesses;
 use crate::month::Month;
@@ -39,7 +40,7 @@ pub(super) fn policy() -> String {
     )
 }
 
-/// What the links to other pages go on with: the supplier, and the month or else the present one.
+/// What the links to other pages go on with: the supplier, and the month with its zone or else the present one.
 pub(super) fn ways(now: Timestamp, filters: &Filters) -> Filters {
     let (month, supplier) = (filters.get(filter::MONTH), filters.get(filter::SUPPLIER));
     let month = match month.parse::<Month>() {
@@ -47,8 +48,10 @@ pub(super) fn ways(now: Timestamp, filters: &Filters) -> Filters {
         Err(_) => Month::of(now).ok(),
     };
     let supplier = supplier.parse::<PartyId>().ok();
+    let zone = Some(filters.get(filter::ZONE)).filter(|zone| *zone == "london");
     let ways = [
         (filter::MONTH, month.map(|month| month.to_string())),
+        (filter::ZONE, zone.map(str::to_owned)),
         (
             filter::SUPPLIER,
             supplier.map(|supplier| supplier.to_string()),
@@ -228,8 +231,15 @@ fn field(name: &str, value: &str) -> Markup {
             let value = value
                 .parse::<Month>()
                 .map_or_else(|_| String::new(), |month| month.to_string());
-            html! { label { "Month (UTC) " input type="month" name=(name) value=(value) required placeholder="2026-11"; } }
+            html! { label { "Month " input type="month" name=(name) value=(value) required placeholder="2026-11"; } }
         }
+        filter::ZONE => choice(
+            name,
+            "begins at midnight in",
+            "UTC",
+            [("london", "Great Britain")].into_iter(),
+            value,
+        ),
         filter::BY => choice(
             name,
             "Group by",

@@ -7,7 +7,7 @@ use mesh_api::status::{item_status, reason_name};
 use mesh_sheet::Malformed;
 use tonic::{Code, Status};
 
-use super::address::filter_of;
+use super::filter;
 
 /// Why there is no page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl From<Status> for Refusal {
     fn from(status: Status) -> Self {
         let item = item_status(&status);
         let fields = item.violations.into_iter();
-        let fields = fields.map(|wrong| (filter_of(&wrong.subject).to_owned(), wrong.description));
+        let fields = fields.map(|wrong| (filter::of(&wrong.subject).to_owned(), wrong.description));
         Self {
             status: http_status(status.code()),
             reason: mesh_api::status::reason_of(&status).map_or("", reason_name),

@@ -7,8 +7,9 @@ use mesh_api::common::v1::ErrorReason;
 use mesh_types::Timestamp;
 use tonic::Code;
 
-use super::address::{Asked, Filters, Form, Page, filter, leniently};
+use super::address::{Asked, Filters, Form, Page, leniently};
 use super::answer::Answer;
+use super::filter;
 use super::guard::is_loopback;
 use super::look;
 use super::refusal::Refusal;
@@ -25,6 +26,11 @@ fn links_go_on_with_month_and_supplier_if_these_are_some() {
             "/exceptions?month=2025-06&supplier=ALBION",
         ),
         ("month=June&supplier=%3Cb%3E", "/exceptions?month=2026-11"),
+        (
+            "month=2025-06&zone=london",
+            "/exceptions?month=2025-06&zone=london",
+        ),
+        ("zone=paris", "/exceptions?month=2026-11"),
     ] {
         let ways = look::ways(NOVEMBER, &leniently(Some(query)));
         assert_eq!(ways.on(Page::Exceptions), expected);

@@ -11,6 +11,7 @@ mod intake;
 mod month;
 mod pages;
 mod reading;
+mod settled;
 mod state;
 mod upstream;
 mod world;

@@ -64,7 +64,7 @@ async fn expected(world: &World) -> mesh_sheet::Report {
         basis: answer.basis.unwrap(),
         business_processes_version: answer.business_processes_version,
     };
-    present::performance("2026-11", &group).unwrap()
+    present::performance(&november(), &group).unwrap()
 }
 
 /// The part of a page that is the report.
@@ -129,6 +129,13 @@ async fn every_filter_reaches_the_rpc() {
         );
     }
     let flagged = device(FLAGGED).to_string();
+    // Of the month that begins at midnight in Great Britain.
+    assert_eq!(
+        csv("/performance?month=2026-11&zone=london&by=supplier")
+            .await
+            .len(),
+        2
+    );
     let exceptions = "/exceptions?month=2026-11";
     assert_eq!(csv(exceptions).await, [&*flagged, &*flagged]);
     assert_eq!(
@@ -140,6 +147,8 @@ async fn every_filter_reaches_the_rpc() {
         [&*flagged]
     );
     assert_eq!(csv("/exceptions?month=2026-10").await, [""; 0]);
+    let elsewhere = browser.get("/performance?month=2026-11&zone=paris").await;
+    assert_eq!(elsewhere.status, 400, "{elsewhere:?}");
     world.service.stop().await;
 }
 

@@ -22,7 +22,7 @@ async fn a_service_whose_tally_was_changed_takes_no_writes_and_says_so() {
         world.folder.path().join("reporting.db").display()
     );
     let mut file = sqlx::SqliteConnection::connect(&url).await.unwrap();
-    let fewer = sqlx::query("UPDATE outcome_tally SET outcomes = 1");
+    let fewer = sqlx::query("UPDATE outcome_part SET outcomes = 1");
     assert_eq!(fewer.execute(&mut file).await.unwrap().rows_affected(), 1);
     file.close().await.unwrap();
 

@@ -16,7 +16,7 @@ use mesh_rpc::{ClientOptions, Draining, Health, ServeOptions, connect, serve};
 use mesh_store::conformance::accept_history;
 use mesh_store::{Migrator, Store, StoreError, Trouble, log};
 use mesh_testkit::TempDir;
-use mesh_types::{LogName, Sequence, SystemClock, Timestamp};
+use mesh_types::{LogName, ManualClock, Sequence, Timestamp};
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -32,6 +32,9 @@ use crate::world::tls;
 pub(crate) struct Log {
     store: Store,
     name: LogName,
+    /// What its owner looks at when it says that there are no older events: before the month of the tests, until
+    /// one sets it.
+    pub(crate) clock: Arc<ManualClock>,
     _folder: Arc<TempDir>,
 }
 
@@ -51,6 +54,7 @@ impl Log {
         Self {
             store,
             name,
+            clock: Arc::new(ManualClock::new(Timestamp::from_micros(0))),
             _folder: Arc::new(folder),
         }
     }
@@ -82,11 +86,10 @@ impl Log {
     }
 
     fn feed(&self, draining: &CancellationToken) -> Feed {
-        let clock = Arc::new(SystemClock);
         Feed::new(
             self.store.clone(),
             self.name.clone(),
-            clock,
+            self.clock.clone(),
             draining.clone(),
         )
     }

@@ -329,6 +329,7 @@ pub(crate) fn outcomes(outcomes: Vec<wire::Outcome>) -> wire::RecordOutcomesRequ
     wire::RecordOutcomesRequest {
         producer: "dsp".into(),
         outcomes,
+        batch_number: 0,
     }
 }
 

@@ -55,13 +55,14 @@ fn every_figure_is_measured_beside_its_baseline() {
         "change-supplier",
         "change-supplier-written",
         "import",
+        "outcomes",
     ];
     // A peer that is not installed is told of, and only what stands beside one may be missing.
     let left_out = |name: &str| said.contains(&format!("not measured: {name}, "));
     let beside_a_peer = |name: &str| {
         name.ends_with("-pgbench")
             || name.ends_with("-etcd")
-            || ["deliver", "deliver-recorded", "import"].contains(&name)
+            || ["deliver", "deliver-recorded", "import", "outcomes"].contains(&name)
     };
     let expected: Vec<_> = figures_in_order
         .into_iter()

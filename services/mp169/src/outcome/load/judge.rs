@@ -71,7 +71,11 @@ impl Recorder {
         outcomes: Vec<wire::Outcome>,
     ) -> Result<wire::RecordOutcomesResponse, Status> {
         let producer = self.producer.clone();
-        let request = wire::RecordOutcomesRequest { producer, outcomes };
+        let request = wire::RecordOutcomesRequest {
+            producer,
+            outcomes,
+            batch_number: 0,
+        };
         let reporting = &mut self.reporting;
         let call = async || {
             let stream = tokio_stream::iter([request.clone()]);

@@ -17,7 +17,7 @@ pub(in crate::store) async fn a_stale_step_writes_nothing(database: &Database) -
         to: cursor("flags", 1, 1),
     };
     let set = vec![flag(1, hour(1), &[1])];
-    assert_eq!(store.apply_flags(first.clone(), false, set).await?, Ok(()));
+    assert_eq!(store.apply_flags(first.clone(), false, set).await?, Ok(0));
     let late = vec![flag(1, hour(1), &[]), flag(2, hour(1), &[2])];
     assert_eq!(store.apply_flags(first, true, late).await?, Err(Stale));
     world
@@ -60,7 +60,7 @@ pub(in crate::store) async fn a_new_history_replaces_the_old_one(database: &Data
         to: cursor("flags", 9, 1),
     };
     let anew = vec![flag(2, hour(3), &[2])];
-    assert_eq!(world.store.apply_flags(step, true, anew).await?, Ok(()));
+    assert_eq!(world.store.apply_flags(step, true, anew).await?, Ok(0));
     let page = world.november().await?;
     assert_eq!(totals(&page).total().excepted, 1);
     assert_eq!(page.basis.flags, Some(cursor("flags", 9, 1).position));

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use mesh_api::common::v1::MessageClass;
 use mesh_store::conformance::Database;
-use mesh_types::Interval;
+use mesh_types::{Interval, Timestamp};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
@@ -20,8 +20,8 @@ use crate::exception::{Excepted, excepted};
 use crate::figures::Figures;
 use crate::flags::{FlagChange, fold};
 use crate::grouping::{Dimension, FinestFigures, Grouping, Part, RowKey};
-use crate::month::Month;
 use crate::outcome::{Ending, Origin, Outcome};
+use crate::period::{Period, Zone};
 use crate::store::{ExceptedKey, ExceptedQuery, FiguresQuery, MonthFigures, Recording};
 
 const MONTHS: [&str; 3] = ["2026-10", "2026-11", "2026-12"];
@@ -31,6 +31,8 @@ const MONTHS: [&str; 3] = ["2026-10", "2026-11", "2026-12"];
 enum Arrival {
     Flags(Vec<FlagDraft>),
     Outcomes(Vec<OutcomeDraft>),
+    /// The owner of the flags says that there are no older ones.
+    Settled,
 }
 
 /// Hours since the event before, the meter, and whether it is set with its GPF, without, or lifted.
@@ -63,8 +65,9 @@ fn arrivals() -> impl Strategy<Value = Vec<Arrival>> {
     let arrival = prop_oneof![
         flags.prop_map(Arrival::Flags),
         outcomes.prop_map(Arrival::Outcomes),
+        Just(Arrival::Settled),
     ];
-    prop::collection::vec(arrival, 60)
+    prop::collection::vec(arrival, 90)
 }
 
 /// Everything that has arrived.
@@ -81,7 +84,7 @@ impl Model {
             // Some events share an instant; none is earlier than the one before.
             self.hour += later;
             let proxy = if meter == 3 { 3 } else { 11 };
-            let at = hour(self.hour - 700);
+            let at = self.now();
             match state {
                 0 => flag(meter, at, &[]),
                 1 => flag(meter, at, &[meter]),
@@ -91,6 +94,11 @@ impl Model {
         let changes: Vec<_> = changes.collect();
         self.changes.extend(changes.iter().cloned());
         changes
+    }
+
+    /// When the last event was.
+    const fn now(&self) -> Timestamp {
+        hour(self.hour - 700)
     }
 
     fn outcomes(&mut self, drafts: &[OutcomeDraft]) -> Vec<Recording> {
@@ -108,13 +116,13 @@ impl Model {
         self.outcomes[already..].to_vec()
     }
 
-    /// The outcomes of a month, each with whether it is excepted.
-    fn judged(&self, month: Month) -> Vec<(&Recording, bool)> {
+    /// The outcomes of a period, each with whether it is excepted.
+    fn judged(&self, period: Period) -> Vec<(&Recording, bool)> {
         let intervals = fold(&[], &self.changes);
         let of_month = self
             .outcomes
             .iter()
-            .filter(|one| one.outcome.month == month);
+            .filter(|one| period.interval().contains(one.outcome.request_time));
         let judged = of_month.map(|one| {
             let reduced: Vec<Interval> = intervals
                 .iter()
@@ -134,11 +142,11 @@ impl Model {
     /// The figures of a month, by whatever `key` makes of an outcome; `None` is left out.
     fn figures<K: Ord>(
         &self,
-        month: Month,
+        period: Period,
         key: impl Fn(&Outcome) -> Option<K>,
     ) -> BTreeMap<K, Figures> {
         let mut rows: BTreeMap<K, Figures> = BTreeMap::new();
-        for (one, excepted) in self.judged(month) {
+        for (one, excepted) in self.judged(period) {
             let outcome = &one.outcome;
             let Some(key) = key(outcome) else { continue };
             let figures = rows.entry(key).or_default();
@@ -151,7 +159,7 @@ impl Model {
     }
 
     fn agrees(&self, query: &FiguresQuery, month: &MonthFigures) {
-        let expected: FinestFigures = self.figures(query.month, |outcome| {
+        let expected: FinestFigures = self.figures(query.period, |outcome| {
             let asked = asked(query.party.as_ref(), &outcome.party)
                 && asked(query.variant.as_ref(), &outcome.variant);
             asked.then(|| (outcome.party.clone(), outcome.variant.clone()))
@@ -168,7 +176,7 @@ impl Model {
             vec![Dimension::Supplier, Dimension::BusinessProcess],
             vec![Dimension::Variant, Dimension::Supplier],
         ] {
-            let expected = self.figures(query.month, |outcome| {
+            let expected = self.figures(query.period, |outcome| {
                 let parts = dimensions.iter().map(|dimension| match dimension {
                     Dimension::Supplier => Part::Supplier(outcome.party.clone()),
                     Dimension::Variant => Part::Variant(outcome.variant.clone()),
@@ -188,7 +196,7 @@ impl Model {
     /// The Devices with excepted requests, in their order.
     fn excepted(&self, query: &ExceptedQuery) -> Vec<(ExceptedKey, Excepted)> {
         let mut rows: BTreeMap<ExceptedKey, Excepted> = BTreeMap::new();
-        let excepted = self.judged(query.month).into_iter();
+        let excepted = self.judged(query.period).into_iter();
         for (one, _) in excepted.filter(|(_, excepted)| *excepted) {
             let outcome = &one.outcome;
             if !asked(query.party.as_ref(), &outcome.party) {
@@ -241,13 +249,19 @@ pub(in crate::store) async fn figures_are_those_of_the_pure_rules(database: &Dat
             Arrival::Outcomes(drafts) => {
                 world.record(model.outcomes(drafts)).await?;
             }
+            Arrival::Settled => world.settle(model.now()).await?,
         }
-        for month in MONTHS {
-            let query = of_month(month);
+        for (month, zone) in MONTHS
+            .into_iter()
+            .flat_map(|month| Zone::ALL.map(|zone| (month, zone)))
+        {
+            let mut query = of_month(month);
+            query.period.zone = zone;
             let figures = world.store.figures(&query).await?;
             model.agrees(&query, &figures);
             model.groups_agree(&query, &figures);
-            let query = excepted_of(month);
+            let mut query = excepted_of(month);
+            query.period.zone = zone;
             model.devices_agree(&world, &query, 5).await?;
         }
     }

@@ -3,7 +3,9 @@
 use mesh_store::conformance::Database;
 
 use super::Checked;
-use super::world::{World, cursor, flag, hour, meter, of_month, on_demand, party, read, totals};
+use super::world::{
+    World, cursor, delivery, flag, hour, meter, of_month, on_demand, party, read, totals,
+};
 use crate::business_process::BusinessProcesses;
 use crate::figures::Counts;
 use crate::grouping::{Dimension, Grouping};
@@ -56,15 +58,13 @@ pub(in crate::store) async fn an_id_with_another_content_is_told_apart(
     }
     let count = others.len();
     assert_eq!(world.record(others).await?, vec![Reused; count]);
-    let mut elsewhere = outcome.clone();
-    elsewhere.producer = "dsp-2".parse()?;
+    let elsewhere = delivery("dsp-2", 0, [outcome.clone()]);
+    let taken = world.store.record(elsewhere).await?.expect("no number");
+    assert_eq!(taken.dispositions, [Recorded]);
     let mut within = read("b", 1, hour(1));
     within.outcome.ending = Ending::Failed;
-    let request = [elsewhere, read("b", 1, hour(1)), within, outcome];
-    assert_eq!(
-        world.record(request).await?,
-        [Recorded, Recorded, Reused, Duplicate]
-    );
+    let request = [read("b", 1, hour(1)), within, outcome];
+    assert_eq!(world.record(request).await?, [Recorded, Reused, Duplicate]);
     assert_eq!(world.november().await?.basis.outcomes, 3);
     Ok(())
 }

@@ -31,7 +31,6 @@ async fn world(database: &Database) -> Result<World, StoreError> {
         if number % 4 == 0 {
             one.outcome.variant = "5.1".parse().expect("a variant");
         }
-        one.outcome.month = crate::month::Month::of(one.outcome.request_time).expect("a month");
         one
     });
     world.record(outcomes).await?;
@@ -46,16 +45,19 @@ async fn compared(world: &World) -> Result<Vec<Folded>, StoreError> {
     Ok(all)
 }
 
-/// Everything fits, and everything was looked at.
+/// Everything fits, and everything was looked at: before it is settled what is excepted, and after.
 pub(in crate::store) async fn what_the_service_wrote_fits(database: &Database) -> Checked {
     let world = world(database).await?;
-    let [tallies, intervals] = &compared(&world).await?[..] else {
-        panic!("two kinds of rows");
-    };
-    assert_eq!((tallies.up_to, &tallies.differences[..]), (5_000, &[][..]));
-    // Two variants in each of two months, and how many there are.
-    assert_eq!(tallies.fit, 5);
-    assert_eq!((intervals.fit, &intervals.differences[..]), (5, &[][..]));
+    for until in [hour(0), hour(6), hour(100)] {
+        world.settle(until).await?;
+        let [counts, intervals] = &compared(&world).await?[..] else {
+            panic!("two kinds of rows");
+        };
+        assert_eq!((counts.up_to, &counts.differences[..]), (5_000, &[][..]));
+        // Two variants in each of two months, one in the last hour of the first, and how many there are.
+        assert_eq!(counts.fit, 6);
+        assert_eq!((intervals.fit, &intervals.differences[..]), (5, &[][..]));
+    }
     assert_eq!(
         *world.store.database().condition().borrow(),
         Condition::Sound
@@ -71,18 +73,18 @@ pub(in crate::store) async fn what_changes_behind_the_back_is_found(
     let covered = "device_id <> source_id";
     let changes = [
         (
-            "outcome_tally",
-            "DELETE FROM outcome_tally WHERE variant = '5.1'".to_owned(),
-            2,
-        ),
-        (
-            "outcome_tally",
-            "UPDATE outcome_tally SET outcomes = outcomes + 1".to_owned(),
+            "outcome_part",
+            "DELETE FROM outcome_part WHERE kind = 1".to_owned(),
             4,
         ),
         (
-            "outcome_tally",
-            "UPDATE outcome_tally SET party_id = 'TWO' WHERE variant = '5.1'".to_owned(),
+            "outcome_part",
+            "UPDATE outcome_part SET outcomes = outcomes + 1".to_owned(),
+            6,
+        ),
+        (
+            "outcome_part",
+            "UPDATE outcome_part SET excepted = excepted - 1 WHERE excepted > 0".to_owned(),
             4,
         ),
         (
@@ -90,16 +92,30 @@ pub(in crate::store) async fn what_changes_behind_the_back_is_found(
             "UPDATE outcome_total SET outcomes = outcomes - 1".to_owned(),
             1,
         ),
-        // An outcome is missing in its tally and in the total.
         (
-            "outcome_tally",
-            "DELETE FROM outcome WHERE outcome_id = '77'".to_owned(),
-            2,
+            "outcome_part",
+            "DELETE FROM outcome_hour WHERE hour = 498200".to_owned(),
+            1,
         ),
         (
-            "outcome_tally",
-            "UPDATE outcome SET result = 2 WHERE outcome_id = '77'".to_owned(),
-            2,
+            "outcome_part",
+            "UPDATE outcome_hour SET excepted = 1 WHERE hour = 498200 AND excepted = 0".to_owned(),
+            1,
+        ),
+        (
+            "excepted_device",
+            "DELETE FROM excepted_device WHERE kind = 2".to_owned(),
+            1,
+        ),
+        (
+            "excepted_device",
+            "UPDATE excepted_device SET outcomes = outcomes + 1 WHERE kind = 1".to_owned(),
+            1,
+        ),
+        (
+            "outcome_kind",
+            "DELETE FROM outcome_kind WHERE kind = 2".to_owned(),
+            3,
         ),
         // The meter's own row: what it covers is held by nothing.
         (
@@ -125,7 +141,9 @@ pub(in crate::store) async fn what_changes_behind_the_back_is_found(
             url: format!("{}.{number}", database.url),
             keep: Box::new(()),
         };
-        world(&one).await?.close().await;
+        let before = world(&one).await?;
+        before.settle(hour(100)).await?;
+        before.close().await;
         let mut file = sqlx::SqliteConnection::connect(&one.url).await?;
         sqlx::raw_sql(sqlx::AssertSqlSafe(change.clone()))
             .execute(&mut file)
@@ -149,26 +167,22 @@ pub(in crate::store) async fn what_changes_behind_the_back_is_found(
     Ok(())
 }
 
-/// The tallies move while the outcomes are counted.
+/// The counts move while they are compared.
 pub(in crate::store) async fn outcomes_that_come_meanwhile_are_counted(
     database: &Database,
 ) -> Checked {
     let world = world(database).await?;
-    let mut tallies = ReportFolding::all().remove(0);
+    let mut counts = ReportFolding::all().remove(0);
     let mut conn = world.store.database().readers().acquire().await?;
-    assert!(matches!(tallies, ReportFolding::Tallies(_)));
-    let mut more = tallies.page(&mut conn).await?;
+    assert!(matches!(counts, ReportFolding::Counts(_)));
     let mut late = 10_000;
-    while more {
+    while counts.page(&mut conn).await? {
         world.record([read(&late.to_string(), 3, hour(3))]).await?;
+        world.settle(hour(late - 10_000)).await?;
         late += 1;
-        more = tallies.page(&mut conn).await?;
     }
-    let folded = tallies.folded();
-    assert_eq!(
-        (folded.up_to, &folded.differences[..]),
-        (5_000 + late - 10_000, &[][..])
-    );
+    assert!(late > 10_003, "page by page");
+    assert_eq!(counts.folded().differences, []);
     drop(conn);
     world.close().await;
     Ok(())

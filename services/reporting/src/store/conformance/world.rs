@@ -1,6 +1,8 @@
 //! A store, and short ways to say what is put into it.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mesh_api::common::v1::MessageClass;
 use mesh_api::registration::v1::{Authority as WireAuthority, SmiStatus};
@@ -13,12 +15,12 @@ use mesh_types::{DeviceId, Epoch, Eui64, ManualClock, PartyId, Position, Timesta
 use crate::exception::Excepted;
 use crate::figures::{Counts, Figures};
 use crate::flags::FlagChange;
-use crate::month::Month;
 use crate::obligation::{Fuel, Meter, MeterFacts};
 use crate::outcome::{Ending, Origin, Outcome};
+use crate::period::{Part, Period, Zone};
 use crate::store::{
-    Disposition, ExceptedKey, ExceptedQuery, FiguresQuery, MonthFigures, Recording, ReportStore,
-    Stale, Step,
+    Delivery, Disposition, ExceptedKey, ExceptedQuery, FiguresQuery, MonthFigures, Numbered,
+    Recording, ReportStore, Stale, Step,
 };
 
 /// The first instant of 2026-11.
@@ -29,13 +31,23 @@ pub(in crate::store) const HOUR: i64 = 3_600_000_000;
 pub(in crate::store) struct World {
     pub(in crate::store) store: ReportStore,
     writer: WriterTask,
+    clock: Arc<ManualClock>,
 }
 
 impl World {
     pub(in crate::store) async fn open(database: &Database) -> Result<Self, StoreError> {
         let clock = Arc::new(ManualClock::new(hour(1_000)));
-        let (store, writer) = ReportStore::open(&database.with_leave(), clock).await?;
-        Ok(Self { store, writer })
+        let (store, writer) = ReportStore::open(&database.with_leave(), clock.clone()).await?;
+        Ok(Self {
+            store,
+            writer,
+            clock,
+        })
+    }
+
+    /// So many microseconds pass.
+    pub(in crate::store) fn later(&self, micros: u64) {
+        self.clock.advance(Duration::from_micros(micros));
     }
 
     pub(in crate::store) async fn close(self) {
@@ -47,7 +59,7 @@ impl World {
     pub(in crate::store) async fn flags(
         &self,
         changes: &[FlagChange],
-    ) -> Result<Result<(), Stale>, StoreError> {
+    ) -> Result<Result<u64, Stale>, StoreError> {
         let from = self.store.flags_cursor().await?;
         let sequence = from.as_ref().map_or(0, |cursor| cursor.position.sequence);
         let to = cursor("flags", 1, sequence + changes.len() as u64);
@@ -59,7 +71,16 @@ impl World {
         &self,
         outcomes: impl IntoIterator<Item = Recording>,
     ) -> Result<Vec<Disposition>, StoreError> {
-        self.store.record(outcomes.into_iter().collect()).await
+        let taken = self.store.record(delivery("dsp", 0, outcomes)).await?;
+        Ok(taken.expect("no number").dispositions)
+    }
+
+    /// Settles what is older than `until`.
+    pub(in crate::store) async fn settle(&self, until: Timestamp) -> Result<(), StoreError> {
+        match self.store.flags_cursor().await? {
+            Some(at) => self.store.settle(&at, until).await,
+            None => Ok(()),
+        }
     }
 
     /// The figures of November.
@@ -99,16 +120,23 @@ pub(in crate::store) fn totals(month: &MonthFigures) -> Figures {
 
 pub(in crate::store) fn of_month(month: &str) -> FiguresQuery {
     FiguresQuery {
-        month: month.parse().expect("a month"),
+        period: utc(month),
         party: None,
         variant: None,
+    }
+}
+
+fn utc(month: &str) -> Period {
+    Period {
+        month: month.parse().expect("a month"),
+        zone: Zone::Utc,
     }
 }
 
 /// All that is excepted in a month.
 pub(in crate::store) fn excepted_of(month: &str) -> ExceptedQuery {
     ExceptedQuery {
-        month: month.parse().expect("a month"),
+        period: utc(month),
         party: None,
         delivered_only: false,
     }
@@ -149,10 +177,29 @@ pub(in crate::store) fn flag(source: u64, at: Timestamp, reduced: &[u64]) -> Fla
     }
 }
 
+/// Outcomes of a producer, in the batch of this number; 0 if it has none.
+pub(in crate::store) fn delivery(
+    producer: &str,
+    number: u64,
+    outcomes: impl IntoIterator<Item = Recording>,
+) -> Delivery {
+    let outcomes: Vec<_> = outcomes.into_iter().collect();
+    Delivery {
+        producer: producer.parse().expect("a producer"),
+        numbered: NonZeroU64::new(number).map(|number| Numbered {
+            number,
+            content: outcomes
+                .iter()
+                .map(|one| format!("{:?}", one.outcome))
+                .collect(),
+        }),
+        outcomes,
+    }
+}
+
 /// A successful read on demand for the supplier ONE, to be changed where another one is meant.
 pub(in crate::store) fn read(id: &str, number: u64, at: Timestamp) -> Recording {
     Recording {
-        producer: "dsp".parse().expect("a producer"),
         permit: permit(number),
         outcome: Outcome {
             id: id.parse().expect("an id"),
@@ -160,7 +207,7 @@ pub(in crate::store) fn read(id: &str, number: u64, at: Timestamp) -> Recording 
             variant: "4.8.1".parse().expect("a variant"),
             class: MessageClass::Consumption,
             request_time: at,
-            month: Month::of(at).expect("a month"),
+            part: Part::of(at).expect("a part"),
             ending: Ending::Succeeded,
             origin: Origin::OnDemand,
         },
