@@ -45,7 +45,7 @@ pub enum Error {
     NotFollowedYet,
     /// The service stops while outcomes arrive.
     #[error(
-        "the service is stopping or closes the connection; send the stream again from the start"
+        "the service is stopping or closes the connection; send the stream again from the start, or go on behind the last numbered request"
     )]
     Draining,
     /// The caller's stream broke off.

@@ -55,6 +55,10 @@ const FLAGS: &str = "flags";
 /// The follower of the log `devices`, as its cursor is named.
 const DEVICES: &str = "devices";
 
+/// Transactions of one call that settles: about 100,000 outcomes, of which the country sends so many in three
+/// minutes.
+const MOST_AT_ONCE: usize = 20;
+
 /// The service's database.
 #[derive(Debug, Clone)]
 pub struct ReportStore {
@@ -258,16 +262,18 @@ impl ReportStore {
     }
 
     /// Settles which outcomes are excepted, given that every flag event before `until` had been applied when
-    /// the cursor stood at `at`; and forgets ids that are too old to be recognised.
+    /// the cursor stood at `at`; and forgets ids that are too old to be recognised. What is too much for one
+    /// call is left for the next: whoever calls has the log to follow.
     pub async fn settle(&self, at: &Cursor, until: Timestamp) -> Result<(), StoreError> {
-        loop {
+        for _ in 0..MOST_AT_ONCE {
             let at = at.clone();
             match self.writer.submit(Command::Settle { at, until }).await? {
-                Ok(Answer::Settled(Settled::All)) => return Ok(()),
+                Ok(Answer::Settled(Settled::All)) => break,
                 Ok(Answer::Settled(Settled::Some)) => {}
                 Ok(_) | Err(_) => return Err(misanswered()),
             }
         }
+        Ok(())
     }
 
     /// How far the log `flags` was applied.

@@ -7,7 +7,7 @@ use mesh_types::Timestamp;
 use super::followed::{self, Moved};
 use super::open::{Settled, settle};
 use super::outcomes::Ledger;
-use super::{Delivery, Misnumbered, Step, Taken};
+use super::{Delivery, Misnumbered, Step, Taken, total};
 use crate::flags::FlagChange;
 use crate::obligation::{Meter, MeterChange};
 
@@ -76,6 +76,17 @@ impl Batch for Reports {
             _ => None,
         });
         let now = tx.now();
+        // Before any cursor, whatever comes first: two replicas that lock in another order wait for each other. And
+        // nothing is settled while another history of the flags takes the place of the one it rests on.
+        let counts = |command: &Command| {
+            matches!(
+                command,
+                Command::Record(_) | Command::Settle { .. } | Command::Flags { anew: true, .. }
+            )
+        };
+        if commands.iter().any(counts) {
+            total::lock(tx.conn()).await?;
+        }
         let mut ledger = Ledger::open(tx.conn(), deliveries).await?;
         let mut answers = Vec::with_capacity(commands.len());
         for command in commands {

@@ -11,7 +11,7 @@ use mesh_store::sql::{Conn, QueryBuilder, query, query_as, query_scalar};
 use mesh_store::{MAX_BINDS, StoreError, insert_rows};
 use mesh_types::{DeviceId, Interval, Timestamp};
 
-use super::{FLAGS, count, total};
+use super::{FLAGS, count};
 use crate::period::{Hour, Part};
 
 const OPEN: &str = "outcome_open";
@@ -119,7 +119,7 @@ const JUDGED: &str = "\
             AND f.start_time <= o.request_time AND o.request_time < f.end_time) AS excepted \
     FROM outcome_open o WHERE o.request_time < $1";
 
-/// Settles some outcomes: every flag event before `until` has been applied if the cursor stands at `at`.
+/// Settles some outcomes, with the counts locked: every flag event before `until` has been applied if the cursor stands at `at`.
 /// Where it does not, another replica is further and does this itself.
 pub(super) async fn settle(
     conn: &mut Conn,
@@ -127,7 +127,6 @@ pub(super) async fn settle(
     until: Timestamp,
     now: Timestamp,
 ) -> Result<Settled, StoreError> {
-    total::lock(conn).await?;
     // The owner's clock may be ahead of ours, and then it is wrong to believe it.
     let until = until.min(now);
     let stands = cursor::get(conn, FLAGS).await?;

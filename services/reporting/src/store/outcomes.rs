@@ -7,7 +7,7 @@ use mesh_store::{MAX_BINDS, StoreError, insert_rows};
 use mesh_types::{DeviceId, Timestamp};
 
 use super::rolls::Rolls;
-use super::{Delivery, Disposition, Misnumbered, Numbered, Recording, Taken, total};
+use super::{Delivery, Disposition, Misnumbered, Numbered, Recording, Taken};
 use crate::outcome::{Outcome, Producer};
 
 /// Producer and the producer's id.
@@ -35,7 +35,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Locks the counts against other replicas, and reads what is stored of what `deliveries` hold.
+    /// Reads what is stored of what `deliveries` hold. The counts are locked.
     pub(super) async fn open<'a>(
         conn: &mut Conn,
         deliveries: impl Iterator<Item = &'a Delivery>,
@@ -44,7 +44,6 @@ impl Ledger {
         if deliveries.is_empty() {
             return Ok(Self::default());
         }
-        total::lock(conn).await?;
         Ok(Self {
             seen: seen(conn, &deliveries).await?,
             batches: batches(conn, &deliveries).await?,
