@@ -16,11 +16,12 @@ use futures::future::join_all;
 use mesh_api::common::v1 as common;
 use mesh_api::csp_notification::v1 as csp;
 use mesh_authz::{InternalRole, Role, is_external};
+use mesh_testkit::wait_until;
 
 use crate::mesh::TestMesh;
 use call::{Lines, Outcome, Rpc, rpcs};
 use cast::{CALLERS, CSP, CSP_ID, Caller, PARTIES};
-use requests::{About, request};
+use requests::{About, closed_month, request};
 use table::Table;
 
 /// A mesh with everybody in it who calls.
@@ -35,6 +36,7 @@ impl World {
         let mesh = TestMesh::start().await;
         cast::enter(&mesh).await;
         let sent = attach(&mesh).await;
+        close_a_month(&mesh).await;
         Self { mesh, sent }
     }
 
@@ -89,6 +91,15 @@ async fn attach(mesh: &TestMesh) -> common::Position {
             return complete.position.unwrap();
         }
     }
+}
+
+/// As soon as the flags of it are known.
+async fn close_a_month(mesh: &TestMesh) {
+    let mut operator = mesh.clients("operator").reporting().unwrap();
+    wait_until("a month to be closed", async || {
+        operator.close_month(closed_month()).await
+    })
+    .await;
 }
 
 #[test]

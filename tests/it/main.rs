@@ -8,6 +8,7 @@ mod business_processes;
 mod change_of_supplier;
 mod circles;
 mod clocks;
+mod closed_months;
 mod compose;
 mod contracts;
 mod database_away;

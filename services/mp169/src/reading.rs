@@ -13,7 +13,8 @@ use mesh_api::registration::v1::{
 };
 use mesh_api::reporting::v1::{
     ExceptedRequests, GetObligationReportResponse, GetServiceRequestReportResponse,
-    ListExceptedRequestsResponse, ObligationRow, ServiceRequestRow,
+    ListEditionsResponse, ListExceptedRequestsResponse, ListedEdition, ObligationRow,
+    ServiceRequestRow,
 };
 use mesh_rpc::Retry;
 use prost::{Message, Name};
@@ -90,6 +91,7 @@ pages! {
     ListDevicesResponse: devices of Device,
     ListSubscriptionsResponse: subscriptions of Subscription,
     GetServiceRequestReportResponse: rows of ServiceRequestRow,
+    ListEditionsResponse: editions of ListedEdition,
     ListExceptedRequestsResponse: rows of ExceptedRequests,
     GetObligationReportResponse: rows of ObligationRow,
 }

@@ -1,6 +1,6 @@
 //! `mp169 report`: performance, exceptions and obligations, in whichever form somebody wants to have them.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use mesh_api::reporting::v1 as wire;
 use mesh_api::reporting::v1::Dimension;
 use mesh_api::reporting::v1::reporting_service_client::ReportingServiceClient;
@@ -10,11 +10,12 @@ use mesh_sheet::Report;
 use mesh_types::PartyId;
 use reporting::present::{self, Grouped};
 
-use crate::cli::connection::Limit;
+use crate::cli::connection::{Limit, Output};
 use crate::cli::report::{
-    By, ExceptionsArgs, Form, Fuel, ObligationArgs, PerformanceArgs, ReportCommand, Zone,
+    By, CloseArgs, ContentArgs, Edition, EditionsArgs, ExceptionsArgs, Form, Fuel, ObligationArgs,
+    PerformanceArgs, ReportCommand, Zone,
 };
-use crate::output::{print_document, print_line, width};
+use crate::output::{print_document, print_json, print_line, width};
 use crate::reading::gather;
 use crate::session::Session;
 
@@ -27,6 +28,9 @@ pub(crate) async fn run(command: ReportCommand) -> Result<()> {
         ReportCommand::Performance(args) => performance(args).await,
         ReportCommand::Exceptions(args) => exceptions(args).await,
         ReportCommand::Obligation(args) => obligation(args).await,
+        ReportCommand::Editions(args) => editions(args).await,
+        ReportCommand::Close(args) => close(args).await,
+        ReportCommand::Content(args) => content(args).await,
     }
 }
 
@@ -38,6 +42,7 @@ async fn performance(args: PerformanceArgs) -> Result<()> {
         party_id: party(args.party, &session),
         service_reference_variant: args.variant,
         business_process: args.business_process,
+        edition: choice(&args.edition),
         ..Default::default()
     };
     let by = if args.by.is_empty() {
@@ -60,6 +65,19 @@ const fn zone(zone: Zone) -> wire::MonthZone {
         Zone::Utc => wire::MonthZone::Utc,
         Zone::London => wire::MonthZone::EuropeLondon,
     }
+}
+
+fn choice(args: &Edition) -> Option<wire::EditionChoice> {
+    use wire::edition_choice::Choice;
+
+    let restatement = args.edition.map(Choice::Restatement);
+    let added = args.added_by.map(Choice::AddedBy);
+    let choice = restatement
+        .or(added)
+        .or_else(|| args.now.then_some(Choice::Now(true)))?;
+    Some(wire::EditionChoice {
+        choice: Some(choice),
+    })
 }
 
 /// The whole report of a month, for all suppliers.
@@ -106,6 +124,7 @@ async fn exceptions(args: ExceptionsArgs) -> Result<()> {
         month_zone: zone(args.period.zone).into(),
         party_id: party(args.party, &session),
         delivered_only: args.delivered,
+        edition: choice(&args.edition),
         ..Default::default()
     };
     let mut reporting = session.clients.reporting()?;
@@ -142,6 +161,65 @@ async fn obligation(args: ObligationArgs) -> Result<()> {
         Fuel::Gas => present::GAS,
     };
     print(&report, args.connection.output, section)
+}
+
+async fn editions(args: EditionsArgs) -> Result<()> {
+    let session = Session::open(&args.connection, USUAL)?;
+    let mut reporting = session.clients.reporting()?;
+    let request = wire::ListEditionsRequest {
+        month_zone: args.month.as_ref().map_or(0, |_| zone(args.zone).into()),
+        month: args.month.unwrap_or_default(),
+        ..Default::default()
+    };
+    let (rows, _) = gather(Limit { most: None }, async |wanted| {
+        let request = wire::ListEditionsRequest {
+            page_size: wanted.page_size,
+            page_token: wanted.page_token,
+            ..request.clone()
+        };
+        reporting.list_editions(request).await
+    })
+    .await?;
+    let report = present::editions(&request, &rows)?;
+    print(&report, args.connection.output, present::EDITIONS)
+}
+
+async fn close(args: CloseArgs) -> Result<()> {
+    let session = Session::open(&args.connection, Some(InternalRole::Operator))?;
+    let mut reporting = session.clients.reporting()?;
+    let request = wire::CloseMonthRequest {
+        month: args.period.month.clone(),
+        month_zone: zone(args.period.zone).into(),
+        restatement: args.restatement,
+    };
+    reporting.close_month(request).await?;
+    let request = wire::ListEditionsRequest {
+        month: args.period.month,
+        month_zone: zone(args.period.zone).into(),
+        ..Default::default()
+    };
+    let listed = reporting.list_editions(request.clone()).await?.into_inner();
+    let report = present::editions(&request, &listed.editions)?;
+    print(&report, args.connection.output, present::EDITIONS)
+}
+
+async fn content(args: ContentArgs) -> Result<()> {
+    let session = Session::open(&args.connection, USUAL)?;
+    let mut reporting = session.clients.reporting()?;
+    let request = wire::ExportEditionRequest {
+        month: args.period.month,
+        month_zone: zone(args.period.zone).into(),
+        restatement: args.edition,
+    };
+    let mut parts = reporting.export_edition(request).await?.into_inner();
+    let mut text = Vec::new();
+    while let Some(part) = parts.message().await? {
+        match args.connection.output {
+            Output::Table => text.extend_from_slice(&part.content),
+            Output::Json => print_json(&part)?,
+        }
+    }
+    print_document(std::str::from_utf8(&text).context("the content is no text")?)
 }
 
 fn party(named: Option<PartyId>, session: &Session) -> String {

@@ -86,6 +86,19 @@ impl BusinessProcesses {
         &BUILTIN
     }
 
+    /// The table of an edition: of these variants, which are all that it has.
+    #[must_use]
+    pub fn of_edition(version: &str, by_variant: BTreeMap<Variant, ProcessKey>) -> Self {
+        let builtin = Self::builtin();
+        Self {
+            name: builtin.name.clone(),
+            version: version.into(),
+            processes: builtin.processes.clone(),
+            by_variant: by_variant.into_iter().collect(),
+            unlisted: builtin.unlisted.clone(),
+        }
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {

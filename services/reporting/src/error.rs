@@ -8,7 +8,9 @@ use mesh_service::store_refusal;
 use mesh_store::StoreError;
 use tonic::{Code, Status};
 
-use crate::store::Misnumbered;
+use mesh_types::Timestamp;
+
+use crate::store::{Misnumbered, NotBegun};
 
 /// The most outcomes in one request of a stream.
 pub const MAX_OUTCOMES: usize = 1_000;
@@ -37,6 +39,21 @@ pub enum Error {
     /// The number of the last batch came with another content.
     #[error("the producer used this number before for a batch with another content")]
     BatchNumberReused,
+    /// A month is closed too early.
+    #[error("{}", not_settled(.0.as_ref()))]
+    MonthNotSettled(Option<Timestamp>),
+    /// An edition is not the next one of its month.
+    #[error("the month's next edition is number {next}")]
+    EditionOutOfOrder {
+        /// The number of the next one.
+        next: u32,
+    },
+    /// A restatement would say nothing new.
+    #[error("nothing was recorded that the month's last edition does not have")]
+    NothingToRestate,
+    /// The month has no such edition.
+    #[error("the month has no such edition")]
+    NoEdition,
     /// The page token is not ours, not the caller's, or not for this request.
     #[error("the page token was not given to this caller for this request")]
     PageToken,
@@ -67,6 +84,22 @@ impl From<Misnumbered> for Error {
     }
 }
 
+impl From<NotBegun> for Error {
+    fn from(why: NotBegun) -> Self {
+        match why {
+            NotBegun::NotSettled { settled_until } => Self::MonthNotSettled(settled_until),
+            NotBegun::NotNext { next } => Self::EditionOutOfOrder { next },
+            NotBegun::NothingNew => Self::NothingToRestate,
+        }
+    }
+}
+
+fn not_settled(until: Option<&Timestamp>) -> String {
+    let until = until.and_then(|at| jiff::Timestamp::from_microsecond(at.micros()).ok());
+    let until = until.map_or_else(|| "nothing".to_owned(), |at| format!("what is before {at}"));
+    format!("the month cannot be closed yet: of its flags {until} is settled")
+}
+
 impl From<Error> for Status {
     /// The one mapping to gRPC code and reason.
     fn from(error: Error) -> Self {
@@ -86,6 +119,21 @@ impl From<Error> for Status {
             Error::OutcomeIdReused | Error::BatchNumberReused => {
                 status::refusal(Code::AlreadyExists, ErrorReason::RequestIdReused, text)
             }
+            Error::MonthNotSettled(_) => {
+                status::refusal(Code::FailedPrecondition, ErrorReason::MonthNotSettled, text)
+            }
+            Error::EditionOutOfOrder { next } => status::refusal_with(
+                Code::FailedPrecondition,
+                ErrorReason::EditionOutOfOrder,
+                text,
+                &[("next_restatement", &next.to_string())],
+            ),
+            Error::NothingToRestate => status::refusal(
+                Code::FailedPrecondition,
+                ErrorReason::EditionOutOfOrder,
+                text,
+            ),
+            Error::NoEdition => status::refusal(Code::NotFound, ErrorReason::NotFound, text),
             Error::PageToken => {
                 status::refusal(Code::InvalidArgument, ErrorReason::PageTokenInvalid, text)
             }

@@ -5,7 +5,12 @@
 //! matter here. A firmware update that fails on a flagged Device counts like any other failure.
 
 use mesh_api::common::v1::MessageClass;
-use mesh_types::{Interval, Timestamp};
+use mesh_types::{DeviceId, Interval, PartyId, Timestamp};
+
+use crate::outcome::Variant;
+
+/// What is counted together: requests that a supplier sent to a Device with a variant. In the order of its rows.
+pub type ExceptedKey = (DeviceId, PartyId, Variant);
 
 /// How excepted requests ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

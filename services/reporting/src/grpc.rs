@@ -3,6 +3,8 @@
 //! The layers in front have judged the caller; what they found is the request's
 //! [`Authorization`].
 
+mod editions;
+
 use std::sync::Arc;
 
 use mesh_api::reporting::v1 as wire;
@@ -14,10 +16,12 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::business_process::BusinessProcesses;
+use crate::edition::{Choice, Edition};
 use crate::error::Error;
 use crate::intake::{Desk, Intake};
 use crate::paging::{Pages, excepted_filter, figures_filter, obligations_filter};
-use crate::store::{Basis, ReportStore};
+use crate::period::Period;
+use crate::store::{Basis, Chosen, NotChosen, ReportStore};
 use crate::{request, wire as encode};
 
 /// The service behind the chain.
@@ -84,11 +88,22 @@ impl Reporting {
         }
     }
 
+    async fn choose(&self, period: Period, choice: Choice) -> Result<Chosen, Error> {
+        let chosen = self.store.choose(period, choice).await?;
+        chosen.map_err(|NotChosen| Error::NoEdition)
+    }
+
     /// What a report rests on, and how old that is.
-    fn basis(&self, basis: &Basis) -> wire::ReportBasis {
+    fn basis(&self, basis: &Basis, edition: Option<&Edition>) -> Result<wire::ReportBasis, Error> {
+        if let Some(edition) = edition {
+            return Ok(encode::basis_of(edition));
+        }
+        if basis.flags.is_none() {
+            return Err(Error::NotFollowedYet);
+        }
         let since = |log: &FollowedLog| log.status().borrow().stale_since();
         let (flags, devices) = (since(&self.followed.flags), since(&self.followed.devices));
-        encode::basis(basis, flags, devices)
+        Ok(encode::basis(basis, flags, devices))
     }
 
     async fn service_requests(
@@ -96,17 +111,17 @@ impl Reporting {
         authorization: &Authorization,
         request: &wire::GetServiceRequestReportRequest,
     ) -> Result<wire::GetServiceRequestReportResponse, Error> {
-        let processes = BusinessProcesses::builtin();
-        let asked = request::figures(request, processes).map_err(Error::Fields)?;
+        let asked =
+            request::figures(request, BusinessProcesses::builtin()).map_err(Error::Fields)?;
+        let chosen = self.choose(asked.query.period, asked.edition).await?;
+        let (asked, processes) = (asked.of(&chosen), chosen.business_processes());
         let filter = figures_filter(&asked, processes.version());
         let pages = Pages::new(self.store.tokens(), authorization, &filter);
         let after = pages.open(&request.page_token)?;
         let month = self.store.figures(&asked.query).await?;
-        if month.basis.flags.is_none() {
-            return Err(Error::NotFollowedYet);
-        }
+        let basis = self.basis(&month.basis, chosen.edition.as_ref())?;
         let only = asked.process.as_ref();
-        let report = asked.grouping.report(&month.figures, processes, only);
+        let report = asked.grouping.report(&month.figures, &processes, only);
         let (rows, more) = report.page(after.as_ref(), asked.size);
         let last = rows.last().map(|(key, _)| *key);
         Ok(wire::GetServiceRequestReportResponse {
@@ -116,7 +131,7 @@ impl Reporting {
                 .map(|(key, figures)| encode::figures_row(key, figures))
                 .collect(),
             totals: Some(encode::figures(&report.totals)),
-            basis: Some(self.basis(&month.basis)),
+            basis: Some(basis),
             business_processes_version: processes.version().to_owned(),
         })
     }
@@ -127,6 +142,8 @@ impl Reporting {
         request: &wire::ListExceptedRequestsRequest,
     ) -> Result<wire::ListExceptedRequestsResponse, Error> {
         let asked = request::excepted(request).map_err(Error::Fields)?;
+        let chosen = self.choose(asked.query.period, asked.edition).await?;
+        let asked = asked.of(&chosen);
         let filter = excepted_filter(&asked);
         let pages = Pages::new(self.store.tokens(), authorization, &filter);
         let after = pages.open(&request.page_token)?;
@@ -134,9 +151,7 @@ impl Reporting {
             .store
             .excepted(&asked.query, after.as_ref(), asked.size);
         let page = page.await?;
-        if page.basis.flags.is_none() {
-            return Err(Error::NotFollowedYet);
-        }
+        let basis = self.basis(&page.basis, chosen.edition.as_ref())?;
         // Each row says of a Device that it was flagged: the record names it.
         let mut devices: Vec<DeviceId> =
             page.rows.iter().map(|((device, ..), _)| *device).collect();
@@ -146,7 +161,7 @@ impl Reporting {
         Ok(wire::ListExceptedRequestsResponse {
             next_page_token: pages.next(page.more, last),
             rows: page.rows.iter().map(encode::excepted_row).collect(),
-            basis: Some(self.basis(&page.basis)),
+            basis: Some(basis),
         })
     }
 
@@ -163,14 +178,14 @@ impl Reporting {
             .store
             .obligations(asked.party.as_ref(), after.as_ref(), asked.size);
         let page = page.await?;
-        if page.basis.flags.is_none() || page.basis.devices.is_none() {
+        if page.basis.devices.is_none() {
             return Err(Error::NotFollowedYet);
         }
         let last = page.rows.last().map(|(party, _)| party);
         Ok(wire::GetObligationReportResponse {
             next_page_token: pages.next(page.more, last),
             rows: page.rows.iter().map(encode::obligation_row).collect(),
-            basis: Some(self.basis(&page.basis)),
+            basis: Some(self.basis(&page.basis, None)?),
         })
     }
 }
@@ -215,5 +230,30 @@ impl ReportingService for Reporting {
         let authorization = Authorization::of(&request)?;
         let answer = self.obligations(&authorization, request.get_ref()).await?;
         Ok(Response::new(answer))
+    }
+
+    async fn close_month(
+        &self,
+        request: Request<wire::CloseMonthRequest>,
+    ) -> Result<Response<wire::CloseMonthResponse>, Status> {
+        Ok(Response::new(self.close(request.get_ref()).await?))
+    }
+
+    async fn list_editions(
+        &self,
+        request: Request<wire::ListEditionsRequest>,
+    ) -> Result<Response<wire::ListEditionsResponse>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let answer = self.editions(&authorization, request.get_ref()).await?;
+        Ok(Response::new(answer))
+    }
+
+    type ExportEditionStream = editions::Parts;
+
+    async fn export_edition(
+        &self,
+        request: Request<wire::ExportEditionRequest>,
+    ) -> Result<Response<editions::Parts>, Status> {
+        Ok(Response::new(self.export(request.get_ref()).await?))
     }
 }

@@ -3,8 +3,11 @@
 //! | RPC | Who | Beside the refusals of the chain |
 //! |---|---|---|
 //! | RecordOutcomes | the DSP | `INVALID_ARGUMENT`, `FAILED_PRECONDITION`, `ALREADY_EXISTS`, `UNAVAILABLE` |
-//! | GetServiceRequestReport | a supplier its own, internal readers all | `INVALID_ARGUMENT`, `UNAVAILABLE` |
-//! | ListExceptedRequests | a supplier its own, internal readers all | `INVALID_ARGUMENT`, `UNAVAILABLE` |
+//! | GetServiceRequestReport | a supplier its own, internal readers all | `INVALID_ARGUMENT`, `UNAVAILABLE`, `NOT_FOUND` |
+//! | ListExceptedRequests | a supplier its own, internal readers all | `INVALID_ARGUMENT`, `UNAVAILABLE`, `NOT_FOUND` |
+//! | CloseMonth | the operator | `INVALID_ARGUMENT`, `FAILED_PRECONDITION` |
+//! | ListEditions | internal readers | `INVALID_ARGUMENT` |
+//! | ExportEdition | internal readers | `INVALID_ARGUMENT`, `NOT_FOUND` |
 //! | GetObligationReport | a supplier its own, internal readers all | `INVALID_ARGUMENT`, `UNAVAILABLE` |
 //!
 //! The three reports are also pages for browsers: [`web`].
@@ -21,14 +24,18 @@
 //!   when its events were recorded.
 //! - Nothing is subtracted silently: each figure has all requests, the excepted ones, and the rate
 //!   both ways.
+//! - An edition of a month never changes, whatever is recorded later: its content has the same hash whenever and
+//!   on whichever engine it is read. What comes later is in no edition until it is in a restatement.
 //! - However figures are grouped, their sums are the same: a variant that the table of business
 //!   processes does not list is shown as `other`.
 //! - A report says what it rests on, and its parts are read in one transaction.
 //! - The domain ([`outcome`], [`month`], [`period`], [`exception`], [`figures`], [`business_process`], [`grouping`],
-//!   [`flags`], [`obligation`]) reads no clock and does no I/O.
+//!   [`edition`], [`flags`], [`obligation`]) reads no clock and does no I/O.
 
 pub mod business_process;
+mod closing;
 pub mod config;
+pub mod edition;
 pub mod error;
 pub mod exception;
 pub mod figures;

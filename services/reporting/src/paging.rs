@@ -6,11 +6,12 @@
 use mesh_authz::Authorization;
 use mesh_store::{Fingerprint, Scope, Tokens, fingerprint};
 
+use crate::edition::Layers;
 use crate::error::Error;
+use crate::exception::ExceptedKey;
 use crate::grouping::{Dimension, Part, RowKey};
 use crate::period::Period;
-use crate::request::{ExceptedRequest, FiguresRequest, ObligationsRequest};
-use crate::store::ExceptedKey;
+use crate::request::{EditionsRequest, ExceptedRequest, FiguresRequest, ObligationsRequest};
 
 /// Between the parts of a key. No Device's, supplier's, variant's or process's name has it.
 const SEPARATOR: char = '\n';
@@ -28,7 +29,9 @@ pub(crate) fn figures_filter(request: &FiguresRequest, table: &str) -> Fingerpri
     let process = request.process.as_ref().map_or("", |key| key.as_str());
     let dimensions = request.grouping.dimensions().iter();
     let grouping: String = dimensions.map(|dimension| mark(*dimension)).collect();
-    fingerprint([month.as_str(), party, variant, process, &grouping, table].map(str::as_bytes))
+    let layers = layers(&query.layers);
+    let parts = [&*month, party, variant, process, &grouping, table, &layers];
+    fingerprint(parts.map(str::as_bytes))
 }
 
 /// What stays the same from page to page of the Devices with excepted requests.
@@ -41,13 +44,27 @@ pub(crate) fn excepted_filter(request: &ExceptedRequest) -> Fingerprint {
     } else {
         ""
     };
-    fingerprint([month.as_str(), party, only].map(str::as_bytes))
+    fingerprint([&*month, party, only, &layers(&query.layers)].map(str::as_bytes))
 }
 
 /// What stays the same from page to page of the obligation report.
 pub(crate) fn obligations_filter(request: &ObligationsRequest) -> Fingerprint {
     let party = request.party.as_ref().map_or("", |party| party.as_str());
     fingerprint([party.as_bytes()])
+}
+
+/// What stays the same from page to page of the editions.
+pub(crate) fn editions_filter(request: &EditionsRequest) -> Fingerprint {
+    let month = request.period.map_or_else(String::new, period);
+    fingerprint([month.as_bytes()])
+}
+
+/// An edition that is made between two pages makes others of them.
+fn layers(layers: &Layers) -> String {
+    match layers {
+        Layers::All => String::new(),
+        Layers::Of(layers) => format!("{} {}", layers.start, layers.end),
+    }
 }
 
 fn period(period: Period) -> String {
@@ -109,6 +126,17 @@ impl PageKey for ExceptedKey {
         let device = parts.next()?.parse().ok()?;
         let party = parts.next()?.parse().ok()?;
         Some((device, party, parts.next()?.parse().ok()?))
+    }
+}
+
+/// The number of an edition.
+impl PageKey for u64 {
+    fn write(&self) -> String {
+        self.to_string()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
     }
 }
 

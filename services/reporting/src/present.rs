@@ -3,6 +3,7 @@
 //! What stands in a report is decided here, and how it looks in `mesh-sheet`. Excepted requests are a part of every
 //! bar and a column of every table; none is taken away.
 
+mod editions;
 mod exceptions;
 mod measure;
 mod obligation;
@@ -17,6 +18,7 @@ use mesh_sheet::Report;
 
 use crate::period::Zone;
 
+pub use editions::{EDITIONS, editions};
 pub use exceptions::{EXCEPTIONS, exceptions};
 pub use obligation::{ELECTRICITY, GAS, obligation};
 pub use service_requests::{FINEST, Grouped, SERVICE_REQUESTS, performance, service_requests};
@@ -39,8 +41,16 @@ fn resting_on(mut report: Report, basis: &wire::ReportBasis) -> Report {
     report.with_fact("Outcomes recorded", basis.outcomes.to_string())
 }
 
-/// The same of a month, of which a part may not be settled.
-fn resting_on_flags(report: Report, basis: &wire::ReportBasis) -> Report {
+/// The same of a month, of which a part may not be settled, or which is closed.
+fn resting_on_flags(
+    report: Report,
+    basis: &wire::ReportBasis,
+    choice: Option<&wire::EditionChoice>,
+) -> Report {
+    let report = match &basis.edition {
+        Some(edition) => of_edition(report, edition, choice),
+        None => report,
+    };
     let settled = basis.settled_until.as_ref();
     let until = settled.map_or_else(|| "nothing yet".to_owned(), instant);
     let mut report = resting_on(report, basis).with_fact("Exceptions settled up to", until);
@@ -52,6 +62,30 @@ fn resting_on_flags(report: Report, basis: &wire::ReportBasis) -> Report {
             );
     }
     report
+}
+
+/// The same with which edition it is of.
+fn of_edition(
+    report: Report,
+    edition: &wire::Edition,
+    choice: Option<&wire::EditionChoice>,
+) -> Report {
+    let named = editions::named(edition.restatement);
+    let only_added = matches!(
+        choice.and_then(|choice| choice.choice),
+        Some(wire::edition_choice::Choice::AddedBy(_))
+    );
+    let note = if only_added {
+        format!("Only what the {named} added to the edition before it.")
+    } else {
+        format!("The month is closed: these figures are those of the {named}, and do not change.")
+    };
+    report
+        .with_note(note)
+        .with_fact("Edition", named)
+        .with_fact("SHA-256 of its content", &*edition.content_sha256)
+        .with_fact("Made by", &*edition.program_version)
+        .with_fact("Version of the rules", &*edition.rules_version)
 }
 
 /// The month, and whose midnight begins it.

@@ -7,6 +7,7 @@ use mesh_rpc::WebListener;
 use tokio::net::TcpListener;
 
 use crate::config::Config;
+use crate::edition::Grace;
 use crate::{Deps, RunError, run_with_pages};
 
 /// Runs the service as a process of its own, set from outside, until SIGTERM or Ctrl-C.
@@ -26,6 +27,7 @@ pub async fn process() -> ExitCode {
             deps.audit_database = database;
         }
         deps.clock = config.process.clock();
+        deps.closing_grace = Grace::of_days(config.closing_grace_days);
         run_with_pages(deps, listener, web, stop).await
     })
     .await

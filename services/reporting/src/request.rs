@@ -7,15 +7,18 @@ use mesh_api::reporting::v1 as wire;
 use mesh_types::PartyId;
 
 use crate::business_process::{BusinessProcesses, ProcessKey};
+use crate::edition::{Choice, Layers};
 use crate::grouping::{Dimension, Grouping};
 use crate::period::{Period, Zone};
-use crate::store::{ExceptedQuery, FiguresQuery};
+use crate::store::{Beginning, Chosen, ExceptedQuery, FiguresQuery};
 
 /// A page of the Service Request report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FiguresRequest {
     /// What the report is made of.
     pub query: FiguresQuery,
+    /// Which figures of the month.
+    pub edition: Choice,
     /// Only the variants of this business process.
     pub process: Option<ProcessKey>,
     /// What its rows are grouped by.
@@ -29,6 +32,8 @@ pub struct FiguresRequest {
 pub struct ExceptedRequest {
     /// What the list is about.
     pub query: ExceptedQuery,
+    /// Which of the month's.
+    pub edition: Choice,
     /// How many rows the page has at most.
     pub size: usize,
 }
@@ -40,6 +45,33 @@ pub struct ObligationsRequest {
     pub party: Option<PartyId>,
     /// How many rows the page has at most.
     pub size: usize,
+}
+
+/// A page of the editions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EditionsRequest {
+    /// Only those of this month.
+    pub period: Option<Period>,
+    /// How many rows the page has at most.
+    pub size: usize,
+}
+
+impl FiguresRequest {
+    /// The same of the figures that are chosen.
+    #[must_use]
+    pub fn of(mut self, chosen: &Chosen) -> Self {
+        self.query.layers = chosen.layers.clone();
+        self
+    }
+}
+
+impl ExceptedRequest {
+    /// The same of the figures that are chosen.
+    #[must_use]
+    pub fn of(mut self, chosen: &Chosen) -> Self {
+        self.query.layers = chosen.layers.clone();
+        self
+    }
 }
 
 /// Reads a request for a page of the Service Request report.
@@ -56,6 +88,7 @@ pub fn figures(
     if process.as_ref().is_some_and(|key| !processes.has(key)) {
         errors.add("business_process", "is none that the table lists");
     }
+    let edition = choice(&mut errors, request.edition.as_ref());
     let grouping = grouping(&mut errors, &request.group_by);
     let size = errors.page_size(request.page_size).map(usize::from);
     match (period, grouping, size) {
@@ -64,7 +97,9 @@ pub fn figures(
                 period,
                 party,
                 variant,
+                layers: Layers::All,
             },
+            edition,
             process,
             grouping,
             size,
@@ -80,6 +115,7 @@ pub fn excepted(
     let mut errors = FieldErrors::default();
     let period = period(&mut errors, &request.month, request.month_zone);
     let party = optional(&mut errors, "party_id", &request.party_id);
+    let edition = choice(&mut errors, request.edition.as_ref());
     let size = errors.page_size(request.page_size).map(usize::from);
     match (period, size) {
         (Some(period), Some(size)) if errors.is_empty() => Ok(ExceptedRequest {
@@ -87,10 +123,70 @@ pub fn excepted(
                 period,
                 party,
                 delivered_only: request.delivered_only,
+                layers: Layers::All,
             },
+            edition,
             size,
         }),
         _ => Err(errors),
+    }
+}
+
+/// Reads a request to close a month or to restate it.
+pub fn closing(request: &wire::CloseMonthRequest) -> Result<Beginning, FieldErrors> {
+    let mut errors = FieldErrors::default();
+    match period(&mut errors, &request.month, request.month_zone) {
+        Some(period) if errors.is_empty() => Ok(Beginning {
+            period,
+            restatement: request.restatement,
+            by_operator: true,
+        }),
+        _ => Err(errors),
+    }
+}
+
+/// Reads a request for a page of the editions.
+pub fn editions(request: &wire::ListEditionsRequest) -> Result<EditionsRequest, FieldErrors> {
+    let mut errors = FieldErrors::default();
+    let period = if request.month.is_empty() {
+        if request.month_zone != 0 {
+            errors.add("month_zone", "is given without a month");
+        }
+        None
+    } else {
+        period(&mut errors, &request.month, request.month_zone)
+    };
+    match errors.page_size(request.page_size).map(usize::from) {
+        Some(size) if errors.is_empty() => Ok(EditionsRequest { period, size }),
+        _ => Err(errors),
+    }
+}
+
+/// Reads which edition's content is asked for.
+pub fn export(request: &wire::ExportEditionRequest) -> Result<(Period, Choice), FieldErrors> {
+    let mut errors = FieldErrors::default();
+    let choice = request
+        .restatement
+        .map_or(Choice::Latest, Choice::Restatement);
+    match period(&mut errors, &request.month, request.month_zone) {
+        Some(period) if errors.is_empty() => Ok((period, choice)),
+        _ => Err(errors),
+    }
+}
+
+fn choice(errors: &mut FieldErrors, choice: Option<&wire::EditionChoice>) -> Choice {
+    use wire::edition_choice::Choice as Wire;
+
+    match choice.and_then(|choice| choice.choice) {
+        None => Choice::Latest,
+        Some(Wire::Restatement(number)) => Choice::Restatement(number),
+        Some(Wire::AddedBy(number)) => Choice::AddedBy(number),
+        Some(Wire::Now(now)) => {
+            if !now {
+                errors.add("edition.now", "is false: leave the choice out");
+            }
+            Choice::Now
+        }
     }
 }
 

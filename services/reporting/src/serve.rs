@@ -9,8 +9,11 @@ use mesh_service::{Base, Given, RunError, Storage, usable};
 use mesh_store::Database;
 use mesh_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tonic::service::Routes;
 
+use crate::closing::close_months;
+use crate::edition::Grace;
 use crate::follow::{follow_devices, follow_flags};
 use crate::grpc::{Followed, Reporting};
 use crate::store::{ReportFolding, ReportStore};
@@ -33,6 +36,8 @@ pub struct Deps {
     pub tls: Tls,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// How long producers have for what is late before a month is closed.
+    pub closing_grace: Grace,
     /// The contracts' descriptor set, which holds the rule of each RPC.
     pub contracts: &'static [u8],
 }
@@ -48,6 +53,7 @@ impl Deps {
             flag_registry: flag_registry.to_owned(),
             tls,
             clock: Arc::new(SystemClock),
+            closing_grace: Grace::default(),
             contracts: mesh_api::FILE_DESCRIPTOR_SET,
         }
     }
@@ -96,10 +102,19 @@ pub async fn run_with_pages(
         followed.devices.clone(),
         base.stop(),
     ));
+    let settled = Arc::new(Notify::new());
     base.spawn(follow_flags(
         flag_registry,
         store.clone(),
         followed.flags.clone(),
+        settled.clone(),
+        base.stop(),
+    ));
+    base.spawn(close_months(
+        store.clone(),
+        base.clock(),
+        deps.closing_grace,
+        settled,
         base.stop(),
     ));
     base.compare_state(|| async { Ok(ReportFolding::all()) });

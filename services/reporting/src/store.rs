@@ -6,17 +6,23 @@
 //! | Which outcomes are new, which were sent before? | `outcomes.rs` |
 //! | How are outcomes counted? | `rolls.rs`, `total.rs` |
 //! | When is it settled whether an outcome is excepted? | `open.rs` |
+//! | After which edition was it counted? | `layers.rs` |
+//! | Which editions of months are there, and what is in them? | `editions.rs`, `content.rs`, `closing.rs` |
 //! | What do followed events change, and how far have they come? | `followed.rs` |
 //! | What do the figures say? | `figures.rs`, `excepted.rs`, `obligations.rs` |
 //! | Are the rows what they make of each other? | `fold.rs` |
 
 mod batch;
+mod closing;
 #[cfg(test)]
 mod conformance;
+mod content;
+mod editions;
 mod excepted;
 mod figures;
 mod fold;
 mod followed;
+mod layers;
 mod obligations;
 mod open;
 mod outcomes;
@@ -34,9 +40,10 @@ use mesh_store::sql::Conn;
 use mesh_store::{
     Database, Migrator, Store, StoreError, Tokens, Writer, WriterSettings, WriterTask,
 };
-use mesh_types::{Clock, DeviceId, Interval, PartyId, Position, Timestamp};
+use mesh_types::{Clock, Interval, PartyId, Position, Timestamp};
 
-use crate::exception::Excepted;
+use crate::edition::Layers;
+use crate::exception::{Excepted, ExceptedKey};
 use crate::flags::FlagChange;
 use crate::grouping::FinestFigures;
 use crate::obligation::{Meter, MeterChange, Obligation};
@@ -45,6 +52,8 @@ use crate::period::Period;
 use batch::{Answer, Command, Refused, Reports};
 use open::Settled;
 
+pub use closing::{Chosen, NotChosen};
+pub use editions::{Beginning, NotBegun};
 pub use fold::ReportFolding;
 
 /// The service's tables.
@@ -156,6 +165,8 @@ pub struct FiguresQuery {
     pub party: Option<PartyId>,
     /// Only this variant.
     pub variant: Option<Variant>,
+    /// Which of what is recorded.
+    pub layers: Layers,
 }
 
 /// What all Service Request reports of a month are made of.
@@ -176,10 +187,9 @@ pub struct ExceptedQuery {
     pub party: Option<PartyId>,
     /// Only where at least one was delivered all the same.
     pub delivered_only: bool,
+    /// Which of what is recorded.
+    pub layers: Layers,
 }
-
-/// The key of a row of the Devices with excepted requests, in the order of its rows.
-pub type ExceptedKey = (DeviceId, PartyId, Variant);
 
 /// A page of the Devices with excepted requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -257,7 +267,7 @@ impl ReportStore {
         match self.writer.submit(Command::Record(delivery)).await? {
             Ok(Answer::Recorded(taken)) => Ok(Ok(taken)),
             Err(Refused::Misnumbered(misnumbered)) => Ok(Err(misnumbered)),
-            Ok(_) | Err(Refused::Stale) => Err(misanswered()),
+            Ok(_) | Err(Refused::Stale | Refused::NotBegun(_)) => Err(misanswered()),
         }
     }
 
@@ -314,7 +324,7 @@ impl ReportStore {
         match self.writer.submit(command).await? {
             Ok(Answer::Flags { late }) => Ok(Ok(late)),
             Err(Refused::Stale) => Ok(Err(Stale)),
-            Ok(_) | Err(Refused::Misnumbered(_)) => Err(misanswered()),
+            Ok(_) | Err(Refused::Misnumbered(_) | Refused::NotBegun(_)) => Err(misanswered()),
         }
     }
 
@@ -351,7 +361,7 @@ impl ReportStore {
         match self.writer.submit(command).await? {
             Ok(Answer::Done) => Ok(Ok(())),
             Err(Refused::Stale) => Ok(Err(Stale)),
-            Ok(_) | Err(Refused::Misnumbered(_)) => Err(misanswered()),
+            Ok(_) | Err(Refused::Misnumbered(_) | Refused::NotBegun(_)) => Err(misanswered()),
         }
     }
 

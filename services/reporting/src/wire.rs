@@ -4,11 +4,13 @@ use mesh_api::convert::{position_to_wire, timestamp_to_wire};
 use mesh_api::reporting::v1 as wire;
 use mesh_types::{PartyId, Timestamp};
 
-use crate::exception::Excepted;
+use crate::edition::Edition;
+use crate::exception::{Excepted, ExceptedKey};
 use crate::figures::{Counts, Figures};
 use crate::grouping::{Part, RowKey};
 use crate::obligation::Obligation;
-use crate::store::{Basis, ExceptedKey};
+use crate::period::Zone;
+use crate::store::Basis;
 
 /// What a report rests on, and since when each of the logs is not followed.
 #[must_use]
@@ -25,6 +27,46 @@ pub fn basis(
         devices_stale_since: devices_stale_since.map(timestamp_to_wire),
         settled_until: basis.settled_until.map(timestamp_to_wire),
         open_outcomes: basis.open,
+        edition: None,
+    }
+}
+
+/// What the figures of an edition rest on.
+#[must_use]
+pub fn basis_of(of: &Edition) -> wire::ReportBasis {
+    let edition = edition(of);
+    wire::ReportBasis {
+        flags: edition.flags.clone(),
+        devices: edition.devices.clone(),
+        outcomes: edition.outcomes,
+        settled_until: edition.settled_until,
+        edition: Some(edition),
+        ..Default::default()
+    }
+}
+
+/// An edition.
+#[must_use]
+pub fn edition(edition: &Edition) -> wire::Edition {
+    let zone = match edition.period.zone {
+        Zone::Utc => wire::MonthZone::Utc,
+        Zone::London => wire::MonthZone::EuropeLondon,
+    };
+    let sealed = &edition.sealed;
+    wire::Edition {
+        month: edition.period.month.to_string(),
+        month_zone: zone.into(),
+        restatement: edition.restatement,
+        content_sha256: sealed.sha256.clone(),
+        begun_time: Some(timestamp_to_wire(edition.begun)),
+        by_operator: edition.by_operator,
+        flags: edition.flags.as_ref().map(position_to_wire),
+        devices: edition.devices.as_ref().map(position_to_wire),
+        outcomes: edition.outcomes,
+        settled_until: Some(timestamp_to_wire(edition.settled_until)),
+        program_version: sealed.program.clone(),
+        rules_version: sealed.rules.clone(),
+        business_processes_version: sealed.business_processes.clone(),
     }
 }
 

@@ -67,9 +67,11 @@ impl Rpc {
         path.parse().unwrap()
     }
 
-    /// Whether the server alone streams: such a call goes on until one of the two ends it.
+    /// Whether the server alone streams, and says hello first: such a call goes on until one of the two ends it. The
+    /// content of an edition has one part here, and ends.
     fn is_followed(&self) -> bool {
-        self.0.is_server_streaming() && !self.0.is_client_streaming()
+        let streams = self.0.is_server_streaming() && !self.0.is_client_streaming();
+        streams && self.name() != "ExportEdition"
     }
 
     /// Calls it with one message; gives the first message of the answer.

@@ -308,12 +308,26 @@ fn reporting_service(method: &str, about: &About) -> Option<Vec<u8>> {
             party_id: about.party.into(),
             ..Default::default()
         }),
+        "CloseMonth" => encoded(closed_month()),
+        "ListEditions" => encoded(reporting::ListEditionsRequest::default()),
+        "ExportEdition" => encoded(reporting::ExportEditionRequest {
+            month: closed_month().month,
+            ..Default::default()
+        }),
         "GetObligationReport" => encoded(reporting::GetObligationReportRequest {
             party_id: about.party.into(),
             ..Default::default()
         }),
         _ => return None,
     })
+}
+
+/// A month of long ago, which is closed.
+pub(crate) fn closed_month() -> reporting::CloseMonthRequest {
+    reporting::CloseMonthRequest {
+        month: "2025-01".into(),
+        ..Default::default()
+    }
 }
 
 fn operations_service(method: &str) -> Option<Vec<u8>> {

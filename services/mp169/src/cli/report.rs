@@ -28,6 +28,21 @@ pub enum ReportCommand {
         mp169 report obligation\n  \
         mp169 report obligation --party EAGLE")]
     Obligation(ObligationArgs),
+    /// Which months are closed and restated, and how much was recorded later.
+    #[command(after_help = "Examples:\n  \
+        mp169 report editions\n  \
+        mp169 report editions 2025-06 --zone london --output json")]
+    Editions(EditionsArgs),
+    /// Closes a month without waiting, or restates it: its figures become an edition, which never changes.
+    #[command(after_help = "Examples:\n  \
+        mp169 report close 2025-06\n  \
+        mp169 report close 2025-06 --zone london")]
+    Close(CloseArgs),
+    /// The content of an edition, as a text with a hash that anybody can check.
+    #[command(after_help = "Examples:\n  \
+        mp169 report content 2025-06 | sha256sum\n  \
+        mp169 report content 2025-06 --edition 0 > 2025-06.txt")]
+    Content(ContentArgs),
 }
 
 /// A calendar month.
@@ -49,12 +64,72 @@ pub enum Zone {
     London,
 }
 
+/// Which figures of a month. If none is named: those of its last edition, and while there is none, everything that
+/// is recorded.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub struct Edition {
+    /// Those of an edition: 0 is the closed report, 1 its first restatement.
+    #[arg(long, value_name = "NUMBER")]
+    pub edition: Option<u32>,
+    /// Only what a restatement added to the edition before it.
+    #[arg(long, value_name = "NUMBER")]
+    pub added_by: Option<u32>,
+    /// Everything that is recorded, also of a closed month.
+    #[arg(long)]
+    pub now: bool,
+}
+
+/// `report editions`
+#[derive(Debug, Args)]
+pub struct EditionsArgs {
+    /// Only those of this month, such as 2026-11.
+    pub month: Option<String>,
+    /// Whose midnight begins it.
+    #[arg(long, value_enum, default_value_t = Zone::Utc, requires = "month")]
+    pub zone: Zone,
+    /// Where to ask; usually as the analyst.
+    #[command(flatten)]
+    pub connection: Connection<Form>,
+}
+
+/// `report close`
+#[derive(Debug, Args)]
+pub struct CloseArgs {
+    /// What it covers.
+    #[command(flatten)]
+    pub period: Period,
+    /// Its restatement of this number; 0 is the closed report. Whoever repeats a number gets the same edition.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub restatement: u32,
+    /// Where to ask; usually as the operator.
+    #[command(flatten)]
+    pub connection: Connection<Form>,
+}
+
+/// `report content`
+#[derive(Debug, Args)]
+pub struct ContentArgs {
+    /// What it covers.
+    #[command(flatten)]
+    pub period: Period,
+    /// The edition: 0 is the closed report. The last one if not said.
+    #[arg(long, value_name = "NUMBER")]
+    pub edition: Option<u32>,
+    /// Where to ask; usually as the analyst.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
 /// `report performance`
 #[derive(Debug, Args)]
 pub struct PerformanceArgs {
     /// What it covers.
     #[command(flatten)]
     pub period: Period,
+    /// Which figures of it.
+    #[command(flatten)]
+    pub edition: Edition,
     /// Only this supplier; a supplier's own figures if it asks.
     #[arg(long)]
     pub party: Option<PartyId>,
@@ -101,6 +176,9 @@ pub struct ExceptionsArgs {
     /// What it covers.
     #[command(flatten)]
     pub period: Period,
+    /// Which figures of it.
+    #[command(flatten)]
+    pub edition: Edition,
     /// Only this supplier's requests; a supplier's own if it asks.
     #[arg(long)]
     pub party: Option<PartyId>,

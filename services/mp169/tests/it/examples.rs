@@ -2,6 +2,7 @@
 
 use clap::{Command, CommandFactory as _};
 use mesh_api::csp_notification::v1::GetSubscriptionRequest;
+use mesh_api::reporting::v1::GetServiceRequestReportRequest;
 use mesh_testkit::{postgres, wait_until};
 use mp169::Cli;
 use mp169::service::Service;
@@ -85,6 +86,9 @@ async fn the_examples_work_in_the_order_of_the_help() {
         if example.starts_with("mp169 csp") {
             something_was_sent_to_the_csp(&world).await;
         }
+        if example.starts_with("mp169 report close") {
+            its_flags_are_known(&world).await;
+        }
         let ended = world.run(&example).await;
         assert_eq!(ended.code, Some(0), "{example}\n{ended:?}");
     }
@@ -102,6 +106,26 @@ async fn the_walk_in_the_readme_works() {
     let world = World::start().await;
     world.ok(&format!("set -e\n{script}")).await;
     world.stop().await;
+}
+
+async fn its_flags_are_known(world: &World) {
+    let mut reporting = world.clients("analyst").reporting().unwrap();
+    wait_until("the flags of the month to be known", async || {
+        let request = GetServiceRequestReportRequest {
+            month: "2025-06".into(),
+            ..Default::default()
+        };
+        let answer = reporting.get_service_request_report(request).await;
+        let basis = answer
+            .map_err(|status| status.to_string())?
+            .into_inner()
+            .basis;
+        let known = basis.and_then(|basis| basis.settled_until);
+        known
+            .map(drop)
+            .ok_or_else(|| "nothing is settled".to_owned())
+    })
+    .await;
 }
 
 async fn something_was_sent_to_the_csp(world: &World) {

@@ -139,3 +139,73 @@ async fn exceptions_are_printed_by_device() {
     has(&other, "- There is none.");
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_month_is_printed_as_it_was() {
+    let world = World::with_sample().await;
+    let load = "mp169 outcome load examples/outcomes/requests.csv";
+    world.ok(load).await;
+    let performance = "mp169 report performance 2025-06";
+    let open = world.ok(&format!("{performance} --output csv")).await;
+    // The flags of the month are known as soon as the registry was heard.
+    let closed = wait_until("the month to be closed", async || {
+        let ended = world.run("mp169 report close 2025-06 --output json").await;
+        match ended.code {
+            Some(0) => Ok(ended.stdout),
+            _ => Err(format!("{ended:?}")),
+        }
+    })
+    .await;
+    let closed: Value = serde_json::from_str(&closed).unwrap();
+    let edition = &closed["sections"][0]["rows"][0];
+    assert_eq!(edition["edition"], "closed report");
+    assert_eq!(edition["by"], "an operator");
+    let sha256 = edition["content_sha256"].as_str().unwrap();
+    let sum = world.ok("mp169 report content 2025-06 | sha256sum").await;
+    assert_eq!(sum.split_whitespace().next(), Some(sha256));
+
+    world.ok(&format!("{load} --producer late")).await;
+    let csv = async |choice: &str| {
+        world
+            .ok(&format!("{performance} --output csv {choice}"))
+            .await
+    };
+    assert_eq!(csv("").await, open);
+    assert_eq!(csv("--edition 0").await, open);
+    assert_ne!(csv("--now").await, open);
+    let again = world.ok("mp169 report close 2025-06").await;
+    has(
+        &again,
+        &format!(
+            "2025-06 (UTC) closed report {} an operator {} 8 8 {sha256}",
+            begun(edition),
+            flags(edition)
+        ),
+    );
+    world.ok("mp169 report close 2025-06 --restatement 1").await;
+    assert_eq!(csv("--added-by 1").await, open, "the same once more");
+    assert_eq!(csv("").await, csv("--now").await);
+    let shown = world.ok(&format!("{performance} --edition 0")).await;
+    assert!(shown.contains(sha256), "{shown}");
+
+    for (wrong, code) in [
+        ("performance 2025-06 --edition 2", 5),
+        ("performance 2025-06 --edition 0 --now", 2),
+        ("close 2025-06 --restatement 2", 4),
+        ("close 2025-06 --as analyst", 3),
+        ("content 2025-07", 5),
+        ("editions --zone london", 2),
+    ] {
+        let ended = world.run(&format!("mp169 report {wrong}")).await;
+        assert_eq!(ended.code, Some(code), "{wrong}\n{ended:?}");
+    }
+    world.stop().await;
+}
+
+fn begun(edition: &Value) -> &str {
+    edition["begun_time"].as_str().unwrap()
+}
+
+fn flags(edition: &Value) -> &str {
+    edition["flags"].as_str().unwrap()
+}

@@ -1,6 +1,7 @@
 //! Following the log `flags`, from its first event on: only the whole of it tells when a Device was
 //! flagged.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,6 +14,7 @@ use mesh_store::cursor::Cursor;
 use mesh_types::Timestamp;
 use opentelemetry::metrics::Counter;
 use prost::Message as _;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -24,11 +26,12 @@ use crate::store::{ReportStore, Step};
 /// looks at its log is older than that look by less than this.
 const UNDER_WAY: i64 = 60 * 1_000_000;
 
-/// Follows the log until `stop` is cancelled.
+/// Follows the log until `stop` is cancelled; says each time that more may be `settled`.
 pub async fn follow_flags(
     channel: MeshChannel,
     store: ReportStore,
     log: FollowedLog,
+    settled: Arc<Notify>,
     stop: CancellationToken,
 ) {
     let client = FlagServiceClient::new(channel);
@@ -53,6 +56,7 @@ pub async fn follow_flags(
         at: None,
         anew: false,
         late,
+        settled,
     };
     follow(log, follower, connect, stop).await;
 }
@@ -65,6 +69,7 @@ struct FlagsFollower {
     /// all that is known.
     anew: bool,
     late: Counter<u64>,
+    settled: Arc<Notify>,
 }
 
 #[async_trait]
@@ -105,7 +110,9 @@ impl Follower for FlagsFollower {
         }
         let until = looked.micros().saturating_sub(UNDER_WAY);
         let until = Timestamp::from_micros(until);
-        Ok(self.store.settle(at, until).await?)
+        self.store.settle(at, until).await?;
+        self.settled.notify_one();
+        Ok(())
     }
 
     async fn other_history(&mut self) -> bool {

@@ -35,7 +35,7 @@ pub fn exceptions(
             "It says of Devices that they were flagged: show it to those only who may see them.",
         )
         .with_section(Section::new(EXCEPTIONS, title, explanation, table))?;
-    Ok(resting_on_flags(report, basis))
+    Ok(resting_on_flags(report, basis, request.edition.as_ref()))
 }
 
 fn columns() -> Vec<Column> {

@@ -70,7 +70,7 @@ fn about(request: &wire::GetServiceRequestReportRequest, group: &Grouped) -> Rep
     } else {
         report
     };
-    resting_on_flags(report, &group.basis).with_fact(
+    resting_on_flags(report, &group.basis, request.edition.as_ref()).with_fact(
         "Table of business processes",
         &*group.business_processes_version,
     )

@@ -38,6 +38,7 @@ fn basis() -> wire::ReportBasis {
         sequence,
     };
     wire::ReportBasis {
+        edition: None,
         flags: Some(position("flags", 12)),
         devices: Some(position("devices", 345)),
         outcomes: 3_400,

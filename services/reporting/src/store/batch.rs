@@ -1,15 +1,21 @@
 //! How do the commands that wait become one transaction?
 
+use std::collections::BTreeMap;
+
 use mesh_store::cursor::Cursor;
 use mesh_store::{Answers, Batch, StoreError, WriteTx};
 use mesh_types::Timestamp;
 
+use super::editions::{self, Beginning, NotBegun};
 use super::followed::{self, Moved};
 use super::open::{Settled, settle};
 use super::outcomes::Ledger;
 use super::{Delivery, Misnumbered, Step, Taken, total};
+use crate::business_process::ProcessKey;
+use crate::edition::Seal;
 use crate::flags::FlagChange;
 use crate::obligation::{Meter, MeterChange};
+use crate::outcome::Variant;
 
 /// What the service does with the commands that wait.
 #[derive(Debug)]
@@ -22,6 +28,12 @@ pub(super) enum Command {
     Settle {
         at: Cursor,
         until: Timestamp,
+    },
+    BeginEdition(Beginning),
+    SealEdition {
+        number: u64,
+        seal: Seal,
+        processes: BTreeMap<Variant, ProcessKey>,
     },
     Flags {
         step: Step,
@@ -49,6 +61,7 @@ pub(super) enum Command {
 pub(super) enum Answer {
     Recorded(Taken),
     Settled(Settled),
+    Begun(u64),
     Flags { late: u64 },
     Done,
 }
@@ -59,6 +72,7 @@ pub(super) enum Refused {
     /// Another replica was first.
     Stale,
     Misnumbered(Misnumbered),
+    NotBegun(NotBegun),
 }
 
 impl Batch for Reports {
@@ -81,7 +95,10 @@ impl Batch for Reports {
         let counts = |command: &Command| {
             matches!(
                 command,
-                Command::Record(_) | Command::Settle { .. } | Command::Flags { anew: true, .. }
+                Command::Record(_)
+                    | Command::Settle { .. }
+                    | Command::BeginEdition(_)
+                    | Command::Flags { anew: true, .. }
             )
         };
         if commands.iter().any(counts) {
@@ -100,6 +117,19 @@ impl Batch for Reports {
                     let settled = settle(tx.conn(), at, *until, now).await?;
                     answers.push(Ok(Answer::Settled(settled)));
                     continue;
+                }
+                Command::BeginEdition(beginning) => {
+                    let begun = editions::begin(tx.conn(), beginning, now).await?;
+                    answers.push(begun.map(Answer::Begun).map_err(Refused::NotBegun));
+                    continue;
+                }
+                Command::SealEdition {
+                    number,
+                    seal,
+                    processes,
+                } => {
+                    editions::seal(tx.conn(), *number, seal, processes).await?;
+                    Moved::Yes
                 }
                 Command::Flags {
                     step,
@@ -145,6 +175,8 @@ impl Batch for Reports {
             Command::Settle { .. } | Command::LoadArrived { .. } | Command::DropArrived { .. } => {
                 usize::MAX / 2
             }
+            Command::BeginEdition(_) => 1,
+            Command::SealEdition { processes, .. } => processes.len(),
         }
     }
 }

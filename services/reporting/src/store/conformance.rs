@@ -3,6 +3,7 @@
 //! An engine is plugged in by one line, [`suite!`], and a function that makes an empty database.
 
 pub(super) mod batches;
+pub(super) mod editions;
 pub(super) mod excepted;
 pub(super) mod followed;
 pub(super) mod model;
@@ -39,6 +40,11 @@ macro_rules! suite {
             followed::meters_are_counted_for_their_suppliers
             followed::only_a_whole_snapshot_counts
             followed::a_store_that_is_opened_again_is_the_same
+            editions::an_edition_says_the_same_on_every_engine
+            editions::an_edition_is_the_next_one_or_none
+            editions::one_that_was_only_begun_is_made_later
+            editions::months_are_closed_as_they_become_due
+            editions::a_choice_means_its_layers
             model::figures_are_those_of_the_pure_rules
             state::what_the_service_wrote_fits
             state::outcomes_that_come_meanwhile_are_counted

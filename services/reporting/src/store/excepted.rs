@@ -6,9 +6,11 @@
 
 use mesh_store::StoreError;
 use mesh_store::sql::{Conn, query_as, query_scalar};
+use mesh_types::Timestamp;
 
-use super::figures::parts;
+use super::figures::{bounds, parts};
 use super::{ExceptedKey, ExceptedQuery, count};
+use crate::edition::Layers;
 use crate::exception::Excepted;
 use crate::outcome::Ending;
 
@@ -64,13 +66,15 @@ async fn device_after(
     devices: usize,
 ) -> Result<Option<String>, StoreError> {
     let [first, second, third] = parts(query.period);
-    let month = query.period.interval();
+    let (start, end) = open_between(query);
+    let (from_layer, until_layer) = bounds(&query.layers);
     let devices = limit(devices);
     // Each looks at so many of its own: more than that none of them needs to know.
     query_scalar(
         "SELECT device_id FROM (\
             SELECT device_id FROM (SELECT DISTINCT device_id FROM excepted_device \
-                WHERE part IN ($1, $2, $3) AND device_id >= $4 ORDER BY device_id LIMIT $5) AS settled \
+                WHERE part IN ($1, $2, $3) AND device_id >= $4 AND layer >= $9 AND layer < $10 \
+                ORDER BY device_id LIMIT $5) AS settled \
             UNION SELECT device_id FROM (SELECT DISTINCT f.device_id FROM flag_interval f \
                 WHERE f.device_id >= $4 AND f.end_time > $6 AND f.start_time < $7 \
                 ORDER BY f.device_id LIMIT $5) AS flagged) AS devices \
@@ -81,11 +85,24 @@ async fn device_after(
     .bind(third)
     .bind(from)
     .bind(devices + 1)
-    .bind(month.start().micros())
-    .bind(month.end().micros())
+    .bind(start.micros())
+    .bind(end.micros())
     .bind(devices)
+    .bind(from_layer)
+    .bind(until_layer)
     .fetch_optional(conn)
     .await
+}
+
+/// The instants whose open outcomes count: those of the month, and none of an edition.
+fn open_between(query: &ExceptedQuery) -> (Timestamp, Timestamp) {
+    match query.layers {
+        Layers::All => {
+            let month = query.period.interval();
+            (month.start(), month.end())
+        }
+        Layers::Of(_) => (Timestamp::from_micros(0), Timestamp::from_micros(0)),
+    }
 }
 
 async fn excepted(
@@ -95,15 +112,16 @@ async fn excepted(
     devices: &Devices,
     wanted: usize,
 ) -> Result<Vec<Row>, StoreError> {
-    let month = query.period.interval();
+    let (start, end) = open_between(query);
+    let (from_layer, until_layer) = bounds(&query.layers);
     let (device, party, variant) = after.map_or_else(Default::default, |after| {
         let (device, party, variant) = after;
         (device.to_string(), party.as_str(), variant.as_str())
     });
     let [first, second, third] = parts(query.period);
     query_as(EXCEPTED)
-        .bind(month.start().micros())
-        .bind(month.end().micros())
+        .bind(start.micros())
+        .bind(end.micros())
         .bind(&devices.from)
         .bind(&devices.until)
         .bind(query.party.as_ref().map_or("", |party| party.as_str()))
@@ -118,6 +136,8 @@ async fn excepted(
         .bind(first)
         .bind(second)
         .bind(third)
+        .bind(from_layer)
+        .bind(until_layer)
         .fetch_all(conn)
         .await
 }
@@ -132,6 +152,7 @@ pub(super) const EXCEPTED: &str = "\
     FROM (\
         SELECT s.device_id, s.kind, s.outcomes FROM excepted_device s \
         WHERE s.part IN ($14, $15, $16) AND s.device_id >= $3 AND s.device_id < $4 \
+        AND s.layer >= $17 AND s.layer < $18 \
         UNION ALL \
         SELECT o.device_id, o.kind, o.outcomes FROM outcome_open o \
         WHERE o.request_time >= $1 AND o.request_time < $2 \

@@ -9,6 +9,7 @@ use mesh_store::sql::{Conn, query_as};
 use mesh_types::PartyId;
 
 use super::{FiguresQuery, count};
+use crate::edition::Layers;
 use crate::grouping::FinestFigures;
 use crate::outcome::{Ending, Origin, Variant};
 use crate::period::{Part, Period};
@@ -38,6 +39,10 @@ pub(super) async fn read(
         figures.count(kind.origin, kind.ending, count(PARTS, outcomes)?);
         figures.except(kind.origin, kind.ending, count(PARTS, excepted)?);
     }
+    if query.layers != Layers::All {
+        // Nothing of an edition is open.
+        return Ok(figures);
+    }
     for (party, variant, origin, result, excepted) in exceptions(conn, query).await? {
         let kind = kind(OPEN, (party, variant, origin, result))?;
         let figures = figures.entry(kind.key).or_default();
@@ -52,12 +57,13 @@ async fn counted(
     query: &FiguresQuery,
 ) -> Result<Vec<(String, String, i64, i64, i64, i64)>, StoreError> {
     let [first, second, third] = parts(query.period);
+    let (from, until) = bounds(&query.layers);
     query_as(
         "SELECT k.party_id, k.variant, k.origin, k.result, \
             CAST(SUM(p.outcomes) AS BIGINT), CAST(SUM(p.excepted) AS BIGINT) \
          FROM outcome_part p JOIN outcome_kind k ON k.kind = p.kind \
-         WHERE p.part IN ($1, $2, $3) AND ($4 = '' OR k.party_id = $4) \
-         AND ($5 = '' OR k.variant = $5) \
+         WHERE p.part IN ($1, $2, $3) AND p.layer >= $6 AND p.layer < $7 \
+         AND ($4 = '' OR k.party_id = $4) AND ($5 = '' OR k.variant = $5) \
          GROUP BY k.party_id, k.variant, k.origin, k.result",
     )
     .bind(first)
@@ -65,6 +71,8 @@ async fn counted(
     .bind(third)
     .bind(party(query))
     .bind(variant(query))
+    .bind(from)
+    .bind(until)
     .fetch_all(conn)
     .await
 }
@@ -108,6 +116,14 @@ pub(super) fn parts(period: Period) -> [String; 3] {
             .or(parts.first())
             .map_or_else(String::new, Part::to_string)
     })
+}
+
+/// The first of some layers, and the one after the last.
+pub(super) fn bounds(layers: &Layers) -> (i64, i64) {
+    match layers {
+        Layers::All => (0, i64::MAX),
+        Layers::Of(layers) => (layers.start.cast_signed(), layers.end.cast_signed()),
+    }
 }
 
 fn party(query: &FiguresQuery) -> &str {

@@ -2,8 +2,8 @@
 //!
 //! Reporting has no log of its own, so rules are held against its rows. The counts of a part are what those
 //! of its hours come to, and its exceptions what those of its Devices do; and the intervals of one flag do
-//! not overlap, and those of a Device that the flag of a meter covers lie within one of that meter's. A row
-//! of a flag, a meter or a kind that is changed to another possible value is not found here.
+//! not overlap, and those of a Device that the flag of a meter covers lie within one of that meter's. An edition
+//! has the hash that its content has. A row of a flag, a meter or a kind that is changed to another possible value is not found here.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,10 @@ use mesh_store::sql::{Conn, query_as, query_scalar};
 use super::count;
 use crate::month::Month;
 use crate::period::{Hour, Part};
+
+mod editions;
+
+use editions::Editions;
 
 const HOURS: &str = "outcome_hour";
 const PARTS: &str = "outcome_part";
@@ -43,6 +47,8 @@ pub enum ReportFolding {
     Counts(Counts),
     /// The intervals with each other.
     Intervals(Intervals),
+    /// The editions with the counts that they are made of.
+    Editions(Editions),
 }
 
 /// Looks at the counts, part by part.
@@ -95,6 +101,7 @@ impl ReportFolding {
                 folded: folded("flags"),
                 after: (String::new(), i64::MIN, String::new()),
             }),
+            Self::Editions(Editions::new(folded("editions"))),
         ]
     }
 }
@@ -104,6 +111,7 @@ impl Folding for ReportFolding {
         match self {
             Self::Counts(counts) => counts.page(conn).await,
             Self::Intervals(intervals) => intervals.page(conn).await,
+            Self::Editions(editions) => editions.page(conn).await,
         }
     }
 
@@ -111,6 +119,7 @@ impl Folding for ReportFolding {
         match self {
             Self::Counts(counts) => counts.folded,
             Self::Intervals(intervals) => intervals.folded,
+            Self::Editions(editions) => editions.into_folded(),
         }
     }
 }
@@ -256,8 +265,11 @@ async fn of_hours(conn: &mut Conn, part: Part) -> Result<BTreeMap<i64, Counted>,
 /// Each kind, whether it is known, and its counts.
 async fn of_part(conn: &mut Conn, part: Part) -> Result<Vec<(i64, bool, Counted)>, StoreError> {
     let rows: Vec<(i64, bool, i64, i64)> = query_as(
-        "SELECT p.kind, k.kind IS NOT NULL, p.outcomes, p.excepted \
-         FROM outcome_part p LEFT JOIN outcome_kind k ON k.kind = p.kind WHERE p.part = $1",
+        "SELECT p.kind, k.kind IS NOT NULL, p.outcomes, p.excepted FROM (\
+            SELECT kind, CAST(SUM(outcomes) AS BIGINT) AS outcomes, \
+                CAST(SUM(excepted) AS BIGINT) AS excepted \
+            FROM outcome_part WHERE part = $1 GROUP BY kind) AS p \
+         LEFT JOIN outcome_kind k ON k.kind = p.kind",
     )
     .bind(part.to_string())
     .fetch_all(conn)

@@ -11,7 +11,7 @@ use mesh_store::sql::{Conn, QueryBuilder, query, query_as, query_scalar};
 use mesh_store::{MAX_BINDS, StoreError, insert_rows};
 use mesh_types::{DeviceId, Interval, Timestamp};
 
-use super::{FLAGS, count};
+use super::{FLAGS, count, layers};
 use crate::period::{Hour, Part};
 
 const OPEN: &str = "outcome_open";
@@ -53,7 +53,11 @@ struct Row {
 }
 
 /// Takes outcomes that have just come: those that are old enough are judged, the others kept.
-pub(super) async fn take(conn: &mut Conn, outcomes: Vec<Open>) -> Result<(), StoreError> {
+pub(super) async fn take(
+    conn: &mut Conn,
+    outcomes: Vec<Open>,
+    layer: i64,
+) -> Result<(), StoreError> {
     let until = settled_until(conn).await?;
     let (old, open): (Vec<_>, Vec<_>) = outcomes
         .into_iter()
@@ -64,7 +68,7 @@ pub(super) async fn take(conn: &mut Conn, outcomes: Vec<Open>) -> Result<(), Sto
             let of_device = reduced.get(&one.device);
             of_device.is_some_and(|all| all.iter().any(|flag| flag.contains(one.request_time)))
         });
-        except(conn, excepted).await?;
+        except(conn, excepted, layer).await?;
     }
     insert_rows(
         conn,
@@ -148,7 +152,8 @@ pub(super) async fn settle(
         .filter(|row| row.excepted)
         .map(Open::try_from);
     let excepted: Result<Vec<Open>, StoreError> = excepted.collect();
-    except(conn, excepted?.into_iter()).await?;
+    let layer = layers::now(conn).await?;
+    except(conn, excepted?.into_iter(), layer).await?;
     query("DELETE FROM outcome_open WHERE request_time < $1")
         .bind(end)
         .execute(&mut *conn)
@@ -184,7 +189,11 @@ impl TryFrom<Row> for Open {
 }
 
 /// Counts outcomes as excepted, for good.
-async fn except(conn: &mut Conn, outcomes: impl Iterator<Item = Open>) -> Result<(), StoreError> {
+async fn except(
+    conn: &mut Conn,
+    outcomes: impl Iterator<Item = Open>,
+    layer: i64,
+) -> Result<(), StoreError> {
     let mut hours: BTreeMap<(i64, i64), i64> = BTreeMap::new();
     let mut parts: BTreeMap<(String, i64), i64> = BTreeMap::new();
     let mut devices: BTreeMap<(String, String, i64), i64> = BTreeMap::new();
@@ -207,26 +216,36 @@ async fn except(conn: &mut Conn, outcomes: impl Iterator<Item = Open>) -> Result
             .execute(&mut *conn)
             .await?;
     }
-    for ((part, kind), excepted) in parts {
-        query("UPDATE outcome_part SET excepted = excepted + $1 WHERE part = $2 AND kind = $3")
-            .bind(excepted)
-            .bind(part)
-            .bind(kind)
-            .execute(&mut *conn)
-            .await?;
-    }
+    let parts: Vec<_> = parts.iter().collect();
+    insert_rows(
+        conn,
+        "INSERT INTO outcome_part (part, kind, layer, outcomes, excepted)",
+        &parts,
+        5,
+        "ON CONFLICT (part, kind, layer) \
+         DO UPDATE SET excepted = outcome_part.excepted + excluded.excepted",
+        |mut row, ((part, kind), excepted)| {
+            row.push_bind(part.as_str())
+                .push_bind(*kind)
+                .push_bind(layer)
+                .push_bind(0_i64)
+                .push_bind(**excepted);
+        },
+    )
+    .await?;
     let devices: Vec<_> = devices.iter().collect();
     insert_rows(
         conn,
-        "INSERT INTO excepted_device (part, device_id, kind, outcomes)",
+        "INSERT INTO excepted_device (part, device_id, kind, layer, outcomes)",
         &devices,
-        4,
-        "ON CONFLICT (part, device_id, kind) \
+        5,
+        "ON CONFLICT (part, device_id, kind, layer) \
          DO UPDATE SET outcomes = excepted_device.outcomes + excluded.outcomes",
         |mut row, ((part, device, kind), outcomes)| {
             row.push_bind(part.as_str())
                 .push_bind(device.as_str())
                 .push_bind(*kind)
+                .push_bind(layer)
                 .push_bind(**outcomes);
         },
     )
@@ -266,6 +285,17 @@ pub(super) async fn settled_until(conn: &mut Conn) -> Result<Timestamp, StoreErr
         .fetch_one(conn)
         .await?;
     Ok(Timestamp::from_micros(until))
+}
+
+/// Whether outcomes of `interval` are kept one by one, settled or not.
+pub(super) async fn remain(conn: &mut Conn, interval: Interval) -> Result<bool, StoreError> {
+    query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM outcome_open WHERE request_time >= $1 AND request_time < $2)",
+    )
+    .bind(interval.start().micros())
+    .bind(interval.end().micros())
+    .fetch_one(conn)
+    .await
 }
 
 /// How many outcomes of `interval` a flag event that is still to come may except.

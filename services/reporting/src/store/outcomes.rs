@@ -164,7 +164,7 @@ impl Ledger {
             },
         )
         .await?;
-        self.rolls.write(conn).await
+        self.rolls.write(conn, now).await
     }
 }
 

@@ -12,7 +12,7 @@ use mesh_store::{MAX_BINDS, StoreError, insert_rows};
 use mesh_types::{DeviceId, PartyId, Timestamp};
 
 use super::open::{self, Open};
-use super::{Recording, total};
+use super::{Recording, layers, total};
 use crate::exception::exceptable;
 use crate::outcome::{Ending, Origin, Producer, Variant};
 use crate::period::{Hour, Part};
@@ -89,14 +89,18 @@ impl Rolls {
         place
     }
 
-    pub(super) async fn write(self, conn: &mut Conn) -> Result<(), StoreError> {
+    pub(super) async fn write(self, conn: &mut Conn, now: Timestamp) -> Result<(), StoreError> {
         if self.kinds.is_empty() {
             return Ok(());
         }
         let rows: Vec<Row> = self.kinds.iter().map(Row::of).collect();
         let numbers = numbers(conn, &rows).await?;
         self.write_hours(conn, &numbers).await?;
-        self.write_parts(conn, &numbers).await?;
+        let layer = layers::now(conn).await?;
+        self.write_parts(conn, &numbers, layer).await?;
+        let mut parts: Vec<Part> = self.parts.keys().map(|(part, _)| *part).collect();
+        parts.dedup();
+        layers::note_since(conn, &parts, layer, now).await?;
         total::add(conn, self.hours.values().sum()).await?;
         let each = self.exceptable.into_iter();
         let each = each.map(|((device, request_time, kind), outcomes)| Open {
@@ -105,7 +109,7 @@ impl Rolls {
             kind: numbers[kind],
             outcomes,
         });
-        open::take(conn, each.collect()).await
+        open::take(conn, each.collect(), layer).await
     }
 
     async fn write_hours(&self, conn: &mut Conn, numbers: &[i64]) -> Result<(), StoreError> {
@@ -128,18 +132,24 @@ impl Rolls {
         Ok(())
     }
 
-    async fn write_parts(&self, conn: &mut Conn, numbers: &[i64]) -> Result<(), StoreError> {
+    async fn write_parts(
+        &self,
+        conn: &mut Conn,
+        numbers: &[i64],
+        layer: i64,
+    ) -> Result<(), StoreError> {
         let parts: Vec<_> = self.parts.iter().collect();
         insert_rows(
             conn,
-            "INSERT INTO outcome_part (part, kind, outcomes, excepted)",
+            "INSERT INTO outcome_part (part, kind, layer, outcomes, excepted)",
             &parts,
-            4,
-            "ON CONFLICT (part, kind) \
+            5,
+            "ON CONFLICT (part, kind, layer) \
              DO UPDATE SET outcomes = outcome_part.outcomes + excluded.outcomes",
             |mut row, ((part, kind), outcomes)| {
                 row.push_bind(part.to_string())
                     .push_bind(numbers[*kind])
+                    .push_bind(layer)
                     .push_bind(**outcomes)
                     .push_bind(0_i64);
             },

@@ -28,6 +28,11 @@ async fn what_changes_behind_the_back_is_found() -> Checked {
     super::conformance::state::what_changes_behind_the_back_is_found(&Database::sqlite()).await
 }
 
+#[tokio::test]
+async fn a_changed_edition_is_found() -> Checked {
+    super::conformance::state::a_changed_edition_is_found(&Database::sqlite()).await
+}
+
 /// The cost of a report must grow with what is flagged and not with all outcomes: no part of it
 /// reads the table of outcomes, or that of meters, from one end to the other.
 #[tokio::test]
@@ -71,6 +76,7 @@ async fn excepted_requests_are_listed_from_the_flags() -> Checked {
     for _part in 14..=16 {
         query = query.bind("");
     }
+    query = query.bind(0_i64).bind(i64::MAX);
     let rows = query.fetch_all(&mut conn).await?;
     let steps: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get("detail")).collect();
     let shown = steps?.join("\n");

@@ -24,10 +24,17 @@ pub(super) enum Page {
     Exceptions,
     /// How many meters there are.
     Obligation,
+    /// Which months are closed.
+    Editions,
 }
 
 impl Page {
-    pub(super) const REPORTS: [Self; 3] = [Self::Performance, Self::Exceptions, Self::Obligation];
+    pub(super) const REPORTS: [Self; 4] = [
+        Self::Performance,
+        Self::Exceptions,
+        Self::Obligation,
+        Self::Editions,
+    ];
 
     pub(super) fn at(path: &str) -> Option<Self> {
         let mut all = [Self::Index].into_iter().chain(Self::REPORTS);
@@ -40,6 +47,7 @@ impl Page {
             Self::Performance => "/performance",
             Self::Exceptions => "/exceptions",
             Self::Obligation => "/obligation",
+            Self::Editions => "/editions",
         }
     }
 
@@ -49,18 +57,30 @@ impl Page {
             Self::Performance => "Performance",
             Self::Exceptions => "Exceptions",
             Self::Obligation => "Obligation",
+            Self::Editions => "Closed months",
         }
     }
 
     /// The filters that people choose, in the order of the form.
     pub(super) const fn filters(self) -> &'static [&'static str] {
-        use super::filter::{BUSINESS_PROCESS, BY, DELIVERED_ONLY, MONTH, SUPPLIER, VARIANT, ZONE};
+        use super::filter::{
+            BUSINESS_PROCESS, BY, DELIVERED_ONLY, EDITION, MONTH, SUPPLIER, VARIANT, ZONE,
+        };
 
         match self {
             Self::Index => &[],
-            Self::Performance => &[MONTH, ZONE, BY, SUPPLIER, VARIANT, BUSINESS_PROCESS],
-            Self::Exceptions => &[MONTH, ZONE, SUPPLIER, DELIVERED_ONLY],
+            Self::Performance => &[
+                MONTH,
+                ZONE,
+                EDITION,
+                BY,
+                SUPPLIER,
+                VARIANT,
+                BUSINESS_PROCESS,
+            ],
+            Self::Exceptions => &[MONTH, ZONE, EDITION, SUPPLIER, DELIVERED_ONLY],
             Self::Obligation => &[SUPPLIER],
+            Self::Editions => &[],
         }
     }
 
@@ -68,7 +88,7 @@ impl Page {
     const fn beside_filters(self) -> &'static [&'static str] {
         match self {
             Self::Index => &[],
-            Self::Performance => &[filter::OUTPUT],
+            Self::Performance | Self::Editions => &[filter::OUTPUT],
             Self::Exceptions => &[filter::PAGE, filter::OUTPUT],
             Self::Obligation => &[filter::FUEL, filter::OUTPUT],
         }
@@ -158,6 +178,8 @@ pub(super) struct Asked {
     pub(super) delivered_only: bool,
     /// Whose midnight begins the month.
     zone: wire::MonthZone,
+    /// Which figures of a month.
+    edition: Option<wire::EditionChoice>,
 }
 
 impl Asked {
@@ -195,6 +217,7 @@ impl Asked {
             "london" => wire::MonthZone::EuropeLondon,
             _ => return Err(Refusal::field("is utc or london", filter::ZONE)),
         };
+        let edition = edition(filters.get(filter::EDITION))?;
         Ok(Self {
             page,
             filters,
@@ -202,6 +225,7 @@ impl Asked {
             gas,
             delivered_only,
             zone,
+            edition,
         })
     }
 
@@ -210,6 +234,7 @@ impl Asked {
         match self.page {
             Page::Index | Page::Performance => present::SERVICE_REQUESTS,
             Page::Exceptions => present::EXCEPTIONS,
+            Page::Editions => present::EDITIONS,
             Page::Obligation if self.gas => present::GAS,
             Page::Obligation => present::ELECTRICITY,
         }
@@ -221,7 +246,8 @@ impl Asked {
         let month = self.filters.get(filter::MONTH).chars();
         let month: String = month.filter(|c| c.is_ascii_digit() || *c == '-').collect();
         let fuel = if self.gas { "gas" } else { "" };
-        let parts: Vec<_> = [kind, &month, self.filters.get(filter::ZONE), fuel]
+        let filters = [filter::ZONE, filter::EDITION].map(|name| self.filters.get(name));
+        let parts: Vec<_> = [kind, &month, filters[0], filters[1], fuel]
             .into_iter()
             .filter(|part| !part.is_empty())
             .map(str::to_owned)
@@ -247,6 +273,7 @@ impl Asked {
             party_id: text(filter::SUPPLIER),
             service_reference_variant: text(filter::VARIANT),
             business_process: text(filter::BUSINESS_PROCESS),
+            edition: self.edition,
             ..Default::default()
         }
     }
@@ -259,6 +286,7 @@ impl Asked {
             party_id: text(filter::SUPPLIER),
             delivered_only: self.delivered_only,
             page_token: text(filter::PAGE),
+            edition: self.edition,
             ..Default::default()
         }
     }
@@ -269,6 +297,28 @@ impl Asked {
             ..Default::default()
         }
     }
+}
+
+/// `0` is the closed report, `2` a restatement, `added-2` what it added, and `now` what is recorded by now.
+fn edition(text: &str) -> Result<Option<wire::EditionChoice>, Refusal> {
+    use wire::edition_choice::Choice;
+
+    let wrong = || {
+        let why = "is the number of an edition, such as 0, or added-1, or now";
+        Refusal::field(why, filter::EDITION)
+    };
+    let number = |text: &str| text.parse::<u32>().map_err(|_| wrong());
+    let choice = match text {
+        "" => return Ok(None),
+        "now" => Choice::Now(true),
+        text => match text.strip_prefix("added-") {
+            Some(added) => Choice::AddedBy(number(added)?),
+            None => Choice::Restatement(number(text)?),
+        },
+    };
+    Ok(Some(wire::EditionChoice {
+        choice: Some(choice),
+    }))
 }
 
 fn dimension(name: &str) -> Dimension {

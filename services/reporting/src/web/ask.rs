@@ -32,6 +32,7 @@ pub(super) async fn report(chain: ChainOf, asked: &Asked) -> Result<Found, Refus
         Page::Performance => performance(client, asked).await,
         Page::Exceptions => exceptions(client, asked).await,
         Page::Obligation => obligation(client, asked).await,
+        Page::Editions => editions(client).await,
         Page::Index => Err(Refusal::no_page()),
     }
 }
@@ -124,6 +125,25 @@ async fn obligation(mut client: Client, asked: &Asked) -> Result<Found, Refusal>
     };
     Ok(Found {
         report: present::obligation(&all.rows, &basis.unwrap_or_default())?,
+        next: String::new(),
+    })
+}
+
+async fn editions(mut client: Client) -> Result<Found, Refusal> {
+    let mut request = wire::ListEditionsRequest {
+        page_size: ROWS_AT_A_TIME,
+        ..Default::default()
+    };
+    let mut all = Rows::default();
+    loop {
+        let mut answer = client.list_editions(request.clone()).await?.into_inner();
+        if all.take(&mut answer.editions, &answer.next_page_token)? {
+            break;
+        }
+        request.page_token.clone_from(&all.token);
+    }
+    Ok(Found {
+        report: present::editions(&request, &all.rows)?,
         next: String::new(),
     })
 }

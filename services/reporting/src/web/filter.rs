@@ -2,6 +2,7 @@
 
 pub(super) const MONTH: &str = "month";
 pub(super) const ZONE: &str = "zone";
+pub(super) const EDITION: &str = "edition";
 pub(super) const BY: &str = "by";
 pub(super) const SUPPLIER: &str = "supplier";
 pub(super) const VARIANT: &str = "variant";

@@ -87,6 +87,7 @@ pub(super) fn index(now: Timestamp) -> String {
             }
             section {
                 h2 { "As of now" }
+                p { a href=(Page::Editions.path()) { "Months that are closed, and their restatements" } }
                 p { a href=(Page::Obligation.path()) { "Meters installed and commissioned, and those reduced by choice" } }
             }
             section {
@@ -255,6 +256,7 @@ fn field(name: &str, value: &str) -> Markup {
         filter::DELIVERED_ONLY => {
             html! { label.check { input type="checkbox" name=(name) value="true" checked[value == "true"]; " Broken promises only" } }
         }
+        filter::EDITION => text(name, "Edition", "the last, or 0, added-1, now", value),
         filter::SUPPLIER => text(name, "Supplier", "all, or its short name", value),
         _ => text(name, "Variant", "all, or such as 4.8.1", value),
     }

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod browser;
+mod closed;
 mod excepted;
 mod following;
 mod grouping;

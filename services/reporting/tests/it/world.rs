@@ -16,6 +16,7 @@ use mesh_pki::Issued;
 use mesh_rpc::{ClientOptions, Drained, MeshChannel, Tls, TlsPem, WebListener, connect};
 use mesh_testkit::{TempDir, certificates, wait_until};
 use mesh_types::{DeviceId, EntityId, Eui64, ManualClock, Timestamp};
+use reporting::edition::Grace;
 use reporting::{Deps, run_with_pages};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -67,14 +68,14 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) async fn start(folder: &TempDir, registration: &str, flag_registry: &str) -> Self {
         let web = WebListener::with_certificates(listener().await);
-        Self::start_with(folder, registration, flag_registry, web).await
+        Self::start_with(folder, [registration, flag_registry], web, Grace::default()).await
     }
 
     pub(crate) async fn start_with(
         folder: &TempDir,
-        registration: &str,
-        flag_registry: &str,
+        [registration, flag_registry]: [&str; 2],
         web: WebListener,
+        closing_grace: Grace,
     ) -> Self {
         let url = format!("sqlite://{}", folder.path().join("reporting.db").display());
         let mut deps = Deps::new(
@@ -85,6 +86,7 @@ impl Running {
         );
         let tls = deps.tls.clone();
         deps.clock = Arc::new(ManualClock::new(NOW));
+        deps.closing_grace = closing_grace;
         let listener = listener().await;
         let address = listener.local_addr().unwrap();
         let pages = web.address().unwrap();
@@ -194,13 +196,23 @@ impl World {
 
     /// The same with pages for everybody on this machine.
     pub(crate) async fn restart_without_certificates(self) -> Self {
-        self.service.stop().await;
         let role = InternalRole::Analyst;
         let web = WebListener::without_certificates(listener().await, role).unwrap();
+        self.start_again(web, Grace::default()).await
+    }
+
+    /// The same with another time for what is late.
+    pub(crate) async fn restart_with_grace(self, grace: Grace) -> Self {
+        let web = WebListener::with_certificates(listener().await);
+        self.start_again(web, grace).await
+    }
+
+    async fn start_again(self, web: WebListener, grace: Grace) -> Self {
+        self.service.stop().await;
         let owners = [&self.registration, &self.flag_registry];
-        let [registration, flag_registry] = owners.map(|owner| owner.address.to_string());
-        let folder = &self.folder;
-        let service = Running::start_with(folder, &registration, &flag_registry, web).await;
+        let owners = owners.map(|owner| owner.address.to_string());
+        let owners = owners.each_ref().map(String::as_str);
+        let service = Running::start_with(&self.folder, owners, web, grace).await;
         Self { service, ..self }
     }
 

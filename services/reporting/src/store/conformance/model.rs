@@ -16,13 +16,16 @@ use proptest::test_runner::TestRunner;
 use super::Checked;
 use super::world::{World, excepted_of, flag, hour, of_month, party, read, totals};
 use crate::business_process::BusinessProcesses;
+use crate::edition::{Content, Edition};
 use crate::exception::{Excepted, excepted};
 use crate::figures::Figures;
 use crate::flags::{FlagChange, fold};
 use crate::grouping::{Dimension, FinestFigures, Grouping, Part, RowKey};
 use crate::outcome::{Ending, Origin, Outcome};
 use crate::period::{Period, Zone};
-use crate::store::{ExceptedKey, ExceptedQuery, FiguresQuery, MonthFigures, Recording};
+use crate::store::{
+    Beginning, ExceptedKey, ExceptedQuery, FiguresQuery, MonthFigures, NotBegun, Recording,
+};
 
 const MONTHS: [&str; 3] = ["2026-10", "2026-11", "2026-12"];
 
@@ -33,6 +36,8 @@ enum Arrival {
     Outcomes(Vec<OutcomeDraft>),
     /// The owner of the flags says that there are no older ones.
     Settled,
+    /// An operator closes or restates whatever can be.
+    Closed,
 }
 
 /// Hours since the event before, the meter, and whether it is set with its GPF, without, or lifted.
@@ -63,22 +68,127 @@ fn arrivals() -> impl Strategy<Value = Vec<Arrival>> {
     );
     let outcomes = prop::collection::vec(outcome, 1..60);
     let arrival = prop_oneof![
-        flags.prop_map(Arrival::Flags),
-        outcomes.prop_map(Arrival::Outcomes),
-        Just(Arrival::Settled),
+        3 => flags.prop_map(Arrival::Flags),
+        4 => outcomes.prop_map(Arrival::Outcomes),
+        2 => Just(Arrival::Settled),
+        1 => Just(Arrival::Closed),
     ];
-    prop::collection::vec(arrival, 90)
+    prop::collection::vec(arrival, 100)
 }
 
 /// Everything that has arrived.
-#[derive(Default)]
 struct Model {
     outcomes: Vec<Recording>,
     changes: Vec<FlagChange>,
     hour: i64,
+    /// Up to when the exceptions are settled.
+    settled: Timestamp,
+    editions: Vec<Closed>,
+}
+
+/// An edition, and which outcomes had arrived by then.
+struct Closed {
+    edition: Edition,
+    /// Those that the edition before it has, and those that this one has.
+    arrived: [usize; 2],
+    text: String,
 }
 
 impl Model {
+    const fn new() -> Self {
+        Self {
+            outcomes: Vec::new(),
+            changes: Vec::new(),
+            hour: 0,
+            settled: Timestamp::from_micros(0),
+            editions: Vec::new(),
+        }
+    }
+
+    /// The same with these outcomes only.
+    fn with(&self, outcomes: &[Recording]) -> Self {
+        Self {
+            outcomes: outcomes.to_vec(),
+            changes: self.changes.clone(),
+            ..Self::new()
+        }
+    }
+
+    /// What becomes of closing the month now.
+    fn closing(&self, period: Period) -> Result<[usize; 2], NotBegun> {
+        let last = self.editions.iter().rev();
+        let last = last.clone().find(|one| one.edition.period == period);
+        let before = last.map_or(0, |last| last.arrived[1]);
+        let mut new = self.outcomes[before..].iter();
+        let month = period.interval();
+        if self.settled < month.end() {
+            let settled_until = (self.settled.micros() > 0).then_some(self.settled);
+            Err(NotBegun::NotSettled { settled_until })
+        } else if last.is_some() && !new.any(|one| month.contains(one.outcome.request_time)) {
+            Err(NotBegun::NothingNew)
+        } else {
+            Ok([before, self.outcomes.len()])
+        }
+    }
+
+    async fn close(&mut self, world: &World, period: Period) -> Checked {
+        let of_month = self
+            .editions
+            .iter()
+            .filter(|one| one.edition.period == period);
+        let expected = self.closing(period);
+        let beginning = Beginning {
+            period,
+            restatement: u32::try_from(of_month.count())?,
+            by_operator: true,
+        };
+        match (world.store.close_month(beginning).await?, expected) {
+            (Ok(edition), Ok(arrived)) => {
+                let text = world.store.edition_content(&edition).await?;
+                assert_eq!(edition.sealed.sha256, Content::sha256(&text));
+                self.editions.push(Closed {
+                    edition,
+                    arrived,
+                    text,
+                });
+            }
+            (closed, expected) => assert_eq!(closed.map(|_| [0, 0]), expected, "{period:?}"),
+        }
+        Ok(())
+    }
+
+    /// Whatever came since, the editions say what they said.
+    async fn editions_agree(&self, world: &World) -> Checked {
+        for Closed {
+            edition,
+            arrived: [before, until],
+            text,
+        } in &self.editions
+        {
+            assert_eq!(world.store.edition_content(edition).await?, *text);
+            for (layers, outcomes) in [
+                (edition.layers(), 0..*until),
+                (edition.added(), *before..*until),
+            ] {
+                let model = self.with(&self.outcomes[outcomes]);
+                let query = FiguresQuery {
+                    period: edition.period,
+                    layers: layers.clone(),
+                    ..of_month("2026-11")
+                };
+                let figures = world.store.figures(&query).await?;
+                model.agrees(&query, &figures);
+                let query = ExceptedQuery {
+                    period: edition.period,
+                    layers,
+                    ..excepted_of("2026-11")
+                };
+                model.devices_agree(world, &query, 5).await?;
+            }
+        }
+        Ok(())
+    }
+
     fn flags(&mut self, drafts: &[FlagDraft]) -> Vec<FlagChange> {
         let changes = drafts.iter().map(|&(later, meter, state)| {
             // Some events share an instant; none is earlier than the one before.
@@ -165,7 +275,6 @@ impl Model {
             asked.then(|| (outcome.party.clone(), outcome.variant.clone()))
         });
         assert_eq!(month.figures, expected, "{query:?}");
-        assert_eq!(month.basis.outcomes, self.outcomes.len() as u64);
     }
 
     /// Grouped straight from the outcomes, a report is what it is made of the figures.
@@ -227,6 +336,12 @@ impl Model {
     }
 }
 
+fn periods() -> impl Iterator<Item = Period> {
+    let months = MONTHS.map(|month| of_month(month).period.month);
+    let of_zones = |month| Zone::ALL.map(|zone| Period { month, zone });
+    months.into_iter().flat_map(of_zones)
+}
+
 fn asked<T: PartialEq>(only: Option<&T>, one: &T) -> bool {
     only.is_none_or(|only| only == one)
 }
@@ -239,7 +354,7 @@ pub(in crate::store) async fn figures_are_those_of_the_pure_rules(database: &Dat
         .new_tree(&mut runner)
         .map_err(|reason| reason.to_string())?
         .current();
-    let mut model = Model::default();
+    let mut model = Model::new();
     for arrival in &arrivals {
         match arrival {
             Arrival::Flags(drafts) => {
@@ -249,35 +364,52 @@ pub(in crate::store) async fn figures_are_those_of_the_pure_rules(database: &Dat
             Arrival::Outcomes(drafts) => {
                 world.record(model.outcomes(drafts)).await?;
             }
-            Arrival::Settled => world.settle(model.now()).await?,
+            Arrival::Settled => {
+                world.settle(model.now()).await?;
+                // Nothing is settled by a log that has not begun, and nothing ahead of the store's clock.
+                if !model.changes.is_empty() {
+                    model.settled = model.settled.max(model.now().min(hour(1_000)));
+                }
+            }
+            Arrival::Closed => {
+                for period in periods() {
+                    model.close(&world, period).await?;
+                }
+            }
         }
-        for (month, zone) in MONTHS
-            .into_iter()
-            .flat_map(|month| Zone::ALL.map(|zone| (month, zone)))
-        {
-            let mut query = of_month(month);
-            query.period.zone = zone;
+        for period in periods() {
+            let query = FiguresQuery {
+                period,
+                ..of_month("2026-11")
+            };
             let figures = world.store.figures(&query).await?;
             model.agrees(&query, &figures);
+            assert_eq!(figures.basis.outcomes, model.outcomes.len() as u64);
             model.groups_agree(&query, &figures);
-            let mut query = excepted_of(month);
-            query.period.zone = zone;
+            let query = ExceptedQuery {
+                period,
+                ..excepted_of("2026-11")
+            };
             model.devices_agree(&world, &query, 5).await?;
         }
     }
+    // Closed, and restated more than once.
+    let restatements = model.editions.iter().map(|one| one.edition.restatement);
+    assert!(restatements.max() > Some(1), "{}", model.editions.len());
+    model.editions_agree(&world).await?;
+    // A history in which nothing is excepted would show nothing.
+    let total = totals(&world.november().await?).total();
+    assert!(
+        total.excepted > 0 && total.excepted < total.sent(),
+        "{total:?}"
+    );
+    assert!(total.excepted_but_delivered > 0);
     let narrow = FiguresQuery {
         party: Some(party("TWO")),
         variant: Some("4.8.1".parse()?),
         ..of_month("2026-11")
     };
     let figures = world.store.figures(&narrow).await?;
-    // A history in which nothing is excepted would show nothing.
-    let total = totals(&figures).total();
-    assert!(
-        total.excepted > 0 && total.excepted < total.sent(),
-        "{total:?}"
-    );
-    assert!(total.excepted_but_delivered > 0);
     model.agrees(&narrow, &figures);
     devices_agree_however_they_are_asked_for(&model, &world).await
 }

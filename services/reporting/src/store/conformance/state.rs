@@ -8,8 +8,8 @@ use mesh_store::{Condition, StoreError, Trouble};
 use sqlx::Connection as _;
 
 use super::Checked;
-use super::world::{World, flag, hour, read};
-use crate::store::ReportFolding;
+use super::world::{World, flag, hour, of_month, read};
+use crate::store::{Beginning, ReportFolding};
 
 /// A gas meter whose flag covers a proxy, was lifted and set again; and outcomes of two months.
 async fn world(database: &Database) -> Result<World, StoreError> {
@@ -50,19 +50,69 @@ pub(in crate::store) async fn what_the_service_wrote_fits(database: &Database) -
     let world = world(database).await?;
     for until in [hour(0), hour(6), hour(100)] {
         world.settle(until).await?;
-        let [counts, intervals] = &compared(&world).await?[..] else {
-            panic!("two kinds of rows");
+        let [counts, intervals, editions] = &compared(&world).await?[..] else {
+            panic!("three kinds of rows");
         };
+        assert_eq!((editions.fit, &editions.differences[..]), (0, &[][..]));
         assert_eq!((counts.up_to, &counts.differences[..]), (5_000, &[][..]));
         // Two variants in each of two months, one in the last hour of the first, and how many there are.
         assert_eq!(counts.fit, 6);
         assert_eq!((intervals.fit, &intervals.differences[..]), (5, &[][..]));
     }
+    closed(&world).await?;
+    let editions = &compared(&world).await?[2];
+    assert_eq!((editions.fit, &editions.differences[..]), (1, &[][..]));
     assert_eq!(
         *world.store.database().condition().borrow(),
         Condition::Sound
     );
     world.close().await;
+    Ok(())
+}
+
+async fn closed(world: &World) -> Checked {
+    world.settle(hour(30 * 24)).await?;
+    let beginning = Beginning {
+        period: of_month("2026-11").period,
+        restatement: 0,
+        by_operator: true,
+    };
+    let closed = world.store.close_month(beginning).await?;
+    closed.map_err(|why| format!("{why:?}"))?;
+    Ok(())
+}
+
+/// Also what no other rows contradict.
+pub(in crate::store) async fn a_changed_edition_is_found(database: &Database) -> Checked {
+    for (number, change) in [
+        "UPDATE edition SET content_sha256 = 'ab'",
+        "UPDATE edition SET restatement = 1",
+        "UPDATE edition_process SET process = 'other'",
+        "UPDATE outcome_kind SET message_class = 4 WHERE kind = 1",
+        "UPDATE outcome_part SET layer = 1 WHERE kind = 1",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let one = Database {
+            url: format!("{}.edition{number}", database.url),
+            keep: Box::new(()),
+        };
+        let before = world(&one).await?;
+        closed(&before).await?;
+        before.close().await;
+        let mut file = sqlx::SqliteConnection::connect(&one.url).await?;
+        sqlx::raw_sql(change).execute(&mut file).await?;
+        file.close().await?;
+        let world = World::open(&one).await?;
+        let folded = compared(&world).await?;
+        let found: Vec<_> = folded
+            .iter()
+            .map(|folded| folded.differences.len())
+            .collect();
+        assert_eq!(found, [0, 0, 1], "{change}");
+        world.close().await;
+    }
     Ok(())
 }
 

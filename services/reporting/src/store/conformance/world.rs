@@ -12,6 +12,7 @@ use mesh_store::cursor::Cursor;
 use mesh_store::{StoreError, WriterTask};
 use mesh_types::{DeviceId, Epoch, Eui64, ManualClock, PartyId, Position, Timestamp, chain};
 
+use crate::edition::Layers;
 use crate::exception::Excepted;
 use crate::figures::{Counts, Figures};
 use crate::flags::FlagChange;
@@ -123,6 +124,7 @@ pub(in crate::store) fn of_month(month: &str) -> FiguresQuery {
         period: utc(month),
         party: None,
         variant: None,
+        layers: Layers::All,
     }
 }
 
@@ -139,6 +141,7 @@ pub(in crate::store) fn excepted_of(month: &str) -> ExceptedQuery {
         period: utc(month),
         party: None,
         delivered_only: false,
+        layers: Layers::All,
     }
 }
 
