@@ -37,6 +37,9 @@ use replicas::Replicas;
 pub use names::Names;
 pub use retry::{Retry, RetryPolicy};
 
+/// The usual deadline of a call.
+const DEADLINE: Duration = Duration::from_secs(5);
+
 /// Which service to call, and how.
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
@@ -65,7 +68,7 @@ impl ClientOptions {
             service,
             address: address.into(),
             tls,
-            deadline: Duration::from_secs(5),
+            deadline: DEADLINE,
             clock: Arc::new(SystemClock),
             names: Names::default(),
         }

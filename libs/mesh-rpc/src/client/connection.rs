@@ -10,6 +10,7 @@ use http::{HeaderValue, Request, Response, Uri};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use mesh_authz::Identity;
+use rustix::net::sockopt;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -28,14 +29,19 @@ use crate::certificate::identity_of;
 use crate::retire::{GRACE, lead};
 use crate::tls::{Agreed, Rejected, Shown, Tls};
 
-/// The server is asked for a sign of life so often, also while there are no calls: without it a
-/// connection stays dead after a partition. Shorter intervals are not welcome.
+/// The server's process is asked for a sign of life so often, also while there are no calls: the kernel of its host
+/// answers for one that hangs. Shorter intervals are not welcome.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// A server that gives none within this time is gone.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// A host that acknowledges nothing of what it was sent for so long is cut off (gRFC A18). Shorter than
-/// the usual deadline, so that its callers hear UNAVAILABLE and may try elsewhere.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(4);
+/// A host that acknowledges nothing of what it was sent for so long is cut off (gRFC A18). The kernel counts from
+/// when it sends something again, which is 0.4 s after it was sent, and a second or two where round trips have just been
+/// slow. Half the usual deadline leaves room for that, so that callers hear UNAVAILABLE and may try elsewhere.
+const UNACKNOWLEDGED: Duration = Duration::from_millis(2_500);
+/// A host from which nothing comes is probed after so long, and so often. One that is cut off after it has taken a
+/// request has nothing to acknowledge: it is given up when no probe is answered within [`UNACKNOWLEDGED`]. It is the
+/// host's kernel that answers, so that a process may think for as long as it likes.
+const PROBED: Duration = Duration::from_secs(1);
 const OUR_NAME: HeaderValue =
     HeaderValue::from_static(concat!("mp169/", env!("CARGO_PKG_VERSION")));
 
@@ -181,10 +187,7 @@ async fn handshake(
     address: SocketAddr,
     tls: &Tls,
 ) -> io::Result<(TlsStream<TcpStream>, Agreed)> {
-    let tcp = TcpStream::connect(address).await?;
-    tcp.set_nodelay(true)?;
-    let unacknowledged = u32::try_from(UNACKNOWLEDGED.as_millis()).unwrap_or(u32::MAX);
-    rustix::net::sockopt::set_tcp_user_timeout(&tcp, unacknowledged)?;
+    let tcp = reach(address).await?;
     let (config, agreed) = tls.as_client();
     let connector = TlsConnector::from(config);
     let stream = connector.connect(name_of(service)?, tcp).await?;
@@ -200,6 +203,18 @@ async fn handshake(
     }
 }
 
+/// Connects, so that a host which is cut off is noticed.
+async fn reach(address: SocketAddr) -> io::Result<TcpStream> {
+    let tcp = TcpStream::connect(address).await?;
+    tcp.set_nodelay(true)?;
+    let unacknowledged = u32::try_from(UNACKNOWLEDGED.as_millis()).unwrap_or(u32::MAX);
+    sockopt::set_tcp_user_timeout(&tcp, unacknowledged)?;
+    sockopt::set_tcp_keepidle(&tcp, PROBED)?;
+    sockopt::set_tcp_keepintvl(&tcp, PROBED)?;
+    sockopt::set_socket_keepalive(&tcp, true)?;
+    Ok(tcp)
+}
+
 fn name_of(service: &'static str) -> io::Result<ServerName<'static>> {
     ServerName::try_from(service)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
@@ -209,4 +224,23 @@ fn name_of(service: &'static str) -> io::Result<ServerName<'static>> {
 /// to give.
 fn is_service(leaf: &[u8], service: &str) -> bool {
     matches!(identity_of(leaf), Ok(Identity::Internal(role)) if role.as_str() == service)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::client::DEADLINE;
+
+    #[tokio::test]
+    async fn the_kernel_gives_a_host_up_in_half_the_usual_deadline() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let tcp = reach(listener.local_addr().unwrap()).await.unwrap();
+        let unacknowledged = sockopt::tcp_user_timeout(&tcp).unwrap();
+        assert!(Duration::from_millis(unacknowledged.into()) <= DEADLINE / 2);
+        assert!(sockopt::socket_keepalive(&tcp).unwrap());
+        let (idle, every) = (sockopt::tcp_keepidle(&tcp), sockopt::tcp_keepintvl(&tcp));
+        assert!(idle.unwrap() + every.unwrap() <= DEADLINE / 2);
+    }
 }

@@ -7,6 +7,7 @@ mod certificates;
 mod client;
 mod clock;
 mod crls;
+mod cut_off;
 mod denied;
 mod door;
 mod drain;
