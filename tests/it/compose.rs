@@ -10,6 +10,8 @@ mod telemetry;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use mesh_api::convert::timestamp_to_wire;
+use mesh_types::{Clock as _, SystemClock};
 use serde::{Deserialize, Serialize};
 
 use docker::{Load, Project};
@@ -72,6 +74,7 @@ fn containers_come_and_go_and_nothing_that_was_acknowledged_is_lost() {
     let load = project.start_load();
     for service in KILLED {
         let victim = &project.containers(service)[0];
+        step(&format!("kill {service}"));
         project.docker(&["kill", victim]);
         project.docker(&["start", victim]);
         project.is_healthy(victim);
@@ -80,6 +83,7 @@ fn containers_come_and_go_and_nothing_that_was_acknowledged_is_lost() {
     the_database_goes_away(&project, &load);
     networks_are_cut(&project, &load);
 
+    step("look at what has become of it");
     telemetry::every_panel_shows_something(&project);
     let summary = load.end();
     println!("{summary:#?}");
@@ -104,13 +108,25 @@ fn containers_come_and_go_and_nothing_that_was_acknowledged_is_lost() {
     project.compose(&["run", "--rm", "backup", "--to", "/tmp/copy"]);
 }
 
+/// Says when a step begins: what the load says that it failed at happened in one of them.
+fn step(what: &str) {
+    println!("{} {what}", utc());
+}
+
+/// The time, as people read it.
+fn utc() -> String {
+    timestamp_to_wire(SystemClock.now()).to_string()
+}
+
 fn the_database_goes_away(project: &Project, load: &Load) {
+    step("restart postgres");
     project.compose(&["restart", "postgres"]);
     load.goes_on();
     let (database, registry) = (
         &project.containers("postgres")[0],
         &project.containers("registration")[0],
     );
+    step("pause postgres");
     project.docker(&["pause", database]);
     project.does_not_serve(registry);
     let classifier = &project.containers("classification")[0];
@@ -119,6 +135,7 @@ fn the_database_goes_away(project: &Project, load: &Load) {
         Ok("SERVING"),
         "it answers from memory"
     );
+    step("unpause postgres");
     project.docker(&["unpause", database]);
     project.is_healthy(registry);
     load.goes_on();
@@ -129,8 +146,10 @@ fn networks_are_cut(project: &Project, load: &Load) {
     for service in ["flag-registry", "classification"] {
         let victim = &project.containers(service)[0];
         let network = project.network("mesh");
+        step(&format!("cut off {service}"));
         project.docker(&["network", "disconnect", &network, victim]);
         load.goes_on();
+        step(&format!("connect {service}"));
         project.docker(&["network", "connect", "--alias", service, &network, victim]);
         project.is_healthy(victim);
         load.goes_on();

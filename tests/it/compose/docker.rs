@@ -12,6 +12,8 @@ pub(super) const WITHIN: &str = "MP169_COMPOSE_WITHIN";
 pub(super) const SUMMARY: &str = "SUMMARY ";
 /// What stands before the number of changes that were acknowledged.
 pub(super) const ACKNOWLEDGED: &str = "ACKNOWLEDGED ";
+/// What stands before what became of a call that was neither answered nor UNAVAILABLE.
+pub(super) const FAILED: &str = "FAILED ";
 /// How many more changes show that the mesh goes on.
 const MORE: usize = 40;
 /// The project's own folder.
@@ -192,6 +194,9 @@ impl Load {
     pub(super) fn end(self) -> Summary {
         succeeded(Command::new("docker").args(["stop", "--time", "300", &self.0]));
         let said = self.said();
+        for failed in said.lines().filter(|line| line.starts_with(FAILED)) {
+            println!("{failed}");
+        }
         let summary = said.lines().find_map(|line| line.strip_prefix(SUMMARY));
         let summary =
             summary.unwrap_or_else(|| panic!("the load has failed:\n{}", self.last_words()));

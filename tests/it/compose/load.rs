@@ -22,8 +22,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
-use super::Summary;
-use super::docker::ACKNOWLEDGED;
+use super::docker::{ACKNOWLEDGED, FAILED};
+use super::{Summary, utc};
 use crate::downstream::{self, Read};
 use crate::requests::{add, remove};
 use crate::tape::Tape;
@@ -42,10 +42,14 @@ const READERS: usize = 4;
 struct Failures(std::sync::Mutex<BTreeMap<String, usize>>);
 
 impl Failures {
-    fn note(&self, status: &Status) {
+    fn note(&self, status: &Status, begun: Instant) {
         let said = match status.code() {
             Code::Unavailable => "UNAVAILABLE".to_owned(),
-            code => format!("{code:?} {}", status.message()),
+            code => {
+                let said = format!("{code:?} {}", status.message());
+                println!("{FAILED}{} after {:?}: {said}", utc(), begun.elapsed());
+                said
+            }
         };
         *self.0.lock().unwrap().entry(said).or_default() += 1;
     }
@@ -135,6 +139,7 @@ async fn write(
         let adds = (number % 2 == 0).then(|| add(home.esme(), party));
         let removes = remove(home.esme(), party);
         let position = wait_until("a write to be acknowledged", async || {
+            let begun = Instant::now();
             let answer = match &adds {
                 Some(request) => client
                     .add_flag(request.clone())
@@ -145,7 +150,7 @@ async fn write(
                     .await
                     .map(|a| a.into_inner().position),
             };
-            answer.inspect_err(|status| failures.note(status))
+            answer.inspect_err(|status| failures.note(status, begun))
         })
         .await;
         let id = adds.map_or(removes.request_id, |request| request.request_id);
@@ -175,11 +180,12 @@ async fn read(
             _ = pace.tick() => {}
         }
         let home: Home = homes[number % homes.len()];
+        let begun = Instant::now();
         match downstream::classify_with(&client, [home.esme().to_string()], None).await {
             Ok(_) => {
                 classified.fetch_add(1, Ordering::Relaxed);
             }
-            Err(status) => failures.note(&status),
+            Err(status) => failures.note(&status, begun),
         }
     }
 }
