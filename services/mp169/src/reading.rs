@@ -12,9 +12,9 @@ use mesh_api::registration::v1::{
     ListPartiesResponse, ListRegistrationsResponse, Party,
 };
 use mesh_api::reporting::v1::{
-    ExceptedRequests, GetObligationReportResponse, GetServiceRequestReportResponse,
-    ListEditionsResponse, ListExceptedRequestsResponse, ListedEdition, ObligationRow,
-    ServiceRequestRow,
+    ExceptedRequests, FlagRow, GetFlagReportResponse, GetObligationReportResponse,
+    GetServiceRequestReportResponse, ListEditionsResponse, ListExceptedRequestsResponse,
+    ListedEdition, ObligationRow, ServiceRequestRow,
 };
 use mesh_rpc::Retry;
 use prost::{Message, Name};
@@ -94,6 +94,7 @@ pages! {
     ListEditionsResponse: editions of ListedEdition,
     ListExceptedRequestsResponse: rows of ExceptedRequests,
     GetObligationReportResponse: rows of ObligationRow,
+    GetFlagReportResponse: rows of FlagRow,
 }
 
 /// Asks something as of what `known` says.

@@ -1,4 +1,4 @@
-//! `mp169 report`: performance, exceptions and obligations, in whichever form somebody wants to have them.
+//! `mp169 report`: performance, exceptions, obligations and flags, in whichever form somebody wants to have them.
 
 use anyhow::{Context as _, Result};
 use mesh_api::reporting::v1 as wire;
@@ -12,8 +12,8 @@ use reporting::present::{self, Grouped};
 
 use crate::cli::connection::{Limit, Output};
 use crate::cli::report::{
-    By, CloseArgs, ContentArgs, Edition, EditionsArgs, ExceptionsArgs, Form, Fuel, ObligationArgs,
-    PerformanceArgs, ReportCommand, Zone,
+    By, CloseArgs, ContentArgs, Edition, EditionsArgs, ExceptionsArgs, FlagsArgs, Form, Fuel,
+    ObligationArgs, PerformanceArgs, ReportCommand, Zone,
 };
 use crate::output::{print_document, print_json, print_line, width};
 use crate::reading::gather;
@@ -31,6 +31,7 @@ pub(crate) async fn run(command: ReportCommand) -> Result<()> {
         ReportCommand::Editions(args) => editions(args).await,
         ReportCommand::Close(args) => close(args).await,
         ReportCommand::Content(args) => content(args).await,
+        ReportCommand::Flags(args) => flags(args).await,
     }
 }
 
@@ -144,23 +145,51 @@ async fn exceptions(args: ExceptionsArgs) -> Result<()> {
 
 async fn obligation(args: ObligationArgs) -> Result<()> {
     let session = Session::open(&args.connection, USUAL)?;
-    let party_id = party(args.party, &session);
+    let request = wire::GetObligationReportRequest {
+        month: args.month.unwrap_or_default(),
+        month_zone: args.zone.map_or(0, |named| zone(named).into()),
+        party_id: party(args.party, &session),
+        ..Default::default()
+    };
     let mut reporting = session.clients.reporting()?;
     let (rows, last) = gather(Limit { most: None }, async |wanted| {
         let request = wire::GetObligationReportRequest {
-            party_id: party_id.clone(),
             page_size: wanted.page_size,
             page_token: wanted.page_token,
+            ..request.clone()
         };
         reporting.get_obligation_report(request).await
     })
     .await?;
-    let report = present::obligation(&rows, &last.basis.unwrap_or_default())?;
+    let report = present::obligation(&request, &rows, &last.basis.unwrap_or_default())?;
     let section = match args.fuel {
         Fuel::Electricity => present::ELECTRICITY,
         Fuel::Gas => present::GAS,
     };
     print(&report, args.connection.output, section)
+}
+
+async fn flags(args: FlagsArgs) -> Result<()> {
+    let session = Session::open(&args.connection, USUAL)?;
+    let request = wire::GetFlagReportRequest {
+        month: args.period.month,
+        month_zone: zone(args.period.zone).into(),
+        party_id: party(args.party, &session),
+        csp_id: args.csp.map_or_else(String::new, |csp| csp.to_string()),
+        ..Default::default()
+    };
+    let mut reporting = session.clients.reporting()?;
+    let (rows, last) = gather(Limit { most: None }, async |wanted| {
+        let request = wire::GetFlagReportRequest {
+            page_size: wanted.page_size,
+            page_token: wanted.page_token,
+            ..request.clone()
+        };
+        reporting.get_flag_report(request).await
+    })
+    .await?;
+    let report = present::flags(&request, &rows, &last.basis.unwrap_or_default())?;
+    print(&report, args.connection.output, present::FLAGS)
 }
 
 async fn editions(args: EditionsArgs) -> Result<()> {

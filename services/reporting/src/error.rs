@@ -60,6 +60,9 @@ pub enum Error {
     /// A report would rest on nothing.
     #[error("the flags and Devices that reports rest on have not been followed yet")]
     NotFollowedYet,
+    /// A month has ended, and the logs are not known up to its end.
+    #[error("the flags and Devices are not known yet up to the end of the month")]
+    MonthNotKnownYet,
     /// The service stops while outcomes arrive.
     #[error(
         "the service is stopping or closes the connection; send the stream again from the start, or go on behind the last numbered request"
@@ -137,7 +140,7 @@ impl From<Error> for Status {
             Error::PageToken => {
                 status::refusal(Code::InvalidArgument, ErrorReason::PageTokenInvalid, text)
             }
-            Error::NotFollowedYet => {
+            Error::NotFollowedYet | Error::MonthNotKnownYet => {
                 status::refusal(Code::Unavailable, ErrorReason::FlagsNotLoaded, text)
             }
             Error::Draining => status::refusal(Code::Unavailable, ErrorReason::Draining, text),

@@ -5,10 +5,13 @@
 //! another: `docs/adr/2026-11-23-exceptions-are-decided-when-read.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
 
 use mesh_api::convert::timestamp_from_wire;
 use mesh_api::flag_registry::v1 as wire;
 use mesh_types::{DeviceId, Timestamp};
+
+use crate::movement::{Cause, Holder};
 
 /// What an event of the log `flags` says of reduced communications.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +23,10 @@ pub struct FlagChange {
     /// The Devices that the meter's flag reduces from then on: itself and those it covers; none if
     /// it is not flagged.
     pub reduced: BTreeSet<DeviceId>,
+    /// For whom the meter's flag counts from then on.
+    pub holder: Holder,
+    /// Why it was recorded.
+    pub cause: Cause,
 }
 
 /// Communications with a Device were reduced from `start` up to but not including `end`. An interval
@@ -42,7 +49,8 @@ pub struct Reduced {
 pub struct MalformedEvent;
 
 impl FlagChange {
-    /// Reads an event. Of all its causes only the state that it leaves matters here.
+    /// Reads an event. When communications were reduced only the state says that it leaves; the cause says why a flag
+    /// ended.
     pub fn read(event: &wire::FlagEvent) -> Result<Self, MalformedEvent> {
         let source = event.device_id.parse().map_err(|_| MalformedEvent)?;
         let at = event.recorded_time.as_ref().ok_or(MalformedEvent)?;
@@ -54,11 +62,30 @@ impl FlagChange {
                 reduced.insert(covered.parse().map_err(|_| MalformedEvent)?);
             }
         }
+        let holder = Holder {
+            supplier: optional(&current.responsible_party_id)?,
+            csp: optional(&current.csp_id)?,
+        };
         Ok(Self {
             source,
             at: timestamp_from_wire(at).map_err(|_| MalformedEvent)?,
             reduced,
+            holder,
+            cause: event.cause().into(),
         })
+    }
+
+    /// Whether the meter is flagged afterwards.
+    #[must_use]
+    pub fn is_flagged(&self) -> bool {
+        !self.reduced.is_empty()
+    }
+}
+
+fn optional<T: FromStr>(text: &str) -> Result<Option<T>, MalformedEvent> {
+    match text {
+        "" => Ok(None),
+        text => Ok(Some(text.parse().map_err(|_| MalformedEvent)?)),
     }
 }
 
@@ -115,6 +142,8 @@ mod tests {
             source: device(source),
             at: Timestamp::from_micros(at),
             reduced: reduced.iter().copied().map(device).collect(),
+            holder: Holder::default(),
+            cause: Cause::Other,
         }
     }
 
@@ -219,5 +248,20 @@ mod tests {
             ..event
         };
         assert_eq!(FlagChange::read(&without), Err(MalformedEvent));
+        let held = wire::FlagEvent {
+            cause: wire::Cause::TenancyRemoved.into(),
+            current: Some(wire::FlagFacts {
+                responsible_party_id: "ONE".into(),
+                csp_id: "4g".into(),
+                ..wire::FlagFacts::default()
+            }),
+            ..lifted
+        };
+        let read = FlagChange::read(&held).unwrap();
+        let holder = Holder {
+            supplier: "ONE".parse().ok(),
+            csp: "4g".parse().ok(),
+        };
+        assert_eq!((read.holder, read.cause), (holder, Cause::TenancyLifted));
     }
 }

@@ -5,13 +5,16 @@
 
 mod editions;
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
+use mesh_api::convert::FieldErrors;
 use mesh_api::reporting::v1 as wire;
 use mesh_api::reporting::v1::reporting_service_server::ReportingService;
 use mesh_authz::{Authorization, Directory};
 use mesh_follow::FollowedLog;
-use mesh_types::{Clock, DeviceId};
+use mesh_types::{Clock, DeviceId, PartyId};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -19,9 +22,11 @@ use crate::business_process::BusinessProcesses;
 use crate::edition::{Choice, Edition};
 use crate::error::Error;
 use crate::intake::{Desk, Intake};
-use crate::paging::{Pages, excepted_filter, figures_filter, obligations_filter};
+use crate::movement::FlagFigures;
+use crate::paging::{Pages, excepted_filter, figures_filter, flags_filter, obligations_filter};
 use crate::period::Period;
-use crate::store::{Basis, Chosen, NotChosen, ReportStore};
+use crate::request::ObligationsRequest;
+use crate::store::{AtEnd, Basis, Chosen, NotChosen, ObligationsPage, ReportStore};
 use crate::{request, wire as encode};
 
 /// The service behind the chain.
@@ -174,10 +179,13 @@ impl Reporting {
         let filter = obligations_filter(&asked);
         let pages = Pages::new(self.store.tokens(), authorization, &filter);
         let after = pages.open(&request.page_token)?;
-        let page = self
-            .store
-            .obligations(asked.party.as_ref(), after.as_ref(), asked.size);
-        let page = page.await?;
+        let page = match asked.period {
+            None => {
+                let (party, after) = (asked.party.as_ref(), after.as_ref());
+                self.store.obligations(party, after, asked.size).await?
+            }
+            Some(period) => self.obligations_at_end(period, &asked, after).await?,
+        };
         if page.basis.devices.is_none() {
             return Err(Error::NotFollowedYet);
         }
@@ -188,6 +196,78 @@ impl Reporting {
             basis: Some(self.basis(&page.basis, None)?),
         })
     }
+
+    async fn obligations_at_end(
+        &self,
+        period: Period,
+        asked: &ObligationsRequest,
+        after: Option<PartyId>,
+    ) -> Result<ObligationsPage, Error> {
+        let refused = |why: &str| {
+            let mut errors = FieldErrors::default();
+            errors.add("month", why);
+            Error::Fields(errors)
+        };
+        let known = self
+            .store
+            .obligations_at_end(period, asked.party.as_ref())
+            .await?;
+        match known {
+            (AtEnd::Known(mut rows), basis) => {
+                rows.retain(|(party, _)| after.as_ref() < Some(party));
+                let more = rows.len() > asked.size;
+                rows.truncate(asked.size);
+                Ok(ObligationsPage { rows, more, basis })
+            }
+            _ if self.clock.now() < period.interval().end() => Err(refused("is not over")),
+            (AtEnd::NotYet, _) => Err(Error::MonthNotKnownYet),
+            (AtEnd::NotSeen, _) => Err(refused(
+                "has no figures: it had ended before the service followed the meters",
+            )),
+        }
+    }
+
+    async fn flags(
+        &self,
+        authorization: &Authorization,
+        request: &wire::GetFlagReportRequest,
+    ) -> Result<wire::GetFlagReportResponse, Error> {
+        let asked = request::flags(request).map_err(Error::Fields)?;
+        let filter = flags_filter(&asked);
+        let pages = Pages::new(self.store.tokens(), authorization, &filter);
+        let after = pages.open(&request.page_token)?;
+        let month = self.store.flags(&asked.query).await?;
+        if month.basis.flags.is_none() || !month.is_complete {
+            return Err(Error::NotFollowedYet);
+        }
+        let (rows, more) = page_of(&month.figures, after.as_ref(), asked.size);
+        let mut totals = FlagFigures::default();
+        for figures in month.figures.values() {
+            totals += *figures;
+        }
+        let last = rows.last().map(|(holder, _)| *holder);
+        Ok(wire::GetFlagReportResponse {
+            next_page_token: pages.next(more, last),
+            rows: rows
+                .into_iter()
+                .map(|(holder, figures)| encode::flag_row(holder, figures))
+                .collect(),
+            totals: Some(encode::flag_figures(&totals)),
+            basis: Some(self.basis(&month.basis, None)?),
+        })
+    }
+}
+
+/// At most `size` rows after `after`, and whether more follow.
+fn page_of<'a, K: Ord, V>(
+    rows: &'a BTreeMap<K, V>,
+    after: Option<&K>,
+    size: usize,
+) -> (Vec<(&'a K, &'a V)>, bool) {
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let mut rest = rows.range((from, Bound::Unbounded));
+    let page = rest.by_ref().take(size).collect();
+    (page, rest.next().is_some())
 }
 
 #[tonic::async_trait]
@@ -255,5 +335,13 @@ impl ReportingService for Reporting {
         request: Request<wire::ExportEditionRequest>,
     ) -> Result<Response<editions::Parts>, Status> {
         Ok(Response::new(self.export(request.get_ref()).await?))
+    }
+    async fn get_flag_report(
+        &self,
+        request: Request<wire::GetFlagReportRequest>,
+    ) -> Result<Response<wire::GetFlagReportResponse>, Status> {
+        let authorization = Authorization::of(&request)?;
+        let answer = self.flags(&authorization, request.get_ref()).await?;
+        Ok(Response::new(answer))
     }
 }

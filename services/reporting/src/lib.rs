@@ -9,8 +9,9 @@
 //! | ListEditions | internal readers | `INVALID_ARGUMENT` |
 //! | ExportEdition | internal readers | `INVALID_ARGUMENT`, `NOT_FOUND` |
 //! | GetObligationReport | a supplier its own, internal readers all | `INVALID_ARGUMENT`, `UNAVAILABLE` |
+//! | GetFlagReport | a supplier its own, internal readers all | `INVALID_ARGUMENT`, `UNAVAILABLE` |
 //!
-//! The three reports are also pages for browsers: [`web`].
+//! The reports are also pages for browsers: [`web`].
 //!
 //! # Invariants
 //!
@@ -26,11 +27,12 @@
 //!   both ways.
 //! - An edition of a month never changes, whatever is recorded later: its content has the same hash whenever and
 //!   on whichever engine it is read. What comes later is in no edition until it is in a restatement.
+//! - A flag counts for one supplier and CSP at a time: what came to them and what went is what they have.
 //! - However figures are grouped, their sums are the same: a variant that the table of business
 //!   processes does not list is shown as `other`.
 //! - A report says what it rests on, and its parts are read in one transaction.
 //! - The domain ([`outcome`], [`month`], [`period`], [`exception`], [`figures`], [`business_process`], [`grouping`],
-//!   [`edition`], [`flags`], [`obligation`]) reads no clock and does no I/O.
+//!   [`edition`], [`flags`], [`movement`], [`obligation`]) reads no clock and does no I/O.
 
 pub mod business_process;
 mod closing;
@@ -45,6 +47,7 @@ pub mod grouping;
 pub mod grpc;
 mod intake;
 pub mod month;
+pub mod movement;
 pub mod obligation;
 pub mod outcome;
 mod paging;

@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 
 use mesh_api::common::v1::DeviceType;
+use mesh_api::convert::timestamp_from_wire;
 use mesh_api::registration::v1 as wire;
-use mesh_types::{DeviceId, PartyId};
+use mesh_types::{DeviceId, PartyId, Timestamp};
 
 /// What a meter measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +53,15 @@ pub struct Obligation {
     pub gas: u64,
     /// Of these, reduced by choice.
     pub gas_reduced: u64,
+}
+
+/// An event of the log `devices`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MeterEvent {
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// What it changes of what is kept here, if it does.
+    pub change: Option<MeterChange>,
 }
 
 /// What an event of the log `devices` says of meters.
@@ -152,6 +162,17 @@ impl Meter {
             },
             supplier: supplier(responsible_party_id)?,
         }))
+    }
+}
+
+impl MeterEvent {
+    /// Reads an event.
+    pub fn read(event: &wire::DeviceEvent) -> Result<Self, MalformedDevice> {
+        let at = event.recorded_time.as_ref().ok_or(MalformedDevice)?;
+        Ok(Self {
+            at: timestamp_from_wire(at).map_err(|_| MalformedDevice)?,
+            change: MeterChange::read(event)?,
+        })
     }
 }
 
@@ -336,5 +357,19 @@ mod tests {
         let withdrawn = event(Change::RegistrationWithdrawn(Default::default()));
         assert_eq!(MeterChange::read(&withdrawn), Ok(None));
         assert_eq!(MeterChange::read(&wire::DeviceEvent::default()), Ok(None));
+        let timeless = MeterEvent::read(&wire::DeviceEvent::default());
+        assert_eq!(timeless, Err(MalformedDevice));
+        let read = MeterEvent::read(&wire::DeviceEvent {
+            recorded_time: Some(prost_types::Timestamp {
+                seconds: 1,
+                nanos: 0,
+            }),
+            ..ended
+        });
+        let expected = MeterEvent {
+            at: Timestamp::from_micros(1_000_000),
+            change: Some(supplier(&[1], "")),
+        };
+        assert_eq!(read, Ok(expected));
     }
 }

@@ -10,8 +10,11 @@ use crate::edition::Layers;
 use crate::error::Error;
 use crate::exception::ExceptedKey;
 use crate::grouping::{Dimension, Part, RowKey};
+use crate::movement::Holder;
 use crate::period::Period;
-use crate::request::{EditionsRequest, ExceptedRequest, FiguresRequest, ObligationsRequest};
+use crate::request::{
+    EditionsRequest, ExceptedRequest, FiguresRequest, FlagsRequest, ObligationsRequest,
+};
 
 /// Between the parts of a key. No Device's, supplier's, variant's or process's name has it.
 const SEPARATOR: char = '\n';
@@ -50,7 +53,19 @@ pub(crate) fn excepted_filter(request: &ExceptedRequest) -> Fingerprint {
 /// What stays the same from page to page of the obligation report.
 pub(crate) fn obligations_filter(request: &ObligationsRequest) -> Fingerprint {
     let party = request.party.as_ref().map_or("", |party| party.as_str());
-    fingerprint([party.as_bytes()])
+    match request.period.map(period) {
+        None => fingerprint([party.as_bytes()]),
+        Some(month) => fingerprint([party, month.as_str()].map(str::as_bytes)),
+    }
+}
+
+/// What stays the same from page to page of the report of flags.
+pub(crate) fn flags_filter(request: &FlagsRequest) -> Fingerprint {
+    let query = &request.query;
+    let month = period(query.period);
+    let party = query.party.as_ref().map_or("", |party| party.as_str());
+    let csp = query.csp.as_ref().map_or("", |csp| csp.as_str());
+    fingerprint([month.as_str(), party, csp].map(str::as_bytes))
 }
 
 /// What stays the same from page to page of the editions.
@@ -150,6 +165,27 @@ impl PageKey for mesh_types::PartyId {
     }
 }
 
+impl PageKey for Holder {
+    fn write(&self) -> String {
+        let party = self.supplier.as_ref().map_or("", |party| party.as_str());
+        let csp = self.csp.as_ref().map_or("", |csp| csp.as_str());
+        format!("{party}{SEPARATOR}{csp}")
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (party, csp) = text.split_once(SEPARATOR)?;
+        let supplier = match party {
+            "" => None,
+            party => Some(party.parse().ok()?),
+        };
+        let csp = match csp {
+            "" => None,
+            csp => Some(csp.parse().ok()?),
+        };
+        Some(Self { supplier, csp })
+    }
+}
+
 /// The pages of a report as one caller asks for it.
 pub(crate) struct Pages<'a> {
     tokens: &'a Tokens,
@@ -210,6 +246,12 @@ mod tests {
         let text = "00-00-00-00-00-00-00-E1\nALBION\n4.8.1";
         assert_eq!(ExceptedKey::read(text).unwrap().write(), text);
         assert_eq!(ExceptedKey::read("00-00-00-00-00-00-00-E1\nALBION"), None);
+        for text in ["ALBION\n4g", "\n4g", "ALBION\n", "\n"] {
+            assert_eq!(Holder::read(text).unwrap().write(), text);
+        }
+        for text in ["", "ALBION", "albion\n4g", "ALBION\n4G", "ALBION\n4g\n"] {
+            assert_eq!(Holder::read(text), None, "{text:?}");
+        }
     }
 
     /// A page of one table of business processes is not followed by one of another.

@@ -3,6 +3,7 @@
 //! A calendar month, in UTC or where Great Britain's clocks are. Figures are kept by [`Part`], of which a
 //! month of either is made, so that no report of a month reads hour by hour.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
@@ -74,6 +75,14 @@ impl Period {
         self.month.interval_in(&self.zone.rules())
     }
 
+    /// The first part of it, and the first one after it: in their order it is made of all that lie between. Where the
+    /// calendar ends there is none.
+    #[must_use]
+    pub fn bounds(self) -> (Option<Part>, Option<Part>) {
+        let own = self.interval();
+        (Part::of(own.start()).ok(), Part::of(own.end()).ok())
+    }
+
     /// What it is made of.
     #[must_use]
     pub fn parts(self) -> Vec<Part> {
@@ -90,6 +99,27 @@ impl Period {
         }
         parts
     }
+}
+
+/// The instants after `after` and up to `until` at which a month ends in one of the zones, in their order.
+#[must_use]
+pub fn ends_between(after: Timestamp, until: Timestamp) -> Vec<Timestamp> {
+    let mut ends = BTreeSet::new();
+    let mut month = Month::of(after);
+    while let Ok(this) = month {
+        let of_zones = Zone::ALL.map(|zone| Period { month: this, zone }.interval().end());
+        let between = of_zones
+            .iter()
+            .filter(|end| after < **end && **end <= until);
+        ends.extend(between);
+        // Midnight in London is never later.
+        let end = Period::from(this).interval().end();
+        if until < end {
+            break;
+        }
+        month = Month::of(end);
+    }
+    ends.into_iter().collect()
 }
 
 impl From<Month> for Period {
@@ -249,6 +279,40 @@ mod tests {
         assert_eq!(made_of, ["2026-04", "2026-04+"]);
     }
 
+    #[test]
+    fn months_end_at_midnight_in_either_zone() {
+        let ends = |after: &str, until: &str| {
+            let ends = ends_between(at(after), at(until)).into_iter();
+            let texts = ends.map(|end| {
+                let end = jiff::Timestamp::from_microsecond(end.micros()).unwrap();
+                end.to_string()
+            });
+            texts.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            ends("2026-08-31T23:00:00Z", "2026-11-01T00:00:00Z"),
+            [
+                "2026-09-01T00:00:00Z",
+                "2026-09-30T23:00:00Z",
+                "2026-10-01T00:00:00Z",
+                "2026-11-01T00:00:00Z",
+            ]
+        );
+        assert_eq!(
+            ends("2026-08-31T22:59:59Z", "2026-08-31T23:00:00Z"),
+            ["2026-08-31T23:00:00Z"]
+        );
+        assert_eq!(
+            ends("2026-11-01T00:00:00Z", "2026-11-30T23:59:59Z"),
+            [""; 0]
+        );
+        assert_eq!(
+            ends("2026-12-01T00:00:00Z", "2026-11-01T00:00:00Z"),
+            [""; 0]
+        );
+        assert_eq!(ends_between(Timestamp::FOREVER, Timestamp::FOREVER), []);
+    }
+
     proptest! {
         /// Of all periods of a zone, one has the part of an instant, and that is the one of the instant.
         #[test]
@@ -273,6 +337,10 @@ mod tests {
                     let period = Period { month, zone };
                     let has = period.parts().contains(&part);
                     prop_assert_eq!(has, period.interval().contains(at), "{:?} {:?}", period, part);
+                    let (Some(first), Some(after)) = period.bounds() else { panic!("{period:?}") };
+                    prop_assert_eq!(has, first <= part && part < after, "{:?} {:?}", period, part);
+                    prop_assert_eq!(first <= part, first.to_string() <= part.to_string());
+                    prop_assert_eq!(part < after, part.to_string() < after.to_string());
                 }
             }
         }

@@ -5,6 +5,7 @@
 
 mod editions;
 mod exceptions;
+mod flags;
 mod measure;
 mod obligation;
 mod service_requests;
@@ -20,6 +21,7 @@ use crate::period::Zone;
 
 pub use editions::{EDITIONS, editions};
 pub use exceptions::{EXCEPTIONS, exceptions};
+pub use flags::{FLAGS, flags};
 pub use obligation::{ELECTRICITY, GAS, obligation};
 pub use service_requests::{FINEST, Grouped, SERVICE_REQUESTS, performance, service_requests};
 
@@ -90,11 +92,14 @@ fn of_edition(
 
 /// The month, and whose midnight begins it.
 fn period(month: &str, zone: wire::MonthZone) -> String {
-    let zone = match zone {
+    format!("{month} ({})", zone_of(zone).name())
+}
+
+const fn zone_of(zone: wire::MonthZone) -> Zone {
+    match zone {
         wire::MonthZone::Unspecified | wire::MonthZone::Utc => Zone::Utc,
         wire::MonthZone::EuropeLondon => Zone::London,
-    };
-    format!("{month} ({})", zone.name())
+    }
 }
 
 fn event(position: Option<&Position>) -> String {

@@ -10,7 +10,7 @@ use crate::business_process::{BusinessProcesses, ProcessKey};
 use crate::edition::{Choice, Layers};
 use crate::grouping::{Dimension, Grouping};
 use crate::period::{Period, Zone};
-use crate::store::{Beginning, Chosen, ExceptedQuery, FiguresQuery};
+use crate::store::{Beginning, Chosen, ExceptedQuery, FiguresQuery, FlagsQuery};
 
 /// A page of the Service Request report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct ExceptedRequest {
 /// A page of the obligation report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObligationsRequest {
+    /// The month at whose end meters are counted; now if there is none.
+    pub period: Option<Period>,
     /// Only this supplier.
     pub party: Option<PartyId>,
     /// How many rows the page has at most.
@@ -52,6 +54,15 @@ pub struct ObligationsRequest {
 pub struct EditionsRequest {
     /// Only those of this month.
     pub period: Option<Period>,
+    /// How many rows the page has at most.
+    pub size: usize,
+}
+
+/// A page of the report of flags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlagsRequest {
+    /// What the report is about.
+    pub query: FlagsQuery,
     /// How many rows the page has at most.
     pub size: usize,
 }
@@ -232,10 +243,38 @@ pub fn obligations(
     request: &wire::GetObligationReportRequest,
 ) -> Result<ObligationsRequest, FieldErrors> {
     let mut errors = FieldErrors::default();
+    let period = match (request.month.as_str(), request.month_zone()) {
+        ("", wire::MonthZone::Unspecified) if request.month_zone == 0 => None,
+        ("", _) => {
+            errors.add("month_zone", "is of no month");
+            None
+        }
+        (month, _) => period(&mut errors, month, request.month_zone),
+    };
     let party = optional(&mut errors, "party_id", &request.party_id);
     let size = errors.page_size(request.page_size).map(usize::from);
     match size {
-        Some(size) if errors.is_empty() => Ok(ObligationsRequest { party, size }),
+        Some(size) if errors.is_empty() => Ok(ObligationsRequest {
+            period,
+            party,
+            size,
+        }),
+        _ => Err(errors),
+    }
+}
+
+/// Reads a request for a page of the report of flags.
+pub fn flags(request: &wire::GetFlagReportRequest) -> Result<FlagsRequest, FieldErrors> {
+    let mut errors = FieldErrors::default();
+    let period = period(&mut errors, &request.month, request.month_zone);
+    let party = optional(&mut errors, "party_id", &request.party_id);
+    let csp = optional(&mut errors, "csp_id", &request.csp_id);
+    let size = errors.page_size(request.page_size).map(usize::from);
+    match (period, size) {
+        (Some(period), Some(size)) if errors.is_empty() => Ok(FlagsRequest {
+            query: FlagsQuery { period, party, csp },
+            size,
+        }),
         _ => Err(errors),
     }
 }
@@ -294,12 +333,45 @@ mod tests {
         };
         assert!(obligations(&wrong).is_err());
         let read = obligations(&wire::GetObligationReportRequest::default()).unwrap();
-        assert_eq!((read.party, read.size), (None, 100));
+        assert_eq!((read.period, read.party, read.size), (None, None, 100));
+        for (month, month_zone, zone) in [
+            ("2026-11", 0, Some(Zone::Utc)),
+            ("2026-11", 1, Some(Zone::Utc)),
+            ("2026-11", 2, Some(Zone::London)),
+            ("2026-11", 3, None),
+            ("June", 0, None),
+            ("", 1, None),
+            ("", 2, None),
+            ("", 3, None),
+        ] {
+            let asked = obligations(&wire::GetObligationReportRequest {
+                month: month.into(),
+                month_zone,
+                ..Default::default()
+            });
+            let read = asked.ok().and_then(|asked| asked.period);
+            assert_eq!(read.map(|period| period.zone), zone, "{month} {month_zone}");
+        }
         let wrong = wire::ListExceptedRequestsRequest {
             party_id: "x".into(),
             ..Default::default()
         };
         assert_eq!(excepted(&wrong).unwrap_err().violations().len(), 2);
+        let wrong = wire::GetFlagReportRequest {
+            party_id: "x".into(),
+            csp_id: "NORTH".into(),
+            page_size: -1,
+            month_zone: 7,
+            ..Default::default()
+        };
+        assert_eq!(flags(&wrong).unwrap_err().violations().len(), 5);
+        let asked = wire::GetFlagReportRequest {
+            month: "2026-11".into(),
+            csp_id: "4g".into(),
+            ..Default::default()
+        };
+        let read = flags(&asked).unwrap();
+        assert_eq!((read.query.csp, read.size), ("4g".parse().ok(), 100));
     }
 
     fn wrong_fields(request: &wire::GetServiceRequestReportRequest) -> Vec<String> {

@@ -10,6 +10,8 @@
 //! | Which editions of months are there, and what is in them? | `editions.rs`, `content.rs`, `closing.rs` |
 //! | What do followed events change, and how far have they come? | `followed.rs` |
 //! | What do the figures say? | `figures.rs`, `excepted.rs`, `obligations.rs` |
+//! | How many meters had each supplier when a month ended? | `month_ends.rs`, `meters.rs` |
+//! | Whose flags are set, and what became of flags month by month? | `flag_counts.rs` |
 //! | Are the rows what they make of each other? | `fold.rs` |
 
 mod batch;
@@ -20,9 +22,12 @@ mod content;
 mod editions;
 mod excepted;
 mod figures;
+mod flag_counts;
 mod fold;
 mod followed;
 mod layers;
+mod meters;
+mod month_ends;
 mod obligations;
 mod open;
 mod outcomes;
@@ -46,7 +51,7 @@ use crate::edition::Layers;
 use crate::exception::{Excepted, ExceptedKey};
 use crate::flags::FlagChange;
 use crate::grouping::FinestFigures;
-use crate::obligation::{Meter, MeterChange, Obligation};
+use crate::obligation::{Meter, MeterEvent, Obligation};
 use crate::outcome::{Outcome, Producer, Variant};
 use crate::period::Period;
 use batch::{Answer, Command, Refused, Reports};
@@ -54,7 +59,9 @@ use open::Settled;
 
 pub use closing::{Chosen, NotChosen};
 pub use editions::{Beginning, NotBegun};
+pub use flag_counts::{FlagMonth, FlagsQuery};
 pub use fold::ReportFolding;
+pub use month_ends::AtEnd;
 
 /// The service's tables.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -291,6 +298,39 @@ impl ReportStore {
         self.cursor(FLAGS).await
     }
 
+    /// How far the log `flags` was counted: less far than it was applied if it was applied by a version of the
+    /// service that did not count.
+    pub async fn flags_counted(&self) -> Result<Option<Cursor>, StoreError> {
+        self.cursor(flag_counts::COUNTS).await
+    }
+
+    /// Counts events of the log `flags` that were applied before. With `anew` what was counted before is forgotten.
+    pub async fn count_flags(
+        &self,
+        step: Step,
+        anew: bool,
+        changes: Vec<FlagChange>,
+    ) -> Result<Result<(), Stale>, StoreError> {
+        let command = Command::CountFlags {
+            step,
+            anew,
+            changes,
+        };
+        self.step(command).await
+    }
+
+    /// Takes the figures of the ends of months before `until`, given that every event of the log `devices` before that
+    /// had been applied when the cursor stood at `at`, where its owner looked at `looked`.
+    pub async fn devices_known(
+        &self,
+        at: &Cursor,
+        until: Timestamp,
+        looked: Timestamp,
+    ) -> Result<(), StoreError> {
+        let at = at.clone();
+        self.done(Command::DevicesKnown { at, until, looked }).await
+    }
+
     /// How far the log `devices` was applied.
     pub async fn devices_cursor(&self) -> Result<Option<Cursor>, StoreError> {
         self.cursor(DEVICES).await
@@ -307,7 +347,7 @@ impl ReportStore {
         cursor::get(&mut conn, follower).await
     }
 
-    /// Applies events of the log `flags`. With `anew`, what an earlier history of the log said is
+    /// Applies and counts events of the log `flags`. With `anew`, what an earlier history of the log said is
     /// forgotten first. Says how many of them are older than what was settled, which does not change any
     /// more: a defect of the log's owner.
     pub async fn apply_flags(
@@ -328,13 +368,13 @@ impl ReportStore {
         }
     }
 
-    /// Applies events of the log `devices`.
+    /// Applies events of the log `devices`, and takes the figures of the ends of months that they pass.
     pub async fn apply_meters(
         &self,
         step: Step,
-        changes: Vec<MeterChange>,
+        events: Vec<MeterEvent>,
     ) -> Result<Result<(), Stale>, StoreError> {
-        self.step(Command::Meters { step, changes }).await
+        self.step(Command::Meters { step, events }).await
     }
 
     /// Forgets what has arrived of an unfinished snapshot for `loader`, a number that no other

@@ -8,6 +8,7 @@ use crate::edition::Edition;
 use crate::exception::{Excepted, ExceptedKey};
 use crate::figures::{Counts, Figures};
 use crate::grouping::{Part, RowKey};
+use crate::movement::{FlagCounts, FlagFigures, Holder, Movement};
 use crate::obligation::Obligation;
 use crate::period::Zone;
 use crate::store::Basis;
@@ -122,6 +123,46 @@ pub fn excepted_row((key, excepted): &(ExceptedKey, Excepted)) -> wire::Excepted
         suppressed: excepted.suppressed,
         failed: excepted.failed,
         delivered: excepted.delivered,
+    }
+}
+
+/// A row of the report of flags.
+#[must_use]
+pub fn flag_row(holder: &Holder, figures: &FlagFigures) -> wire::FlagRow {
+    let text = |name: Option<&str>| name.unwrap_or_default().to_owned();
+    wire::FlagRow {
+        party_id: text(holder.supplier.as_ref().map(|party| party.as_str())),
+        csp_id: text(holder.csp.as_ref().map(|csp| csp.as_str())),
+        figures: Some(flag_figures(figures)),
+    }
+}
+
+/// Figures of flags.
+#[must_use]
+pub fn flag_figures(figures: &FlagFigures) -> wire::FlagFigures {
+    wire::FlagFigures {
+        total: Some(flag_counts(&figures.total)),
+        gained_from_another: Some(flag_counts(&figures.gained)),
+    }
+}
+
+fn flag_counts(counts: &FlagCounts) -> wire::FlagCounts {
+    // The store answers with no other counts than those that can be.
+    let of = |movement| counts.of(movement).unwrap_or_default();
+    wire::FlagCounts {
+        active_before: counts.active_before().unwrap_or_default(),
+        set: of(Movement::Set),
+        gained: of(Movement::Gained),
+        moved_in: of(Movement::MovedIn),
+        lifted: of(Movement::Lifted),
+        lifted_at_change_of_tenancy: of(Movement::TenancyLifted),
+        device_ended: of(Movement::DeviceEnded),
+        ended_otherwise: of(Movement::EndedOtherwise),
+        lost: of(Movement::Lost),
+        moved_out: of(Movement::MovedOut),
+        active: counts.active().unwrap_or_default(),
+        kept_at_change_of_tenancy: of(Movement::TenancyKept),
+        confirmed: of(Movement::Confirmed),
     }
 }
 

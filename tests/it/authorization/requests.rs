@@ -314,6 +314,11 @@ fn reporting_service(method: &str, about: &About) -> Option<Vec<u8>> {
             month: closed_month().month,
             ..Default::default()
         }),
+        "GetFlagReport" => encoded(reporting::GetFlagReportRequest {
+            month: "2026-10".into(),
+            party_id: about.party.into(),
+            ..Default::default()
+        }),
         "GetObligationReport" => encoded(reporting::GetObligationReportRequest {
             party_id: about.party.into(),
             ..Default::default()

@@ -1,7 +1,7 @@
 //! What can be asked of `mp169 report`.
 
 use clap::{Args, Subcommand, ValueEnum};
-use mesh_types::PartyId;
+use mesh_types::{CspId, PartyId};
 
 use super::connection::{Connection, Limit};
 
@@ -23,7 +23,8 @@ pub enum ReportCommand {
         mp169 report exceptions 2025-06\n  \
         mp169 report exceptions 2025-06 --as DRAGON --delivered --output csv > broken-promises.csv")]
     Exceptions(ExceptionsArgs),
-    /// How many meters are installed and commissioned per supplier, and how many reduced by choice.
+    /// How many meters are installed and commissioned per supplier, and how many reduced by choice: now, or when a
+    /// month ended.
     #[command(after_help = "Examples:\n  \
         mp169 report obligation\n  \
         mp169 report obligation --party EAGLE")]
@@ -43,6 +44,13 @@ pub enum ReportCommand {
         mp169 report content 2025-06 | sha256sum\n  \
         mp169 report content 2025-06 --edition 0 > 2025-06.txt")]
     Content(ContentArgs),
+    /// The flags of a month per supplier and CSP: how many were set, why others ended, what changes of supplier did to
+    /// them, and how many were active when it ended.
+    #[command(after_help = "Examples:\n  \
+        mp169 report flags 2026-11\n  \
+        mp169 report flags 2026-11 --zone london --csp north\n  \
+        mp169 report flags 2026-11 --as DRAGON --output csv > flags.csv")]
+    Flags(FlagsArgs),
 }
 
 /// A calendar month.
@@ -196,12 +204,34 @@ pub struct ExceptionsArgs {
 /// `report obligation`
 #[derive(Debug, Args)]
 pub struct ObligationArgs {
+    /// The month at whose end meters are counted, such as 2026-10; now if left out.
+    pub month: Option<String>,
+    /// Whose midnight ends it; UTC if left out.
+    #[arg(long, value_enum, requires = "month")]
+    pub zone: Option<Zone>,
     /// Only this supplier; a supplier's own figures if it asks.
     #[arg(long)]
     pub party: Option<PartyId>,
     /// The meters of which fuel, where there is room for one table only.
     #[arg(long, value_enum, default_value_t = Fuel::Electricity)]
     pub fuel: Fuel,
+    /// Where to ask; usually as the analyst.
+    #[command(flatten)]
+    pub connection: Connection<Form>,
+}
+
+/// `report flags`
+#[derive(Debug, Args)]
+pub struct FlagsArgs {
+    /// What it covers.
+    #[command(flatten)]
+    pub period: Period,
+    /// Only this supplier; a supplier's own flags if it asks.
+    #[arg(long)]
+    pub party: Option<PartyId>,
+    /// Only this CSP, such as north or 4g.
+    #[arg(long)]
+    pub csp: Option<CspId>,
     /// Where to ask; usually as the analyst.
     #[command(flatten)]
     pub connection: Connection<Form>,

@@ -34,7 +34,11 @@ async fn a_report_shows_its_figures_in_a_browser_and_asks_for_nothing() {
     let world = World::with_sample().await;
     record(&world).await;
     let month = month();
-    for report in [format!("performance {month}"), "obligation".to_owned()] {
+    for report in [
+        format!("performance {month}"),
+        format!("flags {month}"),
+        "obligation".to_owned(),
+    ] {
         let html = world
             .ok(&format!("mp169 report {report} --output html"))
             .await;
@@ -72,6 +76,7 @@ async fn pages_that_are_served_keep_to_their_policy_and_ask_for_nothing() {
         format!("/performance?month={month}"),
         format!("/performance?month={month}&by=supplier,variant"),
         format!("/exceptions?month={month}"),
+        format!("/flags?month={month}"),
         "/obligation".to_owned(),
         "/performance?month=%22%3E%3Cscript%3Econsole.log(1)%3C/script%3E".to_owned(),
     ] {

@@ -115,6 +115,81 @@ async fn figures_are_printed_by_what_they_are_grouped_by() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flags_are_printed_by_supplier_and_csp() {
+    let world = World::with_sample().await;
+    let month = reported(&world).await;
+    let flags = format!("mp169 report flags {month}");
+    // Home 8 is on a hub of one CSP; the sample itself flags nothing.
+    let json: Value =
+        serde_json::from_str(&world.ok(&format!("{flags} --output json")).await).unwrap();
+    let rows = |report: &Value| {
+        let sections = report["sections"].as_array().unwrap();
+        sections.last().unwrap()["rows"].as_array().unwrap().clone()
+    };
+    let row = &rows(&json)[0];
+    assert_eq!(rows(&json).len(), 1, "{json}");
+    assert_eq!(
+        (&row["supplier"], &row["set"], &row["active"]),
+        (&"ALBION".into(), &1.into(), &1.into())
+    );
+    let csp = row["csp"].as_str().unwrap();
+
+    let table = world.ok(&flags).await;
+    has(&table, &format!("ALBION {csp} 0 1 0 0 0 0 0 0 0 0 1 0 0 0"));
+    assert!(table.contains("The month is not over"), "{table}");
+    let own = world
+        .ok(&format!(
+            "{flags} --as ALBION --zone london --csp {csp} --output csv"
+        ))
+        .await;
+    let lines: Vec<&str> = own.split("\r\n").collect();
+    assert!(
+        lines[0].starts_with("supplier,csp,active_before,set,gained,"),
+        "{own}"
+    );
+    assert_eq!(
+        lines[1],
+        format!("ALBION,{csp},0,1,0,0,0,0,0,0,0,0,1,0,0,0")
+    );
+    for nothing in ["--party BRIGHT", "--csp elsewhere"] {
+        let json = world.ok(&format!("{flags} {nothing} --output json")).await;
+        let json: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(rows(&json), Vec::<Value>::new(), "{nothing}");
+    }
+    let html = world.ok(&format!("{flags} --output html")).await;
+    assert!(html.contains("Active flags by supplier"), "{html}");
+    for (wrong, code) in [("--csp NORTH", 2), ("--zone paris", 2)] {
+        let ended = world.run(&format!("{flags} {wrong}")).await;
+        assert_eq!(ended.code, Some(code), "{wrong}\n{ended:?}");
+    }
+    let ended = world.run("mp169 report flags June").await;
+    assert_eq!(ended.code, Some(5), "{ended:?}");
+    world.stop().await;
+}
+
+/// The mesh was not there in 2019, and its first month is not over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn meters_are_those_of_now_or_of_a_month_that_was_seen() {
+    let world = World::with_sample().await;
+    let obligation = "mp169 report obligation";
+    let now = world.ok(&format!("{obligation} --party ALBION")).await;
+    assert!(now.contains("As of now") && now.contains("ALBION"), "{now}");
+    let at = jiff::Timestamp::now().strftime("%Y-%m").to_string();
+    for (month, code, said) in [
+        ("2019-01", 5, "had ended before"),
+        (at.as_str(), 5, "is not over"),
+        ("2019-01 --zone london", 5, "had ended before"),
+        ("--zone london", 2, ""),
+        ("June", 5, "month"),
+    ] {
+        let ended = world.run(&format!("{obligation} {month}")).await;
+        assert_eq!(ended.code, Some(code), "{month}\n{ended:?}");
+        assert!(format!("{ended:?}").contains(said), "{month}\n{ended:?}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exceptions_are_printed_by_device() {
     let world = World::with_sample().await;
     let month = reported(&world).await;

@@ -9,12 +9,13 @@ use mesh_api::registration::v1::device_service_client::DeviceServiceClient;
 use mesh_follow::{Begin, FollowError, FollowedLog, Follower, LogEvent, follow};
 use mesh_rpc::MeshChannel;
 use mesh_store::cursor::Cursor;
+use mesh_types::Timestamp;
 use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::{REST, apply_span};
-use crate::obligation::{Meter, MeterChange};
+use super::{REST, apply_span, before};
+use crate::obligation::{Meter, MeterEvent};
 use crate::store::{ReportStore, Step};
 
 /// Follows the log until `stop` is cancelled.
@@ -90,21 +91,27 @@ impl Follower for DevicesFollower {
     }
 
     async fn apply(&mut self, events: Vec<LogEvent>, cursor: Cursor) -> Result<(), FollowError> {
-        let mut changes = Vec::new();
+        let mut read = Vec::with_capacity(events.len());
         let mut causes = Vec::with_capacity(events.len());
         for event in events {
             let event = wire::DeviceEvent::decode(event.event)
                 .map_err(|_| FollowError::Malformed("an event of `devices`"))?;
-            let change = MeterChange::read(&event)
-                .map_err(|_| FollowError::Malformed("an event of `devices`"))?;
-            changes.extend(change);
+            read.push(
+                MeterEvent::read(&event)
+                    .map_err(|_| FollowError::Malformed("an event of `devices`"))?,
+            );
             causes.push(event.trace_parent);
         }
         let span = apply_span("devices", causes.iter().map(String::as_str));
-        let applied = self.store.apply_meters(self.step_to(&cursor), changes);
+        let applied = self.store.apply_meters(self.step_to(&cursor), read);
         applied.instrument(span).await??;
         self.at = Some(cursor);
         Ok(())
+    }
+
+    async fn checkpoint_at(&mut self, at: &Cursor, looked: Timestamp) -> Result<(), FollowError> {
+        let known = self.store.devices_known(at, before(looked), looked);
+        Ok(known.await?)
     }
 
     async fn other_history(&mut self) -> bool {

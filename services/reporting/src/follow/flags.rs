@@ -18,13 +18,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::{REST, apply_span};
+use super::{REST, apply_span, before};
 use crate::flags::FlagChange;
 use crate::store::{ReportStore, Step};
-
-/// An event has the time at which its transaction began. One that is being committed while the registry
-/// looks at its log is older than that look by less than this.
-const UNDER_WAY: i64 = 60 * 1_000_000;
 
 /// Follows the log until `stop` is cancelled; says each time that more may be `settled`.
 pub async fn follow_flags(
@@ -55,6 +51,7 @@ pub async fn follow_flags(
         store,
         at: None,
         anew: false,
+        uncounted: None,
         late,
         settled,
     };
@@ -68,8 +65,49 @@ struct FlagsFollower {
     /// Whether the log has another history than the one that was applied: its first events replace
     /// all that is known.
     anew: bool,
+    /// What was applied and not counted, if there is something.
+    uncounted: Option<Uncounted>,
     late: Counter<u64>,
     settled: Arc<Notify>,
+}
+
+/// Events that a version of the service applied that did not count flags.
+struct Uncounted {
+    /// Up to where they were counted, as far as this follower knows.
+    counted: Option<Cursor>,
+    /// Whether what was counted is of another history, and is to be forgotten.
+    anew: bool,
+    /// The last of them.
+    up_to: Cursor,
+}
+
+impl Uncounted {
+    /// What is between the two cursors.
+    fn between(counted: Option<Cursor>, applied: &Cursor) -> Option<Self> {
+        let (found, applied_to) = (
+            counted.as_ref().map(|cursor| &cursor.position),
+            &applied.position,
+        );
+        if found == Some(applied_to) {
+            return None;
+        }
+        let goes_on = found.is_some_and(|found| {
+            found.comparable(applied_to) && found.sequence < applied_to.sequence
+        });
+        Some(Self {
+            anew: counted.is_some() && !goes_on,
+            counted,
+            up_to: applied.clone(),
+        })
+    }
+
+    /// After which event to go on.
+    fn begin(&self) -> Begin {
+        match &self.counted {
+            Some(counted) if !self.anew => Begin::After(counted.clone()),
+            _ => Begin::Start,
+        }
+    }
 }
 
 #[async_trait]
@@ -78,10 +116,29 @@ impl Follower for FlagsFollower {
 
     async fn begin(&mut self) -> Result<Begin, FollowError> {
         self.at = self.store.flags_cursor().await?;
-        if self.anew {
+        self.uncounted = None;
+        let Some(at) = self.at.as_ref().filter(|_| !self.anew) else {
             return Ok(Begin::Start);
+        };
+        let counted = self.store.flags_counted().await?;
+        self.uncounted = Uncounted::between(counted, at);
+        if at.position.sequence == 0 && self.uncounted.take().is_some() {
+            // There is nothing to count, and no event that could say so.
+            let step = Step {
+                from: None,
+                to: at.clone(),
+            };
+            self.store.count_flags(step, true, Vec::new()).await??;
         }
-        Ok(self.at.clone().map_or(Begin::Start, Begin::After))
+        Ok(match &self.uncounted {
+            Some(uncounted) => {
+                tracing::info!(
+                    "flags are counted that were followed before: the log is read once more"
+                );
+                uncounted.begin()
+            }
+            None => Begin::After(at.clone()),
+        })
     }
 
     fn rest(&self) -> Duration {
@@ -89,6 +146,9 @@ impl Follower for FlagsFollower {
     }
 
     async fn apply(&mut self, events: Vec<LogEvent>, cursor: Cursor) -> Result<(), FollowError> {
+        self.check_history(&cursor)?;
+        let up_to = self.uncounted.as_ref().map(|it| it.up_to.position.sequence);
+        let before = events.partition_point(|event| up_to.is_some_and(|it| event.sequence <= it));
         let mut changes = Vec::with_capacity(events.len());
         let mut causes = Vec::with_capacity(events.len());
         for event in events {
@@ -100,29 +160,75 @@ impl Follower for FlagsFollower {
             causes.push(event.trace_parent);
         }
         let span = apply_span("flags", causes.iter().map(String::as_str));
-        self.step(cursor, changes).instrument(span).await
+        let applied = changes.split_off(before);
+        let step = async {
+            self.count(&cursor, changes).await?;
+            if applied.is_empty() {
+                return Ok(());
+            }
+            self.step(cursor, applied).await
+        };
+        step.instrument(span).await
     }
 
     async fn checkpoint_at(&mut self, at: &Cursor, looked: Timestamp) -> Result<(), FollowError> {
+        self.check_history(at)?;
         // An empty log has no event that could carry the cursor there.
         if at.position.sequence == 0 && (self.anew || self.at.is_none()) {
             self.step(at.clone(), Vec::new()).await?;
         }
-        let until = looked.micros().saturating_sub(UNDER_WAY);
-        let until = Timestamp::from_micros(until);
-        self.store.settle(at, until).await?;
+        self.store.settle(at, before(looked)).await?;
         self.settled.notify_one();
         Ok(())
     }
 
     async fn other_history(&mut self) -> bool {
-        tracing::error!("the log flags has another history: exceptions are built anew from it");
-        self.anew = true;
+        self.begins_anew();
         true
     }
 }
 
 impl FlagsFollower {
+    fn begins_anew(&mut self) {
+        tracing::error!("the log flags has another history: exceptions are built anew from it");
+        self.anew = true;
+    }
+
+    /// Whoever reads a log once more from its first event is not refused by an owner that has another one.
+    fn check_history(&mut self, at: &Cursor) -> Result<(), FollowError> {
+        let is_other = |it: &Uncounted| !it.up_to.position.comparable(&at.position);
+        if self.uncounted.as_ref().is_some_and(is_other) {
+            self.begins_anew();
+            return Err(FollowError::Malformed(
+                "another history than the one that was applied",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Counts what was applied before, of which `to` may be behind the last.
+    async fn count(&mut self, to: &Cursor, changes: Vec<FlagChange>) -> Result<(), FollowError> {
+        let Some(uncounted) = self.uncounted.as_mut().filter(|_| !changes.is_empty()) else {
+            return Ok(());
+        };
+        let is_last = to.position.sequence >= uncounted.up_to.position.sequence;
+        let to = if is_last { &uncounted.up_to } else { to };
+        let step = Step {
+            from: uncounted.counted.take(),
+            to: to.clone(),
+        };
+        self.store
+            .count_flags(step, uncounted.anew, changes)
+            .await??;
+        if is_last {
+            self.uncounted = None;
+        } else {
+            uncounted.counted = Some(to.clone());
+            uncounted.anew = false;
+        }
+        Ok(())
+    }
+
     async fn step(&mut self, to: Cursor, changes: Vec<FlagChange>) -> Result<(), FollowError> {
         let step = Step {
             from: self.at.clone(),

@@ -3,15 +3,16 @@
 use mesh_api::reporting::v1 as wire;
 use mesh_sheet::{Cell, Chart, Column, Kind, Malformed, Report, Section, Series, Table};
 
-use super::resting_on;
+use super::{period, resting_on};
 
 /// The key of the table of electricity meters.
 pub const ELECTRICITY: &str = "electricity";
 /// The key of the table of gas meters.
 pub const GAS: &str = "gas";
 
-/// The report of `rows`, which are all there are.
+/// The report of `rows`, which are all that answer `request`.
 pub fn obligation(
+    request: &wire::GetObligationReportRequest,
     rows: &[wire::ObligationRow],
     basis: &wire::ReportBasis,
 ) -> Result<Report, Malformed> {
@@ -25,7 +26,11 @@ pub fn obligation(
         title: "Gas meters",
         meters: |row| [row.gas, row.gas_reduced_by_choice],
     };
-    let report = Report::new("Smart meters and reduced communications", "As of now")
+    let when = match request.month.as_str() {
+        "" => "As of now".to_owned(),
+        month => format!("At the end of {}", period(month, request.month_zone())),
+    };
+    let report = Report::new("Smart meters and reduced communications", when)
         .with_note(
             "A meter counts for its Responsible Supplier once it is installed and commissioned, whether the \
              consumer has it read remotely or not. SMETS1 meters are outside of this report.",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mesh_store::cursor::Cursor;
+use mesh_store::cursor::{Advance, Cursor};
 use mesh_store::{Answers, Batch, StoreError, WriteTx};
 use mesh_types::Timestamp;
 
@@ -10,11 +10,11 @@ use super::editions::{self, Beginning, NotBegun};
 use super::followed::{self, Moved};
 use super::open::{Settled, settle};
 use super::outcomes::Ledger;
-use super::{Delivery, Misnumbered, Step, Taken, total};
+use super::{Delivery, Misnumbered, Step, Taken, flag_counts, month_ends, total};
 use crate::business_process::ProcessKey;
 use crate::edition::Seal;
 use crate::flags::FlagChange;
-use crate::obligation::{Meter, MeterChange};
+use crate::obligation::{Meter, MeterEvent};
 use crate::outcome::Variant;
 
 /// What the service does with the commands that wait.
@@ -40,9 +40,20 @@ pub(super) enum Command {
         anew: bool,
         changes: Vec<FlagChange>,
     },
+    /// Of events that were applied before.
+    CountFlags {
+        step: Step,
+        anew: bool,
+        changes: Vec<FlagChange>,
+    },
     Meters {
         step: Step,
-        changes: Vec<MeterChange>,
+        events: Vec<MeterEvent>,
+    },
+    DevicesKnown {
+        at: Cursor,
+        until: Timestamp,
+        looked: Timestamp,
     },
     DropArrived {
         loader: i64,
@@ -115,6 +126,7 @@ impl Batch for Reports {
                 }
                 Command::Settle { at, until } => {
                     let settled = settle(tx.conn(), at, *until, now).await?;
+                    month_ends::complete(tx.conn()).await?;
                     answers.push(Ok(Answer::Settled(settled)));
                     continue;
                 }
@@ -143,8 +155,20 @@ impl Batch for Reports {
                     );
                     continue;
                 }
-                Command::Meters { step, changes } => {
-                    followed::meters(tx.conn(), step, changes).await?
+                Command::CountFlags {
+                    step,
+                    anew,
+                    changes,
+                } => match flag_counts::count(tx.conn(), step, *anew, changes).await? {
+                    Advance::Moved => Moved::Yes,
+                    Advance::Stale => Moved::Stale,
+                },
+                Command::Meters { step, events } => {
+                    followed::meters(tx.conn(), step, events).await?
+                }
+                Command::DevicesKnown { at, until, looked } => {
+                    month_ends::known(tx.conn(), at, (*until).min(now), *looked).await?;
+                    Moved::Yes
                 }
                 Command::DropArrived { loader } => {
                     followed::drop_arrived(tx.conn(), *loader).await?
@@ -168,13 +192,14 @@ impl Batch for Reports {
     fn weight(&self, command: &Command) -> usize {
         match command {
             Command::Record(delivery) => delivery.outcomes.len(),
-            Command::Flags { changes, .. } => changes.len(),
-            Command::Meters { changes, .. } => changes.len(),
+            Command::Flags { changes, .. } | Command::CountFlags { changes, .. } => changes.len(),
+            Command::Meters { events, .. } => events.len(),
             Command::Arrive { meters, .. } => meters.len(),
             // Writes very many rows by itself.
-            Command::Settle { .. } | Command::LoadArrived { .. } | Command::DropArrived { .. } => {
-                usize::MAX / 2
-            }
+            Command::Settle { .. }
+            | Command::DevicesKnown { .. }
+            | Command::LoadArrived { .. }
+            | Command::DropArrived { .. } => usize::MAX / 2,
             Command::BeginEdition(_) => 1,
             Command::SealEdition { processes, .. } => processes.len(),
         }

@@ -5,8 +5,10 @@
 pub(super) mod batches;
 pub(super) mod editions;
 pub(super) mod excepted;
+pub(super) mod flag_counts;
 pub(super) mod followed;
 pub(super) mod model;
+pub(super) mod month_ends;
 pub(super) mod outcomes;
 pub(super) mod settled;
 pub(super) mod state;
@@ -46,6 +48,12 @@ macro_rules! suite {
             editions::months_are_closed_as_they_become_due
             editions::a_choice_means_its_layers
             model::figures_are_those_of_the_pure_rules
+            flag_counts::flags_are_counted_as_the_log_tells
+            flag_counts::a_new_history_is_counted_anew
+            flag_counts::what_was_followed_before_is_counted_once
+            month_ends::meters_are_counted_as_they_were
+            month_ends::what_was_loaded_anew_has_no_past
+            month_ends::what_others_followed_is_not_seen
             state::what_the_service_wrote_fits
             state::outcomes_that_come_meanwhile_are_counted
         );

@@ -2,8 +2,10 @@
 //!
 //! Reporting has no log of its own, so rules are held against its rows. The counts of a part are what those
 //! of its hours come to, and its exceptions what those of its Devices do; and the intervals of one flag do
-//! not overlap, and those of a Device that the flag of a meter covers lie within one of that meter's. An edition
-//! has the hash that its content has. A row of a flag, a meter or a kind that is changed to another possible value is not found here.
+//! not overlap, and those of a Device that the flag of a meter covers lie within one of that meter's. The flags
+//! that are counted are those whose intervals are open, and what came and went makes them up. An edition has the
+//! hash that its content has. A row of a flag, a meter or a kind that is changed to another possible value is not
+//! found here, unless it is in an edition.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +18,10 @@ use crate::month::Month;
 use crate::period::{Hour, Part};
 
 mod editions;
+mod flags;
 
 use editions::Editions;
+pub(super) use flags::Flags;
 
 const HOURS: &str = "outcome_hour";
 const PARTS: &str = "outcome_part";
@@ -49,6 +53,8 @@ pub enum ReportFolding {
     Intervals(Intervals),
     /// The editions with the counts that they are made of.
     Editions(Editions),
+    /// The flags that are counted with their intervals.
+    Flags(Flags),
 }
 
 /// Looks at the counts, part by part.
@@ -102,6 +108,7 @@ impl ReportFolding {
                 after: (String::new(), i64::MIN, String::new()),
             }),
             Self::Editions(Editions::new(folded("editions"))),
+            Self::Flags(Flags::new(folded("flag-counts"))),
         ]
     }
 }
@@ -112,6 +119,7 @@ impl Folding for ReportFolding {
             Self::Counts(counts) => counts.page(conn).await,
             Self::Intervals(intervals) => intervals.page(conn).await,
             Self::Editions(editions) => editions.page(conn).await,
+            Self::Flags(flags) => flags.page(conn).await,
         }
     }
 
@@ -120,6 +128,7 @@ impl Folding for ReportFolding {
             Self::Counts(counts) => counts.folded,
             Self::Intervals(intervals) => intervals.folded,
             Self::Editions(editions) => editions.into_folded(),
+            Self::Flags(flags) => flags.into_folded(),
         }
     }
 }

@@ -3,16 +3,16 @@
 //! Each function moves the cursor first. If it does not stand where the step began, another replica
 //! has applied the same events, and nothing is written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use mesh_store::cursor::{self, Advance};
-use mesh_store::sql::{Columns, Conn, QueryBuilder, query};
+use mesh_store::sql::{Conn, QueryBuilder, query};
 use mesh_store::{MAX_BINDS, StoreError, insert_rows};
 use mesh_types::{DeviceId, Timestamp};
 
-use super::{DEVICES, FLAGS, Step, open};
+use super::{DEVICES, FLAGS, Step, flag_counts, meters, month_ends, open};
 use crate::flags::{FlagChange, Reduced, fold};
-use crate::obligation::{Meter, MeterChange, MeterChanges};
+use crate::obligation::{Meter, MeterEvent};
 
 /// Whether a step was made.
 pub(super) enum Moved {
@@ -20,17 +20,26 @@ pub(super) enum Moved {
     Stale,
 }
 
-const METER_COLUMNS: usize = 5;
-
-/// Ends and begins the intervals that `changes` say. Says how many of them are older than what was settled.
+/// Ends and begins the intervals that `changes` say, and counts them. Says how many of them are older than what was settled.
 pub(super) async fn flags(
     conn: &mut Conn,
     step: &Step,
     anew: bool,
     changes: &[FlagChange],
 ) -> Result<Option<u64>, StoreError> {
+    // A process of an earlier version may have applied events meanwhile that nobody has counted.
+    let counted = flag_counts::counted(conn).await?;
+    if !anew && !flag_counts::is_at(counted.as_ref(), step.from.as_ref()) {
+        return Ok(None);
+    }
     if let Moved::Stale = advance(conn, FLAGS, step).await? {
         return Ok(None);
+    }
+    if let Advance::Stale = flag_counts::count(conn, step, anew, changes).await? {
+        return Err(StoreError::inconsistent(
+            "cursor",
+            "a cursor moved while this transaction held the lock",
+        ));
     }
     let settled_until = open::settled_until(conn).await?;
     if anew {
@@ -90,41 +99,16 @@ fn device_from_db(text: &str) -> Result<DeviceId, StoreError> {
     text.parse().map_err(malformed)
 }
 
-/// Records the meters and suppliers that `changes` come to.
+/// Applies events of the log `devices`.
 pub(super) async fn meters(
     conn: &mut Conn,
     step: &Step,
-    changes: &[MeterChange],
+    events: &[MeterEvent],
 ) -> Result<Moved, StoreError> {
     if let Moved::Stale = advance(conn, DEVICES, step).await? {
         return Ok(Moved::Stale);
     }
-    let changes = MeterChanges::of(changes);
-    let recorded: Vec<&Meter> = changes.recorded.values().collect();
-    insert_rows(
-        conn,
-        "INSERT INTO meter (device_id, device_type, smets_major, smi_status, party_id)",
-        &recorded,
-        METER_COLUMNS,
-        "ON CONFLICT (device_id) DO UPDATE SET device_type = excluded.device_type, \
-         smets_major = excluded.smets_major, smi_status = excluded.smi_status, \
-         party_id = excluded.party_id",
-        |row, meter| bind_meter(row, meter),
-    )
-    .await?;
-    let mut by_supplier: BTreeMap<&str, Vec<DeviceId>> = BTreeMap::new();
-    for (&device, supplier) in &changes.suppliers {
-        let supplier = supplier.as_ref().map_or("", |party| party.as_str());
-        by_supplier.entry(supplier).or_default().push(device);
-    }
-    for (supplier, devices) in by_supplier {
-        for chunk in devices.chunks(MAX_BINDS - 1) {
-            let mut query = QueryBuilder::new("UPDATE meter SET party_id = ");
-            query.push_bind(supplier).push(" WHERE device_id ");
-            query.push_in(chunk.iter().map(ToString::to_string));
-            query.build().execute(&mut *conn).await?;
-        }
-    }
+    month_ends::apply(conn, step, events).await?;
     Ok(Moved::Yes)
 }
 
@@ -148,11 +132,11 @@ pub(super) async fn arrive(
         "INSERT INTO meter_arriving \
          (loader, device_id, device_type, smets_major, smi_status, party_id)",
         meters,
-        1 + METER_COLUMNS,
+        1 + meters::COLUMNS,
         "",
         |mut row, meter| {
             row.push_bind(loader);
-            bind_meter(row, meter);
+            meters::bind(row, meter);
         },
     )
     .await?;
@@ -169,6 +153,7 @@ pub(super) async fn load_arrived(
     if let Moved::Stale = advance(conn, DEVICES, step).await? {
         return Ok(Moved::Stale);
     }
+    month_ends::forget(conn).await?;
     query("DELETE FROM meter").execute(&mut *conn).await?;
     query(
         "INSERT INTO meter (device_id, device_type, smets_major, smi_status, party_id) \
@@ -180,16 +165,6 @@ pub(super) async fn load_arrived(
     .await?;
     query("DELETE FROM meter_arriving").execute(conn).await?;
     Ok(Moved::Yes)
-}
-
-fn bind_meter(mut row: Columns<'_>, meter: &Meter) {
-    let kind = i32::from(meter.facts.fuel.device_type());
-    let supplier = meter.supplier.as_ref();
-    row.push_bind(meter.device.to_string())
-        .push_bind(i64::from(kind))
-        .push_bind(i64::from(meter.facts.smets_major))
-        .push_bind(i64::from(meter.facts.smi_status))
-        .push_bind(supplier.map_or("", |party| party.as_str()).to_owned());
 }
 
 async fn advance(conn: &mut Conn, follower: &str, step: &Step) -> Result<Moved, StoreError> {

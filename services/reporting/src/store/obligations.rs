@@ -15,7 +15,7 @@ use crate::obligation::{Fuel, MeterFacts, Obligation};
 const METERS: &str = "meter";
 
 /// Supplier, type, SMETS version, SMI status, how many.
-type Group = (String, i64, i64, i64, i64);
+pub(super) type Group = (String, i64, i64, i64, i64);
 
 /// The suppliers after `after` that are responsible for a meter.
 pub(super) async fn rows(
@@ -23,17 +23,9 @@ pub(super) async fn rows(
     party: Option<&PartyId>,
     after: Option<&PartyId>,
 ) -> Result<Vec<(PartyId, Obligation)>, StoreError> {
+    let all = groups(conn, party, after).await?;
     let party = party.map_or("", |party| party.as_str());
     let after = after.map_or("", |party| party.as_str());
-    let all: Vec<Group> = query_as(
-        "SELECT party_id, device_type, smets_major, smi_status, COUNT(*) FROM meter \
-         WHERE party_id > $1 AND ($2 = '' OR party_id = $2) \
-         GROUP BY party_id, device_type, smets_major, smi_status",
-    )
-    .bind(after)
-    .bind(party)
-    .fetch_all(&mut *conn)
-    .await?;
     // From the flags to the meters: few of them are flagged.
     let reduced: Vec<Group> = query_as(
         "SELECT m.party_id, m.device_type, m.smets_major, m.smi_status, COUNT(*) \
@@ -47,6 +39,31 @@ pub(super) async fn rows(
     .bind(Timestamp::FOREVER.micros())
     .fetch_all(conn)
     .await?;
+    Ok(sums(all, reduced)?.into_iter().collect())
+}
+
+/// All meters of the suppliers after `after`.
+pub(super) async fn groups(
+    conn: &mut Conn,
+    party: Option<&PartyId>,
+    after: Option<&PartyId>,
+) -> Result<Vec<Group>, StoreError> {
+    query_as(
+        "SELECT party_id, device_type, smets_major, smi_status, COUNT(*) FROM meter \
+         WHERE party_id > $1 AND ($2 = '' OR party_id = $2) \
+         GROUP BY party_id, device_type, smets_major, smi_status",
+    )
+    .bind(after.map_or("", |party| party.as_str()))
+    .bind(party.map_or("", |party| party.as_str()))
+    .fetch_all(conn)
+    .await
+}
+
+/// What meters come to, all of them and those that are reduced.
+pub(super) fn sums(
+    all: Vec<Group>,
+    reduced: Vec<Group>,
+) -> Result<BTreeMap<PartyId, Obligation>, StoreError> {
     let mut rows: BTreeMap<PartyId, Obligation> = BTreeMap::new();
     for group in all {
         let (party, facts, meters) = read(group)?;
@@ -56,7 +73,7 @@ pub(super) async fn rows(
         let (party, facts, meters) = read(group)?;
         rows.entry(party).or_default().add(&facts, 0, meters);
     }
-    Ok(rows.into_iter().collect())
+    Ok(rows)
 }
 
 fn read(group: Group) -> Result<(PartyId, MeterFacts, u64), StoreError> {

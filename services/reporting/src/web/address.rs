@@ -26,12 +26,15 @@ pub(super) enum Page {
     Obligation,
     /// Which months are closed.
     Editions,
+    /// What became of flags.
+    Flags,
 }
 
 impl Page {
-    pub(super) const REPORTS: [Self; 4] = [
+    pub(super) const REPORTS: [Self; 5] = [
         Self::Performance,
         Self::Exceptions,
+        Self::Flags,
         Self::Obligation,
         Self::Editions,
     ];
@@ -48,6 +51,7 @@ impl Page {
             Self::Exceptions => "/exceptions",
             Self::Obligation => "/obligation",
             Self::Editions => "/editions",
+            Self::Flags => "/flags",
         }
     }
 
@@ -58,13 +62,14 @@ impl Page {
             Self::Exceptions => "Exceptions",
             Self::Obligation => "Obligation",
             Self::Editions => "Closed months",
+            Self::Flags => "Flags",
         }
     }
 
     /// The filters that people choose, in the order of the form.
     pub(super) const fn filters(self) -> &'static [&'static str] {
         use super::filter::{
-            BUSINESS_PROCESS, BY, DELIVERED_ONLY, EDITION, MONTH, SUPPLIER, VARIANT, ZONE,
+            BUSINESS_PROCESS, BY, CSP, DELIVERED_ONLY, EDITION, MONTH, SUPPLIER, VARIANT, ZONE,
         };
 
         match self {
@@ -79,8 +84,9 @@ impl Page {
                 BUSINESS_PROCESS,
             ],
             Self::Exceptions => &[MONTH, ZONE, EDITION, SUPPLIER, DELIVERED_ONLY],
-            Self::Obligation => &[SUPPLIER],
+            Self::Obligation => &[MONTH, ZONE, SUPPLIER],
             Self::Editions => &[],
+            Self::Flags => &[MONTH, ZONE, SUPPLIER, CSP],
         }
     }
 
@@ -88,7 +94,7 @@ impl Page {
     const fn beside_filters(self) -> &'static [&'static str] {
         match self {
             Self::Index => &[],
-            Self::Performance | Self::Editions => &[filter::OUTPUT],
+            Self::Performance | Self::Flags | Self::Editions => &[filter::OUTPUT],
             Self::Exceptions => &[filter::PAGE, filter::OUTPUT],
             Self::Obligation => &[filter::FUEL, filter::OUTPUT],
         }
@@ -237,6 +243,7 @@ impl Asked {
             Page::Editions => present::EDITIONS,
             Page::Obligation if self.gas => present::GAS,
             Page::Obligation => present::ELECTRICITY,
+            Page::Flags => present::FLAGS,
         }
     }
 
@@ -291,9 +298,28 @@ impl Asked {
         }
     }
 
+    pub(super) fn flags(&self) -> wire::GetFlagReportRequest {
+        let text = |name| self.filters.get(name).to_owned();
+        wire::GetFlagReportRequest {
+            month: text(filter::MONTH),
+            month_zone: self.zone.into(),
+            party_id: text(filter::SUPPLIER),
+            csp_id: text(filter::CSP),
+            ..Default::default()
+        }
+    }
+
     pub(super) fn obligation(&self) -> wire::GetObligationReportRequest {
+        let text = |name| self.filters.get(name).to_owned();
+        // Without a month it is now, of no zone; one that is chosen all the same the RPC refuses.
+        let zone = match (self.filters.get(filter::MONTH), self.zone) {
+            ("", wire::MonthZone::Utc) => wire::MonthZone::Unspecified,
+            (_, zone) => zone,
+        };
         wire::GetObligationReportRequest {
-            party_id: self.filters.get(filter::SUPPLIER).to_owned(),
+            month: text(filter::MONTH),
+            month_zone: zone.into(),
+            party_id: text(filter::SUPPLIER),
             ..Default::default()
         }
     }

@@ -33,6 +33,7 @@ pub(super) async fn report(chain: ChainOf, asked: &Asked) -> Result<Found, Refus
         Page::Exceptions => exceptions(client, asked).await,
         Page::Obligation => obligation(client, asked).await,
         Page::Editions => editions(client).await,
+        Page::Flags => flags(client, asked).await,
         Page::Index => Err(Refusal::no_page()),
     }
 }
@@ -124,7 +125,27 @@ async fn obligation(mut client: Client, asked: &Asked) -> Result<Found, Refusal>
         }
     };
     Ok(Found {
-        report: present::obligation(&all.rows, &basis.unwrap_or_default())?,
+        report: present::obligation(&request, &all.rows, &basis.unwrap_or_default())?,
+        next: String::new(),
+    })
+}
+
+async fn flags(mut client: Client, asked: &Asked) -> Result<Found, Refusal> {
+    let request = asked.flags();
+    let mut all = Rows::default();
+    let basis = loop {
+        let request = wire::GetFlagReportRequest {
+            page_size: ROWS_AT_A_TIME,
+            page_token: all.token.clone(),
+            ..request.clone()
+        };
+        let mut answer = client.get_flag_report(request).await?.into_inner();
+        if all.take(&mut answer.rows, &answer.next_page_token)? {
+            break answer.basis;
+        }
+    };
+    Ok(Found {
+        report: present::flags(&request, &all.rows, &basis.unwrap_or_default())?,
         next: String::new(),
     })
 }

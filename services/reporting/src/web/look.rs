@@ -74,13 +74,17 @@ pub(super) fn index(now: Timestamp) -> String {
             section {
                 h2 { "By month" }
                 ul.months {
-                    @for month in months(now) {
+                    @for (at, month) in months(now).into_iter().enumerate() {
+                        // It has no figures before it is over.
+                        @let is_present = at == 0;
                         @let chosen = Filters::default().with(filter::MONTH, &month);
                         li {
                             span.month { (month) } " "
                             a href=(chosen.on(Page::Performance)) { "performance" } " "
                             a href=(chosen.on(Page::Exceptions)) { "exceptions" } " "
-                            a href=(chosen.with(filter::DELIVERED_ONLY, "true").on(Page::Exceptions)) { "broken promises" }
+                            a href=(chosen.with(filter::DELIVERED_ONLY, "true").on(Page::Exceptions)) { "broken promises" } " "
+                            a href=(chosen.on(Page::Flags)) { "flags" }
+                            @if !is_present { " " a href=(chosen.on(Page::Obligation)) { "obligation" } }
                         }
                     }
                 }
@@ -192,8 +196,18 @@ fn site(here: Option<Page>, ways: &Filters) -> Markup {
     html! {
         nav.site aria-label="Reports" {
             @for page in [Page::Index].into_iter().chain(Page::REPORTS) {
-                a href=(ways.on(page)) aria-current=[(here == Some(page)).then_some("page")] { (page.title()) } " "
+                a href=(way(page, ways)) aria-current=[(here == Some(page)).then_some("page")] { (page.title()) } " "
             }
+        }
+    }
+}
+
+/// The present month is not over, and has no figures of meters yet: the way to them leads to those of now.
+fn way(page: Page, ways: &Filters) -> String {
+    match page {
+        Page::Obligation => ways.without(filter::MONTH).without(filter::ZONE).on(page),
+        Page::Index | Page::Performance | Page::Exceptions | Page::Flags | Page::Editions => {
+            ways.on(page)
         }
     }
 }
@@ -219,20 +233,21 @@ fn downloads(page: Page, filters: &Filters) -> Markup {
 fn form(page: Page, filters: &Filters) -> Markup {
     html! {
         form.filters action=(page.path()) method="get" {
-            @for &name in page.filters() { (field(name, filters.get(name))) }
+            @for &name in page.filters() { (field(page, name, filters.get(name))) }
             button type="submit" { "Show" }
         }
     }
 }
 
-fn field(name: &str, value: &str) -> Markup {
+fn field(page: Page, name: &str, value: &str) -> Markup {
     match name {
         filter::MONTH => {
             // Browsers complain of another value in such a field.
             let value = value
                 .parse::<Month>()
                 .map_or_else(|_| String::new(), |month| month.to_string());
-            html! { label { "Month " input type="month" name=(name) value=(value) required placeholder="2026-11"; } }
+            let needed = page != Page::Obligation;
+            html! { label { "Month " input type="month" name=(name) value=(value) required[needed] placeholder="2026-11"; } }
         }
         filter::ZONE => choice(
             name,
@@ -257,6 +272,7 @@ fn field(name: &str, value: &str) -> Markup {
             html! { label.check { input type="checkbox" name=(name) value="true" checked[value == "true"]; " Broken promises only" } }
         }
         filter::EDITION => text(name, "Edition", "the last, or 0, added-1, now", value),
+        filter::CSP => text(name, "CSP", "all, or such as north", value),
         filter::SUPPLIER => text(name, "Supplier", "all, or its short name", value),
         _ => text(name, "Variant", "all, or such as 4.8.1", value),
     }

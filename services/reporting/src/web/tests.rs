@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use mesh_api::common::v1::ErrorReason;
+use mesh_api::reporting::v1 as wire;
 use mesh_types::Timestamp;
 use tonic::Code;
 
@@ -98,7 +99,7 @@ fn filters_are_read_once_and_none_is_ignored() {
         (Page::Performance, "suplier=ALBION", "suplier"),
         (Page::Performance, "page=x", "page"),
         (Page::Performance, "month=2026-11&month=2026-12", "month"),
-        (Page::Obligation, "month=2026-11", "month"),
+        (Page::Obligation, "month=2026-11&zone=paris", "zone"),
         (Page::Obligation, "fuel=coal", "fuel"),
         (Page::Exceptions, "delivered_only=yes", "delivered_only"),
         (Page::Exceptions, "output=pdf", "output"),
@@ -107,6 +108,37 @@ fn filters_are_read_once_and_none_is_ignored() {
         let refusal: Refusal = read(page, query).unwrap_err();
         assert_eq!(refusal.status, 400, "{query}");
         assert_eq!(refusal.fields[0].0, wrong, "{query}");
+    }
+}
+
+/// Without a month the meters are those of now, which no zone is about.
+#[test]
+fn the_meters_are_those_of_a_month_or_of_now() {
+    use wire::MonthZone::{EuropeLondon, Unspecified, Utc};
+    for (query, month, zone) in [
+        ("", "", Unspecified),
+        ("supplier=ALBION&month=&zone=", "", Unspecified),
+        ("zone=london", "", EuropeLondon),
+        ("month=2026-10", "2026-10", Utc),
+        ("month=2026-10&zone=utc", "2026-10", Utc),
+        ("month=2026-10&zone=london", "2026-10", EuropeLondon),
+    ] {
+        let asked = Asked::read(Page::Obligation, Some(query)).unwrap();
+        let request = asked.obligation();
+        assert_eq!(
+            (&*request.month, request.month_zone()),
+            (month, zone),
+            "{query}"
+        );
+    }
+    let index = look::index(NOVEMBER);
+    for (link, offered) in [
+        ("/obligation?month=2026-10", true),
+        ("/obligation?month=2026-11", false),
+        ("/flags?month=2026-11", true),
+        ("\"/obligation\"", true),
+    ] {
+        assert_eq!(index.contains(link), offered, "{link}: {index}");
     }
 }
 
@@ -121,11 +153,14 @@ fn a_link_has_what_its_page_takes() {
         filters.all_on(Page::Exceptions),
         "/exceptions?month=2026-11&page=p%3D&supplier=A%26B"
     );
-    assert_eq!(filters.on(Page::Obligation), "/obligation?supplier=A%26B");
+    assert_eq!(
+        filters.on(Page::Obligation),
+        "/obligation?month=2026-11&supplier=A%26B"
+    );
     assert_eq!(Filters::default().on(Page::Obligation), "/obligation");
     assert_eq!(
         filters.without(filter::SUPPLIER).on(Page::Obligation),
-        "/obligation"
+        "/obligation?month=2026-11"
     );
 }
 

@@ -6,10 +6,12 @@
 mod browser;
 mod closed;
 mod excepted;
+mod flags;
 mod following;
 mod grouping;
 mod intake;
 mod month;
+mod month_ends;
 mod pages;
 mod reading;
 mod settled;

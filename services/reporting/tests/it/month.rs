@@ -218,6 +218,7 @@ async fn meters_are_reported_for_whoever_is_responsible() {
     let mut last = 0;
     for change in [effect, recorded] {
         let event = registration::DeviceEvent {
+            recorded_time: Some(hour(2)),
             change: Some(change),
             ..Default::default()
         };

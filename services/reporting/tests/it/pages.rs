@@ -68,7 +68,7 @@ async fn expected(world: &World) -> mesh_sheet::Report {
 }
 
 /// The part of a page that is the report.
-fn report_in(page: &str) -> &str {
+pub(crate) fn report_in(page: &str) -> &str {
     let (from, to) = (page.find("<header>"), page.rfind("</main>"));
     &page[from.unwrap()..to.unwrap()]
 }
@@ -165,7 +165,12 @@ async fn nobody_is_shown_what_the_rpc_refuses() {
             assert!(!seen.text.contains("href"), "{seen:?}");
         }
         let mut dsp = open(&world, &certificates().internal("dsp"), speaks).await;
-        for path in [address, "/exceptions?month=2026-11", "/obligation"] {
+        for path in [
+            address,
+            "/exceptions?month=2026-11",
+            "/flags?month=2026-11",
+            "/obligation",
+        ] {
             let seen = dsp.get(path).await;
             assert_eq!(seen.status, 403, "{seen:?}");
             assert!(
@@ -177,6 +182,7 @@ async fn nobody_is_shown_what_the_rpc_refuses() {
         for path in [
             address,
             "/performance?month=2026-11&supplier=BRIGHT",
+            "/flags?month=2026-11&supplier=BRIGHT",
             "/obligation",
         ] {
             let seen = albion.get(path).await;
@@ -230,12 +236,13 @@ async fn what_stands_in_an_address_is_never_markup() {
         "%E2%80%AE%3C%2Foption%3E%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E",
         "%FF%00%0D%0ASet-Cookie%3A%20a%3Db",
     ];
-    for page in ["performance", "exceptions", "obligation"] {
+    for page in ["performance", "exceptions", "flags", "obligation"] {
         for name in [
             "month",
             "by",
             "supplier",
             "variant",
+            "csp",
             "business_process",
             "delivered_only",
             "page",

@@ -4,7 +4,7 @@ use mesh_api::registration::v1::SmiStatus;
 use mesh_store::conformance::Database;
 
 use super::Checked;
-use super::world::{World, cursor, device, flag, hour, meter, party, read, totals};
+use super::world::{World, cursor, device, events, flag, hour, meter, party, read, totals};
 use crate::obligation::{Fuel, Meter, MeterChange, Obligation};
 use crate::store::{Stale, Step};
 
@@ -30,7 +30,7 @@ pub(in crate::store) async fn a_stale_step_writes_nothing(database: &Database) -
         from: None,
         to: cursor("devices", 1, 1),
     };
-    let recorded = |number| vec![MeterChange::Recorded(meter(number, Fuel::Gas, "ONE"))];
+    let recorded = |number| events(&[MeterChange::Recorded(meter(number, Fuel::Gas, "ONE"))]);
     assert_eq!(
         store.apply_meters(first.clone(), recorded(1)).await?,
         Ok(())
@@ -135,9 +135,7 @@ async fn meters(world: &World, changes: &[MeterChange]) -> Checked {
     let from = world.store.devices_cursor().await?;
     let sequence = from.as_ref().map_or(0, |cursor| cursor.position.sequence);
     let to = cursor("devices", 1, sequence + changes.len() as u64);
-    let applied = world
-        .store
-        .apply_meters(Step { from, to }, changes.to_vec());
+    let applied = world.store.apply_meters(Step { from, to }, events(changes));
     applied.await?.expect("in step");
     Ok(())
 }

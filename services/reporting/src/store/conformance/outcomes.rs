@@ -4,7 +4,7 @@ use mesh_store::conformance::Database;
 
 use super::Checked;
 use super::world::{
-    World, cursor, delivery, flag, hour, meter, of_month, on_demand, party, read, totals,
+    World, cursor, delivery, events, flag, hour, meter, of_month, on_demand, party, read, totals,
 };
 use crate::business_process::BusinessProcesses;
 use crate::figures::Counts;
@@ -115,7 +115,10 @@ pub(in crate::store) async fn smets1_is_outside(database: &Database) -> Checked 
         to: cursor("devices", 1, 2),
     };
     let changes = meters.map(MeterChange::Recorded).to_vec();
-    assert_eq!(world.store.apply_meters(step, changes).await?, Ok(()));
+    assert_eq!(
+        world.store.apply_meters(step, events(&changes)).await?,
+        Ok(())
+    );
     let outcomes = [1, 2, 3].map(|n| read(&format!("o{n}"), n, hour(1)));
     assert_eq!(
         world.record(outcomes.clone()).await?,

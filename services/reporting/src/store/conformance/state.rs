@@ -50,14 +50,16 @@ pub(in crate::store) async fn what_the_service_wrote_fits(database: &Database) -
     let world = world(database).await?;
     for until in [hour(0), hour(6), hour(100)] {
         world.settle(until).await?;
-        let [counts, intervals, editions] = &compared(&world).await?[..] else {
-            panic!("three kinds of rows");
+        let [counts, intervals, editions, flags] = &compared(&world).await?[..] else {
+            panic!("four kinds of rows");
         };
         assert_eq!((editions.fit, &editions.differences[..]), (0, &[][..]));
         assert_eq!((counts.up_to, &counts.differences[..]), (5_000, &[][..]));
         // Two variants in each of two months, one in the last hour of the first, and how many there are.
         assert_eq!(counts.fit, 6);
         assert_eq!((intervals.fit, &intervals.differences[..]), (5, &[][..]));
+        // How many there are, what came and went of one holder in one part, and two flags.
+        assert_eq!((flags.fit, &flags.differences[..]), (5, &[][..]));
     }
     closed(&world).await?;
     let editions = &compared(&world).await?[2];
@@ -110,7 +112,7 @@ pub(in crate::store) async fn a_changed_edition_is_found(database: &Database) ->
             .iter()
             .map(|folded| folded.differences.len())
             .collect();
-        assert_eq!(found, [0, 0, 1], "{change}");
+        assert_eq!(found, [0, 0, 1, 0], "{change}");
         world.close().await;
     }
     Ok(())
@@ -171,7 +173,7 @@ pub(in crate::store) async fn what_changes_behind_the_back_is_found(
         (
             "flag_interval",
             format!("DELETE FROM flag_interval WHERE NOT {covered}"),
-            2,
+            6,
         ),
         (
             "flag_interval",
@@ -183,8 +185,24 @@ pub(in crate::store) async fn what_changes_behind_the_back_is_found(
         (
             "flag_interval",
             "UPDATE flag_interval SET end_time = 9223372036854775807".to_owned(),
+            4,
+        ),
+        (
+            "flag_standing",
+            "DELETE FROM flag_standing WHERE device_id LIKE '%-01'".to_owned(),
             2,
         ),
+        (
+            "flag_movement",
+            "UPDATE flag_standing SET party_id = 'TWO' WHERE device_id LIKE '%-01'".to_owned(),
+            2,
+        ),
+        (
+            "flag_movement",
+            "UPDATE flag_movement SET flags = flags + 1 WHERE movement = 1".to_owned(),
+            2,
+        ),
+        ("flag_movement", "DELETE FROM flag_movement".to_owned(), 1),
     ];
     for (number, (table, change, differences)) in changes.into_iter().enumerate() {
         let one = Database {

@@ -16,7 +16,8 @@ use crate::edition::Layers;
 use crate::exception::Excepted;
 use crate::figures::{Counts, Figures};
 use crate::flags::FlagChange;
-use crate::obligation::{Fuel, Meter, MeterFacts};
+use crate::movement::{Cause, Holder};
+use crate::obligation::{Fuel, Meter, MeterChange, MeterEvent, MeterFacts};
 use crate::outcome::{Ending, Origin, Outcome};
 use crate::period::{Part, Period, Zone};
 use crate::store::{
@@ -128,7 +129,7 @@ pub(in crate::store) fn of_month(month: &str) -> FiguresQuery {
     }
 }
 
-fn utc(month: &str) -> Period {
+pub(in crate::store) fn utc(month: &str) -> Period {
     Period {
         month: month.parse().expect("a month"),
         zone: Zone::Utc,
@@ -177,6 +178,8 @@ pub(in crate::store) fn flag(source: u64, at: Timestamp, reduced: &[u64]) -> Fla
         source: device(source),
         at,
         reduced: reduced.iter().copied().map(device).collect(),
+        holder: Holder::default(),
+        cause: Cause::Other,
     }
 }
 
@@ -244,6 +247,15 @@ pub(in crate::store) fn meter(number: u64, fuel: Fuel, supplier: &str) -> Meter 
         },
         supplier: supplier.parse().ok(),
     }
+}
+
+/// Events that were recorded when November began.
+pub(in crate::store) fn events(changes: &[MeterChange]) -> Vec<MeterEvent> {
+    let events = changes.iter().map(|change| MeterEvent {
+        at: hour(0),
+        change: Some(change.clone()),
+    });
+    events.collect()
 }
 
 /// Figures of requests on demand only.
