@@ -7,7 +7,6 @@
 mod content;
 mod due;
 
-use std::fmt;
 use std::ops::Range;
 
 use mesh_types::{Position, Timestamp};
@@ -102,16 +101,5 @@ impl Edition {
     #[must_use]
     pub const fn added(&self) -> Layers {
         Layers::Of(self.previous..self.number)
-    }
-}
-
-impl fmt::Display for Choice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Latest => f.write_str("latest"),
-            Self::Restatement(number) => write!(f, "{number}"),
-            Self::AddedBy(number) => write!(f, "added-{number}"),
-            Self::Now => f.write_str("now"),
-        }
     }
 }

@@ -159,8 +159,7 @@ impl ReportStore {
     /// The content of an edition, read anew.
     pub async fn edition_content(&self, edition: &Edition) -> Result<String, StoreError> {
         let mut snapshot = self.store.snapshot().await?;
-        let text = content::text_of(&mut snapshot, edition).await?;
-        Ok(text)
+        content::text_of(&mut snapshot, edition).await
     }
 
     /// Reads what an edition is made of and writes the hash of it.

@@ -28,7 +28,7 @@ fn beginning(restatement: u32) -> Beginning {
     }
 }
 
-/// Outcomes of November, of which some are excepted; the first `from` are left out.
+/// A meter whose flag covers a GPF and is lifted within November.
 async fn world(database: &Database) -> Result<World, Box<dyn std::error::Error + Send + Sync>> {
     let world = World::open(database).await?;
     let changes = [flag(1, hour(10), &[1, 7]), flag(1, hour(200), &[])];
@@ -201,7 +201,7 @@ pub(in crate::store) async fn a_choice_means_its_layers(database: &Database) -> 
         };
         let rows = world.excepted(&query, 3).await?;
         let excepted: u64 = rows.iter().map(|(_, excepted)| excepted.all()).sum();
-        assert_eq!(excepted, total.excepted, "{choice}");
+        assert_eq!(excepted, total.excepted, "{choice:?}");
         Ok(Some(total.sent()))
     };
     assert_eq!(sent(all).await?, Some(90));
@@ -220,7 +220,7 @@ pub(in crate::store) async fn a_choice_means_its_layers(database: &Database) -> 
         (Choice::Restatement(1), None),
         (Choice::AddedBy(1), None),
     ] {
-        assert_eq!(sent(choice).await?, expected, "{choice}");
+        assert_eq!(sent(choice).await?, expected, "{choice:?}");
     }
     closed(&world, 1).await?;
     for (choice, expected) in [
@@ -228,7 +228,7 @@ pub(in crate::store) async fn a_choice_means_its_layers(database: &Database) -> 
         (some, Some(90)),
         (Choice::AddedBy(1), Some(20)),
     ] {
-        assert_eq!(sent(choice).await?, expected, "{choice}");
+        assert_eq!(sent(choice).await?, expected, "{choice:?}");
     }
     let other = world.store.choose(london, Choice::Restatement(0)).await?;
     assert_eq!(other, Err(NotChosen));
