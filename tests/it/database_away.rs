@@ -1,8 +1,10 @@
 //! The database server goes away under the running mesh, and comes back: what do callers get meanwhile, and
 //! does everybody go on by themselves?
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use mesh_api::classification::v1::Freshness;
 use mesh_api::flag_registry::v1::GetFlagRequest;
 use mesh_api::status::reason_of;
@@ -10,6 +12,7 @@ use mesh_testkit::postgres::Server;
 use mesh_testkit::wait_until;
 use mp169::sample::{CSP_NORTH, CSP_SOUTH, Home};
 use mp169::service::Service;
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -17,7 +20,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use crate::downstream::{self, Read, classify};
 use crate::engine::Databases;
 use crate::mesh::TestMesh;
-use crate::requests::{add, rows};
+use crate::requests::{add, remove, rows};
 use crate::tape::Tape;
 
 /// Who keeps something, and says so when it cannot.
@@ -27,6 +30,9 @@ const STORED: [Service; 4] = [
     Service::CspNotification,
     Service::Reporting,
 ];
+
+/// The first homes are special ones, whose meters cannot be flagged.
+const FIRST: u16 = 7;
 
 /// Who cannot do its job says so within this time.
 const TOLD: Duration = Duration::from_secs(10);
@@ -59,6 +65,56 @@ async fn a_server_that_was_stopped_or_killed_is_told_and_everybody_goes_on_when_
     mesh.goes_on().await;
 }
 
+/// How often the server restarts under writes.
+const RESTARTS: usize = 4;
+/// How many write at a time, each about a meter of its own.
+const WRITERS: u16 = 24;
+/// How many acknowledged writes show that the mesh goes on.
+const MORE: usize = 40;
+
+/// A write is not kept waiting by a restart, nor answered with a failure that a caller may not repeat.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_while_a_server_restarts_is_unavailable_at_worst() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let town = loaded(&server).await;
+    let (done, stop) = (AtomicUsize::new(0), CancellationToken::new());
+    let homes = (FIRST..FIRST + WRITERS).map(Home::new);
+    let writing = join_all(homes.map(|home| town.write(home, &done, &stop)));
+    let restarting = async {
+        for _ in 0..=RESTARTS {
+            let before = done.load(Ordering::Relaxed);
+            wait_until("writes to go on", async || {
+                let done = done.load(Ordering::Relaxed);
+                if done >= before + MORE {
+                    Ok(())
+                } else {
+                    Err(done)
+                }
+            })
+            .await;
+            let server = server.clone();
+            let restarted = tokio::task::spawn_blocking(move || {
+                server.stop();
+                server.start_again();
+            });
+            restarted.await.unwrap();
+        }
+        stop.cancel();
+    };
+    let (failures, ()) = tokio::join!(writing, restarting);
+    let failures = failures.concat();
+    assert!(!failures.is_empty(), "no write met a restart");
+    let worse: Vec<&Status> = failures
+        .iter()
+        .filter(|status| status.code() != Code::Unavailable)
+        .collect();
+    assert!(worse.is_empty(), "{worse:#?}");
+    town.mesh.serves(Service::FlagRegistry).await;
+    town.everybody_agrees().await;
+}
+
 /// A mesh with a flagged meter, on a server of its own.
 struct Town {
     mesh: TestMesh,
@@ -67,7 +123,7 @@ struct Town {
 
 async fn loaded(server: &Server) -> Town {
     let mesh = TestMesh::without_quotas(Databases::Server(server.databases())).await;
-    mesh.load(rows(12)).await;
+    mesh.load(rows(FIRST + WRITERS)).await;
     mesh.knows(CSP_SOUTH.id).await;
     let town = Town {
         mesh,
@@ -83,6 +139,33 @@ impl Town {
         let party = home.electricity().id;
         let mut flags = self.mesh.clients(party).flags().unwrap();
         flags.add_flag(add(home.esme(), party)).await.map(drop)
+    }
+
+    /// Sets and lifts a flag until `stop`, and gives how writes ended that were not acknowledged.
+    async fn write(&self, home: Home, done: &AtomicUsize, stop: &CancellationToken) -> Vec<Status> {
+        let party = home.electricity().id;
+        let mut flags = self.mesh.clients(party).flags().unwrap();
+        let mut failures = Vec::new();
+        for number in 0_usize.. {
+            if stop.is_cancelled() {
+                break;
+            }
+            let answer = if number.is_multiple_of(2) {
+                flags.add_flag(add(home.esme(), party)).await.map(drop)
+            } else {
+                flags
+                    .remove_flag(remove(home.esme(), party))
+                    .await
+                    .map(drop)
+            };
+            match answer {
+                Ok(()) => {
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(status) => failures.push(status),
+            }
+        }
+        failures
     }
 
     async fn get(&self, home: Home) -> Result<(), Status> {

@@ -128,7 +128,8 @@ pub trait AuthoritySource: Send + Sync + 'static {
     ) -> Result<Vec<Authority>, AuthorityError>;
 
     /// The answers for `devices`, in order, that writes of `party` are to rest on: with a lease where
-    /// `party` is responsible and may act. Only registration gives leases, and none to itself.
+    /// `party` is responsible and may act. While registration can give none, it is as good as out of reach. Only
+    /// registration gives leases, and none to itself.
     async fn leased(
         &self,
         party: &PartyId,

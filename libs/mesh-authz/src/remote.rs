@@ -106,7 +106,14 @@ impl<T: CallChannel, F: FollowedSupplier> AuthoritySource for RemoteAuthority<T,
         devices: &[DeviceId],
         at_least: Option<&Position>,
     ) -> Result<Vec<Authority>, AuthorityError> {
-        self.ask(party, devices, at_least, true).await
+        let answers = self.ask(party, devices, at_least, true).await?;
+        let lacks_its_lease =
+            |answer: &Authority| answer.admits(party) && answer.lease_ends().is_none();
+        if answers.iter().any(lacks_its_lease) {
+            tracing::warn!("registration can give no lease at present");
+            return Err(AuthorityError::Unreachable);
+        }
+        Ok(answers)
     }
 
     async fn followed(&self, party: &PartyId, device: DeviceId) -> bool {

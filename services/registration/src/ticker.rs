@@ -3,6 +3,7 @@
 //! Any replica may: the writer deals with what is due under the head's lock, in every transaction,
 //! so each instant is logged once. This task only makes sure that there is a transaction.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +29,8 @@ pub(crate) async fn run(inventory: Inventory, clock: Arc<dyn Clock>, stop: Cance
         let pause = match settle(&inventory, clock.as_ref()).await {
             Ok(pause) => pause,
             Err(error) => {
-                tracing::error!(%error, "what is due cannot be logged; it is tried again");
+                let source = error.source().map(ToString::to_string);
+                tracing::error!(%error, source, "what is due cannot be logged; it is tried again");
                 POLL
             }
         };

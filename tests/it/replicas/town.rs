@@ -54,12 +54,14 @@ struct Replica {
 }
 
 /// Who is killed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Victim {
     /// The replica of this service in the first or the second set.
     Replica(Service, usize),
     /// All processes of the server.
     Server,
+    /// The server, which lets nobody finish and starts again.
+    Restarted,
 }
 
 impl Town {
@@ -150,18 +152,23 @@ impl Town {
         let stored: Vec<_> = stored
             .filter(|service| *service != Service::Classification)
             .collect();
-        match rng.random_range(0..=2 * stored.len()) {
+        match rng.random_range(0..2 * stored.len() + 2) {
             0 => Victim::Server,
-            drawn => Victim::Replica(stored[(drawn - 1) / 2], (drawn - 1) % 2),
+            1 => Victim::Restarted,
+            drawn => Victim::Replica(stored[drawn / 2 - 1], drawn % 2),
         }
     }
 
     pub(super) async fn kill_and_restart(&mut self, victim: Victim) {
         match victim {
-            Victim::Server => {
+            Victim::Server | Victim::Restarted => {
                 let server = self.server.clone();
                 let restarted = tokio::task::spawn_blocking(move || {
-                    server.kill();
+                    if victim == Victim::Server {
+                        server.kill();
+                    } else {
+                        server.stop();
+                    }
                     server.start_again();
                 });
                 restarted.await.unwrap();

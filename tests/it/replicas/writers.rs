@@ -115,6 +115,7 @@ fn may_pass(status: &Status) -> bool {
                 | ErrorReason::NotResponsibleSupplier
                 | ErrorReason::PreconditionsNotMet
                 | ErrorReason::LogWentBack
+                | ErrorReason::Internal
         )
     )
 }

@@ -145,6 +145,33 @@ async fn a_lease_is_counted_from_before_the_question_was_sent() {
     assert_eq!(*asked_for_write.lock().unwrap(), [true, false]);
 }
 
+/// Registration gives none while it cannot promise that its other processes would wait for the end of it.
+#[tokio::test]
+async fn a_write_without_a_lease_is_to_be_tried_again() {
+    let registration = tower::service_fn(async |_: Request<Body>| {
+        let facts = wire::Authority {
+            device_id: DEVICE.into(),
+            responsible_party_id: party().to_string(),
+            responsible_party_status: wire::PartyStatus::Active.into(),
+            ..Default::default()
+        };
+        Ok::<_, Infallible>(respond(&wire::GetAuthorityResponse {
+            authority: Some(facts),
+            ..told()
+        }))
+    });
+    let authority = RemoteAuthority::new(registration, (), || None);
+    let device = [DEVICE.parse().unwrap()];
+    let leased = authority.leased(&party(), &device, None).await;
+    assert_eq!(leased.map(drop), Err(AuthorityError::Unreachable));
+    // Nobody else needs one: reads do not, and whoever may not act is refused for that.
+    let read = authority.authorities(&party(), &device, None).await;
+    assert!(read.is_ok_and(|read| read[0].admits(&party())));
+    let other = "OTHER".parse().unwrap();
+    let leased = authority.leased(&other, &device, None).await;
+    assert!(leased.is_ok_and(|leased| !leased[0].admits(&other)));
+}
+
 #[tokio::test]
 async fn a_large_batch_is_several_questions_and_one_answer_in_order() {
     let asked: Arc<Mutex<Vec<usize>>> = Arc::default();
