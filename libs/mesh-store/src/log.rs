@@ -191,10 +191,37 @@ pub async fn recorded_at(
     Ok(recorded.map(Timestamp::from_micros))
 }
 
+/// When each of the events of `log` that follow `after` was recorded, in order and without a hole, up to
+/// `events` of them: [`read`] without the events themselves.
+pub async fn recorded_times(
+    conn: &mut Conn,
+    log: &LogName,
+    after: Sequence,
+    events: u32,
+) -> Result<Vec<Timestamp>, StoreError> {
+    let rows: Vec<(i64, i64)> = query_as(
+        "SELECT sequence, recorded_time FROM log_event \
+         WHERE log = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
+    )
+    .bind(log.as_str())
+    .bind(sequence_to_db(after))
+    .bind(i64::from(events))
+    .fetch_all(conn)
+    .await?;
+    let next = after.saturating_add(1);
+    let times = (next..).zip(rows).map(|(next, (sequence, recorded))| {
+        if sequence_from_db(EVENTS, sequence)? != next {
+            return Err(StoreError::inconsistent(EVENTS, "an event is missing"));
+        }
+        Ok(Timestamp::from_micros(recorded))
+    });
+    times.collect()
+}
+
 /// The last event of `log` that was recorded at `time` or before, of those that are there: zero if
 /// there is none. A transaction under way may add one; [`Store::known_at`](crate::Store::known_at)
 /// waits for it.
-pub(crate) async fn known_at(
+pub async fn known_at(
     conn: &mut Conn,
     log: &LogName,
     time: Timestamp,

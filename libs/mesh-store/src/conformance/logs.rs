@@ -68,6 +68,11 @@ pub async fn events_are_read_in_pages(database: &Database) -> Checked {
             matches!(read, Err(StoreError::Inconsistent { .. })),
             "{read:?}"
         );
+        let times = log::recorded_times(tx.conn(), &world.log, after, 9).await;
+        assert!(
+            matches!(times, Err(StoreError::Inconsistent { .. })),
+            "{times:?}"
+        );
     }
     Ok(())
 }
@@ -82,6 +87,18 @@ pub async fn recorded_time_never_goes_back(database: &Database) -> Checked {
         expected.push(recorded);
     }
     assert_eq!(world.times().await?, expected);
+    let mut conn = world.store.readers().acquire().await?;
+    for (after, events, expected) in [
+        (0, 9, expected.as_slice()),
+        (1, 2, &expected[1..3]),
+        (4, 9, &[]),
+        (u64::MAX >> 1, 9, &[]),
+    ] {
+        let times = log::recorded_times(&mut conn, &world.log, after, events).await?;
+        let times: Vec<i64> = times.into_iter().map(Timestamp::micros).collect();
+        assert_eq!(times, expected, "after {after}");
+    }
+    drop(conn);
     let tx = world.store.begin_write(Timestamp::from_micros(300)).await?;
     let times = [tx.shown(), tx.now()].map(Timestamp::micros);
     assert_eq!(times, [300, 501]);
