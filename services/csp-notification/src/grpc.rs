@@ -1,4 +1,4 @@
-//! The four RPCs: each is read, done and answered here; what decides stands elsewhere.
+//! The five RPCs: each is read, done and answered here; what decides stands elsewhere.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use mesh_follow::{Asked, Feed, FeedSettings, Start};
 use mesh_rpc::Work;
 use mesh_store::cursor::Cursor;
 use mesh_store::{Fingerprint, Scope, Store, Writer, fingerprint};
-use mesh_types::{Bounds, Clock, CspId, Position, Timestamp};
+use mesh_types::{Bounds, Clock, CspId, NameError, Position, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
@@ -19,6 +19,7 @@ use crate::attachments::Attachments;
 use crate::delivery::{Delivery, deliver};
 use crate::disputes::Disputes;
 use crate::error::Error;
+use crate::promptness::{Hours, HoursError, Promptness};
 use crate::source::Source;
 use crate::store::{self, Command, CspLogs, Done, ReducedDevices, Resyncs};
 use crate::subscription::{OwnCsp, Subscription, log_of};
@@ -112,19 +113,41 @@ impl CspNotificationService for CspNotification {
         let after = self.after(&scope, &request.page_token)?;
         // One more than asked for says whether there is a further page.
         let found = store::subscriptions(&self.store, &after, size + 1).await;
-        let mut found = found.map_err(Error::from)?;
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let more = found.len() > size;
-        found.truncate(size);
-        let last = found.last().filter(|_| more);
-        let next = last.map(|last| {
-            self.store
-                .tokens()
-                .seal(&scope, last.csp.as_str().as_bytes())
-        });
+        let found = found.map_err(Error::from)?;
+        let (found, next) = self.page(&scope, found, size, |found| &found.csp);
         Ok(Response::new(wire::ListSubscriptionsResponse {
             subscriptions: found.iter().map(|found| self.to_wire(found)).collect(),
-            next_page_token: next.unwrap_or_default(),
+            next_page_token: next,
+        }))
+    }
+
+    async fn get_delivery_report(
+        &self,
+        request: Request<wire::GetDeliveryReportRequest>,
+    ) -> Result<Response<wire::GetDeliveryReportResponse>, Status> {
+        let authorization = Authorization::of(&request).map_err(Error::from)?;
+        let request = request.into_inner();
+        let hours = hours(&request)?;
+        let [from, until] = [hours.first(), hours.after()].map(|hour| hour.number().to_be_bytes());
+        let filter = fingerprint([&from[..], &until[..], request.csp_id.as_bytes()]);
+        let scope = scope(&authorization, &filter);
+        let size = page_size(request.page_size)?;
+        let after = self.after(&scope, &request.page_token)?;
+        let made = self.clock.now();
+        if let Some(csp) = OwnCsp::of(&authorization) {
+            self.subscribed(&csp).await?;
+        }
+        let found = match named_csp(&request.csp_id)? {
+            Some(csp) => vec![self.promptness(&csp, &hours).await?],
+            None => store::promptness_after(&self.store, &after, size + 1, &hours)
+                .await
+                .map_err(Error::from)?,
+        };
+        let (found, next) = self.page(&scope, found, size, |found| &found.csp);
+        Ok(Response::new(wire::GetDeliveryReportResponse {
+            rows: found.iter().map(Promptness::to_wire).collect(),
+            next_page_token: next,
+            basis: Some(self.basis(made)),
         }))
     }
 }
@@ -181,6 +204,42 @@ impl CspNotification {
         wire
     }
 
+    async fn promptness(&self, csp: &CspId, hours: &Hours) -> Result<Promptness, Error> {
+        let found = store::promptness(&self.store, csp, hours).await?;
+        found.ok_or(Error::NotFound)
+    }
+
+    fn basis(&self, made: Timestamp) -> wire::DeliveryBasis {
+        let mut basis = wire::DeliveryBasis {
+            made_time: Some(timestamp_to_wire(made)),
+            ..wire::DeliveryBasis::default()
+        };
+        if let Some((since, trouble)) = self.source.stale() {
+            basis.source_stale_since = Some(timestamp_to_wire(since));
+            basis.set_source_trouble(trouble);
+        }
+        basis
+    }
+
+    /// The first `size` of what was found, and what asks for the page after them; empty if nothing follows.
+    fn page<T>(
+        &self,
+        scope: &Scope<'_>,
+        mut found: Vec<T>,
+        size: u32,
+        csp: impl Fn(&T) -> &CspId,
+    ) -> (Vec<T>, String) {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let more = found.len() > size;
+        found.truncate(size);
+        let last = found.last().filter(|_| more);
+        let next = last.map(|last| {
+            let name = csp(last).as_str().as_bytes();
+            self.store.tokens().seal(scope, name)
+        });
+        (found, next.unwrap_or_default())
+    }
+
     fn after(&self, scope: &Scope<'_>, token: &str) -> Result<String, Error> {
         if token.is_empty() {
             return Ok(String::new());
@@ -194,6 +253,30 @@ impl CspNotification {
 /// The caller's CSP. The rules of the RPCs that ask for it let only CSPs in.
 fn own_csp(authorization: &Authorization) -> Result<OwnCsp, Error> {
     OwnCsp::of(authorization).ok_or(Error::Refused(Refusal::NotOwnData))
+}
+
+/// The CSP that is asked about, if it is one.
+fn named_csp(csp_id: &str) -> Result<Option<CspId>, Error> {
+    let named = Some(csp_id).filter(|named| !named.is_empty());
+    let named = named.map(str::parse).transpose();
+    named.map_err(|error: NameError| Error::field("csp_id", error.to_string()))
+}
+
+fn hours(request: &wire::GetDeliveryReportRequest) -> Result<Hours, Error> {
+    let from = instant("from_time", request.from_time.as_ref())?;
+    let until = instant("until_time", request.until_time.as_ref())?;
+    Hours::between(from, until).map_err(|error| {
+        let field = match error {
+            HoursError::From => "from_time",
+            HoursError::Until | HoursError::Length => "until_time",
+        };
+        Error::field(field, error.to_string())
+    })
+}
+
+fn instant(field: &'static str, at: Option<&prost_types::Timestamp>) -> Result<Timestamp, Error> {
+    let at = at.ok_or_else(|| Error::field(field, "is missing"))?;
+    timestamp_from_wire(at).map_err(|error| Error::field(field, error.to_string()))
 }
 
 fn asked(

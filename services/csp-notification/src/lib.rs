@@ -10,6 +10,7 @@
 //! | `AcknowledgeFlagChanges` | the CSP | `LOG_WENT_BACK`, `POSITION_OF_ANOTHER_EPOCH`, `ACKNOWLEDGED_NOT_SENT` |
 //! | `GetSubscription` | the CSP; operators, auditors, analysts | `NOT_FOUND` |
 //! | `ListSubscriptions` | operators, auditors, analysts | `PAGE_TOKEN_INVALID` |
+//! | `GetDeliveryReport` | the CSP; operators, auditors, analysts | `PAGE_TOKEN_INVALID`, `NOT_FOUND` |
 //!
 //! # Invariants
 //!
@@ -17,6 +18,7 @@
 //! - Events, reduced Devices and the place in `flags` move in one transaction.
 //! - An event is recorded as sent before it leaves; nothing else can be acknowledged.
 //! - A CSP whose log lacks what it has seen is sent nothing; nobody else is concerned.
+//! - How long a change took is counted once, in the transaction that acknowledges it.
 //! - A CSP is known by its certificate alone; what it writes and reads is about itself.
 //! - Neither the consumer's choice nor the supplier's evidence is ever read.
 //!
@@ -25,6 +27,7 @@
 //! | who is told what? | `project.rs` |
 //! | what is a CSP told after a new history of `flags`? | `resync.rs` |
 //! | how far is a CSP? | `subscription.rs` |
+//! | how promptly does a CSP take changes over? | `promptness.rs` |
 //! | what is kept, and what is written together? | `store.rs`, `store/` |
 //! | does flag-registry still tell us everything? | `source.rs` |
 //! | how do events get here? | `follower.rs` |
@@ -42,6 +45,7 @@ mod grpc;
 mod lag;
 mod process;
 pub mod project;
+mod promptness;
 pub mod resync;
 mod serve;
 mod source;

@@ -1,10 +1,12 @@
 //! How are subscriptions, logs and reduced Devices kept?
 //!
 //! All writes go through the one [`Batch`](mesh_store::Batch) in `store/batch.rs`; reads are here. Whether
-//! the rows are what the logs say is compared in `store/fold.rs`.
+//! the rows are what the logs say is compared in `store/fold.rs`; what is in no log is counted in
+//! `store/promptness.rs`.
 
 mod batch;
 mod fold;
+mod promptness;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ use rows::{ReducedRow, SubscriptionRow};
 pub use fold::foldings;
 
 pub(crate) use batch::{Command, CspLogs, Done, FlagChange, Followed, SnapshotOfFlags};
+pub(crate) use promptness::{promptness, promptness_after};
 
 /// The service's tables.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();

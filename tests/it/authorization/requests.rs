@@ -278,6 +278,12 @@ fn csp_notification_service(method: &str, about: &About) -> Option<Vec<u8>> {
         }),
         "GetSubscription" => encoded(csp::GetSubscriptionRequest { csp_id }),
         "ListSubscriptions" => encoded(csp::ListSubscriptionsRequest::default()),
+        "GetDeliveryReport" => encoded(csp::GetDeliveryReportRequest {
+            from_time: Some(hour(0)),
+            until_time: Some(hour(1)),
+            csp_id,
+            ..Default::default()
+        }),
         _ => return None,
     })
 }
@@ -363,6 +369,14 @@ fn request_id() -> String {
 
 fn now() -> Timestamp {
     timestamp_to_wire(SystemClock.now())
+}
+
+/// A whole hour of some day.
+fn hour(number: i64) -> Timestamp {
+    Timestamp {
+        seconds: (490_000 + number) * 3_600,
+        nanos: 0,
+    }
 }
 
 fn from_snapshot() -> common::FollowStart {

@@ -13,9 +13,11 @@ use mesh_types::{CspId, DeviceId, Position, Sequence, Timestamp};
 use prost::Message as _;
 
 use super::FOLLOWER;
+use super::promptness::{count, put_counts};
 use super::rows::{self, ReducedRow, ResyncRow, SubscriptionRow};
 use crate::error::Error;
 use crate::project::{Reduced, Told};
+use crate::promptness::{Acknowledged, Counts};
 use crate::resync::FlagsByCsp;
 use crate::subscription::{OwnCsp, StreamNumber, log_of};
 
@@ -138,6 +140,8 @@ struct Work {
     /// Rows that begin or end here, by the event with which they began.
     rows: BTreeMap<(CspId, DeviceId, Sequence), ReducedRow>,
     resyncs: Vec<ResyncRow>,
+    /// What each acknowledgement covered for the first time.
+    taken_over: Vec<(CspId, Counts)>,
 }
 
 impl Work {
@@ -161,6 +165,7 @@ impl Work {
             touched: BTreeSet::new(),
             rows: BTreeMap::new(),
             resyncs: Vec::new(),
+            taken_over: Vec::new(),
         };
         for csp in &named.all {
             if let Some(row) = rows::subscription(tx.conn(), csp).await? {
@@ -208,7 +213,7 @@ impl Work {
                 up_to,
                 applied_time,
             } => match undisputed(tx, csp.csp()).await? {
-                Ok(()) => self.acknowledge(tx, csp.csp(), up_to, *applied_time),
+                Ok(()) => self.acknowledge(tx, csp.csp(), up_to, *applied_time).await,
                 refused => Ok(refused),
             },
         };
@@ -310,9 +315,9 @@ impl Work {
         Ok(Ok(()))
     }
 
-    fn acknowledge(
+    async fn acknowledge(
         &mut self,
-        tx: &WriteTx,
+        tx: &mut WriteTx,
         csp: &CspId,
         up_to: &Position,
         applied_time: Option<Timestamp>,
@@ -328,10 +333,17 @@ impl Work {
             return Ok(Err(Error::AcknowledgedNotSent));
         }
         if up_to.sequence > subscription.acknowledged {
+            let newly = (subscription.acknowledged, up_to.sequence);
+            let by = Acknowledged {
+                at: tx.now(),
+                applied: applied_time,
+            };
             subscription.acknowledged = up_to.sequence;
-            subscription.acknowledged_time = Some(tx.now());
+            subscription.acknowledged_time = Some(by.at);
             subscription.applied_time = applied_time;
             self.touched.insert(csp.clone());
+            let counts = count(tx, csp, newly, by).await?;
+            self.taken_over.push((csp.clone(), counts));
         }
         Ok(Ok(()))
     }
@@ -355,6 +367,9 @@ impl Work {
         let rows: Vec<_> = std::mem::take(&mut self.rows).into_values().collect();
         rows::put_reduced(tx, &rows);
         rows::put_resyncs(tx, &std::mem::take(&mut self.resyncs));
+        for (csp, counts) in std::mem::take(&mut self.taken_over) {
+            put_counts(tx, &csp, counts);
+        }
     }
 }
 

@@ -6,7 +6,8 @@
 //! page, however many Devices there are, and of a CSP's resyncs, each of which an operator has caused.
 //!
 //! What was sent and acknowledged is in no event; it lies within the log. A comparison that found no
-//! difference left no event either.
+//! difference left no event either. Of `delivery_count`, which is made of acknowledgements, it is only looked
+//! whether it has no more changes than were acknowledged: what an older version took, it lacks.
 
 use mesh_api::convert::{position_from_wire, timestamp_from_wire};
 use mesh_api::csp_notification::v1::{CauseClass, CspFlagChange, CspFlagState};
@@ -17,8 +18,10 @@ use mesh_store::{CURRENT, StoreError, sequence_from_db};
 use mesh_types::{CspId, Position, Sequence};
 use prost::Message as _;
 
+use super::promptness::DELIVERIES;
 use super::rows::{self, REDUCED, RESYNC, ReducedColumns, ResyncRow, SUBSCRIPTION};
 use crate::project::{Reduced, Told};
+use crate::promptness;
 use crate::subscription::log_of;
 
 /// The rows of a CSP in the order of their Devices, each with the events that made and ended it.
@@ -28,6 +31,15 @@ const ROWS: &str = "SELECT csp, device, from_sequence, to_sequence, device_type,
      (SELECT event FROM log_event WHERE log = $1 AND sequence = to_sequence) AS ender \
      FROM reduced_device WHERE csp = $2 AND (device, from_sequence) > ($3, $4) \
      ORDER BY device, from_sequence LIMIT $5";
+
+/// Up to where a CSP's changes were sent, are there and are acknowledged, and how many were counted as
+/// acknowledged: in one statement, because all of them move.
+const BESIDE: &str = "SELECT (SELECT sent FROM subscription WHERE csp = $1), \
+     (SELECT sequence FROM log_head WHERE log = $2), \
+     COALESCE((SELECT acknowledged FROM subscription WHERE csp = $1), 0), \
+     CAST(COALESCE((SELECT SUM(changes) FROM delivery_count WHERE csp = $1 AND stage = $3), 0) AS BIGINT)";
+
+type Beside = (Option<i64>, Option<i64>, i64, i64);
 
 #[derive(Debug, sqlx::FromRow)]
 struct FoundRow {
@@ -106,14 +118,17 @@ impl CspFolding {
     /// Whether the subscription and the resyncs lie within the log.
     async fn beside(&mut self, conn: &mut Conn) -> Result<(), StoreError> {
         let log = log_of(&self.csp);
-        let (sent, reached): (Option<i64>, Option<i64>) = query_as(
-            "SELECT (SELECT sent FROM subscription WHERE csp = $1), \
-             (SELECT sequence FROM log_head WHERE log = $2)",
-        )
-        .bind(self.csp.as_str())
-        .bind(log.as_str())
-        .fetch_one(&mut *conn)
-        .await?;
+        let (sent, reached, acknowledged, counted): Beside = query_as(BESIDE)
+            .bind(self.csp.as_str())
+            .bind(log.as_str())
+            .bind(promptness::Stage::Acknowledged.number())
+            .fetch_one(&mut *conn)
+            .await?;
+        if counted > acknowledged {
+            let unlike = Unlike::Column("changes");
+            self.folded
+                .differs(DELIVERIES, self.csp.as_str(), 0, unlike);
+        }
         let unlike = match (sent, reached) {
             // A command that was refused may have made the log.
             (None, Some(0)) => None,

@@ -131,7 +131,7 @@ pub(super) async fn subscribed(conn: &mut Conn) -> Result<Vec<CspId>, StoreError
 pub(super) async fn everybody(conn: &mut Conn) -> Result<BTreeSet<CspId>, StoreError> {
     let names: Vec<String> = query_scalar(
         "SELECT csp FROM subscription UNION SELECT csp FROM reduced_device \
-         UNION SELECT csp FROM resync",
+         UNION SELECT csp FROM resync UNION SELECT csp FROM delivery_count",
     )
     .fetch_all(conn)
     .await?;

@@ -1,6 +1,7 @@
 //! What every engine must do for this service; the engines are plugged in at the end.
 
 mod disputes;
+mod promptness;
 mod state;
 mod streams;
 
@@ -27,6 +28,14 @@ use crate::resync::FlagsByCsp;
 use crate::subscription::{OwnCsp, log_of};
 
 use disputes::a_disputed_log_is_neither_sent_nor_acknowledged_and_grows;
+use promptness::{
+    a_change_belongs_to_the_hour_in_which_it_was_recorded,
+    commands_that_come_together_count_each_change_once, counts_are_those_of_what_happened,
+    each_change_is_counted_when_it_is_first_acknowledged, every_subscription_has_a_row,
+    one_acknowledgement_covers_many_changes,
+    what_was_applied_before_it_was_recorded_is_counted_apart,
+    what_was_not_counted_is_told_and_nothing_is_counted_twice,
+};
 use state::{
     a_row_that_vanished_or_was_added_is_found, any_history_leaves_rows_as_its_logs_have_them,
     every_column_counts, more_rows_than_a_page_holds_are_compared,
@@ -609,6 +618,14 @@ conformance! {
     more_rows_than_a_page_holds_are_compared
     what_is_written_meanwhile_is_no_difference
     a_disputed_log_is_neither_sent_nor_acknowledged_and_grows
+    each_change_is_counted_when_it_is_first_acknowledged
+    commands_that_come_together_count_each_change_once
+    what_was_applied_before_it_was_recorded_is_counted_apart
+    a_change_belongs_to_the_hour_in_which_it_was_recorded
+    one_acknowledgement_covers_many_changes
+    what_was_not_counted_is_told_and_nothing_is_counted_twice
+    every_subscription_has_a_row
+    counts_are_those_of_what_happened
 }
 
 /// Only SQLite is told so easily to look past what its tables refer to.

@@ -9,6 +9,7 @@ mod ends;
 mod history;
 mod neighbours;
 mod projecting;
+mod promptness;
 mod replicas;
 mod resync;
 mod stale;

@@ -256,6 +256,13 @@ impl CspNotificationService for Handlers {
     ) -> Result<Response<wire::ListSubscriptionsResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+
+    async fn get_delivery_report(
+        &self,
+        _request: Request<wire::GetDeliveryReportRequest>,
+    ) -> Result<Response<wire::GetDeliveryReportResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
 }
 
 /// A message of a stream, as tests look at it.
