@@ -93,7 +93,7 @@ fn whole(went_back: &[String]) -> Result<()> {
 }
 
 /// The CSP that is named, or that the party is whose certificate is shown.
-async fn own_csp(session: &Session, named: Option<CspId>) -> Result<String> {
+pub(crate) async fn own_csp(session: &Session, named: Option<CspId>) -> Result<String> {
     if let Some(csp) = named {
         return Ok(csp.to_string());
     }

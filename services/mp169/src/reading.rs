@@ -3,7 +3,9 @@
 
 use anyhow::Result;
 use mesh_api::common::v1::{AsOf, Position};
-use mesh_api::csp_notification::v1::{ListSubscriptionsResponse, Subscription};
+use mesh_api::csp_notification::v1::{
+    DeliveryRow, GetDeliveryReportResponse, ListSubscriptionsResponse, Subscription,
+};
 use mesh_api::flag_registry::v1::{
     FlagEntry, FlagEvent, GetFlagResponse, ListFlagEventsResponse, ListFlagsResponse,
 };
@@ -90,6 +92,7 @@ pages! {
     ListPartiesResponse: parties of Party,
     ListDevicesResponse: devices of Device,
     ListSubscriptionsResponse: subscriptions of Subscription,
+    GetDeliveryReportResponse: rows of DeliveryRow,
     GetServiceRequestReportResponse: rows of ServiceRequestRow,
     ListEditionsResponse: editions of ListedEdition,
     ListExceptedRequestsResponse: rows of ExceptedRequests,

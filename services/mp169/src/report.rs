@@ -1,6 +1,11 @@
-//! `mp169 report`: performance, exceptions, obligations and flags, in whichever form somebody wants to have them.
+//! `mp169 report`: performance, exceptions, obligations, flags and the promptness of CSPs, in whichever form somebody
+//! wants to have them.
+
+mod promptness;
 
 use anyhow::{Context as _, Result};
+use mesh_api::convert::timestamp_to_wire;
+use mesh_api::csp_notification::v1::GetDeliveryReportRequest;
 use mesh_api::reporting::v1 as wire;
 use mesh_api::reporting::v1::Dimension;
 use mesh_api::reporting::v1::reporting_service_client::ReportingServiceClient;
@@ -8,13 +13,17 @@ use mesh_authz::InternalRole;
 use mesh_rpc::MeshChannel;
 use mesh_sheet::Report;
 use mesh_types::PartyId;
+use reporting::month::Month;
+use reporting::period::{self, Period};
 use reporting::present::{self, Grouped};
 
 use crate::cli::connection::{Limit, Output};
 use crate::cli::report::{
-    By, CloseArgs, ContentArgs, Edition, EditionsArgs, ExceptionsArgs, FlagsArgs, Form, Fuel,
-    ObligationArgs, PerformanceArgs, ReportCommand, Zone,
+    By, CloseArgs, ContentArgs, CspArgs, Edition, EditionsArgs, ExceptionsArgs, FlagsArgs, Form,
+    Fuel, ObligationArgs, PerformanceArgs, ReportCommand, Zone,
 };
+use crate::csp::own_csp;
+use crate::exit::Usage;
 use crate::output::{print_document, print_json, print_line, width};
 use crate::reading::gather;
 use crate::session::Session;
@@ -32,6 +41,7 @@ pub(crate) async fn run(command: ReportCommand) -> Result<()> {
         ReportCommand::Close(args) => close(args).await,
         ReportCommand::Content(args) => content(args).await,
         ReportCommand::Flags(args) => flags(args).await,
+        ReportCommand::Csp(args) => csp(args).await,
     }
 }
 
@@ -190,6 +200,41 @@ async fn flags(args: FlagsArgs) -> Result<()> {
     .await?;
     let report = present::flags(&request, &rows, &last.basis.unwrap_or_default())?;
     print(&report, args.connection.output, present::FLAGS)
+}
+
+async fn csp(args: CspArgs) -> Result<()> {
+    let session = Session::open(&args.connection, USUAL)?;
+    let month = args.period.month.parse::<Month>();
+    let period = Period {
+        month: month.map_err(|error| Usage(error.to_string()))?,
+        zone: match args.period.zone {
+            Zone::Utc => period::Zone::Utc,
+            Zone::London => period::Zone::London,
+        },
+    };
+    let csp_id = match args.csp {
+        None if session.own_party().is_empty() => String::new(),
+        named => own_csp(&session, named).await?,
+    };
+    let request = GetDeliveryReportRequest {
+        from_time: Some(timestamp_to_wire(period.interval().start())),
+        until_time: Some(timestamp_to_wire(period.interval().end())),
+        csp_id,
+        ..Default::default()
+    };
+    let mut client = session.clients.csp()?;
+    let (rows, last) = gather(Limit { most: None }, async |wanted| {
+        let request = GetDeliveryReportRequest {
+            page_size: wanted.page_size,
+            page_token: wanted.page_token,
+            ..request.clone()
+        };
+        client.get_delivery_report(request).await
+    })
+    .await?;
+    let basis = last.basis.unwrap_or_default();
+    let report = promptness::report(period, &rows, &basis)?;
+    print(&report, args.connection.output, promptness::ALL)
 }
 
 async fn editions(args: EditionsArgs) -> Result<()> {

@@ -3,10 +3,12 @@
 use futures::future::BoxFuture;
 use mesh_api::classification::v1 as classification;
 use mesh_api::common::v1::ErrorReason as R;
+use mesh_api::convert::timestamp_to_wire;
 use mesh_api::csp_notification::v1 as csp;
 use mesh_api::flag_registry::v1 as flags;
 use mesh_api::registration::v1 as registration;
 use mesh_api::reporting::v1 as reporting;
+use mesh_types::Timestamp;
 use mp169::clients::Clients;
 use mp169::sample::ALBION;
 use tonic::{Code, Status};
@@ -20,13 +22,14 @@ type Page = fn(Clients, bool, String) -> BoxFuture<'static, Result<String, Statu
 /// A list, and whether there is anything to filter it by.
 type List = (&'static str, Page, bool);
 
-const LISTS: [List; 7] = [
+const LISTS: [List; 8] = [
     ("ListParties", parties, false),
     ("ListDevices", devices, true),
     ("ListFlags", flags, true),
     ("ListFlagEvents", events, true),
     ("ListRules", rules, false),
     ("ListSubscriptions", subscriptions, false),
+    ("GetDeliveryReport", deliveries, true),
     ("GetObligationReport", obligations, true),
 ];
 
@@ -193,6 +196,28 @@ fn subscriptions(
             page_token,
         };
         let page = clients.csp().unwrap().list_subscriptions(request).await?;
+        Ok(page.into_inner().next_page_token)
+    })
+}
+
+fn deliveries(
+    clients: Clients,
+    filtered: bool,
+    page_token: String,
+) -> BoxFuture<'static, Result<String, Status>> {
+    let hour = |number: i64| {
+        let micros = (490_000 + number) * 3_600_000_000;
+        Some(timestamp_to_wire(Timestamp::from_micros(micros)))
+    };
+    Box::pin(async move {
+        let request = csp::GetDeliveryReportRequest {
+            from_time: hour(0),
+            until_time: hour(if filtered { 1 } else { 2 }),
+            page_size: 1,
+            page_token,
+            ..Default::default()
+        };
+        let page = clients.csp().unwrap().get_delivery_report(request).await?;
         Ok(page.into_inner().next_page_token)
     })
 }

@@ -51,6 +51,13 @@ pub enum ReportCommand {
         mp169 report flags 2026-11 --zone london --csp north\n  \
         mp169 report flags 2026-11 --as DRAGON --output csv > flags.csv")]
     Flags(FlagsArgs),
+    /// How promptly each CSP took over the changes of flags that it was told in a month: from the change to its
+    /// acknowledgement, and to when the CSP says that it had applied it.
+    #[command(after_help = "Examples:\n  \
+        mp169 report csp 2026-11\n  \
+        mp169 report csp 2026-11 --zone london --csp central --output json\n  \
+        mp169 report csp 2026-11 --home csp-central --output html > promptness.html")]
+    Csp(CspArgs),
 }
 
 /// A calendar month.
@@ -230,6 +237,20 @@ pub struct FlagsArgs {
     #[arg(long)]
     pub party: Option<PartyId>,
     /// Only this CSP, such as north or 4g.
+    #[arg(long)]
+    pub csp: Option<CspId>,
+    /// Where to ask; usually as the analyst.
+    #[command(flatten)]
+    pub connection: Connection<Form>,
+}
+
+/// `report csp`
+#[derive(Debug, Args)]
+pub struct CspArgs {
+    /// What it covers.
+    #[command(flatten)]
+    pub period: Period,
+    /// Only this CSP, such as north or 4g; a CSP's own figures if it asks.
     #[arg(long)]
     pub csp: Option<CspId>,
     /// Where to ask; usually as the analyst.

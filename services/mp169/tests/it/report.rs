@@ -2,6 +2,7 @@
 
 use mesh_api::common::v1::MessageClass;
 use mesh_api::convert::timestamp_to_wire;
+use mesh_api::csp_notification::v1::{AcknowledgeFlagChangesRequest, GetSubscriptionRequest};
 use mesh_api::reporting::v1::{Outcome, OutcomeOrigin, OutcomeResult, RecordOutcomesRequest};
 use mesh_testkit::wait_until;
 use mesh_types::{Clock as _, SystemClock};
@@ -164,6 +165,80 @@ async fn flags_are_printed_by_supplier_and_csp() {
     }
     let ended = world.run("mp169 report flags June").await;
     assert_eq!(ended.code, Some(5), "{ended:?}");
+    world.stop().await;
+}
+
+/// The flag of home 8 is told to North, which says when it has applied it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn promptness_is_printed_by_csp() {
+    let world = World::with_sample().await;
+    let month = reported(&world).await;
+    let report = format!("mp169 report csp {month}");
+    let row = async |of: &str| {
+        let json = world.ok(&format!("{report} {of} --output json")).await;
+        let json: Value = serde_json::from_str(&json).unwrap();
+        let sections = json["sections"].as_array().unwrap();
+        let rows = sections.last().unwrap()["rows"].as_array().unwrap();
+        rows.iter().find(|row| row["csp"] == "north").cloned()
+    };
+    let waits = wait_until("the change to be told", async || {
+        let row = row("").await;
+        row.filter(|row| row["changes"] == 1).ok_or("no change")
+    })
+    .await;
+    assert_eq!(waits["not_acknowledged"], 1, "{waits}");
+    assert!(waits["oldest_not_acknowledged_time"].is_string(), "{waits}");
+    assert_eq!(waits["acknowledged_median_seconds"], Value::Null, "{waits}");
+
+    world.ok("mp169 csp watch --as CSP-NORTH --once").await;
+    let mut north = world.clients("CSP-NORTH").csp().unwrap();
+    let csp_id = "north".to_owned();
+    let asked = GetSubscriptionRequest {
+        csp_id: csp_id.clone(),
+    };
+    let told = north.get_subscription(asked).await.unwrap().into_inner();
+    let acknowledge = AcknowledgeFlagChangesRequest {
+        csp_id,
+        up_to: told.subscription.unwrap().head,
+        applied_time: Some(timestamp_to_wire(SystemClock.now())),
+    };
+    north.acknowledge_flag_changes(acknowledge).await.unwrap();
+    let row = row("--as CSP-NORTH --zone london").await.unwrap();
+    assert_eq!(
+        (&row["acknowledged"], &row["applied"]),
+        (&1.into(), &1.into())
+    );
+    assert_eq!(row["oldest_not_acknowledged_time"], Value::Null, "{row}");
+    for seconds in ["acknowledged_p95_seconds", "applied_longest_seconds"] {
+        assert!(row[seconds].is_number(), "{row}");
+    }
+
+    let table = world.ok(&report).await;
+    has(&table, "All 1 1 0 – 0");
+    assert!(table.contains("The month is not over"), "{table}");
+    let csv = world
+        .ok(&format!("{report} --csp north --output csv"))
+        .await;
+    let lines: Vec<&str> = csv.split("\r\n").collect();
+    assert!(
+        lines[0].starts_with("csp,changes,acknowledged,not_acknowledged,"),
+        "{csv}"
+    );
+    assert!(lines[1].starts_with("north,1,1,0,,0,"), "{csv}");
+    let html = world.ok(&format!("{report} --output html")).await;
+    assert!(html.contains("Changes by CSP"), "{html}");
+    let earlier = world.ok("mp169 report csp 2019-01 --output csv").await;
+    assert!(earlier.contains("\r\nnorth,0,0,0,,0,,"), "{earlier}");
+    for (wrong, code) in [
+        ("csp June", 2),
+        ("csp 2026-11 --as ALBION", 2),
+        ("csp 2026-11 --as ALBION --csp north", 3),
+        ("csp 2026-11 --as CSP-NORTH --csp south", 3),
+        ("csp 2026-11 --csp elsewhere", 5),
+    ] {
+        let ended = world.run(&format!("mp169 report {wrong}")).await;
+        assert_eq!(ended.code, Some(code), "{wrong}\n{ended:?}");
+    }
     world.stop().await;
 }
 
