@@ -132,8 +132,9 @@ pub(super) async fn count(
             break;
         }
         at += times.len() as u64;
-        for recorded in times {
-            counts.add(by, recorded, 1);
+        // What was projected together was recorded at one time.
+        for together in times.chunk_by(|one, next| one == next) {
+            counts.add(by, together[0], together.len() as u64);
         }
     }
     if at < up_to {

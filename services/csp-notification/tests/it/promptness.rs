@@ -13,13 +13,16 @@ use crate::world::{Client, World, snapshot};
 const HOUR: i64 = 3_600_000_000;
 
 /// The hour that is under way and the next one, so that none ends before the test.
-fn now() -> (Timestamp, Timestamp) {
+pub(crate) fn now() -> (Timestamp, Timestamp) {
     let hour = SystemClock.now().micros().div_euclid(HOUR);
     let at = |hour: i64| Timestamp::from_micros(hour * HOUR);
     (at(hour), at(hour + 2))
 }
 
-fn asked(csp: &str, (from, until): (Timestamp, Timestamp)) -> wire::GetDeliveryReportRequest {
+pub(crate) fn asked(
+    csp: &str,
+    (from, until): (Timestamp, Timestamp),
+) -> wire::GetDeliveryReportRequest {
     wire::GetDeliveryReportRequest {
         from_time: Some(timestamp_to_wire(from)),
         until_time: Some(timestamp_to_wire(until)),
@@ -28,7 +31,7 @@ fn asked(csp: &str, (from, until): (Timestamp, Timestamp)) -> wire::GetDeliveryR
     }
 }
 
-async fn told(
+pub(crate) async fn told(
     mut client: Client,
     request: wire::GetDeliveryReportRequest,
 ) -> Result<wire::GetDeliveryReportResponse, tonic::Status> {

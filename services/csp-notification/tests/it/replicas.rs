@@ -1,12 +1,14 @@
 //! Two replicas on one database: a CSP has one stream, whichever of them serves it.
 
 use mesh_api::common::v1::{ErrorReason, Position};
+use mesh_api::csp_notification::v1::AcknowledgeFlagChangesRequest;
 use mesh_api::status::reason_of;
 use mesh_testkit::postgres;
 use tonic::{Code, Status};
 
+use crate::promptness;
 use crate::stream::{Attached, sequences};
-use crate::world::{World, acknowledged, set, snapshot};
+use crate::world::{Client, World, acknowledged, set, snapshot};
 
 /// Reads a stream to its end, and says why that is.
 async fn ended(mut stream: Attached) -> Status {
@@ -108,4 +110,43 @@ async fn a_dispute_ends_the_other_replicas_stream() {
     assert_eq!(reason_of(&refused), Some(ErrorReason::LogWentBack));
     let ended = ended(north).await;
     assert_eq!(reason_of(&ended), Some(ErrorReason::LogWentBack));
+}
+
+/// What two replicas are told at once is counted once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_is_acknowledged_through_two_replicas_is_counted_once() {
+    let Some(database) = postgres::database() else {
+        return;
+    };
+    let mut world = World::start_two(&database).await;
+    world.set("north", 0, 9).await;
+    let mut stream = world.attach("north", snapshot()).await.unwrap();
+    stream.until(9).await;
+    let first = world.csp("north");
+    world.swap();
+    let second = world.csp("north");
+    for sequence in [2, 3, 6, 9] {
+        let acknowledge = async |mut csp: Client, sequence| {
+            let request = AcknowledgeFlagChangesRequest {
+                csp_id: "north".into(),
+                up_to: Some(Position {
+                    sequence,
+                    ..stream.head.clone()
+                }),
+                applied_time: None,
+            };
+            csp.acknowledge_flag_changes(request).await.unwrap();
+        };
+        tokio::join!(
+            acknowledge(first.clone(), sequence),
+            acknowledge(second.clone(), sequence),
+            acknowledge(first.clone(), sequence - 1),
+        );
+    }
+    let rows = promptness::told(second, promptness::asked("north", promptness::now())).await;
+    let row = &rows.unwrap().rows[0];
+    assert_eq!((row.changes, row.acknowledged), (9, 9));
+    assert_eq!(row.acknowledged_untimed, 0);
+    assert_eq!(row.until_acknowledged.unwrap().changes, 9);
+    assert_eq!(row.until_applied.unwrap().changes, 0);
 }

@@ -110,7 +110,7 @@ fn what_a_reader_has_to_know_is_noted() {
     for (noted, with) in [
         (
             "not over",
-            notes(&[timed.clone()], &made("2026-11-30T23:59:59Z")),
+            notes(std::slice::from_ref(&timed), &made("2026-11-30T23:59:59Z")),
         ),
         ("No CSP", notes(&[], &over)),
         ("before the mesh kept", notes(&[north()], &over)),
@@ -121,7 +121,7 @@ fn what_a_reader_has_to_know_is_noted() {
                 &DeliveryBasis {
                     source_stale_since: Some(at("2026-11-30T10:00:00Z")),
                     source_trouble: SourceTrouble::NotFollowing.into(),
-                    ..over.clone()
+                    ..over
                 },
             ),
         ),
